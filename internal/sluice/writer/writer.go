@@ -1,0 +1,102 @@
+// Package writer is the lower gate: how rows enter a new laboratory's database,
+// exactly once, and how they leave it again when a passage is undone.
+package writer
+
+import (
+	"context"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/record"
+)
+
+// Target is a new database.
+type Target interface {
+	// Catalogue inspects structure only.
+	Catalogue(ctx context.Context) (*ecluse.Catalogue, error)
+	// Rows reads whole small tables that the mapping uses for look-ups (held
+	// target tables), ordered by their key.
+	Rows(ctx context.Context, table ecluse.TableName, columns []string, limit int) (*record.Batch, error)
+	// Open prepares a passage: the schema "ecluse" with its marker table, if
+	// absent. It fails with ecluse.Refused when the permit is zero.
+	Open(ctx context.Context, p mandate.LoadPermit) (Session, error)
+	// Snapshot opens a read-back inside one snapshot on up to conns connections.
+	Snapshot(ctx context.Context, conns int) (reader.Scanner, error)
+	Close() error
+}
+
+// Session writes one passage. Only one session of a migration writes at a time:
+// Open takes a lock in the target that a lost connection releases.
+type Session interface {
+	// Missing lists what the account lacks to load the plan's tables, move its
+	// sequences and keep its markers; empty when nothing is missing.
+	Missing(ctx context.Context) ([]string, error)
+	// Begin records the passage with the sums taken before its first row, in
+	// one transaction, unless it is already recorded; it returns what is
+	// recorded and whether this call recorded it. `before` is opaque JSON
+	// without values.
+	Begin(ctx context.Context, before func(context.Context, reader.Scanner) ([]byte, error)) (recorded []byte, begun bool, err error)
+	// Markers lists the chunks of the passage that are in, in the order of loading.
+	Markers(ctx context.Context) ([]Marker, error)
+	// Load writes a chunk and its marker in one transaction. The marker is
+	// inserted first: when its slot is already there nothing is written and
+	// Load returns the stored marker with Already set. Source rows that the
+	// database refuses are put aside, all their target rows with them (halving
+	// under savepoints), and reported; when there are any, or when chunk.Rejects
+	// is set, beforeCommit is called inside the transaction and its error rolls
+	// everything back.
+	Load(ctx context.Context, chunk *Chunk, beforeCommit func(ctx context.Context, refused []Refusal) error) (Loaded, error)
+	// Unload deletes the rows of a loaded chunk and its marker in one
+	// transaction: rows of tables with a primary key by key, others by all their
+	// written columns, one for one. Refused source rows must not be in it. It
+	// returns the rows deleted per table.
+	Unload(ctx context.Context, chunk *Chunk) (map[ecluse.TableName]int64, error)
+	// MoveSequences sets each sequence past the highest value of its column,
+	// never backwards; doing it twice changes nothing.
+	MoveSequences(ctx context.Context, seqs []ecluse.ShapeSequence) error
+	// End replaces the passage's markers by one tombstone, when it is over.
+	End(ctx context.Context, outcome string) error
+	Close() error
+}
+
+// Chunk is what a mapping made of one sealed chunk.
+type Chunk struct {
+	Slot     ecluse.Slot
+	Rows     int              // source rows, rejected ones included
+	Tables   []Rows           // in the order they are written
+	Counters map[string]int64 // counters after the chunk, kept in its marker
+	Rejected []int32          // source rows the mapping itself put aside, kept in the marker
+}
+
+// Rows is the rows of one table. Source[i] is the source row (its place in the
+// chunk, from 0, ascending) that made row i.
+type Rows struct {
+	Table  ecluse.TableName
+	Batch  *record.Batch
+	Source []int32
+}
+
+// Refusal is a source row the database did not take: why, without any value.
+type Refusal struct {
+	Row    int32  // source row in the chunk
+	Reason string // "clinlims.patient: unique key pat_pk (23505)"
+}
+
+// Marker is the durable proof that a chunk is in.
+type Marker struct {
+	Slot     ecluse.Slot
+	Position int              // from 0, in the order of loading
+	Counters map[string]int64 // after the chunk
+	Refused  []int32          // source rows not in the target: the mapping's and the database's
+	Rows     map[ecluse.TableName]int64
+	At       time.Time
+}
+
+// Loaded is the outcome of Load.
+type Loaded struct {
+	Marker  Marker
+	Already bool
+	Refused []Refusal // by the database, this time
+}
