@@ -36,7 +36,8 @@ type Session interface {
 	// ReadChunk reads the rows of a dataset after the cursor `after` (nil: from
 	// the start) and emits them in batches of at most BatchRows rows, reusing
 	// one batch: emit must not keep it. With until nil the reader chooses where
-	// the chunk ends, near ChunkRows rows; otherwise it reads exactly up to and
+	// the chunk ends, near ChunkRows rows or ChunkBytes bytes of values, whichever
+	// comes first (a batch, too, is emitted early beyond BatchBytes); otherwise it reads exactly up to and
 	// including until, which an earlier ReadChunk returned. The rows between two
 	// cursors are the same in every epoch of an unchanged source, in the same
 	// order. It returns the cursor of the chunk's end and whether the dataset
@@ -55,8 +56,10 @@ type Cursor []byte
 
 // Sizes that readers aim at.
 const (
-	BatchRows = 8192
-	ChunkRows = 131072
+	BatchRows  = 8192
+	BatchBytes = 4 << 20
+	ChunkRows  = 131072
+	ChunkBytes = 32 << 20
 )
 
 // Privileges is what an account can do on a source, as the database answered.
