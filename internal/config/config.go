@@ -1,0 +1,173 @@
+// Package config holds the one configuration file of a gate. The comments of
+// Gate are its manual. Secrets are given by path or environment, never by value.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ecluse"
+	"ecluse/internal/document"
+)
+
+// Gate is gate.yaml, beside a gate's key.
+type Gate struct {
+	// Format is always "gate/v1".
+	Format string `yaml:"ecluse"`
+	// Engine of the database: postgresql, mysql (MariaDB too) or sqlite.
+	Engine ecluse.Engine `yaml:"engine"`
+	// Catalogue is the account that sees every name and no value. It inspects
+	// and compiles. At the target, and for SQLite, it may be the same as Rows.
+	Catalogue Account `yaml:"catalogue"`
+	// Rows is the account that reads rows at the source (what `ecluse grants
+	// read` made) or loads them at the target (`ecluse grants load`).
+	Rows Account `yaml:"rows"`
+}
+
+// Account says how to reach a database.
+type Account struct {
+	// File is a SQLite database's path, relative to gate.yaml.
+	File string `yaml:"file,omitempty"`
+	// Host and Port of a server. A host beginning with / is a Unix socket's
+	// folder (PostgreSQL) or the socket (MySQL).
+	Host string `yaml:"host,omitempty"`
+	Port int    `yaml:"port,omitempty"`
+	// Database to connect to.
+	Database string `yaml:"database,omitempty"`
+	// User is the account's name.
+	User string `yaml:"user,omitempty"`
+	// PasswordFile holds the password, alone on its line, mode 0600, relative to
+	// gate.yaml. Without it the environment variable named by PasswordEnv is
+	// used; without that, no password.
+	PasswordFile string `yaml:"password_file,omitempty"`
+	PasswordEnv  string `yaml:"password_env,omitempty"`
+	// TLS is one of disable (loopback and sockets only), require, verify.
+	// Default: verify, and disable on loopback and sockets.
+	TLS string `yaml:"tls,omitempty"`
+	// CA is the file of the certificate authority for verify.
+	CA string `yaml:"ca,omitempty"`
+}
+
+// FileName is the configuration's name in a gate's folder.
+const FileName = "gate.yaml"
+
+// Load reads gate.yaml of a gate's folder. Paths in it come back absolute.
+func Load(dir string) (*Gate, error) {
+	path := filepath.Join(dir, FileName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Invalid, What: "read the gate's configuration", Where: path, Why: "it cannot be read",
+			Next: "write it: the comments in the example made by `ecluse init` are the manual", Err: err,
+		}
+	}
+	var g Gate
+	lines, err := document.Decode(path, text, &g)
+	if err != nil {
+		return nil, err
+	}
+	var problems document.Problems
+	wrong := func(field, why string) { problems = append(problems, lines.Problem(field, why, "")) }
+	if g.Format != "gate/v1" {
+		wrong("ecluse", "want gate/v1")
+	}
+	switch g.Engine {
+	case ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite:
+	default:
+		wrong("engine", fmt.Sprintf("want %s, %s or %s", ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite))
+	}
+	for name, a := range map[string]*Account{"catalogue": &g.Catalogue, "rows": &g.Rows} {
+		a.check(g.Engine, func(field, why string) { wrong(name+"."+field, why) })
+		for _, p := range []*string{&a.File, &a.PasswordFile, &a.CA} {
+			if *p != "" && !filepath.IsAbs(*p) {
+				*p = filepath.Join(dir, *p)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return &g, nil
+}
+
+func (a *Account) check(e ecluse.Engine, wrong func(field, why string)) {
+	if e == ecluse.SQLite {
+		if a.File == "" {
+			wrong("file", "a SQLite database is a file: say where")
+		}
+		return
+	}
+	if a.Host == "" {
+		wrong("host", "missing")
+	}
+	if a.User == "" {
+		wrong("user", "missing")
+	}
+	if a.Database == "" {
+		wrong("database", "missing")
+	}
+	switch a.TLS {
+	case "", "require", "verify":
+	case "disable":
+		if !a.Local() {
+			wrong("tls", "disable is for loopback and sockets only: rows would travel in clear")
+		}
+	default:
+		wrong("tls", "want disable, require or verify")
+	}
+}
+
+// Local tells whether the connection stays on this machine.
+func (a *Account) Local() bool {
+	return a.Host == "localhost" || a.Host == "::1" || strings.HasPrefix(a.Host, "127.") || strings.HasPrefix(a.Host, "/")
+}
+
+// Password reads the account's password; empty when none is set.
+func (a *Account) Password() (string, error) {
+	if a.PasswordFile != "" {
+		b, err := os.ReadFile(a.PasswordFile)
+		if err != nil {
+			return "", &ecluse.Error{Kind: ecluse.Invalid, What: "read the database password", Where: a.PasswordFile, Why: "the file cannot be read", Err: err}
+		}
+		if st, err := os.Stat(a.PasswordFile); err == nil && st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+			return "", &ecluse.Error{
+				Kind: ecluse.Refused, What: "read the database password", Where: a.PasswordFile, Why: "others on this machine may read it",
+				Next: "chmod 600 " + a.PasswordFile, Article: "GDPR art. 32",
+			}
+		}
+		return strings.TrimRight(string(b), "\r\n"), nil
+	}
+	if a.PasswordEnv != "" {
+		return os.Getenv(a.PasswordEnv), nil
+	}
+	return "", nil
+}
+
+// Example is the gate.yaml that `ecluse init` writes for a place.
+const Example = `# Settings of one gate. Nothing here leaves this machine.
+ecluse: gate/v1
+engine: postgresql          # postgresql, mysql (MariaDB too), sqlite
+
+# Sees every name and no value: it inspects and compiles (ecluse grants inspect).
+catalogue:
+  host: 127.0.0.1
+  port: 5432
+  database: laboratory
+  user: ecluse_catalogue
+  password_file: catalogue.password   # alone on its line, chmod 600
+
+# Reads what the plan says (ecluse grants read), or loads it (ecluse grants load).
+rows:
+  host: 127.0.0.1
+  port: 5432
+  database: laboratory
+  user: ecluse_rows
+  password_file: rows.password
+
+# A SQLite database instead:
+#   engine: sqlite
+#   catalogue: {file: laboratory.db}
+#   rows: {file: laboratory.db}
+`
