@@ -152,6 +152,15 @@ type mapDecoder interface {
 	entry(key string) reflect.Value // new settable value for key
 }
 
+// Node is a part of a document, for types that decode themselves.
+type Node = yaml.Node
+
+// IsScalar tells a node that is a single value.
+func IsScalar(n *Node) bool { return n.Kind == yaml.ScalarNode }
+
+// IsList tells a node that is a list.
+func IsList(n *Node) bool { return n.Kind == yaml.SequenceNode }
+
 // NodeDecoder decodes itself from a node, for values written in several shapes
 // ("name: class" or "name: {class: …}"). Children are decoded with decode.
 type NodeDecoder interface {
