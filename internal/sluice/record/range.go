@@ -1,0 +1,38 @@
+package record
+
+import "math/bits"
+
+// AppendRange adds the values from row `from` to row `to` of o, a column of the
+// same storage, whole runs of bytes at a time.
+func (c *Column) AppendRange(o *Column, from, to int) {
+	if from >= to {
+		return
+	}
+	if c.offs == nil {
+		c.fixed = append(c.fixed, o.fixed[from:to]...)
+	} else {
+		shift := int32(len(c.data)) - o.offs[from]
+		c.data = append(c.data, o.data[o.offs[from]:o.offs[to]]...)
+		for _, end := range o.offs[from+1 : to+1] {
+			c.offs = append(c.offs, end+shift)
+		}
+	}
+	c.markRange(o, from, to)
+}
+
+func (c *Column) markRange(o *Column, from, to int) {
+	for from < to {
+		if c.n&7 != 0 || from&7 != 0 || to-from < 8 {
+			c.mark(!o.Null(from))
+			from++
+			continue
+		}
+		whole := (to - from) / 8
+		for _, b := range o.valid[from/8 : from/8+whole] {
+			c.nulls += 8 - bits.OnesCount8(b)
+		}
+		c.valid = append(c.valid, o.valid[from/8:from/8+whole]...)
+		c.n += 8 * whole
+		from += 8 * whole
+	}
+}
