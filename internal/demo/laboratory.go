@@ -213,16 +213,19 @@ func (g *generator) patient(id int64) {
 	case r.IntN(300) == 0: // not known
 		sex = ""
 	}
+	last := ""
+	for range requestsPerPatient {
+		last = max(last, g.request(id))
+	}
 	g.insert("PATIENT", id, family, given, sex, typed, nir(r, female, born),
-		canary, canary, canary, canary, remark(r, 5), fmt.Sprintf("p%06d", id), canary)
+		fmt.Sprintf("%d rue des Acacias, %s", 1+r.IntN(90), canary), "06 00 00 00 00 "+canary, canary+"@example.org", canary,
+		last, remark(r, 5), fmt.Sprintf("p%06d", id), canary)
 	g.insert("COMPTE", fmt.Sprintf("p%06d", id), canary, id)
 	g.made.Patients++
-	for range requestsPerPatient {
-		g.request(id)
-	}
 }
 
-func (g *generator) request(patient int64) {
+// request makes one request with its results; it returns the day it was entered.
+func (g *generator) request(patient int64) string {
 	r := g.rnd
 	g.made.Requests++
 	id := g.made.Requests
@@ -233,6 +236,7 @@ func (g *generator) request(patient int64) {
 		g.made.Results++
 		g.result(g.made.Results, id, analyses[(first+k*3)%len(analyses)], at)
 	}
+	return at.Format("2006-01-02")
 }
 
 func (g *generator) result(id, request int64, a analysis, at time.Time) {

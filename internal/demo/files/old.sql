@@ -11,6 +11,7 @@ CREATE TABLE PATIENT (
   TEL       TEXT,
   EMAIL     TEXT,
   MUTUELLE  TEXT,
+  DERNVIS   TEXT,               -- last visit, AAAA-MM-JJ
   REMARQUE  TEXT,               -- free text
   LOGIN     TEXT,               -- of the patients' portal
   MOTDEPASSE TEXT               -- of the patients' portal
