@@ -122,6 +122,9 @@ func (v Value) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "‹%d bytes›", le
 // LogValue says the same to slog.
 func (v Value) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(v)) }
 
+// MarshalText says the same to encoding/json.
+func (v Value) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(v)), nil }
+
 // Column is the values of one field. Bool, Int, Decimal (unscaled), Date, Time,
 // Timestamp and Instant are 64-bit integers; Float is the bits of a float64;
 // Text, Number and Bytes are byte strings.
