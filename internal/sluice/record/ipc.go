@@ -8,10 +8,8 @@ import (
 	"io"
 	"maps"
 	"math"
-	"math/bits"
 	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -249,7 +247,7 @@ func (w *StreamWriter) Write(b *Batch) error {
 // where the column already has that layout, its own memory.
 func (w *StreamWriter) layout(i int, c *Column) ([]byte, error) {
 	if c.offs != nil {
-		return arrow.Int32Traits.CastToBytes(c.offs), nil
+		return int32Bytes(c.offs), nil
 	}
 	buf := w.scratch[i][:0]
 	switch c.typ.Kind {
@@ -275,7 +273,7 @@ func (w *StreamWriter) layout(i int, c *Column) ([]byte, error) {
 			words[2*r], words[2*r+1] = v, v>>63
 		}
 	default:
-		return arrow.Int64Traits.CastToBytes(c.fixed), nil
+		return int64Bytes(c.fixed), nil
 	}
 	w.scratch[i] = buf
 	return buf, nil
@@ -395,111 +393,29 @@ func (r *StreamReader) next(b *Batch) (err error) {
 
 // load copies an Arrow array of n values into the empty column c.
 func (c *Column) load(d arrow.ArrayData, n int) error {
-	values := d.Buffers()[1].Bytes()
+	values := bytesOf(d.Buffers()[1])
 	if d.Len() != n || d.Offset() != 0 || len(values) < n/8 {
 		return fmt.Errorf("%w: %d values in %d rows", errStream, d.Len(), n)
 	}
-	if err := c.loadValidity(d, n); err != nil {
+	if err := c.loadValidity(bytesOf(d.Buffers()[0]), n, d.NullN()); err != nil {
 		return err
 	}
 	if c.offs == nil {
 		return c.loadFixed(values)
 	}
-	var data []byte
-	if b := d.Buffers()[2]; b != nil {
-		data = b.Bytes()
-	}
-	return c.loadStrings(values, data)
+	return c.loadStrings(values, bytesOf(d.Buffers()[2]))
 }
 
-func (c *Column) loadValidity(d arrow.ArrayData, n int) error {
-	c.n, c.nulls = n, d.NullN()
-	size := (n + 7) / 8
-	c.valid = slices.Grow(c.valid, size)[:size]
-	if c.nulls == 0 {
-		for i := range c.valid {
-			c.valid[i] = 0xff
-		}
-	} else if got := copy(c.valid, d.Buffers()[0].Bytes()); got != size {
-		return fmt.Errorf("%w: too few validity bits", errStream)
+func bytesOf(b *memory.Buffer) []byte {
+	if b == nil {
+		return nil
 	}
-	if n&7 != 0 {
-		c.valid[size-1] &= 1<<(n&7) - 1
-	}
-	set := 0
-	for _, b := range c.valid {
-		set += bits.OnesCount8(b)
-	}
-	if n-set != c.nulls {
-		return fmt.Errorf("%w: %d nulls announced, %d found", errStream, c.nulls, n-set)
-	}
-	return nil
+	return b.Bytes()
 }
 
-func (c *Column) loadFixed(values []byte) error {
-	width := 64
-	switch c.typ.Kind {
-	case ecluse.Bool:
-		width = 1
-	case ecluse.Date:
-		width = 32
-	case ecluse.Decimal:
-		width = 128
-	}
-	if len(values) < (c.n*width+7)/8 {
-		return fmt.Errorf("%w: too few values", errStream)
-	}
-	c.fixed = slices.Grow(c.fixed, c.n)[:c.n]
-	switch c.typ.Kind {
-	case ecluse.Bool:
-		for r := range c.fixed {
-			c.fixed[r] = int64(values[r>>3] >> (r & 7) & 1)
-		}
-	case ecluse.Date:
-		for r := range c.fixed {
-			c.fixed[r] = unpackDate(int32(binary.LittleEndian.Uint32(values[4*r:])))
-		}
-	case ecluse.Decimal:
-		for r := range c.fixed {
-			low, high := int64(binary.LittleEndian.Uint64(values[16*r:])), int64(binary.LittleEndian.Uint64(values[16*r+8:]))
-			if high != low>>63 {
-				return fmt.Errorf("%w: row %d: a decimal of more than 18 digits", errStream, r)
-			}
-			c.fixed[r] = low
-		}
-	default:
-		copy(arrow.Int64Traits.CastToBytes(c.fixed), values)
-	}
-	for r := 0; c.nulls > 0 && r < c.n; r++ {
-		if c.Null(r) && c.fixed[r] != 0 {
-			return fmt.Errorf("%w: row %d: a null that holds something", errStream, r)
-		}
-	}
-	return nil
-}
-
-func (c *Column) loadStrings(offsets, data []byte) error {
-	if len(offsets) < 4*(c.n+1) {
-		return fmt.Errorf("%w: too few offsets", errStream)
-	}
-	c.offs = slices.Grow(c.offs[:0], c.n+1)[:c.n+1]
-	copy(arrow.Int32Traits.CastToBytes(c.offs), offsets)
-	text := c.typ.Kind != ecluse.Bytes
-	if c.offs[0] != 0 || int(c.offs[c.n]) != len(data) || text && !utf8.Valid(data) {
-		return fmt.Errorf("%w: offsets or text out of order", errStream)
-	}
-	for r := range c.n {
-		from, to := c.offs[r], c.offs[r+1]
-		switch {
-		case to < from, text && int(from) < len(data) && !utf8.RuneStart(data[from]):
-			return fmt.Errorf("%w: row %d: offsets out of order", errStream, r)
-		case to > from && c.nulls > 0 && c.Null(r):
-			return fmt.Errorf("%w: row %d: a null that holds something", errStream, r)
-		}
-	}
-	c.data = append(c.data[:0], data...)
-	return nil
-}
+// int64Bytes and int32Bytes are the memory of integers, as bytes.
+func int64Bytes(v []int64) []byte { return arrow.Int64Traits.CastToBytes(v) }
+func int32Bytes(v []int32) []byte { return arrow.Int32Traits.CastToBytes(v) }
 
 // messages reads one message at a time into memory that it uses again. It looks
 // at each before Arrow's decoder does (flat.go): that one believes the lengths it
