@@ -1,0 +1,91 @@
+package procedure
+
+// Text is the same words in English and French.
+type Text struct{ EN, FR string }
+
+// Verb is something that moves a migration, or that is done to it.
+type Verb string
+
+// The verbs of people.
+const (
+	SignContract    Verb = "sign-contract"
+	OpenMigration   Verb = "open"
+	SignInstruction Verb = "sign-instruction"
+	SignMapping     Verb = "sign-mapping"
+	ApproveRead     Verb = "approve-read"
+	RefuseRead      Verb = "refuse-read"
+	ApproveLoad     Verb = "approve-load"
+	RefuseLoad      Verb = "refuse-load"
+	SignReasons     Verb = "sign-dispositions"
+	Accept          Verb = "accept"
+	Undo            Verb = "undo"
+	Erase           Verb = "erase"
+	Extend          Verb = "extend"
+	Suspend         Verb = "suspend"
+	Object          Verb = "object"
+	Resume          Verb = "resume"
+)
+
+// The verbs of the gates and of the lock.
+const (
+	Inspect       Verb = "inspect"
+	PlanRead      Verb = "plan-read"
+	LapseRead     Verb = "lapse-read"
+	BeginReading  Verb = "begin-reading"
+	StoreChunk    Verb = "store-chunk"
+	FinishReading Verb = "finish-reading"
+	PlanLoad      Verb = "plan-load"
+	LapseLoad     Verb = "lapse-load"
+	BeginLoading  Verb = "begin-loading"
+	FinishLoading Verb = "finish-loading"
+	Compare       Verb = "compare"
+	FinishUndo    Verb = "finish-undo"
+	DestroyKey    Verb = "destroy-key"
+	FinishErasure Verb = "finish-erasure"
+	Close         Verb = "close"
+)
+
+// Text says the verb in plain words.
+func (v Verb) Text() Text {
+	if t, ok := verbs()[v]; ok {
+		return t
+	}
+	return Text{string(v), string(v)}
+}
+
+func verbs() map[Verb]Text {
+	return map[Verb]Text{
+		SignContract:    {"sign the contract", "signer le contrat"},
+		OpenMigration:   {"open the migration", "ouvrir la reprise"},
+		SignInstruction: {"sign the instruction", "signer l'instruction"},
+		SignMapping:     {"sign the mapping", "signer la table de transcodage"},
+		ApproveRead:     {"approve the read plan", "approuver le plan de lecture"},
+		RefuseRead:      {"refuse the read plan", "refuser le plan de lecture"},
+		ApproveLoad:     {"approve the load plan", "approuver le plan de chargement"},
+		RefuseLoad:      {"refuse the load plan", "refuser le plan de chargement"},
+		SignReasons:     {"sign what becomes of the rejects", "signer le sort des rejets"},
+		Accept:          {"accept the migration", "prononcer la recette"},
+		Undo:            {"order the passage undone", "ordonner l'annulation du passage"},
+		Erase:           {"order erasure", "ordonner l'effacement"},
+		Extend:          {"extend the deadline", "prolonger l'échéance"},
+		Suspend:         {"suspend the migration", "suspendre la reprise"},
+		Object:          {"object", "s'opposer"},
+		Resume:          {"resume the migration", "reprendre le cours de la reprise"},
+
+		Inspect:       {"inspect the catalogue", "relever le catalogue"},
+		PlanRead:      {"compile the read plan", "compiler le plan de lecture"},
+		LapseRead:     {"let the approval of the read plan lapse", "laisser l'approbation du plan de lecture se périmer"},
+		BeginReading:  {"begin to read", "commencer la lecture"},
+		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
+		FinishReading: {"close the manifest", "clore le bordereau"},
+		PlanLoad:      {"compile the load plan", "compiler le plan de chargement"},
+		LapseLoad:     {"let the approval of the load plan lapse", "laisser l'approbation du plan de chargement se périmer"},
+		BeginLoading:  {"begin to load", "commencer le chargement"},
+		FinishLoading: {"finish loading", "terminer le chargement"},
+		Compare:       {"read the target back and compare", "relire la cible et comparer"},
+		FinishUndo:    {"finish undoing the passage", "achever l'annulation du passage"},
+		DestroyKey:    {"destroy its half of the key", "détruire sa moitié de la clé"},
+		FinishErasure: {"destroy the chamber's content and look for remains", "détruire le contenu du dépôt et chercher des restes"},
+		Close:         {"close the file of evidence", "clore le dossier de preuve"},
+	}
+}
