@@ -2,7 +2,10 @@ package record
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 )
 
 // The description of an Arrow message is a flatbuffer, whose parts may lie
@@ -143,4 +146,27 @@ func checkSchema(t table) error {
 		return fmt.Errorf("%w: %d columns, or a nested one", errStream, n)
 	}
 	return nil
+}
+
+// readAll appends n bytes of src to dst, making room only as they come.
+func readAll(src io.Reader, dst []byte, n int) ([]byte, error) {
+	const step = 1 << 20
+	for n > 0 {
+		k := min(n, max(step, cap(dst)-len(dst)))
+		dst = slices.Grow(dst, k)
+		at := len(dst)
+		dst = dst[:at+k]
+		if _, err := io.ReadFull(src, dst[at:]); err != nil {
+			return dst[:0], unexpected(err)
+		}
+		n -= k
+	}
+	return dst, nil
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

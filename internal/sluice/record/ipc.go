@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 
@@ -279,28 +278,6 @@ func (w *StreamWriter) layout(i int, c *Column) ([]byte, error) {
 	return buf, nil
 }
 
-func packDate(days int64) (int32, bool) {
-	switch {
-	case days == ecluse.Infinity:
-		return math.MaxInt32, true
-	case days == ecluse.NegInfinity:
-		return math.MinInt32, true
-	case days >= math.MaxInt32 || days <= math.MinInt32:
-		return 0, false
-	}
-	return int32(days), true
-}
-
-func unpackDate(days int32) int64 {
-	switch days {
-	case math.MaxInt32:
-		return ecluse.Infinity
-	case math.MinInt32:
-		return ecluse.NegInfinity
-	}
-	return int64(days)
-}
-
 // Close writes the mark of the stream's end.
 func (w *StreamWriter) Close() error {
 	_, err := w.dst.Write(endOfStream)
@@ -457,27 +434,4 @@ func (m *messages) Message() (*ipc.Message, error) {
 		return nil, err
 	}
 	return ipc.NewMessage(memory.NewBufferBytes(m.head), memory.NewBufferBytes(m.body)), nil
-}
-
-// readAll appends n bytes of src to dst, making room only as they come.
-func readAll(src io.Reader, dst []byte, n int) ([]byte, error) {
-	const step = 1 << 20
-	for n > 0 {
-		k := min(n, max(step, cap(dst)-len(dst)))
-		dst = slices.Grow(dst, k)
-		at := len(dst)
-		dst = dst[:at+k]
-		if _, err := io.ReadFull(src, dst[at:]); err != nil {
-			return dst[:0], unexpected(err)
-		}
-		n -= k
-	}
-	return dst, nil
-}
-
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"unicode/utf8"
@@ -105,4 +106,27 @@ func (c *Column) loadStrings(offsets, data []byte) error {
 	}
 	c.data = append(c.data[:0], data...)
 	return nil
+}
+
+// packDate puts ±infinity where date32 has room for them.
+func packDate(days int64) (int32, bool) {
+	switch {
+	case days == ecluse.Infinity:
+		return math.MaxInt32, true
+	case days == ecluse.NegInfinity:
+		return math.MinInt32, true
+	case days >= math.MaxInt32 || days <= math.MinInt32:
+		return 0, false
+	}
+	return int32(days), true
+}
+
+func unpackDate(days int32) int64 {
+	switch days {
+	case math.MaxInt32:
+		return ecluse.Infinity
+	case math.MinInt32:
+		return ecluse.NegInfinity
+	}
+	return int64(days)
 }
