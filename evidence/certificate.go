@@ -1,0 +1,186 @@
+package evidence
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+)
+
+// Trigger is why a migration was erased: whichever came first.
+type Trigger string
+
+// The triggers.
+const (
+	ByAcceptance  Trigger = "acceptance"   // the controller accepted the report
+	ByDeadline    Trigger = "deadline"     // erase_by of the instruction
+	ByContractEnd Trigger = "contract end" // GDPR art. 28(3)(g)
+	ByOrder       Trigger = "order"        // a signed act of the controller
+)
+
+// Outcome is what the certificate says became of the load.
+type Outcome string
+
+// The outcomes. Acknowledged and Delivered are for targets that cannot be read
+// back.
+const (
+	Proven       Outcome = "proven" // read back and compared
+	Acknowledged Outcome = "acknowledged"
+	Delivered    Outcome = "delivered"
+	Undone       Outcome = "undone" // loaded, not accepted, taken out again
+	NotLoaded    Outcome = "not loaded"
+)
+
+// Certificate is certificate/v1: the statement of erasure under GDPR art.
+// 28(3)(g), signed by both gates (NIST SP 800-88 r2 for the method). It names no
+// patient and no value.
+type Certificate struct {
+	Format      string             `json:"ecluse"` // SignCertificate sets it
+	Migration   ecluse.MigrationID `json:"migration"`
+	Plan        ecluse.Digest      `json:"plan"` // the read plan; empty when nothing was ever read
+	Contract    ecluse.Digest      `json:"contract"`
+	Instruction ecluse.Digest      `json:"instruction"`
+	Manifest    ecluse.Digest      `json:"manifest"` // empty when reading was never completed
+	Report      ecluse.Digest      `json:"report"`   // the one accepted; empty unless erased after acceptance
+	Trigger     Trigger            `json:"trigger"`
+	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
+	Outcome     Outcome            `json:"outcome"`
+	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
+	SourceAdmin ecluse.Side        `json:"source_administered"` // whose people administer the source machine or its database
+	Method      string             `json:"method"`
+	Tool        string             `json:"tool"`   // name and version
+	Binary      ecluse.Digest      `json:"binary"` // of the program
+	Keys        []DestroyedKey     `json:"keys"`
+	Objects     []ErasedObject     `json:"objects"` // every sealed chunk ever stored, in the order of their slots
+	Places      []ErasedPlace      `json:"places"`
+	Looked      []LookedFor        `json:"looked"` // what was searched for afterwards
+	Erased      time.Time          `json:"erased"` // UTC, whole seconds
+	Limits      []string           `json:"limits"` // what this certificate does not say
+}
+
+// DestroyedKey is a key, or half of one, that no longer exists.
+type DestroyedKey struct {
+	Name      string    `json:"name"`   // "chunk identity, target's half", "release secret", "K"
+	Holder    Gate      `json:"holder"` // which gate held it
+	Algorithm string    `json:"algorithm"`
+	Destroyed time.Time `json:"destroyed"`
+}
+
+// ErasedObject is a sealed chunk that no longer exists.
+type ErasedObject struct {
+	Slot   ecluse.Slot   `json:"slot"`
+	SHA256 ecluse.Digest `json:"sha256"` // of the ciphertext
+	Size   int64         `json:"size"`
+	Rows   int64         `json:"rows"`
+	Erased time.Time     `json:"erased"`
+}
+
+// ErasedPlace is where ciphertext or keys stood, backups included.
+type ErasedPlace struct {
+	Place   string `json:"place"`
+	Held    string `json:"held"`
+	Backups string `json:"backups"` // "none", or which, and when the last one expires
+}
+
+// LookedFor is one search after the erasure.
+type LookedFor struct {
+	What  string    `json:"what"`
+	Found int64     `json:"found"` // 0, or there is no certificate
+	At    time.Time `json:"at"`
+}
+
+func (c *Certificate) check() error {
+	const what = "check certificate"
+	if err := checkHead(what, CertificateFormat, c.Format, c.Migration); err != nil {
+		return err
+	}
+	signed := c.Trigger == ByAcceptance || c.Trigger == ByOrder
+	switch {
+	case !slices.Contains([]Trigger{ByAcceptance, ByDeadline, ByContractEnd, ByOrder}, c.Trigger):
+		return invalid(what, "%q is not a trigger", c.Trigger)
+	case !slices.Contains([]Outcome{Proven, Acknowledged, Delivered, Undone, NotLoaded}, c.Outcome):
+		return invalid(what, "%q is not an outcome", c.Outcome)
+	case c.SourceAdmin != ecluse.Controller && c.SourceAdmin != ecluse.Processor:
+		return invalid(what, "it does not say who administers the source")
+	case c.Contract.IsZero() || c.Instruction.IsZero() || c.Binary.IsZero() || c.Method == "" || c.Tool == "":
+		return invalid(what, "contract, instruction, binary, method or tool is missing")
+	case signed == c.Act.IsZero():
+		return invalid(what, "the act is missing, or there is one that nothing asks for")
+	case (c.Trigger == ByAcceptance) == c.Report.IsZero():
+		return invalid(what, "a report is named after acceptance, and only then")
+	case c.Trigger == ByAcceptance != slices.Contains([]Outcome{Proven, Acknowledged, Delivered}, c.Outcome):
+		return invalid(what, "a load stays after acceptance and only then: not %s by %s", c.Outcome, c.Trigger)
+	case !wholeSecond(c.Erased):
+		return invalid(what, "its time is not an instant in UTC and whole seconds")
+	case c.Plan.IsZero() && (len(c.Objects) > 0 || !c.Manifest.IsZero()):
+		return invalid(what, "chunks or a manifest without a plan")
+	}
+	return c.checkLists()
+}
+
+func (c *Certificate) checkLists() error {
+	const what = "check certificate"
+	holders := map[Gate]bool{}
+	for _, k := range c.Keys {
+		if k.Name == "" || k.Algorithm == "" || !wholeSecond(k.Destroyed) || k.Destroyed.After(c.Erased) {
+			return invalid(what, "key %q: name, algorithm or time cannot be", k.Name)
+		}
+		holders[k.Holder] = true
+	}
+	if len(c.Objects) > 0 && (!holders[SourceGate] || !holders[TargetGate]) {
+		return invalid(what, "it does not say of both gates which key was destroyed")
+	}
+	for i, o := range c.Objects {
+		if err := checkSlot(what, o.Slot); err != nil {
+			return err
+		}
+		if o.SHA256.IsZero() || o.Size < 1 || o.Rows < 0 || !wholeSecond(o.Erased) || o.Erased.After(c.Erased) {
+			return invalid(what, "chunk %s: sha256, size, rows or time cannot be", o.Slot)
+		}
+		if i > 0 && !slotLess(c.Objects[i-1].Slot, o.Slot) {
+			return invalid(what, "chunk %s is repeated or out of order", o.Slot)
+		}
+	}
+	for _, l := range c.Looked {
+		if l.What == "" || l.Found != 0 || !wholeSecond(l.At) || l.At.After(c.Erased) {
+			return invalid(what, "%q was found afterwards, or when is not said", l.What)
+		}
+	}
+	if len(c.Looked) == 0 || len(c.Places) == 0 || len(c.Limits) == 0 {
+		return invalid(what, "it does not say where things stood, what was looked for afterwards, or its limits")
+	}
+	return nil
+}
+
+// slotLess orders slots by dataset, sequence and version.
+func slotLess(a, b ecluse.Slot) bool {
+	switch {
+	case a.Dataset != b.Dataset:
+		return a.Dataset < b.Dataset
+	case a.Sequence != b.Sequence:
+		return a.Sequence < b.Sequence
+	}
+	return a.Version < b.Version
+}
+
+// SignCertificate encodes a certificate and signs it with one gate's key; the
+// other gate signs the same bytes.
+func SignCertificate(gate ssh.Signer, c *Certificate) (Signed, error) {
+	c.Format = CertificateFormat
+	if err := c.check(); err != nil {
+		return Signed{}, err
+	}
+	return SignStatement(gate, c)
+}
+
+// ParseCertificate checks that the gate signed the certificate, and reads it.
+func ParseCertificate(s Signed, gate ecluse.Fingerprint) (*Certificate, error) {
+	return parseSigned(s, NamespaceStatement, gate, decodeCertificate)
+}
+
+func decodeCertificate(b []byte) (*Certificate, error) {
+	c := &Certificate{}
+	return c, decodeChecked(b, c, c.check)
+}
