@@ -52,10 +52,11 @@ func (c *Contract) checkParties(p *problems) {
 	if strings.EqualFold(strings.TrimSpace(a.Name), strings.TrimSpace(b.Name)) {
 		p.add("parties.processor.name", "controller and processor are the same organisation", lawChapeau)
 	}
-	for side, party := range map[string]Party{"parties.controller": a, "parties.processor": b} {
-		given := party.DPO.Name != "" && party.DPO.Email != ""
-		if given == (party.DPO.None != "") {
-			p.add(side+".dpo", "want name and email, or none: with the reason", "GDPR art. 37")
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		dpo := c.Party(side).DPO
+		given := dpo.Name != "" && dpo.Email != ""
+		if given == (dpo.None != "") {
+			p.add("parties."+string(side)+".dpo", "want name and email, or none: with the reason", "GDPR art. 37")
 		}
 	}
 }

@@ -1,0 +1,201 @@
+package mandate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/document"
+)
+
+// Instruction is instruction/v1: what the controller tells the processor to
+// move, by name, and nothing else (GDPR art. 28(3)(a) and 29). It binds once a
+// signatory of the controller has signed its digest.
+type Instruction struct {
+	Format    string                `yaml:"ecluse"`
+	ID        ecluse.MigrationID    `yaml:"id"`
+	Replaces  *ecluse.Digest        `yaml:"replaces,omitempty"` // the version before
+	Contract  ecluse.Digest         `yaml:"contract" law:"GDPR art. 28(3)"`
+	Purpose   string                `yaml:"purpose" law:"GDPR art. 5(1)(b)"`
+	Source    SourcePlace           `yaml:"source"`
+	Target    TargetPlace           `yaml:"target"`
+	Passages  Passages              `yaml:"passages"`
+	Datasets  document.Map[Dataset] `yaml:"datasets" law:"GDPR art. 28(3)(a)"`
+	Sensitive []ecluse.Class        `yaml:"sensitive,omitempty"`
+	Checks    document.Map[Check]   `yaml:"checks,omitempty"`
+	Accounts  Accounts              `yaml:"accounts,omitempty"`
+	Limits    Limits                `yaml:"limits"`
+	EraseBy   time.Time             `yaml:"erase_by" law:"GDPR art. 28(3)(g)"`
+
+	digest ecluse.Digest
+	lines  *document.Lines
+}
+
+// SourcePlace is the old software and the gate beside its database.
+type SourcePlace struct {
+	Gate        ecluse.Fingerprint `yaml:"gate"`
+	System      string             `yaml:"system"`
+	Consistency string             `yaml:"consistency"` // snapshot, locked, frozen, reread
+	Frozen      *Freeze            `yaml:"frozen,omitempty"`
+}
+
+// Freeze is whose word it is that nobody writes in the source, and from when.
+type Freeze struct {
+	By   string    `yaml:"by"`
+	From time.Time `yaml:"from"`
+}
+
+// TargetPlace is the new software and the gate beside its database.
+type TargetPlace struct {
+	Gate          ecluse.Fingerprint `yaml:"gate"`
+	System        string             `yaml:"system"`
+	PreProduction string             `yaml:"pre_production,omitempty"` // the system rehearsals go into
+}
+
+// Passages is the budget of runs of each kind.
+type Passages struct {
+	Dry       int `yaml:"dry"`
+	Rehearsal int `yaml:"rehearsal"`
+	Final     int `yaml:"final"`
+}
+
+// Of is the budget of one kind.
+func (p Passages) Of(k ecluse.PassageKind) int {
+	switch k {
+	case ecluse.Dry:
+		return p.Dry
+	case ecluse.Rehearsal:
+		return p.Rehearsal
+	case ecluse.Final:
+		return p.Final
+	}
+	return 0
+}
+
+// Dataset is rows of one table, by named columns; or the distinct values of one
+// column, each with its ordinal.
+type Dataset struct {
+	From     ecluse.TableName       `yaml:"from"`
+	Key      []string               `yaml:"key,omitempty"`
+	Columns  document.Map[Column]   `yaml:"columns,omitempty"`
+	Distinct string                 `yaml:"distinct,omitempty"`
+	Class    ecluse.Class           `yaml:"class,omitempty"`   // of Distinct
+	As       string                 `yaml:"as,omitempty"`      // of Distinct
+	Because  string                 `yaml:"because,omitempty"` // of Distinct
+	Where    []Condition            `yaml:"where,omitempty"`
+	Within   document.Map[[]string] `yaml:"within,omitempty"` // dataset: columns that refer to its key
+}
+
+// Column is one instructed column, written `name: class` or `name: {class: …}`.
+type Column struct {
+	Class   ecluse.Class `yaml:"class"`
+	As      string       `yaml:"as,omitempty"`      // "text": the database's exact text
+	Because string       `yaml:"because,omitempty"` // asked for free text and documents
+}
+
+// DecodeNode reads either way of writing a column.
+func (c *Column) DecodeNode(n *document.Node, decode func(*document.Node, any)) error {
+	if document.IsScalar(n) {
+		decode(n, &c.Class)
+		if c.Class == "" {
+			return errors.New("want the column's class")
+		}
+		return nil
+	}
+	type keys Column
+	decode(n, (*keys)(c))
+	return nil
+}
+
+// Condition keeps the rows whose column holds what it says. All conditions of a
+// dataset hold together.
+type Condition struct {
+	Column  string   `yaml:"column"`
+	From    string   `yaml:"from,omitempty"`   // ≥
+	Before  string   `yaml:"before,omitempty"` // <
+	In      []string `yaml:"in,omitempty"`     // one of
+	NotNull bool     `yaml:"not_null,omitempty"`
+}
+
+// Check is a figure counted in the source, apart from the mapping, and compared
+// with the target's.
+type Check struct {
+	Dataset ecluse.DatasetID `yaml:"dataset"`
+	CountBy string           `yaml:"count_by,omitempty"` // rows for each value of the column
+	Count   bool             `yaml:"count,omitempty"`
+	Sum     string           `yaml:"sum,omitempty"`
+	First   string           `yaml:"first,omitempty"`
+	Last    string           `yaml:"last,omitempty"`
+	By      string           `yaml:"by,omitempty"` // one figure for each value of the column
+}
+
+// Accounts says what a gate's database account may read beyond the instruction.
+type Accounts struct {
+	Source Account `yaml:"source,omitempty"`
+}
+
+// Account is an account that cannot be narrowed, and why.
+type Account struct {
+	MayAlsoRead Reach  `yaml:"may_also_read"`
+	Because     string `yaml:"because"`
+}
+
+// Reach is a list of "table.column", or the one word all.
+type Reach []string
+
+// All tells the reach of an account that reads everything.
+func (r Reach) All() bool { return len(r) == 1 && r[0] == reachAll }
+
+const reachAll = "all"
+
+// DecodeNode reads either way of writing a reach.
+func (r *Reach) DecodeNode(n *document.Node, decode func(*document.Node, any)) error {
+	if document.IsScalar(n) {
+		if n.Value != reachAll {
+			return errors.New("want a list of table.column, or all")
+		}
+		*r = Reach{reachAll}
+		return nil
+	}
+	decode(n, (*[]string)(r))
+	for _, s := range *r {
+		if s == reachAll || !strings.Contains(s, ".") {
+			return fmt.Errorf("%q is not table.column", s)
+		}
+	}
+	if len(*r) == 0 {
+		return errors.New("want a list of table.column, or all")
+	}
+	return nil
+}
+
+// Limits bound a passage: beyond them it stops.
+type Limits struct {
+	Rows             int    `yaml:"rows"`
+	Bytes            Size   `yaml:"bytes"` // of ciphertext
+	Window           string `yaml:"window,omitempty"`
+	QueriesPerSecond int    `yaml:"queries_per_second,omitempty"`
+}
+
+// ParseInstruction reads and checks an instruction, without any catalogue. What
+// is wrong gives document.Problems; what no signature could allow (a password)
+// an *ecluse.Error of kind Refused around them.
+func ParseInstruction(file string, text []byte) (*Instruction, error) {
+	i := &Instruction{digest: ecluse.DigestOf(text)}
+	lines, err := document.Decode(file, text, i)
+	if err != nil {
+		return nil, err
+	}
+	i.lines = lines
+	p := &problems{lines: lines}
+	i.check(p)
+	if err := p.err("read instruction"); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Digest identifies the exact bytes the instruction was read from.
+func (i *Instruction) Digest() ecluse.Digest { return i.digest }

@@ -1,0 +1,188 @@
+package mandate
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecluse"
+)
+
+func TestInstructionParses(t *testing.T) {
+	i, err := ParseInstruction("i.yaml", []byte(readTestdata(t, "instruction.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"patient", "result", "prescriber"}, i.Datasets.Keys()); diff != "" {
+		t.Error(diff)
+	}
+	result, _ := i.Datasets.Get("result")
+	value, _ := result.Columns.Get("value")
+	if diff := cmp.Diff(Column{Class: ecluse.Result, As: "text"}, *value); diff != "" {
+		t.Error(diff)
+	}
+	within, _ := result.Within.Get("patient")
+	if diff := cmp.Diff([]string{"patient_id"}, *within); diff != "" {
+		t.Error(diff)
+	}
+	if i.Limits.Bytes != 20e9 || i.Passages.Of(ecluse.Dry) != 50 {
+		t.Errorf("limits %+v, passages %+v", i.Limits, i.Passages)
+	}
+	if diff := cmp.Diff(Reach{"public.patient.address"}, i.Accounts.Source.MayAlsoRead); diff != "" {
+		t.Error(diff)
+	}
+	if want := time.Date(2026, 12, 31, 17, 0, 0, 0, time.UTC); !i.EraseBy.Equal(want) {
+		t.Errorf("erase by %s", i.EraseBy)
+	}
+}
+
+func TestInstructionRefuses(t *testing.T) {
+	good := readTestdata(t, "instruction.yaml")
+	for name, c := range map[string]struct {
+		old, new, want string
+		kind           ecluse.Kind
+	}{
+		"credential class":     {"sex: identity", "sex: credential", "i.yaml:12: datasets.patient.columns.sex: passwords, their hashes and log-ins are never migrated: people choose new ones (GDPR art. 28(3), last sentence)", ecluse.Refused},
+		"credential name":      {"sex: identity", "portal_password: identity", "datasets.patient.columns.portal_password: its name is that of a password", ecluse.Refused},
+		"credential distinct":  {"distinct: prescriber_name", "distinct: mot_de_passe", "datasets.prescriber: its name is that of a password", ecluse.Refused},
+		"credential filter":    {"column: created_on", "column: pwd", "datasets.patient.where[0].column: passwords", ecluse.Refused},
+		"credential within":    {"within: {patient: [patient_id]}", "within: {patient: [session_token]}", "never read, not even to compare", ecluse.Refused},
+		"wildcard":             {"sex: identity", "'*': identity", "datasets.patient.columns.*: want a name", ecluse.Invalid},
+		"wildcard table":       {"from: public.patient", "from: public.*", "datasets.patient.from: want a name", ecluse.Invalid},
+		"unknown class":        {"sex: identity", "sex: gender", `"gender" is not a class`, ecluse.Invalid},
+		"no class":             {"sex: identity", "sex:", "want the column's class", ecluse.Invalid},
+		"class missing":        {"value: {class: result, as: text}", "value: {as: text}", "datasets.result.columns.value.class: missing", ecluse.Invalid},
+		"as":                   {"as: text", "as: number", "datasets.result.columns.value.as: want text", ecluse.Invalid},
+		"free text":            {", because: the biologists' remarks are part of the result", "", "i.yaml:23: datasets.result.columns.remark: a free-text column holds more than its name says", ecluse.Invalid},
+		"free text as a word":  {"because: the biologists' remarks are part of the result", "because: N/A", "remark.because: says nothing", ecluse.Invalid},
+		"document":             {"sex: identity", "scan: document", "a document column holds more", ecluse.Invalid},
+		"special not named":    {"code: result", "code: genetic", "sensitive: columns are genetic: say so here too (GDPR art. 9)", ecluse.Invalid},
+		"not special":          {"[infectious]", "[identity]", "not a special class", ecluse.Invalid},
+		"key not listed":       {"key: [result_id]", "key: [id]", "id is not among the columns", ecluse.Invalid},
+		"no columns":           {"    columns: {patient_id: technical, nir: national-id, last_name: identity, birth_date: identity, sex: identity}\n", "", "what is not named stays", ecluse.Invalid},
+		"within nothing":       {"within: {patient:", "within: {patients:", "there is no dataset patients", ecluse.Invalid},
+		"within short":         {"within: {patient: [patient_id]}", "within: {patient: [a, b]}", "want 1 columns, for the key of patient: patient_id", ecluse.Invalid},
+		"within distinct":      {"within: {patient: [patient_id]}", "within: {prescriber: [a]}", "prescriber has no key", ecluse.Invalid},
+		"circle":               {"where: [{column: created_on, from: 2015-01-01, before: 2020-11-01}]", "within: {result: [patient_id]}", "goes round in a circle", ecluse.Invalid},
+		"reserved":             {"  patient:", "  ecluse.key:", "names that begin with ecluse. are taken", ecluse.Invalid},
+		"distinct and columns": {"distinct: prescriber_name,", "distinct: prescriber_name, columns: {a: technical},", "a dataset has columns and key, or distinct and class", ecluse.Invalid},
+		"empty condition":      {"from: 2015-01-01, before: 2020-11-01", "not_null: false", "a condition has from, before, in or not_null", ecluse.Invalid},
+		"in and from":          {"before: 2020-11-01", "in: [a]", "in is used without from and before", ecluse.Invalid},
+		"check of nothing":     {"dataset: result, count_by: code", "dataset: result", "want count, count_by, sum, first or last", ecluse.Invalid},
+		"check elsewhere":      {"count_by: code", "count_by: comment", "comment is not an instructed column of result", ecluse.Invalid},
+		"check dataset":        {"dataset: result, count_by", "dataset: results, count_by", "there is no dataset results", ecluse.Invalid},
+		"reach":                {"[public.patient.address]", "everything", "want a list of table.column, or all", ecluse.Invalid},
+		"reach within a list":  {"[public.patient.address]", "[all]", `"all" is not table.column`, ecluse.Invalid},
+		"reach without why":    {", because: a view is not possible before 2026-12-01", "", "accounts.source.because: missing", ecluse.Invalid},
+		"window":               {"Europe/Paris", "Europe/Nulle", "limits.window", ecluse.Invalid},
+		"size":                 {"20GB", "lots", "limits.bytes: want a size", ecluse.Invalid},
+		"no rows":              {"rows: 12000000", "rows: 0", "limits.rows: want a number from 1", ecluse.Invalid},
+		"frozen":               {"consistency: snapshot", "consistency: frozen", "says by whom and from when", ecluse.Invalid},
+		"consistency":          {"consistency: snapshot", "consistency: dirty", `"dirty" is not one of`, ecluse.Invalid},
+		"rehearsal":            {"rehearsal: 0", "rehearsal: 1", "target.pre_production", ecluse.Invalid},
+		"one gate":             {"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "is the source's gate", ecluse.Invalid},
+		"id":                   {"id: megabus-2026-01", "id: Megabus", "id: want 3 to 64", ecluse.Invalid},
+		"purpose":              {"Replacement of MEGABUS by KALISIL", "see contract annex", "purpose: points elsewhere", ecluse.Invalid},
+		"no deadline":          {"erase_by: 2026-12-31T18:00:00+01:00\n", "", "erase_by: missing (GDPR art. 28(3)(g))", ecluse.Invalid},
+		"sql":                  {"where: [{column: created_on,", "where: [{sql: 1=1,", "unknown key", ecluse.Invalid},
+	} {
+		text := strings.Replace(good, c.old, c.new, 1)
+		if text == good {
+			t.Errorf("%s: the edit changes nothing", name)
+		}
+		_, err := ParseInstruction("i.yaml", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), c.want) || ecluse.KindOf(err) != c.kind {
+			t.Errorf("%s: got %s %v, want %s %s", name, ecluse.KindOf(err), err, c.kind, c.want)
+		}
+	}
+}
+
+func TestLooksLikeCredential(t *testing.T) {
+	for _, name := range []string{
+		"password", "Password", "user_password", "userpassword", "PASSWD", "pwd", "pwd2", "mdp", "mot_de_passe", "motDePasse", "MotDePasse",
+		"mot de passe", "hash", "password_hash", "hash_value", "token", "resetToken", "secret", "client_secret", "api_key", "login", "portal_login",
+		"loginPortail", "portail_identifiant", "web_user", "code_acces", "access_code", "private_key", "sha256", "md5", "user_pass", "code_pin", "mot_passe", "Mot_De_Passé",
+	} {
+		if !LooksLikeCredential(name) {
+			t.Errorf("%s is not seen", name)
+		}
+	}
+	for _, name := range []string{
+		"patient_id", "last_name", "code", "result", "hashimoto", "passage", "compass", "pass", "key", "account_id", "code_compte", "access_date",
+		"user_id", "identifiant", "pin", "spindle", "tokenised_text", "shape", "secretion", "web_site", "date_acces",
+	} {
+		if LooksLikeCredential(name) {
+			t.Errorf("%s is taken for a credential", name)
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(h, m int) time.Time { return time.Date(2026, 6, 1, h, m, 0, 0, paris).UTC() }
+	night, err := ParseWindow("20:00-06:00 Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		h, m int
+		open bool
+	}{{19, 59, false}, {20, 0, true}, {23, 59, true}, {0, 0, true}, {5, 59, true}, {6, 0, false}, {12, 0, false}} {
+		if got := night.Open(at(c.h, c.m)); got != c.open {
+			t.Errorf("%02d:%02d: open %t", c.h, c.m, got)
+		}
+	}
+	if got := night.Opens(at(12, 0)); !got.Equal(at(20, 0)) {
+		t.Errorf("opens %s", got)
+	}
+	noon, err := ParseWindow("12:00-14:00 Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := noon.Opens(at(15, 0)); !got.Equal(at(12, 0).AddDate(0, 0, 1)) {
+		t.Errorf("opens %s", got)
+	}
+	for _, s := range []string{"20:00", "20:00-06:00", "20:00-20:00 UTC", "8:00-9:00 UTC", "25:00-06:00 UTC", "20:00-06:00 Local"} {
+		if _, err := ParseWindow(s); err == nil {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"20GB": 20e9, "512MiB": 512 << 20, "1000": 1000, "3 kB": 3000, "7B": 7} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%s: %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "GB", "-1", "0", "1.5GB", "99999999999999999999", "9000000000GB", "1XB"} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken for %d", text, s)
+		}
+	}
+}
+
+func FuzzParseInstruction(f *testing.F) {
+	f.Add([]byte(readTestdata(f, "instruction.yaml")))
+	f.Add([]byte("ecluse: instruction/v1\ndatasets: {a: {from: b, within: {a: [c]}}}\naccounts: {source: all}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i, err := ParseInstruction("f.yaml", b)
+		if err != nil {
+			return
+		}
+		for id, d := range i.Datasets.All() {
+			for name, c := range d.Columns.All() {
+				if c.Class == ecluse.Credential || LooksLikeCredential(name) {
+					t.Errorf("%s.%s passes", id, name)
+				}
+			}
+		}
+	})
+}
