@@ -69,9 +69,12 @@ type ReadColumn struct {
 }
 
 // ReadCondition filters rows by one column, which need not travel. All
-// conditions of a dataset hold together. From and Before are ISO dates, instants
-// or numbers, by the column's type; Equals and In compare exactly, by bytes for
-// text.
+// conditions of a dataset hold together. From and Before are dates, times or
+// numbers by the column's type, in one form: 2006-01-02, 15:04:05,
+// 2006-01-02T15:04:05 (Timestamp), 2006-01-02T15:04:05Z (Instant), each with up
+// to 6 digits of a second, or a plain decimal number; a Text column has neither.
+// In compares exactly, by bytes for text; its values have the same forms, or are
+// true and false.
 type ReadCondition struct {
 	Column  string      `json:"column"`
 	Type    ecluse.Type `json:"type"`
@@ -163,6 +166,33 @@ type LoadHeld struct {
 	Columns []string         `json:"columns"`
 	Rows    int              `json:"rows"`
 	Digest  ecluse.Digest    `json:"sha256"`
+}
+
+// Dataset finds a dataset by name.
+func (p *ReadPlan) Dataset(id ecluse.DatasetID) (*ReadDataset, bool) {
+	for i := range p.Datasets {
+		if p.Datasets[i].Dataset == id {
+			return &p.Datasets[i], true
+		}
+	}
+	return nil, false
+}
+
+// Column finds a column that travels.
+func (d *ReadDataset) Column(name string) (*ReadColumn, bool) {
+	for i := range d.Columns {
+		if d.Columns[i].Name == name {
+			return &d.Columns[i], true
+		}
+	}
+	return nil, false
+}
+
+// ViewNamer is what a Dialect has too when its engine reads through granted
+// views: the name of a dataset's view as TableName.String writes it, empty when
+// the table itself is read. It is asked before any statement.
+type ViewNamer interface {
+	ViewName(p *ReadPlan, d *ReadDataset) string
 }
 
 // Dialect is what compiling needs to know of an engine: package mandate knows no
