@@ -1,0 +1,486 @@
+package sluice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/screen"
+	"ecluse/internal/sluice/seal"
+)
+
+// Outlet is where sealed chunks go: the chamber, as the source gate sees it.
+type Outlet interface {
+	// Slots lists the signed descriptors of every chunk that is in.
+	Slots(ctx context.Context) ([]evidence.Signed, error)
+	// Put hands over a chunk. A slot is written once: for a slot that is taken
+	// the stored descriptor comes back and body is not kept.
+	Put(ctx context.Context, descriptor evidence.Signed, body io.Reader) (stored evidence.Signed, err error)
+	// Close hands over the closing manifest: every dataset is complete.
+	Close(ctx context.Context, manifest evidence.Signed) error
+}
+
+// Bookmarks keeps where chunks end, at the source gate, sealed: a key value can
+// be a patient's.
+type Bookmarks interface {
+	Bookmark(s ecluse.DatasetID, sequence int) (reader.Cursor, error) // nil when there is none
+	SetBookmark(s ecluse.DatasetID, sequence int, end reader.Cursor) error
+}
+
+// Extraction is all that Extract needs.
+type Extraction struct {
+	Permit    mandate.ReadPermit
+	Open      func(context.Context) (reader.Session, error)
+	Epoch     int // of this run, from 1; never used before
+	Key       *seal.Key
+	Recipient age.Recipient
+	Gate      ecluse.Fingerprint // the source gate's own key, which signed what is stored
+	Signer    ssh.Signer         // the same key
+	Outlet    Outlet
+	Bookmarks Bookmarks
+	// Privileges is told what the account can read, before the first row.
+	Privileges func(context.Context, *reader.Privileges) error
+	Watch      Watch
+}
+
+// Extracted is what came of it. No value in it is grouped by a record's value.
+type Extracted struct {
+	Epoch    int                                             `json:"epoch"`
+	Rows     map[ecluse.DatasetID]int64                      `json:"rows"`
+	Chunks   int                                             `json:"chunks"`
+	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
+	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
+	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
+	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"free_text,omitempty"`
+	Manifest evidence.Signed                                 `json:"-"`
+}
+
+// Extract reads what the permit allows, chunk by chunk, seals each for the target
+// alone and hands it to the chamber (steps 7 and 8 of the procedure). It may be
+// run again after any interruption: in a new epoch it re-reads what was sent,
+// compares keyed sums and seals only what is missing or has changed, so that at
+// its end the chamber holds one epoch's view of the source.
+func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
+	plan := x.Permit.Plan()
+	if plan == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "extract", Why: "there is no permit to read", Article: "GDPR art. 29"}
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, x.Permit.NotAfter(),
+		&ecluse.Error{Kind: ecluse.Refused, What: "extract", Why: "the permit to read has ended", Next: "ask for a new approval of the read plan"})
+	defer cancel()
+
+	session, err := x.Open(ctx)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	defer session.Close()
+
+	may, err := session.Privileges(ctx)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := x.Privileges(ctx, may); err != nil {
+		return nil, err
+	}
+	if err := withinPlan(plan, may); err != nil {
+		return nil, err
+	}
+
+	e, err := newExtractor(ctx, x, plan)
+	if err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	sealed := make(chan *chunk, 1) // one chunk is stored while the next is read
+	g.Go(func() error {
+		defer close(sealed)
+		return e.read(gctx, session, sealed)
+	})
+	g.Go(func() error {
+		for c := range sealed {
+			if err := e.store(gctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	return e.close(ctx)
+}
+
+// causeOf prefers the reason a context ended for over the error that ending
+// provoked in a driver.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// extractor is one run of Extract.
+type extractor struct {
+	Extraction
+	plan   *mandate.ReadPlan
+	stored map[ecluse.Slot]*evidence.Descriptor
+	latest map[place]int // highest version of each stored chunk
+	out    Extracted
+	rows   int64 // read in this pass, against the plan's limit
+	bytes  int64 // stored in all, against the plan's limit
+	meter  meter
+	pool   seal.Pool
+}
+
+type place struct {
+	dataset  ecluse.DatasetID
+	sequence int
+}
+
+// chunk is a sealed chunk on its way to the chamber.
+type chunk struct {
+	descriptor evidence.Descriptor
+	body       bytes.Buffer
+	end        reader.Cursor
+}
+
+func newExtractor(ctx context.Context, x Extraction, plan *mandate.ReadPlan) (*extractor, error) {
+	e := &extractor{
+		Extraction: x, plan: plan,
+		stored: map[ecluse.Slot]*evidence.Descriptor{}, latest: map[place]int{},
+		out:   Extracted{Epoch: x.Epoch, Rows: map[ecluse.DatasetID]int64{}, FreeText: map[ecluse.DatasetID]map[string]screen.Findings{}},
+		meter: meter{watch: x.Watch, stage: Reading},
+	}
+	there, err := x.Outlet.Slots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range there {
+		d, err := evidence.ParseDescriptor(s, x.Gate)
+		if err != nil {
+			return nil, err
+		}
+		if d.Plan != x.Permit.Digest() || d.Migration != plan.Migration {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Differs, What: "extract", Where: "chunk " + d.Slot.String(),
+				Why: "it was sealed under another read plan", Next: "erase that passage before reading under a new plan",
+			}
+		}
+		e.stored[d.Slot] = d
+		at := place{d.Slot.Dataset, d.Slot.Sequence}
+		if v, ok := e.latest[at]; !ok || d.Slot.Version > v {
+			e.latest[at] = d.Slot.Version
+		}
+		e.bytes += d.Size
+	}
+	return e, nil
+}
+
+// read seals the key, the checks and every dataset, in that order.
+func (e *extractor) read(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
+	if err := e.sealKey(ctx, sealed); err != nil {
+		return err
+	}
+	for i := range e.plan.Datasets {
+		if err := e.dataset(ctx, session, &e.plan.Datasets[i], sealed); err != nil {
+			return err
+		}
+	}
+	if err := e.checks(ctx, session, sealed); err != nil {
+		return err
+	}
+	if e.plan.Consistency == "reread" {
+		return e.reread(ctx, session, sealed)
+	}
+	return nil
+}
+
+// sealKey sends K as slot 0 of the migration, once.
+func (e *extractor) sealKey(ctx context.Context, sealed chan<- *chunk) error {
+	slot := ecluse.Slot{Dataset: ecluse.KeyDataset}
+	if _, ok := e.stored[slot]; ok {
+		return nil
+	}
+	c := &chunk{}
+	made, err := seal.SealKey(&c.body, e.header(slot), e.Recipient, e.Key)
+	if err != nil {
+		return err
+	}
+	c.descriptor = e.descriptor(slot, made, true)
+	return send(ctx, sealed, c)
+}
+
+// dataset reads one dataset to its end.
+func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mandate.ReadDataset, sealed chan<- *chunk) error {
+	e.meter.at(d.Dataset)
+	look := screen.New(d)
+	schema := SchemaOf(d)
+	var after reader.Cursor
+	e.out.Rows[d.Dataset] = 0
+	for sequence := 0; ; sequence++ {
+		until, err := e.Bookmarks.Bookmark(d.Dataset, sequence)
+		if err != nil {
+			return err
+		}
+		end, last, err := e.chunk(ctx, place{d.Dataset, sequence}, schema, sealed,
+			func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
+				return session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
+					if err := look.Look(b); err != nil {
+						return err
+					}
+					return emit(b)
+				})
+			})
+		if err != nil {
+			return err
+		}
+		if last {
+			break
+		}
+		after = end
+	}
+	if found := look.FreeText(); len(found) > 0 {
+		e.out.FreeText[d.Dataset] = found
+	}
+	return nil
+}
+
+// checks counts the source's half of the cross-checks, inside the epoch.
+func (e *extractor) checks(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
+	if len(e.plan.Checks) == 0 {
+		return nil
+	}
+	_, _, err := e.chunk(ctx, place{ecluse.ChecksDataset, 0}, checksSchema(), sealed,
+		func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
+			for _, c := range e.plan.Checks {
+				figures, err := session.Check(ctx, c.Name)
+				if err != nil {
+					return nil, false, err
+				}
+				if err := emit(namedFigures(c.Name, figures)); err != nil {
+					return nil, false, err
+				}
+			}
+			return nil, true, nil
+		})
+	return err
+}
+
+// rereads is how often a source without snapshots is read again before the
+// changes are taken for a laboratory at work rather than a late one.
+const rereads = 5
+
+// reread reads everything again until a whole pass finds nothing changed, for
+// sources that have neither snapshots nor locks.
+func (e *extractor) reread(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
+	for range rereads {
+		before := e.out.Resealed
+		e.rows = 0
+		for i := range e.plan.Datasets {
+			if err := e.dataset(ctx, session, &e.plan.Datasets[i], sealed); err != nil {
+				return err
+			}
+		}
+		if err := e.checks(ctx, session, sealed); err != nil {
+			return err
+		}
+		if e.out.Resealed == before {
+			return nil
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "extract", Why: fmt.Sprintf("the source changed during each of %d readings", rereads+1),
+		Next: "read while nobody works (limits.window), or instruct locked or frozen consistency",
+	}
+}
+
+// chunk seals what produce emits under a new version of a place, unless the
+// stored version has the same keyed sum: then that one stays.
+func (e *extractor) chunk(ctx context.Context, at place, schema *record.Schema, sealed chan<- *chunk,
+	produce func(emit func(*record.Batch) error) (reader.Cursor, bool, error),
+) (reader.Cursor, bool, error) {
+	version, exists := e.latest[at]
+	slot := ecluse.Slot{Dataset: at.dataset, Sequence: at.sequence, Version: version}
+	if exists {
+		slot.Version++
+	}
+	c := &chunk{}
+	w := e.pool.NewWriter(&c.body, e.header(slot), e.Recipient, e.Key, schema)
+	var rows int64
+	end, last, err := produce(func(b *record.Batch) error {
+		rows += int64(b.Rows())
+		if err := e.count(b); err != nil {
+			return err
+		}
+		return w.Write(b)
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	made, err := w.Close(rows, last)
+	if err != nil {
+		return nil, false, err
+	}
+	e.out.Rows[at.dataset] += rows
+	e.meter.chunk()
+	if exists {
+		old := e.stored[ecluse.Slot{Dataset: at.dataset, Sequence: at.sequence, Version: version}]
+		if old.Sum == made.Sum && old.Rows == rows && old.Last == last {
+			e.out.Kept++
+			return end, last, nil
+		}
+		e.out.Resealed++
+	}
+	c.descriptor, c.end = e.descriptor(slot, made, last), end
+	e.stored[slot], e.latest[at] = &c.descriptor, slot.Version
+	return end, last, send(ctx, sealed, c)
+}
+
+// count holds the rows read against the instruction's limit.
+func (e *extractor) count(b *record.Batch) error {
+	e.rows += int64(b.Rows())
+	if limit := e.plan.Limits.Rows; limit > 0 && e.rows > limit {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "extract", Why: fmt.Sprintf("the source gave more than the %d rows the instruction allows", limit),
+			Article: "GDPR art. 29", Next: "the controller signs an instruction with another limit, or narrows the conditions",
+		}
+	}
+	e.meter.add(int64(b.Rows()), int64(b.Size()))
+	return nil
+}
+
+// store keeps the chunk's end, then hands the chunk over. A crash between the two
+// leaves a bookmark without a chunk, which the next run fills.
+func (e *extractor) store(ctx context.Context, c *chunk) error {
+	slot := c.descriptor.Slot
+	if e.bytes += c.descriptor.Size; e.plan.Limits.Bytes > 0 && e.bytes > e.plan.Limits.Bytes {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "store chunk " + slot.String(), Article: "GDPR art. 29",
+			Why: fmt.Sprintf("the migration would hold more than the %d bytes the instruction allows", e.plan.Limits.Bytes),
+		}
+	}
+	if c.end != nil {
+		if err := e.Bookmarks.SetBookmark(slot.Dataset, slot.Sequence, c.end); err != nil {
+			return err
+		}
+	}
+	signed, err := evidence.SignDescriptor(e.Signer, &c.descriptor)
+	if err != nil {
+		return err
+	}
+	got, err := e.Outlet.Put(ctx, signed, &c.body)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got.Body, signed.Body) {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: "store chunk " + slot.String(), Why: "the chamber already holds another chunk in that slot",
+			Next: "compare the journal heads of gate and lock: one of them went back in time",
+		}
+	}
+	e.out.Chunks++
+	e.out.Bytes += c.descriptor.Size
+	return nil
+}
+
+// close signs the manifest of the latest version of every chunk.
+func (e *extractor) close(ctx context.Context) (*Extracted, error) {
+	m := evidence.Manifest{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epochs: e.Epoch}
+	order := []ecluse.DatasetID{ecluse.KeyDataset}
+	for _, d := range e.plan.Datasets {
+		order = append(order, d.Dataset)
+	}
+	if len(e.plan.Checks) > 0 {
+		order = append(order, ecluse.ChecksDataset)
+	}
+	for _, id := range order {
+		md := evidence.ManifestDataset{Dataset: id}
+		for sequence := 0; ; sequence++ {
+			version, ok := e.latest[place{id, sequence}]
+			if !ok {
+				break
+			}
+			d := e.stored[ecluse.Slot{Dataset: id, Sequence: sequence, Version: version}]
+			md.Chunks = append(md.Chunks, evidence.ManifestChunk{Slot: d.Slot, SHA256: d.SHA256, Rows: d.Rows})
+			md.Rows += d.Rows
+			if d.Last {
+				break
+			}
+		}
+		m.Datasets = append(m.Datasets, md)
+	}
+	var err error
+	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
+		return nil, err
+	}
+	if err := e.Outlet.Close(ctx, e.out.Manifest); err != nil {
+		return nil, err
+	}
+	e.meter.done()
+	return &e.out, nil
+}
+
+func (e *extractor) header(s ecluse.Slot) seal.Header {
+	return seal.Header{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epoch: e.Epoch, Slot: s}
+}
+
+func (e *extractor) descriptor(s ecluse.Slot, made seal.Sealed, last bool) evidence.Descriptor {
+	return evidence.Descriptor{
+		Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epoch: e.Epoch, Slot: s,
+		Rows: made.Rows, Last: last, Size: made.Size, SHA256: made.SHA256, Sum: made.Sum,
+	}
+}
+
+func send(ctx context.Context, to chan<- *chunk, c *chunk) error {
+	select {
+	case to <- c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// SchemaOf is the shape of a dataset's batches.
+func SchemaOf(d *mandate.ReadDataset) *record.Schema {
+	s := &record.Schema{}
+	for _, c := range d.Columns {
+		s.Fields = append(s.Fields, record.Field{Name: c.Name, Type: c.Type})
+	}
+	return s
+}
+
+// checksSchema is the dataset ecluse.checks: one line per check and key.
+func checksSchema() *record.Schema {
+	text := ecluse.Type{Kind: ecluse.Text}
+	return &record.Schema{Fields: []record.Field{
+		{Name: "check", Type: text},
+		{Name: "key", Type: text},
+		{Name: "count", Type: ecluse.Type{Kind: ecluse.Int}},
+		{Name: "sum", Type: ecluse.Type{Kind: ecluse.Number}},
+		{Name: "first", Type: text},
+		{Name: "last", Type: text},
+	}}
+}
+
+// namedFigures puts a check's name before its figures.
+func namedFigures(name string, figures *record.Batch) *record.Batch {
+	b := record.NewBatch(checksSchema(), figures.Rows())
+	for r := range figures.Rows() {
+		b.Columns[0].AppendString(name)
+		for i, f := range b.Schema.Fields[1:] {
+			b.Columns[i+1].AppendFrom(figures.Column(f.Name), r)
+		}
+	}
+	return b
+}
