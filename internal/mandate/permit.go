@@ -1,17 +1,22 @@
 package mandate
 
 import (
+	"fmt"
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 )
 
 // ReadPermit opens a reader. Only PermitRead makes one that is not zero; a zero
 // permit opens nothing.
 type ReadPermit struct {
-	plan     *ReadPlan
-	digest   ecluse.Digest
-	notAfter time.Time
+	plan      *ReadPlan
+	digest    ecluse.Digest
+	recipient string
+	rejects   string
+	added     []string
+	notAfter  time.Time
 }
 
 // Plan is what may be read; nil for the zero permit.
@@ -20,8 +25,19 @@ func (p ReadPermit) Plan() *ReadPlan { return p.plan }
 // Digest is the plan's.
 func (p ReadPermit) Digest() ecluse.Digest { return p.digest }
 
-// NotAfter is when the permit ends: the earliest end of contract, instruction,
-// approvals and plan.
+// Recipient is what chunks are sealed to ("age1pq1…"), signed by the target gate.
+func (p ReadPermit) Recipient() string { return p.recipient }
+
+// Rejects is what rejected rows are sealed to, signed by the source gate.
+func (p ReadPermit) Rejects() string { return p.rejects }
+
+// Added lists the columns ("table.column") that the source has and had not when
+// the plan was approved. They are refused, and to be reported.
+func (p ReadPermit) Added() []string { return p.added }
+
+// NotAfter is when the permit ends: the earliest end of contract, host's
+// certificate, instruction, recipients and rosters. Approvals bound when a
+// passage begins, not how long it lasts.
 func (p ReadPermit) NotAfter() time.Time { return p.notAfter }
 
 // LoadPermit opens a writer. Only PermitLoad makes one that is not zero.
@@ -29,6 +45,7 @@ type LoadPermit struct {
 	plan     *LoadPlan
 	digest   ecluse.Digest
 	passage  ecluse.Passage
+	rejects  string
 	notAfter time.Time
 }
 
@@ -41,5 +58,214 @@ func (p LoadPermit) Digest() ecluse.Digest { return p.digest }
 // Passage is the run that this permit is for.
 func (p LoadPermit) Passage() ecluse.Passage { return p.passage }
 
-// NotAfter is when the permit ends.
+// Rejects is what rejected rows are sealed to, signed by the source gate.
+func (p LoadPermit) Rejects() string { return p.rejects }
+
+// NotAfter is when the permit ends, as for a ReadPermit.
 func (p LoadPermit) NotAfter() time.Time { return p.notAfter }
+
+// ReadPermitInputs is all that a permit to read is made of.
+type ReadPermitInputs struct {
+	Trust
+	Papers
+	Source    *ecluse.Catalogue // live, read by the gate itself
+	Procedure ecluse.Digest
+	Dialect   Dialect
+	BegunAt   time.Time // from the gate's ledger; zero: the passage is not begun
+}
+
+// PermitRead verifies everything a reading needs and compiles the plan again
+// from the source as it is. Each refusal is an *ecluse.Error: Invalid (a paper
+// that cannot be read), Unverified (a signature that does not hold), Refused
+// (not allowed), WaitsForSign (somebody has to sign first), Differs (the plan is
+// not the one approved).
+func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
+	d, err := verify(in.Trust, in.Papers)
+	if err != nil {
+		return ReadPermit{}, err
+	}
+	if err := d.isGate(d.instruction.Source.Gate, "source"); err != nil {
+		return ReadPermit{}, err
+	}
+	approved, err := d.readPlan(in.Papers)
+	if err != nil {
+		return ReadPermit{}, err
+	}
+	again, err := CompileRead(ReadInputs{
+		Contract: d.contract, Instruction: d.instruction, Source: in.Source,
+		Recipient: in.Recipient, Rejects: in.Rejects, Procedure: in.Procedure, Dialect: in.Dialect,
+	})
+	if err != nil {
+		return ReadPermit{}, changed("readplan", err)
+	}
+	added, err := Equivalent(approved, again)
+	if err != nil {
+		return ReadPermit{}, err
+	}
+	digest := ecluse.DigestOf(in.ReadPlan)
+	if err := d.readApproved(digest, d.beginning(in.BegunAt)); err != nil {
+		return ReadPermit{}, err
+	}
+	return ReadPermit{
+		plan: approved, digest: digest, recipient: d.chunks.Recipient, rejects: d.rejects.Recipient,
+		added: added, notAfter: d.ends,
+	}, nil
+}
+
+// LoadPermitInputs is all that a permit to load is made of.
+type LoadPermitInputs struct {
+	Trust
+	Papers
+	LoadPlan  []byte            // as approved
+	Shape     ecluse.Shape      // of the mapping as this gate checked it itself
+	Target    *ecluse.Catalogue // live, read by the gate itself
+	Held      []LoadHeld        // hashed by the gate itself
+	Procedure ecluse.Digest
+	Dialect   Dialect
+	Passage   ecluse.Passage
+	Used      int       // passages of that kind begun so far, this one included once it is begun; from the ledger
+	BegunAt   time.Time // of this passage, from the ledger; zero: not begun
+}
+
+// PermitLoad verifies everything a loading needs, the approval of the read plan
+// included, and compiles the load plan again from the target as it is. Refusals
+// are as PermitRead's.
+func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
+	d, err := verify(in.Trust, in.Papers)
+	if err != nil {
+		return LoadPermit{}, err
+	}
+	if err := d.isGate(d.instruction.Target.Gate, "target"); err != nil {
+		return LoadPermit{}, err
+	}
+	read, err := d.readPlan(in.Papers)
+	if err != nil {
+		return LoadPermit{}, err
+	}
+	if err := d.readApproved(ecluse.DigestOf(in.ReadPlan), nil); err != nil {
+		return LoadPermit{}, err
+	}
+	approved, err := ParseLoadPlan(in.LoadPlan)
+	if err != nil {
+		return LoadPermit{}, err
+	}
+	again, err := CompileLoad(LoadInputs{
+		Instruction: d.instruction, ReadPlan: read, Passage: in.Passage.Kind, Shape: in.Shape, Target: in.Target,
+		Held: in.Held, Procedure: in.Procedure, Dialect: in.Dialect,
+	})
+	if err != nil {
+		return LoadPermit{}, changed("loadplan", err)
+	}
+	if err := sameBytes("loadplan", in.LoadPlan, again.Bytes()); err != nil {
+		return LoadPermit{}, err
+	}
+	if err := WithinBudget(d.instruction, in.Passage, in.Used, !in.BegunAt.IsZero()); err != nil {
+		return LoadPermit{}, err
+	}
+	digest := ecluse.DigestOf(in.LoadPlan)
+	if err := d.loadApproved(digest, in.Passage.Kind, d.beginning(in.BegunAt)); err != nil {
+		return LoadPermit{}, err
+	}
+	return LoadPermit{plan: approved, digest: digest, passage: in.Passage, rejects: d.rejects.Recipient, notAfter: d.ends}, nil
+}
+
+// WithinBudget tells whether a passage may begin, or go on once begun, when
+// `used` passages of its kind are begun (itself included once it is). Passages
+// are numbered from 1 without a gap.
+func WithinBudget(i *Instruction, p ecluse.Passage, used int, begun bool) error {
+	what, budget := "begin "+p.String(), i.Passages.Of(p.Kind)
+	switch {
+	case p.Number < 1, begun && p.Number > used, !begun && p.Number != used+1:
+		return ecluse.Errorf(ecluse.Invalid, what, "%d passages of the kind %s are begun", used, p.Kind)
+	case p.Number > budget:
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Article: lawOnly, Why: fmt.Sprintf("the instruction allows %d of the kind %s", budget, p.Kind),
+			Next: "the controller signs an instruction with a larger number under passages",
+		}
+	}
+	return nil
+}
+
+// changed makes of a plan that does not compile any more one that differs.
+func changed(kind string, err error) error {
+	if k := ecluse.KindOf(err); k == ecluse.Refused || k == ecluse.Unverified {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Differs, What: "compile " + kind + " again", Err: err,
+		Why:  "it compiled when it was approved and does not any more",
+		Next: "take the change back, or have a new plan approved",
+	}
+}
+
+func (d *docket) isGate(named ecluse.Fingerprint, which string) error {
+	if named == d.trust.Gate {
+		return nil
+	}
+	return refusal("verify instruction", fmt.Sprintf("its %s gate is %s, and this gate is %s", which, named, d.trust.Gate),
+		"run the passage at the gate the controller named, or have another instruction signed")
+}
+
+// readPlan reads the approved read plan and checks that it is one of these
+// papers.
+func (d *docket) readPlan(p Papers) (*ReadPlan, error) {
+	plan, err := ParseReadPlan(p.ReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	if plan.Migration != d.instruction.ID || plan.Instruction != d.instruction.digest || plan.Contract != d.contract.digest ||
+		plan.Recipient != p.Recipient.Digest() || plan.Rejects != p.Rejects.Digest() {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Differs, What: "verify readplan", Why: "it was compiled from another contract, instruction or recipient",
+			Next: "give the plan that was approved for this instruction",
+		}
+	}
+	return plan, d.stopped(evidence.KindReadPlan, ecluse.DigestOf(p.ReadPlan))
+}
+
+// readApproved checks the two approvals of a read plan: an operator of the
+// processor and a signatory of the controller, two people. With b nil the
+// passage began long ago, at the source.
+func (d *docket) readApproved(plan ecluse.Digest, b *beginning) error {
+	operators, err := d.signed(ecluse.Processor, ecluse.Operator, evidence.VerbApprove, evidence.KindReadPlan, plan)
+	if err != nil {
+		return err
+	}
+	signatories, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbApprove, evidence.KindReadPlan, plan)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		if operators, err = b.holding(operators); err != nil {
+			return err
+		}
+		if signatories, err = b.holding(signatories); err != nil {
+			return err
+		}
+	}
+	x, y, err := twoPeople("verify approvals of the readplan", operators, signatories)
+	if err != nil || b == nil {
+		return err
+	}
+	return b.soonAfter(x, y)
+}
+
+// loadApproved checks who approved a load plan: for a final passage a signatory
+// of the controller, for others an operator of the processor.
+func (d *docket) loadApproved(plan ecluse.Digest, kind ecluse.PassageKind, b *beginning) error {
+	if err := d.stopped(evidence.KindLoadPlan, plan); err != nil {
+		return err
+	}
+	side, role := ecluse.Processor, ecluse.Operator
+	if kind == ecluse.Final {
+		side, role = ecluse.Controller, ecluse.Signatory
+	}
+	acts, err := d.signed(side, role, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+	if err != nil {
+		return err
+	}
+	if acts, err = b.holding(acts); err != nil {
+		return err
+	}
+	return b.soonAfter(acts[0])
+}

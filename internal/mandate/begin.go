@@ -1,0 +1,89 @@
+package mandate
+
+import (
+	"fmt"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// beginning is when a passage began, or now for one that is to begin. Approvals
+// have to hold then: a passage once begun goes on in its windows until the
+// permit's own end.
+type beginning struct {
+	at      time.Time
+	future  bool // later than now
+	rosters *evidence.Rosters
+}
+
+func (d *docket) beginning(begunAt time.Time) *beginning {
+	if begunAt.IsZero() {
+		begunAt = d.trust.Now
+	}
+	return &beginning{at: begunAt, future: begunAt.After(d.trust.Now), rosters: &d.rosters}
+}
+
+const (
+	beginPassage = "begin passage"
+	approveAgain = "approve the plan again: `ecluse approve`"
+)
+
+// holding keeps the approvals that hold at the beginning, newest first. When
+// none does it says why the newest does not.
+func (b *beginning) holding(approvals []actBy) ([]actBy, error) {
+	if b.future {
+		return nil, ecluse.Errorf(ecluse.Unverified, beginPassage, "the ledger has it begun after now: the clock was set back")
+	}
+	var found []actBy
+	var why error
+	for _, a := range approvals {
+		err := b.holds(a)
+		if err == nil {
+			found = append(found, a)
+		} else if why == nil {
+			why = err
+		}
+	}
+	if len(found) == 0 {
+		return nil, why
+	}
+	return found, nil
+}
+
+func (b *beginning) holds(a actBy) error {
+	switch {
+	case b.at.Before(a.NotBefore):
+		return refusal(beginPassage, "it began before "+a.Person+"'s approval", "begin a new passage")
+	case b.at.After(a.NotAfter):
+		return &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: beginPassage, Next: approveAgain,
+			Why: fmt.Sprintf("%s's approval ended on %s", a.Person, a.NotAfter.Format(time.RFC3339)),
+		}
+	}
+	if _, _, err := evidence.VerifyAct(a.signed, b.rosters, b.at); err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: beginPassage, Why: a.Person + "'s approval does not hold any more", Err: err,
+			Next: "somebody whose mandate runs approves the plan: `ecluse approve`",
+		}
+	}
+	return nil
+}
+
+// soonAfter checks that the passage begins within 72 hours of its approval, which
+// is complete with the last one.
+func (b *beginning) soonAfter(approvals ...actBy) error {
+	last := approvals[0].NotBefore
+	for _, a := range approvals[1:] {
+		if a.NotBefore.After(last) {
+			last = a.NotBefore
+		}
+	}
+	if b.at.Sub(last) <= BeginWithin {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.WaitsForSign, What: beginPassage, Next: approveAgain,
+		Why: "it begins more than 72 hours after the approval of " + last.Format(time.RFC3339),
+	}
+}

@@ -1,0 +1,318 @@
+package mandate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// Ages that permits go by.
+const (
+	RosterAge   = 30 * 24 * time.Hour // a roster older than that is not taken: somebody may have left
+	BeginWithin = 72 * time.Hour      // a passage begins at most that long after its plan is approved
+)
+
+// Trust is what a gate knows by itself, from its own console, key and ledger:
+// none of it comes from the lock.
+type Trust struct {
+	Gate   ecluse.Fingerprint                 // its own key's
+	Roots  map[ecluse.Side]ecluse.Fingerprint // each party's, given at enrolment
+	Floors map[ecluse.Side]int                // highest roster number seen; absent: none yet
+	Now    time.Time                          // never before the ledger's high-water mark
+}
+
+// Papers is what the lock hands over. Each is verified, none is believed.
+type Papers struct {
+	Rosters     []evidence.Signed // every number that an act names, and the latest, of both parties
+	Contract    []byte            // contract/v1
+	Instruction []byte            // instruction/v1
+	Acts        []evidence.Signed // all those of the migration and of its contract
+	Recipient   evidence.Signed   // recipient/v1 for chunks, by the target gate
+	Rejects     evidence.Signed   // recipient/v1 for rejects, by the source gate
+	ReadPlan    []byte            // as approved
+}
+
+// docket is the papers once verified.
+type docket struct {
+	trust       Trust
+	rosters     evidence.Rosters
+	acts        []actBy // of this migration or its contract, in the order they begin
+	contract    *Contract
+	instruction *Instruction
+	chunks      *evidence.Recipient
+	rejects     *evidence.Recipient
+	ends        time.Time // the earliest end met so far
+}
+
+// actBy is a verified act and who made it.
+type actBy struct {
+	*evidence.Act
+	by     *evidence.Person
+	signed evidence.Signed
+}
+
+func refusal(what, why, next string) *ecluse.Error {
+	return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: why, Next: next}
+}
+
+// verify checks all that a reading and a loading have in common: rosters, acts,
+// contract, instruction, recipients, and that nobody stopped the migration.
+func verify(t Trust, p Papers) (*docket, error) {
+	d := &docket{trust: t}
+	var err error
+	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
+		return nil, err
+	}
+	if d.instruction, err = ParseInstruction("instruction", p.Instruction); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{
+		func() error { return d.verifyRosters(p.Rosters) },
+		func() error { return d.verifyActs(p.Acts) },
+		d.verifyContract,
+		d.verifyInstruction,
+		func() error { return d.verifyRecipients(p.Recipient, p.Rejects) },
+		func() error { return d.stopped(evidence.KindMigration, d.instruction.digest) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// until notes an end: a permit lasts to the earliest.
+func (d *docket) until(t time.Time) {
+	if d.ends.IsZero() || t.Before(d.ends) {
+		d.ends = t
+	}
+}
+
+// verifyRosters checks that each roster chains to its party's root, and that the
+// latest of each side is neither older than one seen before nor out of date.
+func (d *docket) verifyRosters(signed []evidence.Signed) error {
+	const what = "verify rosters"
+	for n, s := range signed {
+		r, err := evidence.ParseRoster(fmt.Sprintf("roster[%d]", n), s.Body)
+		if err != nil {
+			return err
+		}
+		if _, err := evidence.VerifyRoster(s, d.trust.Roots[r.Side]); err != nil {
+			return &ecluse.Error{
+				Kind: ecluse.Unverified, What: what, Err: err,
+				Why:  fmt.Sprintf("roster %d of the %s is not signed by the root that this gate was given", r.Number, r.Side),
+				Next: "ask that party for a roster signed with its root key",
+			}
+		}
+		if err := d.rosters.Add(r); err != nil {
+			return err
+		}
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		if root := d.trust.Roots[side]; root == "" || d.contract.Party(side).Root != root {
+			return refusal(what, fmt.Sprintf("the contract names another root for the %s than this gate was given", side),
+				"compare both with that party, by telephone, before anything else")
+		}
+		if err := d.current(side); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current checks the roster of a side that runs now: the highest number issued.
+func (d *docket) current(side ecluse.Side) error {
+	what := fmt.Sprintf("verify the %s's roster", side)
+	const next = "ask that party for a new roster: `ecluse roster`"
+	var last *evidence.Roster
+	for _, r := range d.rosters.Side(side) {
+		if !r.Issued.After(d.trust.Now) {
+			last = r
+		}
+	}
+	switch {
+	case last == nil:
+		return refusal(what, "there is none that is issued already", next)
+	case last.Number < d.trust.Floors[side]:
+		return refusal(what, fmt.Sprintf("its number is %d and this gate has seen %d", last.Number, d.trust.Floors[side]), next)
+	case !d.trust.Now.Before(last.Issued.Add(RosterAge)):
+		return refusal(what, "it is older than 30 days, issued on "+last.Issued.Format(time.RFC3339), next)
+	case !d.trust.Now.Before(last.Expires):
+		return refusal(what, "it expired on "+last.Expires.Format(time.RFC3339), next)
+	}
+	d.until(last.Issued.Add(RosterAge))
+	d.until(last.Expires)
+	return nil
+}
+
+// verifyActs checks every act's text, signature, roster and role at the instant
+// from which it holds. Whether it still counts is for each use to say.
+func (d *docket) verifyActs(signed []evidence.Signed) error {
+	for n, s := range signed {
+		what := fmt.Sprintf("verify act %d of %d, %s", n+1, len(signed), s.Digest())
+		a, err := evidence.ParseAct(s.Body)
+		if err == nil {
+			var by *evidence.Person
+			if a, by, err = evidence.VerifyAct(s, &d.rosters, a.NotBefore); err == nil {
+				d.acts = append(d.acts, actBy{a, by, s})
+				continue
+			}
+		}
+		return &ecluse.Error{Kind: ecluse.Unverified, What: what, Err: err, Next: "take it out, and have it signed again by somebody who may"}
+	}
+	slices.SortStableFunc(d.acts, func(a, b actBy) int { return a.NotBefore.Compare(b.NotBefore) })
+	return nil
+}
+
+// about lists the acts with a clause of one of the verbs on a document, oldest
+// first. An act of another migration counts for a contract only, which several
+// may share.
+func (d *docket) about(kind string, subject ecluse.Digest, verbs ...evidence.Verb) []actBy {
+	var found []actBy
+	for _, a := range d.acts {
+		if a.Migration != d.instruction.ID && kind != evidence.KindContract {
+			continue
+		}
+		if slices.ContainsFunc(verbs, func(v evidence.Verb) bool { return a.Has(v, kind, subject) }) {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// signed lists the acts, newest first, by which a side's holders of a role
+// signed or approved a document; none is an error.
+func (d *docket) signed(side ecluse.Side, role ecluse.Role, verb evidence.Verb, kind string, subject ecluse.Digest) ([]actBy, error) {
+	var found []actBy
+	for _, a := range d.about(kind, subject, verb) {
+		if a.Side == side && a.Role == role && !a.NotBefore.After(d.trust.Now) {
+			found = append(found, a)
+		}
+	}
+	if len(found) == 0 {
+		return nil, &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: fmt.Sprintf("verify signatures under %s %s", kind, subject),
+			Why:  fmt.Sprintf("no %s of the %s has signed it (%s)", role, side, verb),
+			Next: fmt.Sprintf("a %s of the %s signs it: `ecluse %s`", role, side, commandFor(verb)),
+		}
+	}
+	slices.Reverse(found)
+	return found, nil
+}
+
+func commandFor(v evidence.Verb) string {
+	if v == evidence.VerbApprove {
+		return "approve"
+	}
+	return "sign"
+}
+
+// twoPeople finds two acts, one of each list, of different natural persons.
+func twoPeople(what string, a, b []actBy) (x, y actBy, err error) {
+	for _, x = range a {
+		for _, y = range b {
+			if !x.by.Same(y.by) {
+				return x, y, nil
+			}
+		}
+	}
+	return x, y, refusal(what, fmt.Sprintf("%s signed for both parties: one person cannot stand on both sides", x.Person), "somebody else signs for one of them")
+}
+
+func (d *docket) verifyContract() error {
+	subject := d.contract.digest
+	signed := map[ecluse.Side][]actBy{}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		acts, err := d.signed(side, ecluse.Signatory, evidence.VerbSign, evidence.KindContract, subject)
+		if err != nil {
+			return err
+		}
+		signed[side] = acts
+	}
+	if _, _, err := twoPeople("verify contract", signed[ecluse.Controller], signed[ecluse.Processor]); err != nil {
+		return err
+	}
+	if err := d.contract.ValidAt(d.trust.Now); err != nil {
+		return err
+	}
+	d.until(d.contract.ends())
+	return d.stopped(evidence.KindContract, subject)
+}
+
+func (d *docket) verifyInstruction() error {
+	const what = "verify instruction"
+	i := d.instruction
+	if i.Contract != d.contract.digest {
+		return &ecluse.Error{Kind: ecluse.Differs, What: what, Why: "it is under another contract: " + i.Contract.String(), Next: "give the contract it names", Article: lawChapeau}
+	}
+	if _, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, i.digest); err != nil {
+		return err
+	}
+	if !d.trust.Now.Before(i.EraseBy) {
+		return refusal(what, "its deadline passed on "+i.EraseBy.UTC().Format(time.RFC3339), "erasing is all that is left; a new instruction is a new migration")
+	}
+	if i.EraseBy.After(d.contract.EraseBy()) {
+		return refusal(what, "its deadline is after the last day the contract leaves for erasing", "have an instruction signed with an earlier erase_by")
+	}
+	d.until(i.EraseBy)
+	return d.stopped(evidence.KindInstruction, i.digest)
+}
+
+func (d *docket) verifyRecipients(chunks, rejects evidence.Signed) (err error) {
+	i := d.instruction
+	if d.chunks, err = recipientFor(i, chunks, i.Target.Gate, evidence.ForChunks); err != nil {
+		return err
+	}
+	if d.rejects, err = recipientFor(i, rejects, i.Source.Gate, evidence.ForRejects); err != nil {
+		return err
+	}
+	for _, r := range []*evidence.Recipient{d.chunks, d.rejects} {
+		if !d.trust.Now.Before(r.NotAfter) {
+			return refusal("verify the recipient for "+r.Purpose, "it ended on "+r.NotAfter.Format(time.RFC3339), "its gate makes a new one")
+		}
+		d.until(r.NotAfter)
+	}
+	return nil
+}
+
+// mayStop are the roles whose suspension or objection stops a migration. Anybody
+// in a roster may refuse a document for their side.
+var mayStop = []ecluse.Role{ecluse.Signatory, ecluse.DPO, ecluse.Security}
+
+// stopped tells whether a suspension, an objection or a refusal stands against a
+// document, from either side. It stands until somebody of the same side, later,
+// resumes, or signs what that side had refused: the end of its own validity does
+// not lift it.
+func (d *docket) stopped(kind string, subject ecluse.Digest) error {
+	for _, a := range d.about(kind, subject, evidence.VerbSuspend, evidence.VerbObject, evidence.VerbRefuse) {
+		refused := a.Has(evidence.VerbRefuse, kind, subject)
+		if !refused && !slices.Contains(mayStop, a.Role) || d.lifted(a, refused, kind, subject) {
+			continue
+		}
+		verb := "suspended"
+		if refused {
+			verb = "refused"
+		} else if a.Has(evidence.VerbObject, kind, subject) {
+			verb = "objected to"
+		}
+		return refusal("verify "+kind+" "+subject.String(),
+			fmt.Sprintf("%s by %s (%s of the %s) on %s", verb, a.Person, a.Role, a.Side, a.NotBefore.Format(time.RFC3339)),
+			"settle why with that person; somebody of that side then signs that it resumes")
+	}
+	return nil
+}
+
+func (d *docket) lifted(stop actBy, refused bool, kind string, subject ecluse.Digest) bool {
+	after := func(a actBy) bool {
+		return a.Side == stop.Side && a.NotBefore.After(stop.NotBefore) && !a.NotBefore.After(d.trust.Now)
+	}
+	for _, a := range d.about(kind, subject, evidence.VerbResume) {
+		if after(a) && slices.Contains(mayStop, a.Role) {
+			return true
+		}
+	}
+	return refused && slices.ContainsFunc(d.about(kind, subject, evidence.VerbSign, evidence.VerbApprove), after)
+}
