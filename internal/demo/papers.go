@@ -1,0 +1,147 @@
+package demo
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/durable"
+)
+
+//go:embed files
+var files embed.FS
+
+// Person is one of the invented people, with a key of their own.
+type Person struct {
+	ID, Name, Employee, Email string
+	Side                      ecluse.Side
+	Role                      ecluse.Role
+	Key                       string // authorized_keys line
+	Signer                    ssh.Signer
+}
+
+// Cast is the invented people and the two roots.
+type Cast struct {
+	Dir    string
+	Roots  map[ecluse.Side]ssh.Signer
+	Prints map[ecluse.Side]ecluse.Fingerprint
+	People map[string]*Person
+}
+
+// The people of the story.
+const (
+	Claire = "claire-aubry" // biologist, signs for the laboratory
+	Helene = "helene-roche" // the laboratory's data-protection officer
+	Julie  = "julie-carron" // signs for the processor
+	Marc   = "marc-tissot"  // the processor's migration engineer
+)
+
+// NewCast makes keys for everybody in dir, as each would on a machine of their own.
+func NewCast(dir string) (*Cast, error) {
+	if err := durable.Mkdir(dir); err != nil {
+		return nil, err
+	}
+	c := &Cast{
+		Dir: dir, Roots: map[ecluse.Side]ssh.Signer{}, Prints: map[ecluse.Side]ecluse.Fingerprint{},
+		People: map[string]*Person{
+			Claire: {Name: "Claire Aubry", Employee: "10000000001", Email: "claire.aubry@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.Signatory},
+			Helene: {Name: "Hélène Roche", Employee: "QV-0042", Email: "helene.roche@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.DPO},
+			Julie:  {Name: "Julie Carron", Employee: "PL-0007", Email: "julie.carron@passerelle.example", Side: ecluse.Processor, Role: ecluse.Signatory},
+			Marc:   {Name: "Marc Tissot", Employee: "PL-0031", Email: "marc.tissot@passerelle.example", Side: ecluse.Processor, Role: ecluse.Operator},
+		},
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		s, _, err := c.key("root-"+string(side), "root of the "+string(side))
+		if err != nil {
+			return nil, err
+		}
+		c.Roots[side] = s
+		if c.Prints[side], err = print(filepath.Join(dir, "root-"+string(side)+".pub")); err != nil {
+			return nil, err
+		}
+	}
+	for id, p := range c.People {
+		p.ID = id
+		var err error
+		if p.Signer, p.Key, err = c.key(id, id); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *Cast) key(name, comment string) (ssh.Signer, string, error) {
+	path := filepath.Join(c.Dir, name)
+	if _, err := app.NewKey(path, comment, nil); err != nil {
+		return nil, "", err
+	}
+	public, err := os.ReadFile(path + ".pub")
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := app.Signer(path, nil)
+	return s, strings.TrimSpace(string(public)), err
+}
+
+func print(public string) (ecluse.Fingerprint, error) {
+	text, err := os.ReadFile(public)
+	if err != nil {
+		return "", err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return "", err
+	}
+	return ecluse.Fingerprint(ssh.FingerprintSHA256(key)), nil
+}
+
+// Roster writes a side's roster: number 1, issued now, for thirty days.
+func (c *Cast) Roster(side ecluse.Side, now time.Time) ([]byte, error) {
+	party := map[ecluse.Side]string{ecluse.Controller: "Laboratoire des Quatre Vents", ecluse.Processor: "Passerelle Logiciels SAS"}[side]
+	var people []*Person
+	for _, id := range []string{Claire, Helene, Julie, Marc} {
+		if p := c.People[id]; p.Side == side {
+			people = append(people, p)
+		}
+	}
+	return fill("roster.yaml", map[string]any{
+		"Party": party, "Side": side, "People": people,
+		"Issued": stamp(now), "Expires": stamp(now.AddDate(0, 0, 29)),
+		"From": day(now), "Until": day(now.AddDate(0, 6, 0)),
+	})
+}
+
+// Contract writes the contract between the two, in force from today.
+func (c *Cast) Contract(now time.Time) ([]byte, error) {
+	return fill("contract.yaml", map[string]any{
+		"ControllerRoot": c.Prints[ecluse.Controller], "ProcessorRoot": c.Prints[ecluse.Processor],
+		"Start": day(now), "End": day(now.AddDate(0, 3, 0)),
+	})
+}
+
+func day(t time.Time) string   { return t.UTC().Format(time.DateOnly) }
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// fill writes one of the embedded documents.
+func fill(name string, with any) ([]byte, error) {
+	text, err := files.ReadFile("files/" + name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.New(name).Option("missingkey=error").Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, with)
+	return b.Bytes(), err
+}
