@@ -2,7 +2,9 @@ package evidence
 
 import (
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/crypto/ssh"
 
@@ -104,8 +106,8 @@ func (c *Certificate) check() error {
 		return invalid(what, "%q is not an outcome", c.Outcome)
 	case c.SourceAdmin != ecluse.Controller && c.SourceAdmin != ecluse.Processor:
 		return invalid(what, "it does not say who administers the source")
-	case c.Contract.IsZero() || c.Instruction.IsZero() || c.Binary.IsZero() || c.Method == "" || c.Tool == "":
-		return invalid(what, "contract, instruction, binary, method or tool is missing")
+	case c.Contract.IsZero() || c.Instruction.IsZero() || c.Binary.IsZero():
+		return invalid(what, "contract, instruction or binary is missing")
 	case signed == c.Act.IsZero():
 		return invalid(what, "the act is missing, or there is one that nothing asks for")
 	case (c.Trigger == ByAcceptance) == c.Report.IsZero():
@@ -146,6 +148,11 @@ func (c *Certificate) checkLists() error {
 	for _, l := range c.Looked {
 		if l.What == "" || l.Found != 0 || !wholeSecond(l.At) || l.At.After(c.Erased) {
 			return invalid(what, "%q was found afterwards, or when is not said", l.What)
+		}
+	}
+	for _, text := range append([]string{c.Method, c.Tool}, c.Limits...) {
+		if strings.TrimSpace(text) == "" || strings.ContainsFunc(text, unicode.IsControl) {
+			return invalid(what, "method, tool and limits are lines of text: not %q", text)
 		}
 	}
 	if len(c.Looked) == 0 || len(c.Places) == 0 || len(c.Limits) == 0 {

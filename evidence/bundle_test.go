@@ -1,0 +1,335 @@
+package evidence
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+)
+
+const testMigration = ecluse.MigrationID("tilleuls-2026")
+
+// cast is everybody who signs something in a small invented migration.
+type cast struct {
+	root                      map[ecluse.Side]ssh.Signer
+	source, target, lock      ssh.Signer
+	anne, hugo, paul, luc     ssh.Signer // signatory and DPO of the laboratory; signatory and operator of the processor
+	pAnne, pHugo, pPaul, pLuc Person
+}
+
+func newCast(t testing.TB) *cast {
+	t.Helper()
+	key := func() ssh.Signer { s, _ := testKey(t, "ed25519", ""); return s }
+	c := &cast{source: key(), target: key(), lock: key()}
+	c.root = map[ecluse.Side]ssh.Signer{ecluse.Controller: key(), ecluse.Processor: key()}
+	c.pAnne, c.anne = testPerson(t, "anne-martin", "Anne Martin", "RPPS 10001234567", ecluse.Signatory)
+	c.pHugo, c.hugo = testPerson(t, "hugo-blanc", "Hugo Blanc", "L-7", ecluse.DPO)
+	c.pPaul, c.paul = testPerson(t, "paul-roux", "Paul Roux", "T-1", ecluse.Signatory)
+	c.pLuc, c.luc = testPerson(t, "luc-petit", "Luc Petit", "T-2", ecluse.Operator)
+	return c
+}
+
+func (c *cast) roots() map[ecluse.Side]ecluse.Fingerprint {
+	return map[ecluse.Side]ecluse.Fingerprint{
+		ecluse.Controller: FingerprintOf(c.root[ecluse.Controller].PublicKey()),
+		ecluse.Processor:  FingerprintOf(c.root[ecluse.Processor].PublicKey()),
+	}
+}
+
+// story is a migration from contract to certificate. A test changes a part of it
+// before it is told; everything after that part is then signed as if the change
+// were the truth.
+type story struct {
+	*cast
+	contract, instruction string // %s: roots; contract and gates
+	readPlan, loadPlan    func(string) string
+	people                func(side ecluse.Side, ps []Person) []Person
+	rosterRoot            map[ecluse.Side]ssh.Signer
+	act                   func(name string, a *Act, by *ssh.Signer) bool // false: nobody signs it
+	leaf                  func(l *Leaf) bool                             // false: not in the journal
+	descriptor            func(d *Descriptor)
+	manifest              func(m *Manifest)
+	recipient             func(r *Recipient, gate *ssh.Signer)
+	certificate           func(c *Certificate)
+	report                func(h *StatementHead)
+	head                  func(h *Head)
+	headBy                map[string]ssh.Signer
+	files                 func(files map[string][]byte)
+	sumsBy                map[Gate]ssh.Signer
+	trigger               Trigger
+}
+
+func newStory(c *cast) *story {
+	same := func(s string) string { return s }
+	return &story{
+		cast: c, readPlan: same, loadPlan: same, trigger: ByAcceptance,
+		contract: `ecluse: contract/v1
+parties:
+  controller: {name: Laboratoire des Tilleuls, root: %s}
+  processor:
+    name: Reprise SARL
+    root: %s   # see its web site
+start: 2026-01-01
+`,
+		instruction: `ecluse: instruction/v1
+id: tilleuls-2026
+contract: %s
+source: {gate: %s, system: OLD}
+target:
+  gate: %s
+  system: NEW
+datasets: {patient: {columns: {patient_id: technical}}}
+`,
+		people:      func(_ ecluse.Side, ps []Person) []Person { return ps },
+		rosterRoot:  c.root,
+		act:         func(string, *Act, *ssh.Signer) bool { return true },
+		leaf:        func(*Leaf) bool { return true },
+		descriptor:  func(*Descriptor) {},
+		manifest:    func(*Manifest) {},
+		recipient:   func(*Recipient, *ssh.Signer) {},
+		certificate: func(*Certificate) {},
+		report:      func(*StatementHead) {},
+		head:        func(*Head) {},
+		headBy:      map[string]ssh.Signer{"lock": c.lock, "source": c.source, "target": c.target},
+		files:       func(map[string][]byte) {},
+		sumsBy:      map[Gate]ssh.Signer{SourceGate: c.source, TargetGate: c.target},
+	}
+}
+
+// telling is a story being told: what was said so far.
+type telling struct {
+	*story
+	t      testing.TB
+	b      *Builder
+	roster map[ecluse.Side]*Roster
+	leaves [][]byte
+	at     time.Time
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func (w *telling) do(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *telling) journal(kind, id string, d ecluse.Digest) {
+	w.at = w.at.Add(1500 * time.Millisecond)
+	l := &Leaf{
+		Index: int64(len(w.leaves)), At: w.at, Tree: string(testMigration), Type: kind,
+		IDs: map[string]string{id: d.String()}, Body: BodyDigest([32]byte{7}, []byte(kind)),
+	}
+	if w.story.leaf(l) {
+		w.leaves = append(w.leaves, must(l.Bytes()))
+	}
+}
+
+// says makes a person sign an act and hands it in.
+func (w *telling) says(name string, side ecluse.Side, p Person, by ssh.Signer, role ecluse.Role, clauses ...Clause) ecluse.Digest {
+	w.t.Helper()
+	r := w.roster[side]
+	a := &Act{
+		Migration: testMigration, Side: side, Person: p.ID, Role: role, Roster: r.Digest(), RosterNumber: r.Number,
+		NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Clauses: clauses,
+		Nonce: ecluse.DigestOf([]byte(name)).Hex()[:32],
+	}
+	if name == "contract" {
+		a.Migration, a.NotBefore = "", w.at.Add(-2*time.Hour).Truncate(time.Second)
+	}
+	if !w.story.act(name, a, &by) {
+		return ecluse.DigestOf(a.Text())
+	}
+	s := must(SignAct(by, a))
+	w.do(w.b.AddAct(s))
+	if name != "contract" {
+		w.journal(LeafAct, "act", s.Digest())
+	}
+	return s.Digest()
+}
+
+func (s *story) tell(t testing.TB) fstest.MapFS {
+	t.Helper()
+	w := &telling{story: s, t: t, b: NewBuilder(), roster: map[ecluse.Side]*Roster{}, at: testDay.Add(3 * time.Hour)}
+	contract := []byte(fmt.Sprintf(s.contract, s.roots()[ecluse.Controller], s.roots()[ecluse.Processor]))
+	instruction := []byte(fmt.Sprintf(s.instruction, ecluse.DigestOf(contract), FingerprintOf(s.source.PublicKey()), FingerprintOf(s.target.PublicKey())))
+	w.do(w.b.Add(FileContract, contract))
+	w.do(w.b.Add(FileInstruction, instruction))
+	w.rosters()
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		p, by := s.pAnne, s.anne
+		if side == ecluse.Processor {
+			p, by = s.pPaul, s.paul
+		}
+		w.says("contract", side, p, by, ecluse.Signatory, Clause{VerbSign, KindContract, ecluse.DigestOf(contract)})
+	}
+	plan := w.reading(contract, instruction)
+	chunks, manifest := w.chunks(plan)
+	load, rejects := w.loading(instruction, plan)
+	report, act := w.ending(instruction, load)
+	w.closing(&Certificate{
+		Migration: testMigration, Plan: plan, Contract: ecluse.DigestOf(contract), Instruction: ecluse.DigestOf(instruction),
+		Manifest: manifest, Report: report, Trigger: s.trigger, Act: act, Outcome: Proven, OneRoom: true, SourceAdmin: ecluse.Controller,
+		Method: "both halves of the key destroyed, then the ciphertext deleted", Tool: "ecluse 0.1.0", Binary: ecluse.DigestOf([]byte("program")),
+		Keys: []DestroyedKey{
+			{"release secret", SourceGate, "HKDF-SHA-256", w.at.Truncate(time.Second)},
+			{"chunk identity", TargetGate, "MLKEM768X25519", w.at.Truncate(time.Second)},
+		},
+		Places: []ErasedPlace{{"lock/chamber", "ciphertext", "none"}},
+		Looked: []LookedFor{{"files of the chamber", 0, w.at.Truncate(time.Second).Add(time.Minute)}},
+		Limits: []string{"what was copied from the source without Écluse"},
+	}, append(chunks, rejects...))
+	return w.write()
+}
+
+func (w *telling) rosters() {
+	for side, people := range map[ecluse.Side][]Person{
+		ecluse.Controller: {w.pAnne, w.pHugo}, ecluse.Processor: {w.pPaul, w.pLuc},
+	} {
+		r := testRoster(w.t, side, 3, w.people(side, people)...)
+		w.roster[side] = r
+		w.do(w.b.AddRoster(must(SignRoster(w.rosterRoot[side], r.Text()))))
+	}
+}
+
+// reading is steps 3 to 6: instruction, recipients, read plan, approvals.
+func (w *telling) reading(contract, instruction []byte) ecluse.Digest {
+	digest := map[string]ecluse.Digest{}
+	for purpose, gate := range map[string]ssh.Signer{ForChunks: w.target, ForRejects: w.source} {
+		r := testRecipient()
+		r.Instruction, r.Purpose = ecluse.DigestOf(instruction), purpose
+		w.recipient(r, &gate)
+		s := must(SignRecipient(gate, r))
+		digest[purpose] = s.Digest()
+		w.do(w.b.AddRecipient(s))
+	}
+	text := w.readPlan(fmt.Sprintf(`{"ecluse":"readplan/v1","migration":"tilleuls-2026","contract":"%s","instruction":"%s","source":{"gate":"%s","system":"OLD"},"target":{"gate":"%s","system":"NEW"},"recipient":"%s","rejects":"%s","datasets":[]}`+"\n",
+		ecluse.DigestOf(contract), ecluse.DigestOf(instruction), FingerprintOf(w.source.PublicKey()), FingerprintOf(w.target.PublicKey()),
+		digest[ForChunks], digest[ForRejects]))
+	w.do(w.b.Add(FileReadPlan, []byte(text)))
+	plan := ecluse.DigestOf([]byte(text))
+	w.says("instruction", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory,
+		Clause{VerbSign, KindInstruction, ecluse.DigestOf(instruction)}, Clause{VerbApprove, KindReadPlan, plan})
+	w.says("readplan", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, Clause{VerbApprove, KindReadPlan, plan})
+	return plan
+}
+
+// chunks is steps 7 and 8.
+func (w *telling) chunks(plan ecluse.Digest) ([]*Descriptor, ecluse.Digest) {
+	ds := []*Descriptor{
+		testDescriptor("ecluse.key", 0, true),
+		testDescriptor("patient", 0, false), testDescriptor("patient", 1, true), testDescriptor("result", 0, true),
+	}
+	privileges := func(label string) {
+		w.do(w.b.AddPrivileges(SourceGate, label, must(SignStatement(w.source, StatementHead{PrivilegesFormat, testMigration, plan}))))
+	}
+	privileges("1-before")
+	for _, d := range ds {
+		d.Plan = plan
+		w.descriptor(d)
+		s := must(SignDescriptor(w.source, d))
+		w.do(w.b.AddChunk(s))
+		w.journal(LeafChunk, "descriptor", s.Digest())
+	}
+	privileges("1-after")
+	m := manifestOf(plan, ds...)
+	w.manifest(m)
+	s := must(SignManifest(w.source, m))
+	w.do(w.b.AddManifest(s))
+	w.journal("manifest", "manifest", s.Digest())
+	return ds, s.Digest()
+}
+
+// loading is step 9, for one final passage with one chunk of rejects.
+func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest, []*Descriptor) {
+	mapping, frozen := []byte("ecluse: mapping/v1\n"), []byte("code,test\n1,GLU\n")
+	w.do(w.b.Add(FileMapping, mapping))
+	w.do(w.b.AddFrozen(frozen))
+	text := []byte(w.loadPlan(fmt.Sprintf(`{"ecluse":"loadplan/v1","migration":"tilleuls-2026","instruction":"%s","read_plan":"%s","passage":"final","target":{"gate":"%s"},"shape":{"mapping":"%s","frozen":[{"name":"m","sha256":"%s"}]}}`+"\n",
+		ecluse.DigestOf(instruction), plan, FingerprintOf(w.target.PublicKey()), ecluse.DigestOf(mapping), ecluse.DigestOf(frozen))))
+	w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 1}, text))
+	load := ecluse.DigestOf(text)
+	w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
+	d := testDescriptor("ecluse.rejects.patient", 0, true)
+	d.Plan = load
+	w.descriptor(d)
+	s := must(SignDescriptor(w.target, d))
+	w.do(w.b.AddRejects(s))
+	w.journal(LeafChunk, "descriptor", s.Digest())
+	return load, []*Descriptor{d}
+}
+
+// ending is steps 10 and 11, or what replaces them.
+func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ecluse.Digest) {
+	switch w.trigger {
+	case ByAcceptance:
+		h := StatementHead{ReportFormat, testMigration, load}
+		w.story.report(&h)
+		s := must(SignStatement(w.target, h))
+		w.do(w.b.AddReport(s))
+		dispositions := []byte("rejects: kept\n")
+		w.do(w.b.AddDocument(dispositions))
+		return s.Digest(), w.says("accept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory,
+			Clause{VerbAccept, KindReport, s.Digest()}, Clause{VerbAccept, KindDispositions, ecluse.DigestOf(dispositions)})
+	case ByOrder:
+		return report, w.says("order", ecluse.Controller, w.pHugo, w.hugo, ecluse.DPO, Clause{VerbErase, KindMigration, ecluse.DigestOf(instruction)})
+	}
+	return report, act
+}
+
+// closing is step 12: the certificate, and the journal's last head.
+func (w *telling) closing(c *Certificate, stored []*Descriptor) {
+	if w.trigger != ByAcceptance {
+		c.Outcome = Undone
+	}
+	for _, d := range stored {
+		c.Objects = append(c.Objects, ErasedObject{d.Slot, d.SHA256, d.Size, d.Rows, w.at.Truncate(time.Second)})
+	}
+	slices.SortFunc(c.Objects, func(a, b ErasedObject) int {
+		if slotLess(a.Slot, b.Slot) {
+			return -1
+		}
+		return 1
+	})
+	c.Erased = w.at.Truncate(time.Second).Add(2 * time.Minute)
+	w.certificate(c)
+	w.do(w.b.AddCertificate(must(SignCertificate(w.source, c)), must(SignCertificate(w.target, c))))
+	w.do(w.b.AddErasure(SourceGate, must(SignStatement(w.source, StatementHead{ErasureFormat, testMigration, c.Plan}))))
+	w.do(w.b.AddErasure(TargetGate, must(SignStatement(w.target, StatementHead{ErasureFormat, testMigration, c.Plan}))))
+	w.journal("certificate", "certificate", ecluse.DigestOf(must(EncodeJSON(c))))
+	w.do(w.b.AddLeaves(w.leaves))
+	tree := &Tree{}
+	for _, l := range w.leaves {
+		w.do(tree.Append(LeafHash(l)))
+	}
+	for _, size := range []int64{3, 8, tree.Size()} {
+		h := &Head{Tree: string(testMigration), Size: size, Root: must(tree.Root(size)), At: w.at.Truncate(time.Second).Add(time.Minute)}
+		w.head(h)
+		w.do(w.b.AddHead(must(SignHead(w.headBy["lock"], h)), must(SignHead(w.headBy["source"], h)), must(SignHead(w.headBy["target"], h))))
+	}
+}
+
+func (w *telling) write() fstest.MapFS {
+	w.files(w.b.files)
+	sums := must(w.b.Sums())
+	for g, key := range w.sumsBy {
+		w.do(w.b.AddSums(g, must(Sign(key, NamespaceBundle, sums))))
+	}
+	out := fstest.MapFS{}
+	w.do(w.b.Write(func(name string, body []byte) error {
+		out[name] = &fstest.MapFile{Data: body, Mode: 0o600}
+		return nil
+	}))
+	return out
+}

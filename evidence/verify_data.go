@@ -1,0 +1,370 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ecluse"
+)
+
+// readPlanView is what the verifier needs of readplan/v1.
+type readPlanView struct {
+	Format      string             `json:"ecluse"`
+	Migration   ecluse.MigrationID `json:"migration"`
+	Contract    ecluse.Digest      `json:"contract"`
+	Instruction ecluse.Digest      `json:"instruction"`
+	Source      placeView          `json:"source"`
+	Target      placeView          `json:"target"`
+	Recipient   ecluse.Digest      `json:"recipient"`
+	Rejects     ecluse.Digest      `json:"rejects"`
+
+	digest ecluse.Digest
+}
+
+type placeView struct {
+	Gate ecluse.Fingerprint `json:"gate"`
+}
+
+// loadPlanView is what the verifier needs of loadplan/v1.
+type loadPlanView struct {
+	Format      string             `json:"ecluse"`
+	Migration   ecluse.MigrationID `json:"migration"`
+	Instruction ecluse.Digest      `json:"instruction"`
+	ReadPlan    ecluse.Digest      `json:"read_plan"`
+	Passage     ecluse.PassageKind `json:"passage"`
+	Target      placeView          `json:"target"`
+	Shape       struct {
+		Mapping ecluse.Digest `json:"mapping"`
+		Frozen  []struct {
+			Digest ecluse.Digest `json:"sha256"`
+		} `json:"frozen"`
+	} `json:"shape"`
+}
+
+// readView reads some fields of a JSON document, none of which stands twice.
+func readView(name string, body []byte, view any) error {
+	if _, err := uniqueKeys(body); err != nil {
+		return because(ecluse.Unverified, "read "+name, err)
+	}
+	if err := json.Unmarshal(body, view); err != nil {
+		return because(ecluse.Unverified, "read "+name, err)
+	}
+	return nil
+}
+
+func (v *verifier) checkReadPlan() (string, error) {
+	const what = "verify read plan"
+	body, ok := v.files[FileReadPlan]
+	if !ok {
+		if v.certificate.Plan.IsZero() {
+			return "nothing was ever read", nil
+		}
+		return "", unverified(what, "%s is missing", FileReadPlan)
+	}
+	p := &v.readPlan
+	if err := readView(FileReadPlan, body, p); err != nil {
+		return "", err
+	}
+	p.digest = v.digest(FileReadPlan)
+	switch {
+	case p.Format != "readplan/v1" || p.Migration != v.instruction.id:
+		return "", unverified(what, "it is a %s of the migration %s", p.Format, p.Migration)
+	case p.Contract != v.contract.digest || p.Instruction != v.instruction.digest:
+		return "", unverified(what, "it is under another contract or instruction")
+	case p.Source.Gate != v.instruction.source || p.Target.Gate != v.instruction.target:
+		return "", unverified(what, "it is for other gates")
+	case p.digest != v.certificate.Plan:
+		return "", unverified(what, "the certificate is about another plan")
+	}
+	c, o, ok := apart(
+		v.whose(VerbApprove, KindReadPlan, p.digest, ecluse.Controller, ecluse.Signatory),
+		v.whose(VerbApprove, KindReadPlan, p.digest, ecluse.Processor, ecluse.Operator),
+	)
+	if !ok {
+		return "", unverified(what, "a signatory of the controller and an operator of the processor, two people, must have approved it")
+	}
+	return fmt.Sprintf("%s and %s", c.ID, o.ID), nil
+}
+
+func (v *verifier) checkLoadPlans() (string, error) {
+	const what = "verify load plan"
+	v.finals, v.loads = map[ecluse.Digest]bool{}, map[ecluse.Digest]bool{}
+	names := v.named("loadplan-", ".json")
+	mappings := map[ecluse.Digest]bool{}
+	for _, name := range names {
+		var p loadPlanView
+		if err := readView(name, v.files[name], &p); err != nil {
+			return "", err
+		}
+		d := v.digest(name)
+		switch {
+		case p.Format != "loadplan/v1" || p.Migration != v.instruction.id || !strings.HasPrefix(name, "loadplan-"+string(p.Passage)+"-"):
+			return "", unverified(what, "%s is a %s of the migration %s for a %s passage", name, p.Format, p.Migration, p.Passage)
+		case p.Instruction != v.instruction.digest || p.ReadPlan != v.readPlan.digest || p.Target.Gate != v.instruction.target:
+			return "", unverified(what, "%s is under another instruction, read plan or gate", name)
+		case !v.has(p.Shape.Mapping):
+			return "", unverified(what, "%s: its mapping is not in the folder", name)
+		}
+		for _, f := range p.Shape.Frozen {
+			if !v.has(f.Digest) {
+				return "", unverified(what, "%s: a frozen table of its mapping is not in the folder", name)
+			}
+		}
+		v.loads[d] = true
+		by := v.whose(VerbApprove, KindLoadPlan, d, ecluse.Controller, ecluse.Signatory)
+		if p.Passage == ecluse.Final {
+			v.finals[d] = true
+			mappings[p.Shape.Mapping] = true
+		} else {
+			by = append(by, v.whose(VerbApprove, KindLoadPlan, d, ecluse.Processor, ecluse.Operator)...)
+		}
+		if len(by) == 0 {
+			return "", unverified(what, "nobody entitled approved %s", name)
+		}
+	}
+	if len(v.finals) > 0 && !mappings[v.digest(FileMapping)] {
+		return "", unverified(what, "%s is not the mapping of a final load plan", FileMapping)
+	}
+	return fmt.Sprintf("%d plans, %d final", len(names), len(v.finals)), nil
+}
+
+// checkRecipients holds the recipients against the read plan: chunks were sealed
+// to the target gate's key and rejects to the source gate's.
+func (v *verifier) checkRecipients() (string, error) {
+	const what = "verify recipient"
+	if v.readPlan.digest.IsZero() {
+		return "none", nil
+	}
+	for purpose, want := range map[string]struct {
+		gate   Gate
+		digest ecluse.Digest
+	}{ForChunks: {TargetGate, v.readPlan.Recipient}, ForRejects: {SourceGate, v.readPlan.Rejects}} {
+		s, err := v.signed(RecipientFile(purpose))
+		if err != nil {
+			return "", err
+		}
+		r, err := ParseRecipient(s, v.gate(want.gate))
+		if err != nil {
+			return "", err
+		}
+		if s.Digest() != want.digest || r.Purpose != purpose || r.Migration != v.instruction.id || r.Instruction != v.instruction.digest {
+			return "", unverified(what, "%s is not the one of the read plan", RecipientFile(purpose))
+		}
+	}
+	return "chunks to the target gate, rejects to the source gate", nil
+}
+
+// checkChunks holds descriptors, manifest and the journal's leaves against each
+// other.
+func (v *verifier) checkChunks() (string, error) {
+	const what = "verify chunks"
+	var err error
+	if v.descriptors, err = v.readDescriptors("chunks/", SourceGate, ChunkFile); err != nil {
+		return "", err
+	}
+	if v.rejects, err = v.readDescriptors("rejects/", TargetGate, RejectsFile); err != nil {
+		return "", err
+	}
+	for _, d := range v.descriptors {
+		if d.Plan != v.readPlan.digest {
+			return "", unverified(what, "chunk %s was made under another plan", d.Slot)
+		}
+	}
+	for _, d := range v.rejects {
+		if !v.loads[d.Plan] {
+			return "", unverified(what, "rejects %s were made under a load plan that is not in the folder", d.Slot)
+		}
+	}
+	if err := v.checkStored(); err != nil {
+		return "", err
+	}
+	seen := fmt.Sprintf("%d chunks, %d of rejects", len(v.descriptors), len(v.rejects))
+	if v.certificate.Manifest.IsZero() && v.files[FileManifest] == nil {
+		return seen + ", reading was never completed", nil
+	}
+	s, err := v.signed(FileManifest)
+	if err != nil {
+		return "", err
+	}
+	if v.manifest, err = ParseManifest(s, v.instruction.source); err != nil {
+		return "", err
+	}
+	if s.Digest() != v.certificate.Manifest || v.manifest.Plan != v.readPlan.digest || v.manifest.Migration != v.instruction.id {
+		return "", unverified(what, "the manifest is of another plan, or not the certificate's")
+	}
+	return seen, v.manifest.Covers(v.descriptors)
+}
+
+func (v *verifier) readDescriptors(folder string, g Gate, file func(ecluse.Slot) string) ([]*Descriptor, error) {
+	var out []*Descriptor
+	for _, name := range v.named(folder, ".json") {
+		s, err := v.signed(name)
+		if err != nil {
+			return nil, err
+		}
+		d, err := ParseDescriptor(s, v.gate(g))
+		if err != nil {
+			return nil, because(ecluse.Unverified, name, err)
+		}
+		if name != file(d.Slot) || d.Migration != v.instruction.id {
+			return nil, unverified("verify chunks", "%s describes %s of the migration %s", name, d.Slot, d.Migration)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// checkStored compares the descriptors with what the journal says was stored.
+func (v *verifier) checkStored() error {
+	const what = "verify chunks"
+	stored := map[string]bool{}
+	for _, l := range v.leaves {
+		if l.Type == LeafChunk {
+			stored[l.IDs["descriptor"]] = true
+		}
+	}
+	for _, name := range append(v.named("chunks/", ".json"), v.named("rejects/", ".json")...) {
+		d := v.digest(name).String()
+		if !stored[d] {
+			return unverified(what, "%s is of a chunk that the journal never saw", name)
+		}
+		delete(stored, d)
+	}
+	for d := range stored {
+		return unverified(what, "the journal saw a chunk whose descriptor %s is not in the folder", d)
+	}
+	return nil
+}
+
+// checkErased compares the chunks that were ever stored with those that the
+// certificate says are gone.
+func (v *verifier) checkErased() (string, error) {
+	const what = "verify erasure"
+	all := slices.Concat(v.descriptors, v.rejects)
+	gone := map[ecluse.Slot]ErasedObject{}
+	for _, o := range v.certificate.Objects {
+		gone[o.Slot] = o
+	}
+	if len(gone) != len(all) {
+		return "", unverified(what, "%d chunks were stored and the certificate lists %d", len(all), len(gone))
+	}
+	for _, d := range all {
+		o, ok := gone[d.Slot]
+		if !ok || o.SHA256 != d.SHA256 || o.Size != d.Size || o.Rows != d.Rows {
+			return "", unverified(what, "chunk %s is not listed as erased, or otherwise than described", d.Slot)
+		}
+	}
+	for _, g := range []Gate{SourceGate, TargetGate} {
+		if _, ok := v.files[ErasureFile(g)]; !ok {
+			continue
+		}
+		if err := v.checkStatement(ErasureFile(g), g, ErasureFormat); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%d of %d", len(gone), len(all)), nil
+}
+
+// checkStatement checks a gate's statement of a format about this migration.
+func (v *verifier) checkStatement(name string, g Gate, format string) error {
+	s, err := v.signed(name)
+	if err != nil {
+		return err
+	}
+	h, err := PeekStatement(s, v.gate(g))
+	if err != nil {
+		return because(ecluse.Unverified, name, err)
+	}
+	if h.Format != format || h.Migration != v.instruction.id {
+		return unverified("verify statement", "%s is a %s of the migration %s", name, h.Format, h.Migration)
+	}
+	if h.Plan != v.certificate.Plan && !v.loads[h.Plan] {
+		return unverified("verify statement", "%s is about a plan that is not in the folder", name)
+	}
+	return nil
+}
+
+// checkPrivileges checks the records of what accounts could do. A completed
+// reading has one of the source from before and one from after.
+func (v *verifier) checkPrivileges() (string, error) {
+	names := v.named("privileges/", ".json")
+	for _, name := range names {
+		g := TargetGate
+		if strings.HasPrefix(name, "privileges/source-") {
+			g = SourceGate
+		}
+		if err := v.checkStatement(name, g, PrivilegesFormat); err != nil {
+			return "", err
+		}
+	}
+	for _, when := range []string{"before", "after"} {
+		if v.manifest != nil && len(v.named("privileges/source-", when+".json")) == 0 {
+			return "", unverified("verify privileges", "there is no record of the source's account from %s the reading", when)
+		}
+	}
+	return fmt.Sprintf("%d records", len(names)), nil
+}
+
+// checkCertificate reads the certificate and what is derived from it.
+func (v *verifier) checkCertificate() (string, error) {
+	const what = "verify certificate"
+	for _, g := range []Gate{SourceGate, TargetGate} {
+		s, err := v.signedBy(FileCertificate, string(g))
+		if err != nil {
+			return "", err
+		}
+		if v.certificate, err = ParseCertificate(s, v.gate(g)); err != nil {
+			return "", because(ecluse.Unverified, FileCertificate, err)
+		}
+	}
+	c := v.certificate
+	if c.Migration != v.instruction.id || c.Contract != v.contract.digest || c.Instruction != v.instruction.digest {
+		return "", unverified(what, "it is about another migration, contract or instruction")
+	}
+	for name, body := range map[string][]byte{FileReadme: c.Readme(), FileBinary: c.binaryText(), FileLimits: c.limitsText()} {
+		if !bytes.Equal(v.files[name], body) {
+			return "", unverified(what, "%s is not what the certificate says", name)
+		}
+	}
+	return fmt.Sprintf("%s, erased %s by %s", c.Outcome, formatTime(c.Erased), c.Trigger), nil
+}
+
+// checkGround checks why the migration was erased: an accepted report, an order,
+// or time.
+func (v *verifier) checkGround() (string, error) {
+	const what = "verify ground"
+	c := v.certificate
+	if _, ok := v.files[FileReport]; ok {
+		if err := v.checkStatement(FileReport, TargetGate, ReportFormat); err != nil {
+			return "", err
+		}
+	}
+	var by *Act
+	for _, a := range v.acts {
+		if a.digest == c.Act && a.Side == ecluse.Controller {
+			by = a.Act
+		}
+	}
+	switch c.Trigger {
+	case ByAcceptance:
+		head, err := peekStatement(v.files[FileReport])
+		switch {
+		case err != nil || v.digest(FileReport) != c.Report || !v.finals[head.Plan]:
+			return "", unverified(what, "%s is not the report that the certificate names, or not of a final passage", FileReport)
+		case v.manifest == nil:
+			return "", unverified(what, "a load was accepted and no manifest closes the reading")
+		case by == nil || by.Role != ecluse.Signatory || !by.Has(VerbAccept, KindReport, c.Report):
+			return "", unverified(what, "the act named is not a signatory of the controller accepting the report")
+		}
+		return "accepted by " + by.Person, nil
+	case ByOrder:
+		if by == nil || by.Role != ecluse.Signatory && by.Role != ecluse.DPO || !by.Has(VerbErase, KindMigration, v.instruction.digest) {
+			return "", unverified(what, "the act named is not the controller's order to erase this migration")
+		}
+		return "ordered by " + by.Person, nil
+	}
+	return "by " + string(c.Trigger), nil
+}

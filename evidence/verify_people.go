@@ -1,0 +1,272 @@
+package evidence
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ecluse"
+	"ecluse/internal/document"
+)
+
+func sorted(s []string) []string {
+	slices.Sort(s)
+	return s
+}
+
+// scalars is a YAML document flattened: "source.gate" → its text. Lists are left
+// out. It lets the verifier read the few fields it needs of documents whose full
+// form is another package's.
+type scalars map[string]string
+
+// DecodeNode fills s from a document.
+func (s *scalars) DecodeNode(n *document.Node, _ func(*document.Node, any)) error {
+	*s = scalars{}
+	return s.walk(n, "", 0)
+}
+
+func (s *scalars) walk(n *document.Node, path string, depth int) error {
+	const maxDepth = 64
+	switch {
+	case n.Alias != nil || depth > maxDepth:
+		return errors.New("aliases and deep nesting are not allowed")
+	case document.IsScalar(n):
+		(*s)[path] = n.Value
+		return nil
+	case document.IsList(n):
+		return nil
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		if seen[key] || strings.Contains(key, ".") && depth == 0 {
+			return fmt.Errorf("key %q is given twice or cannot be", key)
+		}
+		seen[key] = true
+		if err := s.walk(n.Content[i+1], strings.TrimPrefix(path+"."+key, "."), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readScalars(name string, body []byte, format string) (scalars, error) {
+	s := scalars{}
+	if _, err := document.Decode(name, body, &s); err != nil {
+		return nil, err
+	}
+	if s["ecluse"] != format {
+		return nil, invalid("read "+name, "its format is %q, want %s", s["ecluse"], format)
+	}
+	return s, nil
+}
+
+// contractView is what the verifier needs of contract/v1.
+type contractView struct {
+	digest ecluse.Digest
+	roots  map[ecluse.Side]ecluse.Fingerprint
+}
+
+// instructionView is what the verifier needs of instruction/v1.
+type instructionView struct {
+	digest         ecluse.Digest
+	id             ecluse.MigrationID
+	source, target ecluse.Fingerprint // the gates
+}
+
+// checkDocuments reads contract and instruction and compares the roots given
+// with those the parties put into the contract they signed.
+func (v *verifier) checkDocuments() (string, error) {
+	const what = "read documents"
+	contract, err := readScalars(FileContract, v.files[FileContract], "contract/v1")
+	if err != nil {
+		return "", err
+	}
+	v.contract = contractView{digest: v.digest(FileContract), roots: map[ecluse.Side]ecluse.Fingerprint{}}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		root := ecluse.Fingerprint(contract["parties."+string(side)+".root"])
+		if !root.Valid() {
+			return "", unverified(what, "the contract does not name the root of the %s", side)
+		}
+		if given, ok := v.roots[side]; ok && given != root {
+			return "", unverified(what, "the root of the %s is %s in the contract, not %s", side, root, given)
+		}
+		v.contract.roots[side] = root
+	}
+	if v.contract.roots[ecluse.Controller] == v.contract.roots[ecluse.Processor] {
+		return "", unverified(what, "both parties have the same root")
+	}
+	in, err := readScalars(FileInstruction, v.files[FileInstruction], "instruction/v1")
+	if err != nil {
+		return "", err
+	}
+	v.instruction = instructionView{
+		digest: v.digest(FileInstruction), id: ecluse.MigrationID(in["id"]),
+		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
+	}
+	switch {
+	case !migrationPattern.MatchString(in["id"]):
+		return "", unverified(what, "the instruction's id is not a migration's")
+	case in["contract"] != v.contract.digest.String():
+		return "", unverified(what, "the instruction is under another contract: %s", in["contract"])
+	case !v.instruction.source.Valid() || !v.instruction.target.Valid() || v.instruction.source == v.instruction.target:
+		return "", unverified(what, "the instruction does not name two gates")
+	}
+	return fmt.Sprintf("migration %s", v.instruction.id), nil
+}
+
+func (v *verifier) checkGates() (string, error) {
+	for _, g := range []Gate{SourceGate, TargetGate} {
+		s, err := v.signedBy(FileSums, string(g))
+		if err != nil {
+			return "", err
+		}
+		if err := s.VerifyBy(NamespaceBundle, v.gate(g)); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("source %s, target %s", v.instruction.source, v.instruction.target), nil
+}
+
+func (v *verifier) checkRosters() (string, error) {
+	const what = "verify roster"
+	names := v.named("rosters/", ".yaml")
+	for _, name := range names {
+		s, err := v.signed(name)
+		if err != nil {
+			return "", err
+		}
+		side, _, _ := strings.Cut(strings.TrimPrefix(name, "rosters/"), "-")
+		r, err := VerifyRoster(s, v.contract.roots[ecluse.Side(side)])
+		if err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		if name != RosterFile(r.Side, r.Number) {
+			return "", unverified(what, "%s holds roster %d of the %s", name, r.Number, r.Side)
+		}
+		if !bytes.Equal(v.files[signersFile(r.Side, r.Number)], r.AllowedSigners()) {
+			return "", unverified(what, "%s is not what %s says", signersFile(r.Side, r.Number), name)
+		}
+		if err := v.rosters.Add(r); err != nil {
+			return "", err
+		}
+	}
+	if n := len(v.named("rosters/", ".signers")); n != len(names) {
+		return "", unverified(what, "there are %d lists of signers for %d rosters", n, len(names))
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		of := v.rosters.Side(side)
+		for i, r := range of {
+			if i > 0 && r.Number == of[i-1].Number+1 && !r.Previous.IsZero() && r.Previous != of[i-1].Digest() {
+				return "", unverified(what, "roster %d of the %s follows another number %d", r.Number, side, of[i-1].Number)
+			}
+		}
+	}
+	return fmt.Sprintf("%d rosters", len(names)), nil
+}
+
+// verifiedAct is an act whose signer was found entitled.
+type verifiedAct struct {
+	*Act
+	digest ecluse.Digest
+	person *Person
+}
+
+// checkActs verifies every act as of the instant at which the journal says it
+// was handed in. Acts on the contract alone may be older than the migration's
+// journal: they are verified as of their own first instant.
+func (v *verifier) checkActs() (string, error) {
+	const what = "verify act"
+	names := v.named("acts/", ".act")
+	for _, name := range names {
+		s, err := v.signed(name)
+		if err != nil {
+			return "", err
+		}
+		a, err := ParseAct(s.Body)
+		if err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		at := a.NotBefore
+		onContract := !slices.ContainsFunc(a.Clauses, func(c Clause) bool { return c.Kind != KindContract })
+		switch leaf := v.handed[s.Digest()]; {
+		case name != ActFile(s.Digest()):
+			return "", unverified(what, "%s is not named by its own hash", name)
+		case a.Migration != v.instruction.id && (!onContract || a.Migration != ""):
+			return "", unverified(what, "%s is of the migration %q", name, a.Migration)
+		case onContract:
+		case leaf == nil:
+			return "", unverified(what, "%s was never handed in: the journal does not know it", name)
+		default:
+			at = leaf.At
+		}
+		_, person, err := VerifyAct(s, &v.rosters, at)
+		if err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		if err := v.checkSubjects(name, a); err != nil {
+			return "", err
+		}
+		v.acts = append(v.acts, verifiedAct{a, s.Digest(), person})
+	}
+	for d := range v.handed {
+		if v.files[ActFile(d)] == nil {
+			return "", unverified(what, "act %s was handed in and is not in the folder", d)
+		}
+	}
+	return fmt.Sprintf("%d acts", len(names)), nil
+}
+
+// checkSubjects makes sure that what somebody took upon themselves is there to
+// be read.
+func (v *verifier) checkSubjects(name string, a *Act) error {
+	for _, c := range a.Clauses {
+		binding := c.Verb == VerbSign || c.Verb == VerbApprove || c.Verb == VerbAccept
+		if binding && c.Kind != KindMigration && !v.has(c.Subject) {
+			return unverified("verify act", "%s: %q speaks of a document that is not in the folder", name, c)
+		}
+	}
+	return nil
+}
+
+// whose finds the people who said this of a document, in a side and one of some
+// roles.
+func (v *verifier) whose(verb Verb, kind string, subject ecluse.Digest, side ecluse.Side, roles ...ecluse.Role) []*Person {
+	var out []*Person
+	for _, a := range v.acts {
+		if a.Side == side && slices.Contains(roles, a.Role) && a.Has(verb, kind, subject) {
+			out = append(out, a.person)
+		}
+	}
+	return out
+}
+
+// apart finds one person of each list who are two people.
+func apart(a, b []*Person) (*Person, *Person, bool) {
+	for _, p := range a {
+		for _, q := range b {
+			if !p.Same(q) {
+				return p, q, true
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+func (v *verifier) checkContractSigned() (string, error) {
+	const what = "verify contract"
+	c, p, ok := apart(
+		v.whose(VerbSign, KindContract, v.contract.digest, ecluse.Controller, ecluse.Signatory),
+		v.whose(VerbSign, KindContract, v.contract.digest, ecluse.Processor, ecluse.Signatory),
+	)
+	if !ok {
+		return "", unverified(what, "signatories of both parties, two people, must have signed it")
+	}
+	by := v.whose(VerbSign, KindInstruction, v.instruction.digest, ecluse.Controller, ecluse.Signatory)
+	if len(by) == 0 {
+		return "", unverified(what, "no signatory of the controller signed the instruction")
+	}
+	return fmt.Sprintf("contract %s and %s, instruction %s", c.ID, p.ID, by[0].ID), nil
+}

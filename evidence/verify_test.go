@@ -1,0 +1,351 @@
+package evidence
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+)
+
+func TestVerifyOK(t *testing.T) {
+	c := newCast(t)
+	for _, trigger := range []Trigger{ByAcceptance, ByOrder, ByDeadline} {
+		s := newStory(c)
+		s.trigger = trigger
+		r := Verify(s.tell(t), c.roots())
+		if !r.OK() {
+			t.Errorf("%s:\n%s", trigger, r.Text())
+		}
+		if text := r.Text(); !strings.HasPrefix(text, "OK\nnote  "+OneRoomSentence+"\n") {
+			t.Errorf("first lines:\n%s", text)
+		}
+	}
+}
+
+func TestVerifyNotAnchored(t *testing.T) {
+	c := newCast(t)
+	bundle := newStory(c).tell(t)
+	if got := Verify(bundle, nil).Verdict(); got != VerdictNotAnchored {
+		t.Errorf("without roots: %s", got)
+	}
+	one := map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: c.roots()[ecluse.Controller]}
+	if got := Verify(bundle, one).Verdict(); got != VerdictNotAnchored {
+		t.Errorf("with one root: %s", got)
+	}
+	other := newCast(t).roots()
+	if got := Verify(bundle, other).Verdict(); got != VerdictKO {
+		t.Errorf("with other roots: %s", got)
+	}
+	other[ecluse.Controller] = c.roots()[ecluse.Controller]
+	if got := Verify(bundle, other).Verdict(); got != VerdictKO {
+		t.Errorf("with another processor's root: %s", got)
+	}
+	if got := Verify(fstest.MapFS{}, c.roots()).Verdict(); got != VerdictKO {
+		t.Errorf("an empty folder: %s", got)
+	}
+}
+
+// TestVerifyEveryByte flips every byte of every file of a bundle; in the files
+// that close it, which no sum protects, several bits of each.
+func TestVerifyEveryByte(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	bundle := newStory(c).tell(t)
+	flips := 0
+	for name, f := range bundle {
+		for i := range f.Data {
+			bits := []byte{0x01, 0x20, 0x80}
+			if !strings.HasPrefix(name, FileSums) {
+				bits = bits[i%3 : i%3+1]
+			}
+			for _, bit := range bits {
+				f.Data[i] ^= bit
+				if r := Verify(bundle, c.roots()); r.Verdict() != VerdictKO {
+					t.Fatalf("%s, byte %d ^ %#x:\n%s", name, i, bit, r.Text())
+				}
+				f.Data[i] ^= bit
+				flips++
+			}
+		}
+	}
+	if r := Verify(bundle, c.roots()); !r.OK() {
+		t.Fatalf("the bundle was not put back:\n%s", r.Text())
+	}
+	t.Logf("%d flips in %d files", flips, len(bundle))
+}
+
+func TestVerifyFiles(t *testing.T) {
+	c := newCast(t)
+	bundle := newStory(c).tell(t)
+	for name, f := range bundle {
+		delete(bundle, name)
+		if got := Verify(bundle, c.roots()).Verdict(); got != VerdictKO {
+			t.Errorf("without %s: %s", name, got)
+		}
+		bundle[name] = f
+	}
+	for name, mode := range map[string]uint32{"extra.txt": 0o600, "acts/SHA256SUMS": 0o600} {
+		bundle[name] = &fstest.MapFile{Data: []byte("x"), Mode: 0o600}
+		if got := Verify(bundle, c.roots()).Verdict(); got != VerdictKO {
+			t.Errorf("with %s of mode %o: %s", name, mode, got)
+		}
+		delete(bundle, name)
+	}
+}
+
+// forgery is a story in which somebody with keys of their own cheats: every sum
+// and every signature holds, and one check must still fail.
+type forgery struct {
+	name  string
+	check string // beginning of the check's name
+	cheat func(s *story)
+}
+
+func forgeries(t testing.TB) []forgery {
+	stranger, _ := testKey(t, "ed25519", "")
+	drop := func(which string) func(*story) {
+		return func(s *story) { s.act = func(name string, _ *Act, _ *ssh.Signer) bool { return name != which } }
+	}
+	edit := func(which string, f func(s *story, a *Act, by *ssh.Signer)) func(*story) {
+		return func(s *story) {
+			s.act = func(name string, a *Act, by *ssh.Signer) bool {
+				if name == which {
+					f(s, a, by)
+				}
+				return true
+			}
+		}
+	}
+	replace := func(old, with string) func(string) string {
+		return func(text string) string { return strings.Replace(text, old, with, 1) }
+	}
+	zero := ecluse.DigestOf(nil).String()
+	return []forgery{
+		{"a gate nobody instructed signs the sums", "both gates", func(s *story) { s.sumsBy[TargetGate] = stranger }},
+		{"one gate signs twice", "both gates", func(s *story) { s.sumsBy[TargetGate] = s.source }},
+		{"same root for both", "contract, instruction", func(s *story) { s.root[ecluse.Processor] = s.root[ecluse.Controller] }},
+		{"no root in the contract", "contract, instruction", func(s *story) { s.contract = strings.ReplaceAll(s.contract, "root:", "key:") }},
+		{"instruction under another contract", "contract, instruction", func(s *story) {
+			s.instruction = strings.Replace(s.instruction, "contract: %s", "contract: "+zero+" # %s", 1)
+		}},
+		{"a root given twice", "contract, instruction", func(s *story) { s.contract += "parties: {}\n" }},
+		{"roster of another root", "rosters", func(s *story) {
+			s.rosterRoot = map[ecluse.Side]ssh.Signer{ecluse.Controller: stranger, ecluse.Processor: s.root[ecluse.Processor]}
+		}},
+		{"signers who are not in the roster", "rosters", func(s *story) {
+			s.files = func(f map[string][]byte) { f["rosters/processor-3.signers"] = []byte("x") }
+		}},
+		{"a file under another name", "every file", func(s *story) {
+			s.files = func(f map[string][]byte) { f["patients.csv"] = []byte("x") }
+		}},
+
+		{"act by a stranger's key", "acts", edit("loadplan", func(_ *story, _ *Act, by *ssh.Signer) { *by = stranger })},
+		{"act by a colleague's key", "acts", edit("loadplan", func(s *story, _ *Act, by *ssh.Signer) { *by = s.hugo })},
+		{"act in a role not given", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.Role = ecluse.Operator })},
+		{"act handed in too late", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.NotAfter = a.NotBefore.Add(time.Second) })},
+		{"act of another migration", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.Migration = "other-2026" })},
+		{"act on a document not there", "acts", edit("accept", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[1].Subject[0] ^= 1 })},
+		{"act never handed in", "acts", func(s *story) { s.leaf = func(l *Leaf) bool { return l.Index != 1 || l.Type != LeafAct } }},
+		{"contract act before the mandate", "acts", edit("contract", func(_ *story, a *Act, _ *ssh.Signer) { a.NotBefore = a.NotBefore.AddDate(-1, 0, 0) })},
+		{"a person whose mandate ended", "acts", func(s *story) {
+			s.people = func(_ ecluse.Side, ps []Person) []Person { ps[0].Until = "2026-11-22"; return ps }
+		}},
+
+		{"contract signed by nobody", "contract signed", drop("contract")},
+		{"contract signed by the operator", "contract signed", edit("contract", func(s *story, a *Act, by *ssh.Signer) {
+			if a.Side == ecluse.Processor {
+				a.Person, a.Role, *by = s.pLuc.ID, ecluse.Operator, s.luc
+			}
+		})},
+		{"contract signed by one person for both", "contract signed", func(s *story) {
+			s.people = func(side ecluse.Side, ps []Person) []Person {
+				if side == ecluse.Processor {
+					ps[0].Employee = s.pAnne.Employee
+				}
+				return ps
+			}
+		}},
+		{"instruction signed by nobody", "contract signed", edit("instruction", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses = a.Clauses[1:] })},
+		{"instruction refused", "contract signed", edit("instruction", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[0].Verb = VerbRefuse })},
+
+		{"read plan approved by one party", "read plan", drop("readplan")},
+		{"read plan approved by one person", "read plan", func(s *story) {
+			s.people = func(side ecluse.Side, ps []Person) []Person {
+				if side == ecluse.Processor {
+					ps[1].Email = strings.ToUpper(s.pAnne.Email)
+				}
+				return ps
+			}
+		}},
+		{"read plan of another instruction", "read plan", func(s *story) {
+			s.readPlan = replace(`"instruction":"sha256:`, `"instruction":"`+zero+`","was":"sha256:`)
+		}},
+		{"read plan for another gate", "read plan", func(s *story) { s.readPlan = replace(`"target":{"gate":"SHA256:`, `"target":{"gate":"SHA256:x`) }},
+		{"read plan with a field twice", "read plan", func(s *story) { s.readPlan = replace(`"datasets":[]`, `"datasets":[],"datasets":[1]`) }},
+		{"certificate of another read plan", "read plan", func(s *story) { s.certificate = func(c *Certificate) { c.Plan[0] ^= 1 } }},
+		{"final load plan approved by nobody", "load plans", drop("loadplan")},
+		{"final load plan approved by the processor", "load plans", edit("loadplan", func(s *story, a *Act, by *ssh.Signer) {
+			a.Side, a.Person, a.Role, *by = ecluse.Processor, s.pLuc.ID, ecluse.Operator, s.luc
+			a.Roster = testRosterDigest(t, s)
+		})},
+		{"load plan of another read plan", "load plans", func(s *story) { s.loadPlan = replace(`"read_plan":"sha256:`, `"read_plan":"`+zero+`","was":"sha256:`) }},
+		{"load plan of an unknown mapping", "load plans", func(s *story) { s.loadPlan = replace(`"mapping":"sha256:`, `"mapping":"`+zero+`","was":"sha256:`) }},
+		{"load plan of an unknown table", "load plans", func(s *story) {
+			s.loadPlan = replace(`"name":"m","sha256":"sha256:`, `"sha256":"`+zero+`","was":"sha256:`)
+		}},
+		{"final load plan said to be dry", "load plans", func(s *story) { s.loadPlan = replace(`"final"`, `"dry"`) }},
+
+		{"recipient made by the source", "recipients", func(s *story) { s.recipient = func(_ *Recipient, g *ssh.Signer) { *g = s.source } }},
+		{"recipient of another instruction", "recipients", func(s *story) { s.recipient = func(r *Recipient, _ *ssh.Signer) { r.Instruction[0] ^= 1 } }},
+		{"recipient not in the plan", "recipients", func(s *story) { s.readPlan = replace(`"recipient":"sha256:`, `"recipient":"`+zero+`","was":"sha256:`) }},
+
+		{"chunk of another plan", "chunks", func(s *story) { s.descriptor = func(d *Descriptor) { d.Plan[0] ^= 1 } }},
+		{"chunk of another migration", "chunks", func(s *story) { s.descriptor = func(d *Descriptor) { d.Migration = "other-2026" } }},
+		{"chunk the journal never saw", "chunks", func(s *story) { s.leaf = func(l *Leaf) bool { return l.Index != 4 || l.Type != LeafChunk } }},
+		{"chunk left out of the folder", "chunks", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				delete(f, "rejects/ecluse.rejects.patient/000000.0.json")
+				delete(f, "rejects/ecluse.rejects.patient/000000.0.json.sig")
+			}
+		}},
+		{"manifest with other rows", "chunks", func(s *story) {
+			s.manifest = func(m *Manifest) { m.Datasets[1].Rows++; m.Datasets[1].Chunks[0].Rows++ }
+		}},
+		{"manifest of another plan", "chunks", func(s *story) { s.manifest = func(m *Manifest) { m.Plan[0] ^= 1 } }},
+		{"manifest not the certificate's", "chunks", func(s *story) { s.certificate = func(c *Certificate) { c.Manifest[0] ^= 1 } }},
+
+		{"chunk not erased", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Objects = c.Objects[1:] } }},
+		{"chunk erased otherwise", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Objects[0].Size++ } }},
+		{"no record of privileges after", "records", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				delete(f, "privileges/source-1-after.json")
+				delete(f, "privileges/source-1-after.json.sig")
+			}
+		}},
+		{"certificate of another instruction", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.Instruction[0] ^= 1 } }},
+		{"readme without the warning", "certificate", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				f[FileReadme] = []byte(strings.Replace(string(f[FileReadme]), OneRoomSentence, "", 1))
+			}
+		}},
+
+		{"report accepted by nobody", "report", drop("accept")},
+		{"report accepted by the DPO", "report", edit("accept", func(s *story, a *Act, by *ssh.Signer) {
+			a.Person, a.Role, *by = s.pHugo.ID, ecluse.DPO, s.hugo
+		})},
+		{"report of another load", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = ecluse.DigestOf(nil) } }},
+		{"report of another kind", "report", func(s *story) { s.report = func(h *StatementHead) { h.Format = PrivilegesFormat } }},
+		{"another act named", "report", func(s *story) { s.certificate = func(c *Certificate) { c.Act[0] ^= 1 } }},
+
+		{"head over another tree", "journal", func(s *story) { s.head = func(h *Head) { h.Root[0] ^= 1 } }},
+		{"head of another size", "journal", func(s *story) { s.head = func(h *Head) { h.Size++ } }},
+		{"head dated before its leaves", "journal", func(s *story) { s.head = func(h *Head) { h.At = testDay } }},
+		{"head of another migration", "journal", func(s *story) { s.head = func(h *Head) { h.Tree = "other-2026" } }},
+		{"head cosigned by one gate twice", "journal", func(s *story) { s.headBy["target"] = s.source }},
+		{"lock with the gate's key", "journal", func(s *story) { s.headBy["lock"] = s.source }},
+		{"leaves after the last head", "journal", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				lines := strings.SplitAfter(string(f[FileLeaves]), "\n")
+				l := must(ParseLeaf([]byte(strings.TrimSpace(lines[len(lines)-2]))))
+				l.Index++
+				f[FileLeaves] = append(append(f[FileLeaves], must(l.Bytes())...), '\n')
+			}
+		}},
+		{"leaves reordered", "journal", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				lines := strings.SplitAfter(string(f[FileLeaves]), "\n")
+				lines[3], lines[4] = lines[4], lines[3]
+				f[FileLeaves] = []byte(strings.Join(lines, ""))
+			}
+		}},
+		{"time running backwards", "journal", func(s *story) {
+			s.leaf = func(l *Leaf) bool {
+				if l.Index == 5 {
+					l.At = testDay.Add(3 * time.Hour)
+				}
+				return true
+			}
+		}},
+	}
+}
+
+// testRosterDigest is the digest of the processor's roster in a story.
+func testRosterDigest(t testing.TB, s *story) ecluse.Digest {
+	return testRoster(t, ecluse.Processor, 3, s.pPaul, s.pLuc).Digest()
+}
+
+func TestVerifyForgeries(t *testing.T) {
+	for _, f := range forgeries(t) {
+		t.Run(f.name, func(t *testing.T) {
+			c := newCast(t)
+			s := newStory(c)
+			f.cheat(s)
+			r := Verify(s.tell(t), c.roots())
+			for _, l := range r.Lines {
+				if !l.OK {
+					if !strings.HasPrefix(l.Check, f.check) {
+						t.Errorf("another check fails first:\n%s", r.Text())
+					}
+					t.Logf("%s: %s", l.Check, l.Why)
+					return
+				}
+			}
+			t.Errorf("accepted:\n%s", r.Text())
+		})
+	}
+}
+
+func TestVerifyOrderByNobody(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	s.trigger = ByOrder
+	s.act = func(name string, a *Act, _ *ssh.Signer) bool {
+		if name == "order" {
+			a.Clauses[0].Verb = VerbObject
+		}
+		return true
+	}
+	if r := Verify(s.tell(t), c.roots()); r.Verdict() != VerdictKO {
+		t.Errorf("an objection is an order:\n%s", r.Text())
+	}
+}
+
+func TestCertificateRefuses(t *testing.T) {
+	for name, edit := range map[string]func(c *Certificate){
+		"found afterwards":     func(c *Certificate) { c.Looked[0].Found = 1 },
+		"not looked":           func(c *Certificate) { c.Looked = nil },
+		"one half of the key":  func(c *Certificate) { c.Keys = c.Keys[:1] },
+		"key destroyed later":  func(c *Certificate) { c.Keys[0].Destroyed = c.Erased.Add(time.Second) },
+		"chunk twice":          func(c *Certificate) { c.Objects[1] = c.Objects[0] },
+		"no act":               func(c *Certificate) { c.Act = ecluse.Digest{} },
+		"no report":            func(c *Certificate) { c.Report = ecluse.Digest{} },
+		"undone and accepted":  func(c *Certificate) { c.Outcome = Undone },
+		"unknown trigger":      func(c *Certificate) { c.Trigger = "whim" },
+		"no limits":            func(c *Certificate) { c.Limits = nil },
+		"line in a limit":      func(c *Certificate) { c.Limits[0] = "a\nb" },
+		"who administers":      func(c *Certificate) { c.SourceAdmin = "" },
+		"chunks without plan":  func(c *Certificate) { c.Plan = ecluse.Digest{} },
+		"time with a fraction": func(c *Certificate) { c.Erased = c.Erased.Add(time.Millisecond) },
+	} {
+		c := newCast(t)
+		s := newStory(c)
+		var err error
+		s.certificate = func(cert *Certificate) {
+			changed := *cert
+			changed.Keys = append([]DestroyedKey(nil), cert.Keys...)
+			changed.Objects = append([]ErasedObject(nil), cert.Objects...)
+			changed.Looked = append([]LookedFor(nil), cert.Looked...)
+			changed.Limits = append([]string(nil), cert.Limits...)
+			edit(&changed)
+			_, err = SignCertificate(c.source, &changed)
+		}
+		s.tell(t)
+		if ecluse.KindOf(err) != ecluse.Invalid || err == nil {
+			t.Errorf("%s: got %v, want invalid", name, err)
+		}
+	}
+}
