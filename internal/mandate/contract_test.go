@@ -15,9 +15,11 @@ import (
 	"ecluse/internal/document"
 )
 
-func readTestdata(t testing.TB, name string) string {
+func readContract(t testing.TB) string { return readFile(t, "mandatetest/contract.yaml") }
+
+func readFile(t testing.TB, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +27,7 @@ func readTestdata(t testing.TB, name string) string {
 }
 
 func TestContractParses(t *testing.T) {
-	text := readTestdata(t, "contract.yaml")
+	text := readContract(t)
 	c, err := ParseContract("contract.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func TestContractParses(t *testing.T) {
 // type says that the key may be absent.
 func TestContractEachMentionRemoved(t *testing.T) {
 	var root yaml.Node
-	if err := yaml.Unmarshal([]byte(readTestdata(t, "contract.yaml")), &root); err != nil {
+	if err := yaml.Unmarshal([]byte(readContract(t)), &root); err != nil {
 		t.Fatal(err)
 	}
 	removed := 0
@@ -126,7 +128,7 @@ func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
 }
 
 func TestContractRefuses(t *testing.T) {
-	good := readTestdata(t, "contract.yaml")
+	good := readContract(t)
 	for name, c := range map[string]struct{ old, new, want string }{
 		"endless":           {"end: 2026-12-31", "end: until further notice", "contract.yaml:19: end: want a date written YYYY-MM-DD"},
 		"end far away":      {"end: 2026-12-31", "end: 2099-12-31", "end: more than 10 years after the start is no end"},
@@ -137,7 +139,7 @@ func TestContractRefuses(t *testing.T) {
 		"unknown class":     {"class: contact", "class: contacts", `"contacts" is not a class`},
 		"class twice":       {"class: contact", "class: identity", "class given twice"},
 		"unsafe":            {"class: infectious, safeguards", "class: contact, safeguards", "data[5].class: health data without its own line"},
-		"choice":            {"choice: delete", "choice: keep", "contract.yaml:69: at_end.choice: \"keep\" is not one of delete, return (GDPR art. 28(3)(g))"},
+		"choice":            {"choice: delete", "choice: keep", "contract.yaml:78: at_end.choice: \"keep\" is not one of delete, return (GDPR art. 28(3)(g))"},
 		"breach":            {"breach_hours: 24", "breach_hours: 96", "assistance.breach_hours: want a number from 1 to 72 (GDPR art. 33(2))"},
 		"no hds":            {"  hds: {certificate: HDS-2024-0001, activities: [3, 4, 5, 6], valid_until: 2027-05-01}\n", "", "place.hds: missing"},
 		"hds activity":      {"[3, 4, 5, 6]", "[3, 7]", "place.hds.activities[1]"},
@@ -174,7 +176,7 @@ func TestContractRefuses(t *testing.T) {
 }
 
 func TestContractOneRoot(t *testing.T) {
-	text := strings.Replace(readTestdata(t, "contract.yaml"), strings.Repeat("B", 43), strings.Repeat("A", 43), 1)
+	text := strings.Replace(readContract(t), strings.Repeat("B", 43), strings.Repeat("A", 43), 1)
 	if _, err := ParseContract("c.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "both parties name the same root") {
 		t.Error(err)
 	}
@@ -211,7 +213,7 @@ func TestBoilerplate(t *testing.T) {
 }
 
 func FuzzParseContract(f *testing.F) {
-	f.Add([]byte(readTestdata(f, "contract.yaml")))
+	f.Add([]byte(readContract(f)))
 	f.Add([]byte("ecluse: contract/v1\nparties: {controller: {dpo: {none: x}}}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseContract("f.yaml", b)

@@ -60,9 +60,10 @@ func sameBytes(what string, approved, compiled []byte) error {
 	if bytes.Equal(approved, compiled) {
 		return nil
 	}
-	var a, b any
+	a, errA := decodeAny(approved)
+	b, errB := decodeAny(compiled)
 	why := "the bytes differ"
-	if json.Unmarshal(approved, &a) == nil && json.Unmarshal(compiled, &b) == nil {
+	if errA == nil && errB == nil {
 		if d := differences(nil, "", a, b); len(d) > 0 {
 			const shown = 5
 			if more := len(d) - shown; more > 0 {
@@ -75,6 +76,13 @@ func sameBytes(what string, approved, compiled []byte) error {
 		Kind: ecluse.Differs, What: "compile " + what + " again", Why: why,
 		Next: "the plan has to be compiled and approved again, or the change taken back",
 	}
+}
+
+func decodeAny(b []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
 // differences walks two decoded plans side by side. Values of plans are names,
@@ -103,48 +111,58 @@ func differences(out []string, at string, a, b any) []string {
 	return append(out, fmt.Sprintf("%s was %s and is %s", at, shown(a), shown(b)))
 }
 
-// differentLists compares lists item by item; items that have a name are found
-// by it.
+// differentLists compares lists item by item, found by name.
 func differentLists(out []string, at string, a, b []any) []string {
+	theirs := itemNames(b)
 	other := map[string]any{}
-	for i, y := range b {
-		other[itemName(y, i)] = y
+	for i, name := range theirs {
+		other[name] = b[i]
 	}
-	for i, x := range a {
-		name := itemName(x, i)
-		y, ok := other[name]
-		delete(other, name)
-		if !ok {
+	mine := itemNames(a)
+	for i, name := range mine {
+		if y, ok := other[name]; ok {
+			out = differences(out, at+"["+name+"]", a[i], y)
+		} else {
 			out = append(out, at+" has no "+name+" any more")
-			continue
 		}
-		out = differences(out, at+"["+name+"]", x, y)
 	}
-	for i, y := range b {
-		if name := itemName(y, i); other[name] != nil {
+	for _, name := range theirs {
+		if !slices.Contains(mine, name) {
 			out = append(out, at+" has a new "+name)
 		}
 	}
-	if len(out) == 0 {
-		for i := range a {
-			if itemName(a[i], i) != itemName(b[i], i) {
-				return append(out, at+" is in another order")
-			}
-		}
+	if len(out) == 0 && !slices.Equal(mine, theirs) {
+		out = append(out, at+" is in another order")
 	}
 	return out
 }
 
+// itemNames names the items of a list: by name, else by place; a name that comes
+// again is numbered.
+func itemNames(list []any) []string {
+	names := make([]string, len(list))
+	times := map[string]int{}
+	for i, v := range list {
+		name := itemName(v, i)
+		times[name]++
+		if n := times[name]; n > 1 {
+			name = fmt.Sprintf("%s #%d", name, n)
+		}
+		names[i] = name
+	}
+	return names
+}
+
 func itemName(v any, i int) string {
-	if m, ok := v.(map[string]any); ok {
-		for _, k := range []string{"dataset", "table", "name", "column"} {
-			if s, ok := m[k].(string); ok {
+	switch x := v.(type) {
+	case map[string]any:
+		for _, k := range []string{"name", "dataset", "table", "column"} {
+			if s, ok := x[k].(string); ok {
 				return s
 			}
 		}
-	}
-	if s, ok := v.(string); ok {
-		return s
+	case string:
+		return x
 	}
 	return fmt.Sprint(i)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestInstructionParses(t *testing.T) {
-	i, err := ParseInstruction("i.yaml", []byte(readTestdata(t, "instruction.yaml")))
+	i, err := ParseInstruction("i.yaml", []byte(readFile(t, "testdata/instruction.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestInstructionParses(t *testing.T) {
 }
 
 func TestInstructionRefuses(t *testing.T) {
-	good := readTestdata(t, "instruction.yaml")
+	good := readFile(t, "testdata/instruction.yaml")
 	for name, c := range map[string]struct {
 		old, new, want string
 		kind           ecluse.Kind
@@ -170,7 +170,7 @@ func TestSize(t *testing.T) {
 }
 
 func FuzzParseInstruction(f *testing.F) {
-	f.Add([]byte(readTestdata(f, "instruction.yaml")))
+	f.Add([]byte(readFile(f, "testdata/instruction.yaml")))
 	f.Add([]byte("ecluse: instruction/v1\ndatasets: {a: {from: b, within: {a: [c]}}}\naccounts: {source: all}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, err := ParseInstruction("f.yaml", b)
