@@ -6,6 +6,7 @@ type Shape struct {
 	Mapping   Digest          `json:"mapping"`
 	Frozen    []ShapeFrozen   `json:"frozen,omitempty"`    // sorted by name
 	Held      []ShapeHeld     `json:"held,omitempty"`      // sorted by dataset
+	Targets   []ShapeTarget   `json:"targets,omitempty"`   // sorted by name
 	Order     []DatasetID     `json:"order"`               // lookups and foreign keys decide, then the mapping's own order
 	Datasets  []ShapeDataset  `json:"datasets"`            // in Order
 	Sequences []ShapeSequence `json:"sequences,omitempty"` // sorted by sequence
@@ -27,6 +28,16 @@ type ShapeHeld struct {
 	Rows    int       `json:"rows"` // ceiling
 }
 
+// ShapeTarget is a table of the target that codes are looked up in, frozen by
+// the load plan.
+type ShapeTarget struct {
+	Name    string    `json:"name"`
+	Table   TableName `json:"table"`
+	Columns []string  `json:"columns"` // the key's among them
+	Key     []string  `json:"key"`
+	Rows    int       `json:"rows"` // ceiling
+}
+
 // ShapeDataset is what happens to one dataset.
 type ShapeDataset struct {
 	Dataset DatasetID    `json:"dataset"`
@@ -40,6 +51,8 @@ type ShapeDataset struct {
 type ShapeTable struct {
 	Table    TableName     `json:"table"`
 	Each     string        `json:"each,omitempty"`    // the list that makes several rows of one
+	Let      []string      `json:"let,omitempty"`     // names that the expressions use
+	Skip     string        `json:"skip,omitempty"`    // rows not wanted in this table
 	Counter  string        `json:"counter,omitempty"` // the column numbered by a counter, if any
 	Columns  []ShapeColumn `json:"columns"`           // as the mapping lists them
 	KeyWrite bool          `json:"key_written"`       // every column of the primary key is written

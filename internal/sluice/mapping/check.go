@@ -1,0 +1,564 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"ecluse"
+	"ecluse/internal/sluice/record"
+)
+
+// Inputs is all that a mapping is checked against.
+type Inputs struct {
+	Instruction ecluse.Digest                       // the instruction it is for; zero: not compared
+	Datasets    map[ecluse.DatasetID]*record.Schema // as the read plan lets them travel
+	Frozen      [][]byte                            // the frozen tables' exact bytes, known by their digests
+	Target      *ecluse.Catalogue
+}
+
+// Check type-checks and compiles a mapping. Equal inputs give equal programs.
+// The error is document.Problems, or an *ecluse.Error of kind Refused when a
+// frozen table holds people.
+func Check(doc *Document, in Inputs) (*Program, error) {
+	k := &checking{
+		doc: doc, in: in, problems: problems{lines: doc.lines}, byName: map[string]*table{},
+		program: &Program{datasets: map[ecluse.DatasetID]*dataset{}}, counters: map[string]*Counter{},
+	}
+	if !in.Instruction.IsZero() && doc.Instruction != in.Instruction {
+		k.add("instruction", "the mapping is for another instruction")
+	}
+	if err := k.tables(); err != nil {
+		return nil, err
+	}
+	for id, list := range doc.From.All() {
+		if err := k.dataset(id, *list); err != nil {
+			return nil, err
+		}
+	}
+	k.sequences()
+	k.checks()
+	k.finish()
+	if err := k.err(); err != nil {
+		return nil, err
+	}
+	return k.program, nil
+}
+
+// checking is a check under way.
+type checking struct {
+	problems
+	doc      *Document
+	in       Inputs
+	program  *Program
+	byName   map[string]*table
+	counters map[string]*Counter
+	links    []link // what each dataset needs of others
+	shapes   []ecluse.ShapeDataset
+}
+
+// tables defines the look-up tables, in the order of the document.
+func (k *checking) tables() error {
+	for name, f := range k.doc.Tables.All() {
+		field := "tables." + name
+		at := slices.IndexFunc(k.in.Frozen, func(b []byte) bool { return ecluse.DigestOf(b) == f.SHA256.Digest })
+		if at < 0 {
+			k.add(field+".sha256", "no file with this digest is given: is "+f.File+" there, and unchanged?")
+			continue
+		}
+		t, err := readFrozen(name, f, k.in.Frozen[at])
+		var refused *ecluse.Error
+		if errors.As(err, &refused) {
+			refused.Where = f.File + ", " + refused.Where
+			return refused
+		}
+		k.table(field, t, err)
+		k.program.shape.Frozen = append(k.program.shape.Frozen, ecluse.ShapeFrozen{Name: name, File: f.File, Digest: f.SHA256.Digest, Key: f.Key})
+	}
+	for name, h := range k.doc.Hold.All() {
+		field := "hold." + name
+		schema := k.in.Datasets[ecluse.DatasetID(name)]
+		if schema == nil {
+			k.add(field, "no such dataset in the instruction")
+			continue
+		}
+		t, err := newTable(name, "held dataset", schema, h.Key, h.Rows)
+		k.table(field, t, err)
+		k.program.shape.Held = append(k.program.shape.Held, ecluse.ShapeHeld{Dataset: ecluse.DatasetID(name), Key: h.Key, Rows: h.Rows})
+	}
+	for name, t := range k.doc.Targets.All() {
+		k.target("targets."+name, name, t)
+	}
+	s := &k.program.shape
+	sort.Slice(s.Frozen, func(i, j int) bool { return s.Frozen[i].Name < s.Frozen[j].Name })
+	sort.Slice(s.Held, func(i, j int) bool { return s.Held[i].Dataset < s.Held[j].Dataset })
+	sort.Slice(s.Targets, func(i, j int) bool { return s.Targets[i].Name < s.Targets[j].Name })
+	return nil
+}
+
+func (k *checking) target(field, name string, t *TargetTable) {
+	tab, ok := k.in.Target.Table(t.Table)
+	if !ok {
+		k.add(field+".table", "the target has no table "+t.Table.String())
+		return
+	}
+	schema := &record.Schema{}
+	for _, c := range slices.Concat(t.Key, t.Columns) {
+		col, ok := tab.Column(c)
+		if !ok {
+			k.add(field, fmt.Sprintf("%s has no column %s", t.Table, c))
+			return
+		}
+		if schema.Index(c) < 0 {
+			schema.Fields = append(schema.Fields, record.Field{Name: c, Type: col.Type})
+		}
+	}
+	def, err := newTable(name, "target table", schema, t.Key, t.Rows)
+	k.table(field, def, err)
+	shape := ecluse.ShapeTarget{Name: name, Table: t.Table, Key: t.Key, Rows: t.Rows}
+	for _, f := range schema.Fields {
+		shape.Columns = append(shape.Columns, f.Name)
+	}
+	k.program.shape.Targets = append(k.program.shape.Targets, shape)
+}
+
+func (k *checking) table(field string, t *table, err error) {
+	if err != nil {
+		k.add(field, err.Error())
+		return
+	}
+	t.slot = len(k.program.tables)
+	k.program.tables = append(k.program.tables, t)
+	k.byName[t.name] = t
+}
+
+// dataset compiles the rules of one dataset.
+func (k *checking) dataset(name string, list []Into) error {
+	id := ecluse.DatasetID(name)
+	schema := k.in.Datasets[id]
+	if schema == nil {
+		k.add("from."+name, "no such dataset in the instruction")
+		return nil
+	}
+	c, err := newCompiler(schema, k.byName)
+	if err != nil {
+		return err
+	}
+	d := &datasetCheck{
+		checking: k, c: c, dataset: &dataset{id: id, schema: schema},
+		shape: ecluse.ShapeDataset{Dataset: id}, link: link{dataset: id, name: name},
+	}
+	for i := range list {
+		if err := d.entry(fmt.Sprintf("from.%s[%d]", name, i), &list[i]); err != nil {
+			return err
+		}
+	}
+	d.steps, d.consts, d.domains = prune(c.steps, d.needed()), c.consts, c.domains
+	k.program.datasets[id] = d.dataset
+	for i, f := range schema.Fields {
+		if c.reads[i] {
+			d.shape.Reads = append(d.shape.Reads, f.Name)
+		}
+	}
+	for t := range c.lookups {
+		d.link.lookups = append(d.link.lookups, t)
+	}
+	k.links = append(k.links, d.link)
+	k.shapes = append(k.shapes, d.shape)
+	return nil
+}
+
+// datasetCheck is the check of one dataset.
+type datasetCheck struct {
+	*checking
+	*dataset
+	c     *compiler
+	shape ecluse.ShapeDataset
+	link  link
+}
+
+// needed is the registers that rules read.
+func (d *datasetCheck) needed() map[int]bool {
+	needed := map[int]bool{}
+	for _, r := range d.c.pieces {
+		needed[r] = true
+	}
+	for _, e := range d.entries {
+		if e.skip >= 0 {
+			needed[e.skip] = true
+		}
+		for _, c := range e.rejects {
+			needed[c.reg] = true
+		}
+		for _, s := range e.sinks {
+			if s.raw < 0 && s.counter < 0 && s.rowOf < 0 {
+				needed[s.reg] = true
+			}
+			if s.alt >= 0 {
+				needed[s.alt] = true
+			}
+		}
+	}
+	return needed
+}
+
+// reason numbers a reason for putting a row aside.
+func (d *datasetCheck) reason(s string) int {
+	if i := slices.Index(d.reasons, s); i >= 0 {
+		return i
+	}
+	d.reasons = append(d.reasons, s)
+	return len(d.reasons) - 1
+}
+
+// expr compiles an expression of a field, or notes what is wrong with it.
+func (d *datasetCheck) expr(field, text string) (operand, bool) {
+	o, err := d.c.compile(text)
+	if err != nil {
+		d.add(field, err.Error())
+		return o, false
+	}
+	return o, true
+}
+
+// entry compiles one target table.
+func (d *datasetCheck) entry(field string, in *Into) error {
+	if err := d.c.enter(); err != nil {
+		return err
+	}
+	tab, ok := d.in.Target.Table(in.Into)
+	if !ok {
+		d.add(field+".into", "the target has no table "+in.Into.String())
+		return nil
+	}
+	if tab.Kind != ecluse.BaseTable && tab.Kind != ecluse.Partitioned {
+		d.add(field+".into", fmt.Sprintf("%s is a %s: rows go into tables", in.Into, tab.Kind))
+		return nil
+	}
+	e := &entry{table: in.Into, skip: -1, schema: &record.Schema{}}
+	shape := ecluse.ShapeTable{Table: in.Into}
+	d.each(field, in, e, &shape)
+	for name, text := range in.Let.All() {
+		if o, ok := d.expr(field+".let."+name, *text); ok {
+			if o.literal {
+				d.add(field+".let."+name, "null needs no name")
+			} else if err := d.c.name(name, o); err != nil {
+				d.add(field+".let."+name, err.Error())
+			}
+		}
+		shape.Let = append(shape.Let, name+" = "+oneLine(*text))
+	}
+	if in.Skip != "" {
+		shape.Skip = oneLine(in.Skip)
+		e.skip = d.condition(field+".skip", in.Skip, e.domain)
+	}
+	for i, r := range in.Reject {
+		at := fmt.Sprintf("%s.reject[%d]", field, i)
+		if r.Reason == "" {
+			d.add(at, "reason: missing")
+		}
+		e.rejects = append(e.rejects, condition{d.condition(at, r.When, e.domain), d.reason(r.Reason)})
+		if !slices.Contains(d.shape.Rejects, r.Reason) {
+			d.shape.Rejects = append(d.shape.Rejects, r.Reason)
+		}
+	}
+	d.columns(field, in, tab, e, &shape)
+	d.entries = append(d.entries, e)
+	d.shape.Into = append(d.shape.Into, shape)
+	d.link.writes(tab, in)
+	return nil
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// each makes the domain of an exploded list.
+func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.ShapeTable) {
+	position, _ := in.Each.Get("position")
+	for name, text := range in.Each.All() {
+		if name == "position" {
+			continue
+		}
+		shape.Each = name + " in " + oneLine(*text)
+		o, ok := d.expr(field+".each."+name, *text)
+		switch {
+		case !ok:
+			return
+		case o.typ.Kind != listKind:
+			d.add(field+".each."+name, "want a list, such as split(x, ',')")
+			return
+		case o.mayMiss:
+			d.add(field+".each."+name, "the list may have no result: say what it is then, with coalesce")
+			return
+		}
+		piece, at := d.c.newDomain(o, name)
+		e.domain = piece.domain
+		if err := d.c.name(name, piece); err != nil {
+			d.add(field+".each."+name, err.Error())
+		}
+		if position == nil {
+			continue
+		}
+		shape.Each += ", position " + *position
+		if err := d.c.name(*position, at); err != nil {
+			d.add(field+".each.position", err.Error())
+		}
+	}
+}
+
+// condition compiles skip and reject: what is neither true nor false does not
+// hold, so it may not come from a miss that nobody has thought of.
+func (d *datasetCheck) condition(field, text string, domain int) int {
+	o, ok := d.expr(field, text)
+	switch {
+	case !ok:
+		return 0
+	case o.typ.Kind != kBool:
+		d.add(field, "want a condition, true or false")
+	case o.mayMiss:
+		d.add(field, "the condition may have no result: test x == null, or use coalesce(…, false)")
+	}
+	return d.c.moved(o, domain).reg
+}
+
+// columns compiles the written columns of an entry.
+func (d *datasetCheck) columns(field string, in *Into, tab *ecluse.Table, e *entry, shape *ecluse.ShapeTable) {
+	for name, col := range in.Columns.All() {
+		at := field + ".columns." + name
+		c, ok := tab.Column(name)
+		if !ok {
+			d.add(at, fmt.Sprintf("%s has no column %s", tab.Name, name))
+			continue
+		}
+		if c.Generated {
+			d.add(at, "the target computes this column itself")
+			continue
+		}
+		s := d.sink(at, tab, c, col, e)
+		if s == nil {
+			continue
+		}
+		if s.counter >= 0 {
+			if shape.Counter != "" {
+				d.add(at, "one counter per table: "+shape.Counter+" has it")
+			}
+			shape.Counter = name
+		}
+		e.schema.Fields = append(e.schema.Fields, record.Field{Name: name, Type: c.Type})
+		e.sinks = append(e.sinks, s)
+		shape.Columns = append(shape.Columns, ecluse.ShapeColumn{Column: name, Type: c.Type, From: col.String()})
+	}
+	for _, c := range tab.Columns {
+		if _, written := in.Columns.Get(c.Name); !written && !c.Nullable && !c.HasDefault && !c.Generated && c.Identity == "" {
+			d.add(field+".columns", fmt.Sprintf("%s.%s must not be null and has no default: write it", tab.Name, c.Name))
+		}
+	}
+	shape.KeyWrite = len(tab.PrimaryKey) > 0
+	for _, pk := range tab.PrimaryKey {
+		if _, ok := in.Columns.Get(pk); !ok {
+			shape.KeyWrite = false
+		}
+	}
+}
+
+// sink compiles one written column; nil when something is wrong with it.
+func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, col *Column, e *entry) *sink {
+	name := tab.Name.String() + "." + c.Name
+	s := &sink{
+		kind: c.Type.Kind, fit: fitOf(d.in.Target.Engine, c), raw: -1, alt: -1, counter: -1, rowOf: -1, miss: col.Miss,
+		report:   col.Report,
+		onMiss:   d.reason(name + ": no result"),
+		onMisfit: d.reason(name + ": the value does not fit the column"),
+		onNull:   d.reason(name + ": null in a column that takes none"),
+	}
+	if s.report == "" {
+		s.report = name + ": no result"
+	}
+	switch {
+	case col.RowOf != nil:
+		return d.rowOf(field, s, c, *col.RowOf)
+	case col.Value == counterWord:
+		return d.counter(field, s, tab.Name, c, col)
+	}
+	o, ok := d.expr(field, col.Value)
+	if !ok {
+		return nil
+	}
+	if err := d.outcome(col, o); err != nil {
+		d.add(field, err.Error())
+		return nil
+	}
+	if s.reg, ok = d.target(field, o, c, s, e.domain); !ok {
+		return nil
+	}
+	if o.column > 0 && e.domain == 0 && o.typ.Kind == c.Type.Kind && o.typ.Scale == c.Type.Scale {
+		s.raw = o.column - 1
+	}
+	var alt operand
+	switch col.Miss {
+	case MissKeep:
+		if alt, ok = d.kept(field, o); !ok {
+			return nil
+		}
+	case MissValue:
+		if alt, ok = d.expr(field, col.Default); !ok {
+			return nil
+		}
+		if alt.mayMiss {
+			d.add(field, "default: may have no result itself")
+			return nil
+		}
+	default:
+		return s
+	}
+	if s.alt, ok = d.target(field, alt, c, s, e.domain); !ok {
+		return nil
+	}
+	return s
+}
+
+// outcome checks that a miss has one, where it can happen, and only there.
+func (d *datasetCheck) outcome(col *Column, o operand) error {
+	switch {
+	case o.mayMiss && col.Miss == "":
+		return errors.New("this may have no result: state miss: null, keep, value, reject or block")
+	case !o.mayMiss && col.Miss != "":
+		return errors.New("this always has a result (null is one: use coalesce); take miss away")
+	}
+	return nil
+}
+
+// kept is the one thing that a missed expression was made from.
+func (d *datasetCheck) kept(field string, o operand) (operand, bool) {
+	if len(o.names) != 1 {
+		d.add(field, "miss: keep wants an expression made from one column; this one is made from "+strings.Join(o.names, ", "))
+		return o, false
+	}
+	if p, ok := d.c.scope[o.names[0]]; ok {
+		return p, true
+	}
+	return d.c.column(d.schema.Index(o.names[0])), true
+}
+
+// target brings an operand to the column's type and to the entry's rows.
+func (d *datasetCheck) target(field string, o operand, c *ecluse.Column, s *sink, domain int) (int, bool) {
+	v, err := d.c.converted(o, c.Type)
+	if err != nil {
+		d.add(field, err.Error())
+		return 0, false
+	}
+	if v.domain == noDomain && !d.constantFits(field, &d.c.consts[v.reg], s) {
+		return 0, false
+	}
+	return d.c.moved(v, domain).reg, true
+}
+
+func (d *datasetCheck) constantFits(field string, v *vector, s *sink) bool {
+	switch {
+	case v.state[0] == isNull && s.fit.notNull:
+		d.add(field, "null in a column that takes none")
+	case v.state[0] == isNull:
+		return true
+	case v.state[0] != 0:
+		d.add(field, "this has no result")
+	case stored(s.kind) && !s.fit.integer(v.num[0], s.kind), !stored(s.kind) && !s.fit.text(v.txt[0], s.kind):
+		d.add(field, "the value does not fit the column")
+	default:
+		return true
+	}
+	return false
+}
+
+func (d *datasetCheck) counter(field string, s *sink, table ecluse.TableName, c *ecluse.Column, col *Column) *sink {
+	if !numbers(c.Type) {
+		d.add(field, fmt.Sprintf("a counter gives whole numbers; the column is %s", c.Type))
+		return nil
+	}
+	name := table.String() + "." + c.Name
+	ctr := d.counters[name]
+	if ctr == nil {
+		ctr = &Counter{Name: name, Table: table, Column: c.Name, Above: col.From == nil, high: highest(c.Type, s.fit)}
+		if col.From != nil {
+			ctr.From = *col.From
+		}
+		d.counters[name] = ctr
+		d.program.counters = append(d.program.counters, *ctr)
+	} else if ctr.Above != (col.From == nil) || col.From != nil && ctr.From != *col.From {
+		d.add(field, "the counter begins elsewhere in another rule")
+	}
+	s.counter = slices.IndexFunc(d.program.counters, func(c Counter) bool { return c.Name == name })
+	return s
+}
+
+func numbers(t ecluse.Type) bool {
+	return t.Kind == kInt || t.Kind == kDecimal && t.Scale == 0 || t.Kind == kNumber
+}
+
+// highest is the highest number that a counted column can hold.
+func highest(t ecluse.Type, f fit) int64 {
+	if t.Kind == kNumber {
+		return pow10[maxScale] - 1
+	}
+	return f.high
+}
+
+// rowOf finds the entry, earlier in the list, whose number is repeated.
+func (d *datasetCheck) rowOf(field string, s *sink, c *ecluse.Column, of ecluse.TableName) *sink {
+	for i, e := range d.entries {
+		if e.table != of {
+			continue
+		}
+		if !slices.ContainsFunc(e.sinks, func(s *sink) bool { return s.counter >= 0 }) || e.domain != 0 {
+			break
+		}
+		if !numbers(c.Type) {
+			d.add(field, fmt.Sprintf("row_of gives whole numbers; the column is %s", c.Type))
+			return nil
+		}
+		s.rowOf = i
+		return s
+	}
+	d.add(field, fmt.Sprintf("row_of: no earlier rule of this dataset makes one row of %s numbered by a counter", of))
+	return nil
+}
+
+// finish puts order, shape and leavings together.
+func (k *checking) finish() {
+	s := &k.program.shape
+	s.Mapping = k.doc.digest
+	order, err := k.order()
+	if err != "" {
+		k.add("from", err)
+		return
+	}
+	s.Order = order
+	for _, id := range order {
+		i := slices.IndexFunc(k.shapes, func(d ecluse.ShapeDataset) bool { return d.Dataset == id })
+		s.Datasets = append(s.Datasets, k.shapes[i])
+	}
+	k.leavings()
+}
+
+// leavings lists the instructed columns that nothing uses.
+func (k *checking) leavings() {
+	for id, schema := range k.in.Datasets {
+		used := map[string]bool{}
+		for _, d := range k.shapes {
+			if d.Dataset == id {
+				for _, c := range d.Reads {
+					used[c] = true
+				}
+			}
+		}
+		for i, f := range schema.Fields {
+			if t := k.byName[string(id)]; t != nil && t.what == "held dataset" && t.used[i] {
+				continue
+			}
+			if !used[f.Name] {
+				k.program.unused = append(k.program.unused, string(id)+"."+f.Name)
+			}
+		}
+	}
+	sort.Strings(k.program.unused)
+}

@@ -1,0 +1,504 @@
+package mapping
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/bits"
+	"strconv"
+
+	"cel.dev/cel-go/common/operators"
+
+	"ecluse"
+)
+
+// Exact decimals are 64-bit integers and a scale known when the mapping is
+// checked. Whatever would need more than 64 bits has no result.
+
+const maxScale = 18
+
+// pow10 is the powers of ten that fit 64 bits.
+var pow10 = [maxScale + 1]int64{
+	1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+}
+
+func (l *lang) numbers() {
+	l.add(decimalLiteral, kDecimal, kinds(kText), numberLiteral)
+	for op, f := range map[string]func(a, b int64) (int64, bool){
+		operators.Add: addInt, operators.Subtract: subInt,
+	} {
+		for _, s := range [][2]ecluse.DataKind{{kInt, kInt}, {kInt, kDecimal}, {kDecimal, kInt}, {kDecimal, kDecimal}} {
+			l.add(op, numberOf(s), s[:], func(k *callSite) (operand, error) { return k.sum(f) })
+		}
+	}
+	for _, s := range [][2]ecluse.DataKind{{kInt, kInt}, {kInt, kDecimal}, {kDecimal, kInt}, {kDecimal, kDecimal}} {
+		l.add(operators.Multiply, numberOf(s), s[:], product)
+		l.add("div", kDecimal, kinds(s[0], s[1], kInt, optionKind), quotient)
+	}
+	l.add(operators.Modulo, kInt, kinds(kInt, kInt), func(k *callSite) (operand, error) {
+		in, err := k.all()
+		if err != nil {
+			return operand{}, err
+		}
+		return k.num2("modulo", widest(kInt), in[0], in[1], func(a, b int64) (int64, bool) {
+			if b == 0 || b == -1 {
+				return 0, b != 0
+			}
+			return a % b, true
+		}), nil
+	})
+	for _, kind := range kinds(kInt, kDecimal) {
+		l.add(operators.Negate, kind, kinds(kind), func(k *callSite) (operand, error) {
+			a, err := k.arg(0)
+			if err != nil {
+				return a, err
+			}
+			return k.num1("negate", a.typ, false, a, func(x int64) (int64, bool) { return -x, x != math.MinInt64 }), nil
+		})
+	}
+	l.add("round", kDecimal, kinds(kDecimal, kInt, optionKind), rounded)
+	l.parsers()
+}
+
+func numberOf(s [2]ecluse.DataKind) ecluse.DataKind {
+	if s[0] == kDecimal || s[1] == kDecimal {
+		return kDecimal
+	}
+	return kInt
+}
+
+// parsers are the conversions between kinds of numbers, and from text.
+func (l *lang) parsers() {
+	for _, from := range kinds(kText, kNumber) {
+		l.add("to_int", kInt, kinds(from), func(k *callSite) (operand, error) { return k.parseDecimal(0, "exact", widest(kInt)) })
+		l.add("to_decimal", kDecimal, kinds(from, kInt), toDecimal)
+		l.add("to_decimal", kDecimal, kinds(from, kInt, optionKind), toDecimal)
+		l.add("to_float", kFloat, kinds(from), toFloat)
+	}
+	l.add("to_decimal", kDecimal, kinds(kInt, kInt), rounded)
+	l.add("to_decimal", kDecimal, kinds(kDecimal, kInt), rounded)
+	l.add("to_decimal", kDecimal, kinds(kFloat, kInt, optionKind), floatToDecimal)
+	l.add("to_int", kInt, kinds(kDecimal), func(k *callSite) (operand, error) {
+		a, err := k.arg(0)
+		if err != nil {
+			return a, err
+		}
+		s := a.typ.Scale
+		return k.num1(fmt.Sprintf("whole %d", s), widest(kInt), true, a, func(x int64) (int64, bool) { return rescale(x, s, 0, "exact") }), nil
+	})
+	l.add("to_number", kNumber, kinds(kText), toNumber)
+	l.add("to_float", kFloat, kinds(kInt), func(k *callSite) (operand, error) {
+		a, err := k.arg(0)
+		if err != nil {
+			return a, err
+		}
+		return k.num1("float of int", widest(kFloat), true, a, func(x int64) (int64, bool) {
+			return int64(math.Float64bits(float64(x))), x >= -1<<53 && x <= 1<<53
+		}), nil
+	})
+}
+
+// num1 is a kernel from one integer to one, or to none.
+func (c *compiler) num1(key string, t ecluse.Type, mayMiss bool, a operand, f func(int64) (int64, bool)) operand {
+	return c.numOr(isMiss, key, t, mayMiss, a, f)
+}
+
+// numOr is num1 with another state for what has no result.
+func (c *compiler) numOr(none uint8, key string, t ecluse.Type, mayMiss bool, a operand, f func(int64) (int64, bool)) operand {
+	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
+		return func(m *machine, n int) {
+			x, z := &m.regs[in[0]], &m.regs[out]
+			z.integers(n)
+			for i := range n {
+				p := i & x.mask
+				s, v, ok := x.state[p], int64(0), true
+				if s == 0 {
+					if v, ok = f(x.num[p]); !ok {
+						s, v = none, 0
+					}
+				}
+				z.state[i], z.num[i] = s, v
+			}
+		}
+	})
+}
+
+// num2 is a kernel from two integers to one. Not to have a result is not
+// foreseen of it: see Column.Miss.
+func (c *compiler) num2(key string, t ecluse.Type, a, b operand, f func(x, y int64) (int64, bool)) operand {
+	return c.emit(key, t, false, []operand{a, b}, func(in []int, out int) kernel {
+		return func(m *machine, n int) {
+			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
+			z.integers(n)
+			for i := range n {
+				p, q := i&x.mask, i&y.mask
+				s, v, ok := x.state[p]|y.state[q], int64(0), true
+				if s == 0 {
+					if v, ok = f(x.num[p], y.num[q]); !ok {
+						s, v = isMiss, 0
+					}
+				}
+				z.state[i], z.num[i] = s, v
+			}
+		}
+	})
+}
+
+// textToNum is a kernel from one text to one integer, or to none.
+func (c *compiler) textToNum(key string, t ecluse.Type, mayMiss bool, a operand, f func([]byte) (int64, bool)) operand {
+	return c.textOr(isMiss, key, t, mayMiss, a, f)
+}
+
+// textOr is textToNum with another state for what has no result.
+func (c *compiler) textOr(none uint8, key string, t ecluse.Type, mayMiss bool, a operand, f func([]byte) (int64, bool)) operand {
+	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
+		return func(m *machine, n int) {
+			x, z := &m.regs[in[0]], &m.regs[out]
+			z.integers(n)
+			for i := range n {
+				p := i & x.mask
+				s, v, ok := x.state[p], int64(0), true
+				if s == 0 {
+					if v, ok = f(x.txt[p]); !ok {
+						s, v = none, 0
+					}
+				}
+				z.state[i], z.num[i] = s, v
+			}
+		}
+	})
+}
+
+func addInt(a, b int64) (int64, bool) {
+	c := a + b
+	return c, (c > a) == (b > 0)
+}
+
+func subInt(a, b int64) (int64, bool) {
+	c := a - b
+	return c, (c < a) == (b > 0)
+}
+
+func mulInt(a, b int64) (int64, bool) {
+	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
+	return signed(hi, lo, (a < 0) != (b < 0))
+}
+
+func magnitude(a int64) uint64 {
+	if a < 0 {
+		return -uint64(a)
+	}
+	return uint64(a)
+}
+
+func signed(hi, lo uint64, negative bool) (int64, bool) {
+	if hi != 0 || lo > math.MaxInt64 {
+		return 0, false
+	}
+	if negative {
+		return -int64(lo), true
+	}
+	return int64(lo), true
+}
+
+// cmpScaled compares a·10^−sa with b·10^−sb exactly.
+func cmpScaled(a int64, sa int, b int64, sb int) int {
+	if sa == sb || (a < 0) != (b < 0) {
+		return cmpInt(a, b)
+	}
+	ah, al := bits.Mul64(magnitude(a), uint64(pow10[max(sb-sa, 0)]))
+	bh, bl := bits.Mul64(magnitude(b), uint64(pow10[max(sa-sb, 0)]))
+	order := 0
+	switch {
+	case ah != bh && ah < bh, ah == bh && al < bl:
+		order = -1
+	case ah != bh || al != bl:
+		order = 1
+	}
+	if a < 0 {
+		return -order
+	}
+	return order
+}
+
+// rescale changes the scale of x; mode says what happens to digits that do not fit.
+func rescale(x int64, from, to int, mode string) (int64, bool) {
+	if to >= from {
+		return mulInt(x, pow10[to-from])
+	}
+	return divide(magnitude(x), uint64(pow10[from-to]), x < 0, mode)
+}
+
+// divide rounds a/b to a whole number.
+func divide(a, b uint64, negative bool, mode string) (int64, bool) {
+	return round128(0, a, b, negative, mode)
+}
+
+// round128 rounds (hi·2^64 + lo)/b to a whole number.
+func round128(hi, lo, b uint64, negative bool, mode string) (int64, bool) {
+	if b == 0 || hi >= b {
+		return 0, false
+	}
+	q, r := bits.Div64(hi, lo, b)
+	if r != 0 {
+		up := false
+		switch mode {
+		case "exact":
+			return 0, false
+		case "half_up":
+			up = r >= b-r
+		case "half_even":
+			up = r > b-r || r == b-r && q&1 == 1
+		}
+		if up {
+			q++
+		}
+	}
+	return signed(0, q, negative)
+}
+
+// rescaled brings a decimal (or an integer) to a larger scale.
+func (c *compiler) rescaled(a operand, scale int) operand {
+	if a.typ.Scale == scale && a.typ.Kind == kDecimal {
+		return a
+	}
+	from := a.typ.Scale
+	return c.num1(fmt.Sprintf("rescale %d to %d", from, scale), ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}, false, a,
+		func(x int64) (int64, bool) { return rescale(x, from, scale, "exact") })
+}
+
+// numberLiteral is 1.5 as it was written.
+func numberLiteral(k *callSite) (operand, error) {
+	s, err := k.fixedText(0)
+	if err != nil {
+		return operand{}, err
+	}
+	d, scale, ok := parseExact([]byte(s))
+	if !ok {
+		return operand{}, fault(k.node, "want at most 18 digits, such as 0.0113, without an exponent")
+	}
+	return k.constant(fmt.Sprintf("decimal %d %d", d, scale), ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale},
+		vector{state: []uint8{0}, num: []int64{d}}), nil
+}
+
+// parseExact reads -12.340 as (-12340, 3): every digit counts, no exponent.
+func parseExact(s []byte) (d int64, scale int, ok bool) {
+	i := 0
+	if len(s) > maxScale && bytes.IndexByte(s, '.') >= 0 {
+		s = bytes.TrimRight(s, "0")
+	}
+	negative := len(s) > 0 && s[0] == '-'
+	if negative || len(s) > 0 && s[0] == '+' {
+		i = 1
+	}
+	digits, point := 0, false
+	var u uint64
+	for ; i < len(s); i++ {
+		if s[i] == '.' && !point {
+			point = true
+			continue
+		}
+		if s[i] < '0' || s[i] > '9' || u > math.MaxInt64/10 {
+			return 0, 0, false
+		}
+		u = u*10 + uint64(s[i]-'0')
+		digits++
+		if point {
+			scale++
+		}
+	}
+	if digits == 0 || scale > maxScale {
+		return 0, 0, false
+	}
+	d, ok = signed(0, u, negative)
+	return d, scale, ok
+}
+
+// sum is a + b or a − b.
+func (k *callSite) sum(f func(a, b int64) (int64, bool)) (operand, error) {
+	in, err := k.all()
+	if err != nil {
+		return operand{}, err
+	}
+	t := widest(kInt)
+	if k.sig.result == kDecimal {
+		t = ecluse.Type{Kind: kDecimal, Precision: 18, Scale: max(in[0].typ.Scale, in[1].typ.Scale)}
+		in[0], in[1] = k.rescaled(in[0], t.Scale), k.rescaled(in[1], t.Scale)
+	}
+	return k.num2(k.sig.name, t, in[0], in[1], f), nil
+}
+
+func product(k *callSite) (operand, error) {
+	in, err := k.all()
+	if err != nil {
+		return operand{}, err
+	}
+	t := widest(k.sig.result)
+	t.Scale = in[0].typ.Scale + in[1].typ.Scale
+	if t.Scale > maxScale {
+		return operand{}, fault(k.node, "%d digits after the point: round one of the two first", t.Scale)
+	}
+	return k.num2("multiply", t, in[0], in[1], mulInt), nil
+}
+
+// quotient is div(a, b, scale, rounding).
+func quotient(k *callSite) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	b, err := k.arg(1)
+	if err != nil {
+		return b, err
+	}
+	scale, mode, err := k.scaleAndMode(2)
+	if err != nil {
+		return operand{}, err
+	}
+	// a·10^−sa / (b·10^−sb) = (a·10^(scale+sb−sa) / b)·10^−scale
+	up := scale + b.typ.Scale - a.typ.Scale
+	if up < 0 || up > maxScale {
+		return operand{}, fault(k.node, "these scales do not go together: round first")
+	}
+	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}
+	o := k.num2(fmt.Sprintf("div %d %s", up, mode), t, a, b, func(x, y int64) (int64, bool) {
+		hi, lo := bits.Mul64(magnitude(x), uint64(pow10[up]))
+		return round128(hi, lo, magnitude(y), (x < 0) != (y < 0), mode)
+	})
+	o.mayMiss = true
+	return o, nil
+}
+
+func (k *callSite) scaleAndMode(i int) (scale int, mode string, err error) {
+	if scale, err = k.fixedInt(i, 0, maxScale); err != nil {
+		return 0, "", err
+	}
+	if i+1 >= len(k.args) {
+		return scale, "exact", nil
+	}
+	mode, err = k.option(i+1, "half_up", "half_even", "down", "exact")
+	return scale, mode, err
+}
+
+// rounded is round(x, scale, rounding) and to_decimal(x, scale).
+func rounded(k *callSite) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	scale, mode, err := k.scaleAndMode(1)
+	if err != nil {
+		return operand{}, err
+	}
+	from := a.typ.Scale
+	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}
+	return k.num1(fmt.Sprintf("round %d to %d %s", from, scale, mode), t, mode == "exact" && scale < from, a,
+		func(x int64) (int64, bool) { return rescale(x, from, scale, mode) }), nil
+}
+
+func toDecimal(k *callSite) (operand, error) {
+	scale, mode, err := k.scaleAndMode(1)
+	if err != nil {
+		return operand{}, err
+	}
+	return k.parseDecimal(scale, mode, ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale})
+}
+
+// parseDecimal reads a text or a number of no fixed scale.
+func (k *callSite) parseDecimal(scale int, mode string, t ecluse.Type) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	return k.textToNum(fmt.Sprintf("parse %d %s", scale, mode), t, true, a, func(s []byte) (int64, bool) {
+		d, from, ok := parseExact(s)
+		if !ok {
+			return 0, false
+		}
+		return rescale(d, from, scale, mode)
+	}), nil
+}
+
+// toFloat takes what is written as a decimal, as strconv rounds it; no words.
+func toFloat(k *callSite) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	return k.textToNum("float", widest(kFloat), true, a, func(s []byte) (int64, bool) {
+		if !plainNumber(s) {
+			return 0, false
+		}
+		f, err := strconv.ParseFloat(string(s), 64)
+		return int64(math.Float64bits(f)), err == nil
+	}), nil
+}
+
+// plainNumber tells -12.5e3: a sign, digits with a point, an exponent.
+func plainNumber(s []byte) bool {
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		s = s[1:]
+	}
+	digits, point := 0, false
+	for i, c := range s {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+		case c == '.' && !point:
+			point = true
+		case (c == 'e' || c == 'E') && digits > 0 && i+1 < len(s):
+			e := s[i+1:]
+			if e[0] == '-' || e[0] == '+' {
+				e = e[1:]
+			}
+			for _, d := range e {
+				if d < '0' || d > '9' {
+					return false
+				}
+			}
+			return len(e) > 0
+		default:
+			return false
+		}
+	}
+	return digits > 0
+}
+
+func toNumber(k *callSite) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	return k.textToText("number", widest(kNumber), true, a, func(dst, s []byte) ([]byte, []byte, bool) {
+		return dst, s, plainNumber(s)
+	}), nil
+}
+
+// floatToDecimal takes the shortest decimal that reads back as the same float.
+func floatToDecimal(k *callSite) (operand, error) {
+	a, err := k.arg(0)
+	if err != nil {
+		return a, err
+	}
+	scale, mode, err := k.scaleAndMode(1)
+	if err != nil {
+		return operand{}, err
+	}
+	single := 64
+	if a.typ.Precision == 24 {
+		single = 32
+	}
+	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}
+	return k.num1(fmt.Sprintf("decimal of float %d %s %d", scale, mode, single), t, true, a, func(x int64) (int64, bool) {
+		f := math.Float64frombits(uint64(x))
+		if math.IsNaN(f) || math.Abs(f) >= 1e18 {
+			return 0, false
+		}
+		var room [64]byte
+		d, from, ok := parseExact(strconv.AppendFloat(room[:0], f, 'f', -1, single))
+		if !ok {
+			return 0, false
+		}
+		return rescale(d, from, scale, mode)
+	}), nil
+}

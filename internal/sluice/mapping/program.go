@@ -1,0 +1,76 @@
+package mapping
+
+import (
+	"ecluse"
+	"ecluse/internal/sluice/record"
+)
+
+// Program is a checked mapping, compiled. It does not change: any number of runs
+// may share it.
+type Program struct {
+	shape    ecluse.Shape
+	tables   []*table // by slot; frozen ones are full
+	datasets map[ecluse.DatasetID]*dataset
+	counters []Counter
+	unused   []string
+}
+
+// Counter numbers a column of the target. Its name is the column's,
+// "clinlims.result.id"; its value, between chunks, the last number given.
+type Counter struct {
+	Name   string
+	Table  ecluse.TableName
+	Column string
+	From   int64 // first number, where the mapping says so
+	Above  bool  // else: it begins above the highest number in the target
+	high   int64
+}
+
+// Shape is what the program reads and writes.
+func (p *Program) Shape() ecluse.Shape { return p.shape }
+
+// Counters lists the counters in the order of their names.
+func (p *Program) Counters() []Counter { return p.counters }
+
+// Unused lists the instructed columns, "dataset.column", that no rule of the
+// mapping uses: they need not have been asked for (GDPR art. 5(1)(c)).
+func (p *Program) Unused() []string { return p.unused }
+
+// dataset is the compiled rules of one dataset.
+type dataset struct {
+	id      ecluse.DatasetID
+	schema  *record.Schema
+	steps   []step
+	consts  []vector
+	domains int
+	entries []*entry
+	reasons []string
+}
+
+// entry is one target table of a dataset.
+type entry struct {
+	table   ecluse.TableName
+	schema  *record.Schema
+	domain  int
+	skip    int // register; −1: nothing is skipped
+	rejects []condition
+	sinks   []*sink
+}
+
+// condition is a register that, where true, puts the source row aside.
+type condition struct{ reg, reason int }
+
+// sink is one written column.
+type sink struct {
+	kind    ecluse.DataKind
+	fit     fit
+	raw     int // source column copied as it is; −1
+	reg     int
+	alt     int // register of what stands in for a miss; −1
+	miss    Miss
+	report  string // misses are counted under it
+	counter int    // among the program's; −1
+	rowOf   int    // entry whose counter's number it repeats; −1
+
+	onMiss, onMisfit, onNull int // reasons
+}
