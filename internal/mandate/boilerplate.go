@@ -3,6 +3,7 @@ package mandate
 import (
 	_ "embed"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -118,7 +119,7 @@ func elsewhere(w []string) bool {
 // restates tells whether at least 7 in 10 of a text's runs of three words are
 // the law's.
 func restates(w []string) bool {
-	law := trigrams(words(article28))
+	law := lawTrigrams()
 	own := 0
 	total := len(w) - 2
 	for i := range total {
@@ -128,6 +129,8 @@ func restates(w []string) bool {
 	}
 	return own*10 <= total*3
 }
+
+var lawTrigrams = sync.OnceValue(func() map[[3]string]bool { return trigrams(words(article28)) })
 
 func trigrams(w []string) map[[3]string]bool {
 	m := make(map[[3]string]bool, len(w))

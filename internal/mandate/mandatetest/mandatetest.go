@@ -201,3 +201,14 @@ func (w *World) instruction(id ecluse.MigrationID, body string) []byte {
 	}
 	return []byte(b.String())
 }
+
+// Instruction reads an instruction of a body and signs the two recipients made
+// for it.
+func (w *World) Instruction(t testing.TB, id ecluse.MigrationID, body string) (i *mandate.Instruction, chunks, rejects evidence.Signed) {
+	t.Helper()
+	i, err := mandate.ParseInstruction("instruction.yaml", w.instruction(id, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i, w.recipient(t, id, i.Digest(), evidence.ForChunks), w.recipient(t, id, i.Digest(), evidence.ForRejects)
+}

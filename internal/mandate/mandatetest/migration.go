@@ -40,14 +40,8 @@ func (w *World) Migration(t testing.TB, source *ecluse.Catalogue, dialect mandat
 	if m.Contract, err = mandate.ParseContract("contract.yaml", w.Contract); err != nil {
 		t.Fatal(err)
 	}
-	if m.Instruction, err = mandate.ParseInstruction("instruction.yaml", text); err != nil {
-		t.Fatal(err)
-	}
-	m.Papers = mandate.Papers{
-		Contract: w.Contract, Instruction: text,
-		Recipient: w.recipient(t, m.ID, m.Instruction.Digest(), evidence.ForChunks),
-		Rejects:   w.recipient(t, m.ID, m.Instruction.Digest(), evidence.ForRejects),
-	}
+	m.Papers = mandate.Papers{Contract: w.Contract, Instruction: text}
+	m.Instruction, m.Papers.Recipient, m.Papers.Rejects = w.Instruction(t, m.ID, body)
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		signed, r := w.SignRoster(t, w.Roster(side, 2, w.Now.Add(-24*time.Hour)))
 		m.Rosters[side] = r

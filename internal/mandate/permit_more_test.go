@@ -1,0 +1,237 @@
+package mandate_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/mandate/mandatetest"
+)
+
+// TestPermitOnePersonBothParties: one natural person on both rosters signs for
+// each, told by key, employee's number or address.
+func TestPermitOnePersonBothParties(t *testing.T) {
+	for name, twin := range map[string]func(anne, jean *mandatetest.Person){
+		"key": func(anne, jean *mandatetest.Person) {
+			jean.Keys, jean.Signer = anne.Keys, anne.Signer
+		},
+		"employee": func(anne, jean *mandatetest.Person) { jean.Employee = anne.Employee },
+		"address":  func(anne, jean *mandatetest.Person) { jean.Email = strings.ToUpper(anne.Email) },
+	} {
+		w := mandatetest.New(t)
+		twin(w.Anne, w.Jean)
+		m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+		_, err := mandate.PermitRead(m.ReadPermitInputs())
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "one person cannot stand on both sides") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w := mandatetest.New(t)
+	w.Lucy.Keys, w.Lucy.Signer = w.Anne.Keys, w.Anne.Signer
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	if _, err := mandate.PermitRead(m.ReadPermitInputs()); err == nil || !strings.Contains(err.Error(), "verify contract: anne-martin signed for both") {
+		t.Errorf("contract: %v", err)
+	}
+}
+
+func TestPermitReadAllows(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs){
+		"begun, approvals since over": func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.BegunAt = in.Now
+			in.Now = in.Now.AddDate(0, 0, 20)
+		},
+		"begun, approved again since": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.BegunAt = in.Now
+			in.Now = in.Now.Add(3 * time.Hour)
+			in.Acts = append(in.Acts, m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{clause(m, evidence.VerbApprove, evidence.KindReadPlan)},
+				func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(2 * time.Hour) }))
+		},
+		"suspended and resumed": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.Acts = append(in.Acts, m.Act(t, m.World.Lucy, ecluse.Security, []evidence.Clause{clause(m, evidence.VerbSuspend, evidence.KindMigration)}),
+				m.Act(t, m.World.Lucy, ecluse.Signatory, []evidence.Clause{clause(m, evidence.VerbResume, evidence.KindMigration)},
+					func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(time.Minute) }))
+		},
+		"refused, then approved": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.Acts = append(in.Acts, m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{clause(m, evidence.VerbRefuse, evidence.KindReadPlan)},
+				func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(-time.Minute) }))
+		},
+		"suspended by an operator, who may not": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.Acts = append(in.Acts, m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{clause(m, evidence.VerbSuspend, evidence.KindMigration)}))
+		},
+		"another migration suspended": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			in.Acts = append(in.Acts, m.Act(t, m.World.Anne, ecluse.Signatory,
+				[]evidence.Clause{{Verb: evidence.VerbSuspend, Kind: evidence.KindMigration, Subject: m.Instruction.Digest()}},
+				func(a *evidence.Act) { a.Migration = "another-one" }))
+		},
+		"a newer roster": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			s, _ := m.World.SignRoster(t, m.World.Roster(ecluse.Processor, 3, m.World.Now))
+			in.Rosters = append(in.Rosters, s)
+		},
+		"a roster not issued yet": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			m.World.Jean.Roles = []ecluse.Role{ecluse.Security}
+			s, _ := m.World.SignRoster(t, m.World.Roster(ecluse.Processor, 3, m.World.Now.AddDate(0, 0, 1)))
+			in.Rosters = append(in.Rosters, s)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := migration(t)
+			in := m.ReadPermitInputs()
+			change(t, m, &in)
+			if _, err := mandate.PermitRead(in); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPermitReadReportsAdded(t *testing.T) {
+	m := migration(t)
+	in := m.ReadPermitInputs()
+	extra := ecluse.Column{Name: "hiv_status", Type: ecluse.Type{Kind: ecluse.Text}, Declared: "text"}
+	patient := &in.Source.Tables[0]
+	patient.Columns = append(patient.Columns[:3:3], append([]ecluse.Column{extra}, patient.Columns[3:]...)...)
+	in.Source.Tables = append(in.Source.Tables, ecluse.Table{
+		Name: ecluse.TableName{Schema: "public", Name: "web"}, Kind: ecluse.BaseTable, Columns: []ecluse.Column{{Name: "password"}},
+	})
+	p, err := mandate.PermitRead(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"public.patient.hiv_status", "public.web.password"}, p.Added()); diff != "" {
+		t.Error(diff)
+	}
+	if p.Digest() != m.Plan.Digest() {
+		t.Error("the permit is not for the plan that was approved")
+	}
+}
+
+func loadInputs(t *testing.T, kind ecluse.PassageKind) (*mandatetest.Migration, mandate.LoadPermitInputs) {
+	t.Helper()
+	m := migration(t)
+	return m, m.LoadPermitInputs(t, kind, shape(), target(), mandatetest.Dialect(ecluse.PostgreSQL), held())
+}
+
+func held() mandate.LoadHeld {
+	return mandate.LoadHeld{Table: ecluse.TableName{Name: "codes"}, Columns: []string{"code"}, Rows: 3, Digest: ecluse.DigestOf([]byte("rows"))}
+}
+
+func TestPermitLoad(t *testing.T) {
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Rehearsal, ecluse.Final} {
+		m, in := loadInputs(t, kind)
+		p, err := mandate.PermitLoad(in)
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		if p.Digest() != ecluse.DigestOf(in.LoadPlan) || p.Passage() != in.Passage || p.Rejects() != m.World.Rejects.Recipient().String() || p.NotAfter().IsZero() {
+			t.Errorf("%s: %+v", kind, p)
+		}
+		want := "nouveau"
+		if kind == ecluse.Rehearsal {
+			want = "nouveau-essai"
+		}
+		if got := p.Plan().Target.System; got != want {
+			t.Errorf("%s goes into %s", kind, got)
+		}
+	}
+	w := mandatetest.New(t)
+	if p := w.LoadPermit(t, shape(), target(), mandatetest.Dialect(ecluse.PostgreSQL), held()); p.Plan().Passage != ecluse.Final {
+		t.Error("a writer's permit is not for a final passage")
+	}
+}
+
+func TestPermitLoadRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs)
+		kind  ecluse.Kind
+		want  string
+	}{
+		"plan changed": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.LoadPlan = bytes.Replace(in.LoadPlan, []byte(`"from": "code"`), []byte(`"from": "cope"`), 1)
+		}, ecluse.Differs, `shape.datasets[result].into[analysis].columns[code].from was "cope" and is "code"`},
+		"another mapping": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Shape.Mapping = ecluse.DigestOf([]byte("other"))
+		}, ecluse.Differs, "shape.mapping was"},
+		"held rows changed": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Held = []mandate.LoadHeld{held()}
+			in.Held[0].Digest = ecluse.DigestOf([]byte("other"))
+		}, ecluse.Differs, "held[codes].sha256 was"},
+		"target changed": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Target = target()
+			in.Target.Tables[0].Columns[2].Nullable = false
+		}, ecluse.Differs, "column note has to be written"},
+		"another read plan": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.ReadPlan = bytes.Replace(in.ReadPlan, []byte(`"rows": 1000000000`), []byte(`"rows": 1000000001`), 1)
+		}, ecluse.WaitsForSign, "no operator of the processor has signed it (approve)"},
+		"another gate": {func(_ *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Gate = m.Instruction.Source.Gate
+		}, ecluse.Refused, "its target gate is"},
+		"a dry plan for a final passage": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.LoadPlan = bytes.Replace(in.LoadPlan, []byte(`"passage": "final"`), []byte(`"passage": "dry"`), 1)
+		}, ecluse.Differs, `passage was "dry" and is "final"`},
+		"approved by the operator only": {func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			approve := evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}
+			in.Acts = append(in.Acts[:4:4], m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{approve}))
+		}, ecluse.WaitsForSign, "no signatory of the controller has signed it (approve)"},
+		"suspended": {func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			stop := evidence.Clause{Verb: evidence.VerbSuspend, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}
+			in.Acts = append(in.Acts, m.Act(t, m.World.Paul, ecluse.DPO, []evidence.Clause{stop}))
+		}, ecluse.Refused, "suspended by paul-simon"},
+		"over budget": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Passage.Number, in.Used = 2, 1
+		}, ecluse.Refused, "the instruction allows 1 of the kind final"},
+		"number already used": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Used = 1
+		}, ecluse.Invalid, "1 passages of the kind final are begun"},
+		"approval over": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Now = in.Now.Add(49 * time.Hour)
+		}, ecluse.WaitsForSign, "anne-martin's approval ended"},
+		"read plan refused since": {func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Acts = append(in.Acts, m.Act(t, m.World.Paul, ecluse.DPO, []evidence.Clause{clause(m, evidence.VerbRefuse, evidence.KindReadPlan)},
+				func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(time.Minute) }))
+		}, ecluse.Refused, "refused by paul-simon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, in := loadInputs(t, ecluse.Final)
+			c.spoil(t, m, &in)
+			p, err := mandate.PermitLoad(in)
+			if err == nil || !strings.Contains(err.Error(), c.want) || ecluse.KindOf(err) != c.kind {
+				t.Fatalf("got %s %v, want %s %s", ecluse.KindOf(err), err, c.kind, c.want)
+			}
+			if p.Plan() != nil {
+				t.Error("a permit is given with the error")
+			}
+		})
+	}
+}
+
+func TestWithinBudget(t *testing.T) {
+	i := migration(t).Instruction
+	for _, c := range []struct {
+		kind         ecluse.PassageKind
+		number, used int
+		begun, ok    bool
+	}{
+		{ecluse.Dry, 1, 0, false, true},
+		{ecluse.Dry, 5, 4, false, true},
+		{ecluse.Dry, 6, 5, false, false},
+		{ecluse.Dry, 3, 5, true, true},
+		{ecluse.Dry, 6, 5, true, false},
+		{ecluse.Dry, 3, 1, false, false},
+		{ecluse.Dry, 0, 0, false, false},
+		{ecluse.Final, 1, 1, true, true},
+		{ecluse.Final, 2, 1, false, false},
+		{"other", 1, 0, false, false},
+	} {
+		err := mandate.WithinBudget(i, ecluse.Passage{Kind: c.kind, Number: c.number}, c.used, c.begun)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", fmt.Sprint(c), err)
+		}
+	}
+}
