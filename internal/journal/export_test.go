@@ -1,0 +1,8 @@
+package journal
+
+import "regexp"
+
+// Bodies and IDForms are for tests that walk them.
+func Bodies() []Body { return bodies() }
+
+func IDForms() map[string]*regexp.Regexp { return idForms }
