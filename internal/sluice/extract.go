@@ -160,7 +160,7 @@ func newExtractor(ctx context.Context, x Extraction, plan *mandate.ReadPlan) (*e
 		Extraction: x, plan: plan,
 		stored: map[ecluse.Slot]*evidence.Descriptor{}, latest: map[place]int{},
 		out:   Extracted{Epoch: x.Epoch, Rows: map[ecluse.DatasetID]int64{}, FreeText: map[ecluse.DatasetID]map[string]screen.Findings{}},
-		meter: meter{watch: x.Watch, stage: Reading},
+		meter: meter{watch: x.Watch, stage: StageRead},
 	}
 	there, err := x.Outlet.Slots(ctx)
 	if err != nil {

@@ -11,10 +11,10 @@ type Stage string
 
 // The stages.
 const (
-	Reading   Stage = "reading"
-	Loading   Stage = "loading"
-	Comparing Stage = "comparing"
-	Undoing   Stage = "undoing"
+	StageRead    Stage = "reading"
+	StageLoad    Stage = "loading"
+	StageCompare Stage = "comparing"
+	StageUndo    Stage = "undoing"
 )
 
 // Progress is one look at a passage under way. It holds counts only.

@@ -1,0 +1,384 @@
+package sluice
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/seal"
+	"ecluse/internal/sluice/writer"
+)
+
+// Inlet is where sealed chunks come from: the chamber, as the target gate sees it.
+type Inlet interface {
+	// Next returns the latest version of a chunk, waiting for it while the
+	// manifest is open. The descriptor's signature is checked.
+	Next(ctx context.Context, d ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error)
+	// Complete waits for the closing manifest and returns it, its signature
+	// checked.
+	Complete(ctx context.Context) (*evidence.Manifest, error)
+	// PutAside stores rejected rows, sealed to the source gate.
+	PutAside(ctx context.Context, descriptor evidence.Signed, body io.Reader) error
+}
+
+// Notes keeps, at the target gate, what became of each chunk (counts and keyed
+// sums, never a value), so that a run that goes on need not open it again. Losing
+// one costs time, not truth.
+type Notes interface {
+	Note(s ecluse.Slot) ([]byte, error) // nil when there is none
+	SetNote(s ecluse.Slot, note []byte) error
+}
+
+// Loading is all that Load needs.
+type Loading struct {
+	Permit   mandate.LoadPermit
+	ReadPlan *mandate.ReadPlan // as approved: the datasets' shapes and checks
+	Program  *mapping.Program  // compiled by this gate, equal to the plan's shape
+	Target   writer.Target
+	Inlet    Inlet
+	Identity age.Identity
+	Rejects  age.Recipient // of the source gate
+	Signer   ssh.Signer    // the target gate's key
+	Notes    Notes
+	Codes    map[string]map[string]string        // frozen tables that checks translate keys with: target's code → source's
+	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
+	Watch    Watch
+}
+
+// Loaded is what came of it. Its report is exact: it is for the controller's
+// side; reconcile.Report.Public is for the others.
+type Loaded struct {
+	Passage ecluse.Passage             `json:"passage"`
+	Rows    map[ecluse.TableName]int64 `json:"rows"` // written, or, of a dry run, mapped
+	Chunks  int                        `json:"chunks"`
+	Report  *reconcile.Report          `json:"report"` // of a dry run: only what was opened and put aside
+}
+
+// Load opens what was sealed for this gate, maps it and, unless the passage is
+// dry, loads each chunk in one transaction with its marker, moves sequences,
+// reads the target back and compares (steps 9 and 10 of the procedure). It may be
+// run again after any interruption: a chunk whose marker is in is not loaded
+// twice.
+func Load(ctx context.Context, l Loading) (*Loaded, error) {
+	plan := l.Permit.Plan()
+	if plan == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Why: "there is no permit to load", Article: "GDPR art. 29"}
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, l.Permit.NotAfter(),
+		&ecluse.Error{Kind: ecluse.Refused, What: "load", Why: "the permit to load has ended", Next: "ask for a new approval of the load plan"})
+	defer cancel()
+
+	key, err := l.openKey(ctx)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	defer key.Wipe()
+	o := newLoader(l, plan, key)
+	if plan.Passage == ecluse.Dry {
+		err := o.pass(ctx, o.discard)
+		o.count()
+		return &o.out, causeOf(ctx, err)
+	}
+
+	session, err := l.Target.Open(ctx, l.Permit)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	defer session.Close()
+	if err := ready(ctx, session); err != nil {
+		return nil, err
+	}
+	if err := o.begin(ctx, session); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := o.pass(ctx, func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := session.MoveSequences(ctx, plan.Shape.Sequences); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	return &o.out, causeOf(ctx, o.compare(ctx))
+}
+
+// openKey takes K out of slot 0.
+func (l *Loading) openKey(ctx context.Context) (*seal.Key, error) {
+	d, body, err := l.Inlet.Next(ctx, ecluse.KeyDataset, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return seal.OpenKey(body, d, l.Identity)
+}
+
+// ready refuses to begin with an account that lacks a right.
+func ready(ctx context.Context, session writer.Session) error {
+	missing, err := session.Missing(ctx)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "load", Why: fmt.Sprintf("the account lacks %d rights, the first: %s", len(missing), missing[0]),
+		Next: "have the database's administrator run what `ecluse grants load` prints",
+	}
+}
+
+// loader is one run of Load.
+type loader struct {
+	Loading
+	plan    *mandate.LoadPlan
+	key     *seal.Key
+	pool    seal.Pool
+	runs    chan *mapping.Run // two: one is mapped into while the other is written
+	summers map[ecluse.TableName]*reconcile.Summer
+	tables  []reconcile.Table
+
+	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
+	counters map[string]int64
+	before   beginning
+	loaded   reconcile.Sums
+	opened   map[ecluse.DatasetID]reconcile.DatasetCount
+	rejected map[group]int64
+	reported map[group]int64
+	figures  *figures              // of rejected rows, for the cross-checks
+	slots    map[place]ecluse.Slot // of every chunk gone through
+	out      Loaded
+	meter    meter
+}
+
+// beginning is what Begin records before the first row.
+type beginning struct {
+	Sums     reconcile.Sums   `json:"sums"`
+	Counters map[string]int64 `json:"counters"` // the highest number in use
+}
+
+// mapped is a chunk ready to be written.
+type mapped struct {
+	descriptor *evidence.Descriptor
+	out        *mapping.Output
+	run        *mapping.Run
+	aside      *aside // the mapping's rejects
+}
+
+// group is what rows are counted by.
+type group struct {
+	Dataset ecluse.DatasetID
+	By      string
+}
+
+func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
+	o := &loader{
+		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
+		summers: map[ecluse.TableName]*reconcile.Summer{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
+		loaded: reconcile.Sums{}, opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, rejected: map[group]int64{}, reported: map[group]int64{},
+		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
+		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Report: &reconcile.Report{}},
+		meter: meter{watch: l.Watch, stage: StageLoad},
+	}
+	for _, t := range plan.Tables {
+		rt := reconcile.Table{Name: t.Table}
+		for _, c := range t.Columns {
+			rt.Columns = append(rt.Columns, reconcile.Column{Name: c.Name, Padded: l.Padded(t.Table, c.Name)})
+		}
+		o.tables = append(o.tables, rt)
+		o.summers[t.Table] = reconcile.NewSummer(rt, key.Sub(seal.UseRows, t.Table.String()))
+	}
+	return o
+}
+
+// begin takes the sums of before in the passage's first transaction, or reads
+// those taken when it began, and finds out which chunks are in.
+func (o *loader) begin(ctx context.Context, session writer.Session) error {
+	recorded, _, err := session.Begin(ctx, func(ctx context.Context, s reader.Scanner) ([]byte, error) {
+		b := beginning{Counters: map[string]int64{}}
+		var err error
+		if b.Sums, err = o.readBack(ctx, s); err != nil {
+			return nil, err
+		}
+		for _, c := range o.Program.Counters() {
+			if b.Counters[c.Name], err = highest(ctx, s, c); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(b)
+	})
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(recorded, &o.before); err != nil {
+		return &ecluse.Error{Kind: ecluse.Unverified, What: "go on with the passage", Why: "what it recorded at its beginning cannot be read", Err: err}
+	}
+	for _, c := range o.Program.Counters() {
+		if c.Above {
+			o.counters[c.Name] = o.before.Counters[c.Name]
+		}
+	}
+	markers, err := session.Markers(ctx)
+	for _, m := range markers {
+		o.markers[m.Slot] = m
+	}
+	return err
+}
+
+// pass takes every chunk through, in the plan's order: one is opened and mapped
+// while the one before is written.
+func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) error) error {
+	if err := o.hold(ctx); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	ready := make(chan *mapped)
+	g.Go(func() error {
+		defer close(ready)
+		for _, d := range o.plan.Shape.Order {
+			if err := o.dataset(gctx, d, ready); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for m := range ready {
+			if err := write(gctx, m); err != nil {
+				return err
+			}
+			o.runs <- m.run // never blocks: it came from there
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return o.complete(ctx)
+}
+
+// complete checks that exactly the manifest's chunks went through.
+func (o *loader) complete(ctx context.Context) error {
+	m, err := o.Inlet.Complete(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Datasets {
+		for _, c := range d.Chunks {
+			got, ok := o.slots[place{c.Slot.Dataset, c.Slot.Sequence}]
+			if !ok && !slices.Contains(o.plan.Shape.Order, d.Dataset) {
+				continue // held, checked, or not used by the mapping
+			}
+			if got != c.Slot {
+				return &ecluse.Error{
+					Kind: ecluse.Differs, What: "load", Where: "chunk " + c.Slot.String(), Why: "the source changed while it was read: another version of the chunk was loaded",
+					Next: "ecluse undo, then ecluse apply",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hold fills both runs' look-up tables: held datasets and tables of the target.
+func (o *loader) hold(ctx context.Context) error {
+	runs := []*mapping.Run{mapping.NewRun(o.Program), mapping.NewRun(o.Program)}
+	for _, h := range o.plan.Shape.Held {
+		for sequence, last := 0, false; !last; sequence++ {
+			d, err := o.open(ctx, h.Dataset, sequence, func(b *record.Batch) error {
+				for _, r := range runs {
+					if err := r.Hold(h.Dataset, b); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			last = d.Last
+		}
+		for _, r := range runs {
+			if err := r.Held(h.Dataset); err != nil {
+				return err
+			}
+		}
+	}
+	for _, t := range o.plan.Shape.Targets {
+		b, err := o.Target.Rows(ctx, t.Table, t.Columns, t.Rows)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			if err := r.HoldTarget(t.Name, b); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range runs {
+		o.runs <- r
+	}
+	return nil
+}
+
+// open opens one chunk and gives its batches; its end is checked before open
+// returns.
+func (o *loader) open(ctx context.Context, id ecluse.DatasetID, sequence int, each func(*record.Batch) error) (*evidence.Descriptor, error) {
+	d, body, err := o.Inlet.Next(ctx, id, sequence)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	r, err := o.pool.Open(body, d, o.Identity, o.key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b := record.NewBatch(r.Schema(), reader.BatchRows)
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		b.Reset()
+		err := r.Next(b)
+		if errors.Is(err, io.EOF) {
+			return d, nil
+		}
+		if err == nil {
+			err = each(b)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// dataset maps one dataset's chunks.
+func (o *loader) dataset(ctx context.Context, id ecluse.DatasetID, to chan<- *mapped) error {
+	o.meter.at(id)
+	for sequence, last := 0, false; !last; sequence++ {
+		m, isLast, err := o.chunk(ctx, id, sequence)
+		if err != nil {
+			return err
+		}
+		last = isLast
+		if m == nil {
+			continue
+		}
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package sluice
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+
+	"ecluse"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/seal"
+	"ecluse/internal/sluice/writer"
+)
+
+// chunk opens and maps one chunk; nil when its marker is in and what became of it
+// is noted.
+func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (m *mapped, last bool, err error) {
+	if done, last, err := o.noted(ctx, id, sequence); done || err != nil {
+		return nil, last, err
+	}
+	var run *mapping.Run
+	select {
+	case run = <-o.runs:
+	case <-ctx.Done():
+		return nil, false, context.Cause(ctx)
+	}
+	if err := run.Begin(id, o.counters); err != nil {
+		return nil, false, err
+	}
+	m = &mapped{run: run, aside: newAside(o.ReadPlan, id)}
+	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
+		if err := run.Apply(b); err != nil {
+			return err
+		}
+		m.aside.take(b, run.Aside())
+		o.meter.add(int64(b.Rows()), int64(b.Size()))
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if m.out, err = run.Output(); err != nil {
+		return nil, false, err
+	}
+	o.counters = maps.Clone(m.out.Counters)
+	o.slots[place{id, sequence}] = m.descriptor.Slot
+	o.meter.chunk()
+	return m, m.descriptor.Last, nil
+}
+
+// outcome is what became of a chunk, without any value.
+type outcome struct {
+	Rows     int64                      `json:"rows"` // of the source
+	Last     bool                       `json:"last"`
+	Tables   map[ecluse.TableName]int64 `json:"tables"`
+	Sums     reconcile.Sums             `json:"sums"`
+	Rejected map[string]int64           `json:"rejected,omitempty"` // rows, by reason
+	Reports  map[string]int64           `json:"reports,omitempty"`
+	Counters map[string]int64           `json:"counters,omitempty"`
+	Figures  map[string]map[string]kept `json:"figures,omitempty"` // of rejected rows, sealed under K
+}
+
+// noted takes over what an earlier run did with a chunk.
+func (o *loader) noted(ctx context.Context, id ecluse.DatasetID, sequence int) (done, last bool, err error) {
+	for slot := range o.markers {
+		if slot.Dataset != id || slot.Sequence != sequence {
+			continue
+		}
+		sealed, err := o.Notes.Note(slot)
+		if err != nil || sealed == nil {
+			return false, false, err
+		}
+		text, err := seal.Unwrap(o.key.Sub(useNotes, slot.String()), slot.String(), sealed)
+		if err != nil {
+			return false, false, err
+		}
+		var n outcome
+		if err := json.Unmarshal(text, &n); err != nil {
+			return false, false, err
+		}
+		o.take(id, &n)
+		o.counters = n.Counters
+		o.slots[place{id, sequence}] = slot
+		o.meter.add(n.Rows, 0)
+		o.meter.chunk()
+		return true, n.Last, nil
+	}
+	return false, false, nil
+}
+
+// useNotes is the use of K's sub-keys that notes are sealed under: a rejected
+// row's code can be a patient's.
+const useNotes = "notes"
+
+// take adds a chunk's outcome to the passage's.
+func (o *loader) take(id ecluse.DatasetID, n *outcome) {
+	c := o.opened[id]
+	o.opened[id] = reconcile.DatasetCount{Chunks: c.Chunks + 1, Rows: c.Rows + n.Rows}
+	o.out.Chunks++
+	for t, rows := range n.Tables {
+		o.out.Rows[t] += rows
+	}
+	for _, s := range n.Sums {
+		o.loaded.Add(s)
+	}
+	for why, rows := range n.Rejected {
+		o.rejected[group{id, why}] += rows
+	}
+	for why, rows := range n.Reports {
+		o.reported[group{id, why}] += rows
+	}
+	o.figures.restore(n.Figures)
+}
+
+// write loads a mapped chunk and notes what became of it.
+func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) error {
+	chunk := &writer.Chunk{Slot: m.descriptor.Slot, Rows: m.out.Rows, Counters: m.out.Counters}
+	for _, t := range m.out.Tables {
+		chunk.Tables = append(chunk.Tables, writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source})
+	}
+	for _, r := range m.out.Rejected {
+		chunk.Rejected = append(chunk.Rejected, r.Row)
+	}
+	if _, in := o.markers[chunk.Slot]; !in {
+		for slot := range o.markers {
+			if slot.Dataset == chunk.Slot.Dataset && slot.Sequence == chunk.Slot.Sequence {
+				return &ecluse.Error{
+					Kind: ecluse.Differs, What: "load chunk " + chunk.Slot.String(), Why: "another version of it is in the target",
+					Next: "ecluse undo, then ecluse apply",
+				}
+			}
+		}
+	}
+	loaded, err := session.Load(ctx, chunk, func(ctx context.Context, refused []writer.Refusal) error {
+		if err := o.refused(ctx, m, refused); err != nil {
+			return err
+		}
+		return o.putAside(ctx, m)
+	})
+	if err != nil {
+		return err
+	}
+	return o.finish(m, &loaded)
+}
+
+// finish sums what a chunk loaded and notes its outcome.
+func (o *loader) finish(m *mapped, loaded *writer.Loaded) error {
+	slot := m.descriptor.Slot
+	n := &outcome{
+		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: reconcile.Sums{},
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters,
+	}
+	refused := slices.Clone(loaded.Marker.Refused)
+	slices.Sort(refused)
+	for _, t := range m.out.Tables {
+		sum, err := o.summers[t.Table].SumExcept(t.Batch, t.Source, refused)
+		if err != nil {
+			return err
+		}
+		n.Sums.Add(sum)
+		n.Tables[t.Table] += sum.Count
+	}
+	byMapping := map[int32]bool{}
+	for _, r := range m.out.Rejected {
+		n.Rejected[r.Reason]++
+		byMapping[r.Row] = true
+	}
+	why := map[int32]string{}
+	for _, r := range loaded.Refused {
+		why[r.Row] = r.Reason
+	}
+	for _, row := range refused {
+		if !byMapping[row] {
+			reason := why[row]
+			if reason == "" {
+				reason = "refused by the target"
+			}
+			n.Rejected[reason]++
+		}
+	}
+	if b := m.aside.batch; b != nil && b.Rows() > 0 {
+		own := newFigures(o.ReadPlan)
+		own.add(slot.Dataset, b)
+		n.Figures = own.keep()
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal.Wrap(o.key.Sub(useNotes, slot.String()), slot.String(), text)
+	if err != nil {
+		return err
+	}
+	if err := o.Notes.SetNote(slot, sealed); err != nil {
+		return err
+	}
+	o.take(slot.Dataset, n)
+	return nil
+}
+
+// discard counts what a dry run would have loaded.
+func (o *loader) discard(ctx context.Context, m *mapped) error {
+	n := &outcome{Rows: m.descriptor.Rows, Tables: map[ecluse.TableName]int64{}, Rejected: map[string]int64{}, Reports: m.out.Reports}
+	for _, t := range m.out.Tables {
+		n.Tables[t.Table] += int64(t.Batch.Rows())
+	}
+	for _, r := range m.out.Rejected {
+		n.Rejected[r.Reason]++
+	}
+	o.take(m.descriptor.Slot.Dataset, n)
+	return o.putAside(ctx, m)
+}
+
+// count puts what was opened and put aside into the report.
+func (o *loader) count() {
+	r := o.out.Report
+	for _, g := range sorted(o.rejected) {
+		r.Rejected = append(r.Rejected, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: o.rejected[g]})
+	}
+	for _, g := range sorted(o.reported) {
+		r.Reported = append(r.Reported, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: o.reported[g]})
+	}
+}
+
+func sorted(m map[group]int64) []group {
+	return slices.SortedFunc(maps.Keys(m), func(a, b group) int {
+		if a.Dataset != b.Dataset {
+			return slices.Compare([]byte(a.Dataset), []byte(b.Dataset))
+		}
+		return slices.Compare([]byte(a.By), []byte(b.By))
+	})
+}
+
+// readConns is on how many connections the target is read back.
+const readConns = 2
+
+// readBack sums the written columns of every table that the plan writes.
+func (o *loader) readBack(ctx context.Context, s reader.Scanner) (reconcile.Sums, error) {
+	return reconcile.ReadBack(ctx, s, func(t ecluse.TableName) [32]byte { return o.key.Sub(seal.UseRows, t.String()) }, o.tables)
+}
+
+// compare reads the target back and states the three equalities.
+func (o *loader) compare(ctx context.Context) error {
+	manifest, err := o.Inlet.Complete(ctx)
+	if err != nil {
+		return err
+	}
+	r := o.out.Report
+	for _, d := range manifest.Datasets {
+		if !slices.Contains(o.plan.Shape.Order, d.Dataset) {
+			continue
+		}
+		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.opened[d.Dataset]))
+	}
+	s, err := o.Target.Snapshot(ctx, readConns)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	after, err := o.readBack(ctx, s)
+	if err != nil {
+		return err
+	}
+	r.ReadBack = s.At()
+	r.Tables = reconcile.Compare(o.before.Sums, o.loaded, after)
+	if err := o.crossChecks(ctx, s); err != nil {
+		return err
+	}
+	o.count()
+	o.meter.done()
+	return nil
+}
+
+// crossChecks compares the figures that the source counted, less those of the
+// rows put aside, with the target's.
+func (o *loader) crossChecks(ctx context.Context, s reader.Scanner) error {
+	if len(o.ReadPlan.Checks) == 0 {
+		return nil
+	}
+	source := map[string]reconcile.Figures{}
+	if _, err := o.open(ctx, ecluse.ChecksDataset, 0, func(b *record.Batch) error { return reconcile.SplitChecks(b, source) }); err != nil {
+		return err
+	}
+	if err := reconcile.SplitChecks(o.figures.negative(o.ReadPlan), source); err != nil {
+		return err
+	}
+	for _, c := range o.ReadPlan.Checks {
+		if c.By != "" {
+			source[c.Name].DropZero()
+		}
+	}
+	of := map[string]ecluse.ShapeCheck{}
+	for _, c := range o.plan.Shape.Checks {
+		of[c.Name] = c
+	}
+	for _, c := range o.ReadPlan.Checks {
+		check, ok := of[c.Name]
+		if !ok {
+			o.out.Report.Checks = append(o.out.Report.Checks, reconcile.CheckResult{Name: c.Name, Why: "the mapping does not say how the target counts it"})
+			continue
+		}
+		counted, err := s.Check(ctx, check)
+		if err != nil {
+			return err
+		}
+		o.out.Report.Checks = append(o.out.Report.Checks, reconcile.CompareCheck(check, o.Codes[check.Codes], source[c.Name], counted))
+	}
+	return nil
+}
+
+// highest is the highest number in use in a counter's column; 0 in an empty table.
+func highest(ctx context.Context, s reader.Scanner, c mapping.Counter) (int64, error) {
+	b, err := s.Check(ctx, ecluse.ShapeCheck{Name: c.Name, Table: c.Table, Last: c.Column})
+	if err != nil {
+		return 0, err
+	}
+	last := b.Column("last")
+	if b.Rows() == 0 || last == nil || last.Null(0) {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(string(last.Bytes(0)), 10, 64)
+	if err != nil {
+		return 0, &ecluse.Error{Kind: ecluse.Refused, What: "find the highest number of " + c.Name, Why: "it is no whole number of 64 bits"}
+	}
+	return n, nil
+}
