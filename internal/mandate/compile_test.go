@@ -207,6 +207,11 @@ func TestEquivalent(t *testing.T) {
 	if err != nil || !slices.Equal(added, []string{"public.stock.lot"}) {
 		t.Errorf("%v, %v", added, err)
 	}
+	taken := compile(func(*ecluse.Catalogue) {})
+	taken.Verdicts[2].Columns = append(taken.Verdicts[2].Columns, mandate.ColumnVerdict{Column: "lot", Verdict: mandate.Taken})
+	if _, err := mandate.Equivalent(m.Plan, taken); ecluse.KindOf(err) != ecluse.Differs {
+		t.Errorf("a column that is taken is let in: %v", err)
+	}
 	for want, change := range map[string]func(*ecluse.Catalogue){
 		"verdicts[public.stock].columns has no item any more": func(c *ecluse.Catalogue) { c.Tables[2].Columns = c.Tables[2].Columns[:0] },
 		"verdicts has no public.stock any more":               func(c *ecluse.Catalogue) { c.Tables = c.Tables[:2] },

@@ -254,9 +254,6 @@ func (d *docket) verifyInstruction() error {
 	if !d.trust.Now.Before(i.EraseBy) {
 		return refusal(what, "its deadline passed on "+i.EraseBy.UTC().Format(time.RFC3339), "erasing is all that is left; a new instruction is a new migration")
 	}
-	if i.EraseBy.After(d.contract.EraseBy()) {
-		return refusal(what, "its deadline is after the last day the contract leaves for erasing", "have an instruction signed with an earlier erase_by")
-	}
 	d.until(i.EraseBy)
 	return d.stopped(evidence.KindInstruction, i.digest)
 }

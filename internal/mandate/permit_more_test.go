@@ -169,6 +169,15 @@ func TestPermitLoadRefuses(t *testing.T) {
 		"another read plan": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
 			in.ReadPlan = bytes.Replace(in.ReadPlan, []byte(`"rows": 1000000000`), []byte(`"rows": 1000000001`), 1)
 		}, ecluse.WaitsForSign, "no operator of the processor has signed it (approve)"},
+		"read plan of another contract": {func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.ReadPlan = bytes.Replace(in.ReadPlan, []byte(m.Contract.Digest().String()), []byte(ecluse.DigestOf(nil).String()), 1)
+			approve := []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindReadPlan, Subject: ecluse.DigestOf(in.ReadPlan)}}
+			in.Acts = append(in.Acts, m.Act(t, m.World.Anne, ecluse.Signatory, approve), m.Act(t, m.World.Jean, ecluse.Operator, approve))
+		}, ecluse.Differs, "it was compiled from another contract"},
+		"another recipient of rejects": {func(t *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			m.World.RecipientEnds = in.Now.AddDate(2, 0, 0)
+			_, _, in.Rejects = m.World.Instruction(t, m.ID, body)
+		}, ecluse.Differs, "contract, instruction or recipient"},
 		"another gate": {func(_ *testing.T, m *mandatetest.Migration, in *mandate.LoadPermitInputs) {
 			in.Gate = m.Instruction.Source.Gate
 		}, ecluse.Refused, "its target gate is"},

@@ -23,12 +23,43 @@ func TestPermitRead(t *testing.T) {
 	if p.Digest() != m.Plan.Digest() || p.Recipient() != m.World.Chunks.Recipient().String() || p.Rejects() != m.World.Rejects.Recipient().String() {
 		t.Error("the permit does not carry the plan's digest and both recipients")
 	}
-	// The rosters of a day ago are the first to end.
-	if want := m.World.Now.AddDate(0, 0, -1).Add(mandate.RosterAge); !p.NotAfter().Equal(want) {
-		t.Errorf("it ends %s, want %s", p.NotAfter(), want)
-	}
 	if zero := (mandate.ReadPermit{}); zero.Plan() != nil {
 		t.Error("the zero permit has a plan")
+	}
+}
+
+// TestPermitEnds: a permit lasts to the earliest end, whichever that is.
+func TestPermitEnds(t *testing.T) {
+	in := func(w *mandatetest.World, days int) time.Time { return w.Now.AddDate(0, 0, days) }
+	day := func(t time.Time) string { return t.Format(time.DateOnly) }
+	for name, c := range map[string]func(w *mandatetest.World) (more string, ends time.Time){
+		"rosters": func(w *mandatetest.World) (string, time.Time) {
+			return "", w.Now.Add(-24 * time.Hour).Add(mandate.RosterAge)
+		},
+		"contract": func(w *mandatetest.World) (string, time.Time) {
+			w.Contract = bytes.Replace(w.Contract, []byte("\nend: "+day(w.Now.AddDate(0, 9, 0))), []byte("\nend: "+day(in(w, 10))), 1)
+			return "erase_by: " + in(w, 20).Format(time.RFC3339), mandate.DateOf(in(w, 11)).Begins()
+		},
+		"certificate": func(w *mandatetest.World) (string, time.Time) {
+			w.Contract = bytes.Replace(w.Contract, []byte("valid_until: "+day(w.Now.AddDate(0, 12, 0))), []byte("valid_until: "+day(in(w, 7))), 1)
+			return "", mandate.DateOf(in(w, 8)).Begins()
+		},
+		"deadline": func(w *mandatetest.World) (string, time.Time) {
+			return "erase_by: " + in(w, 5).Format(time.RFC3339), in(w, 5)
+		},
+		"recipients": func(w *mandatetest.World) (string, time.Time) {
+			w.RecipientEnds = in(w, 3)
+			return "", in(w, 3)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := mandatetest.New(t)
+			more, ends := c(w)
+			p := w.ReadPermit(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+more)
+			if !p.NotAfter().Equal(ends) {
+				t.Errorf("it ends %s, want %s", p.NotAfter(), ends)
+			}
+		})
 	}
 }
 
@@ -186,6 +217,27 @@ func TestPermitReadRefuses(t *testing.T) {
 			}
 			in.Recipient = s
 		}, ecluse.Differs, "compiled from another contract, instruction or recipient"},
+		"recipient for another migration": {func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			s, err := evidence.SignRecipient(m.World.TargetGate, &evidence.Recipient{
+				Migration: "another-one", Instruction: m.Instruction.Digest(), Purpose: evidence.ForChunks,
+				Recipient: m.World.Chunks.Recipient().String(), NotAfter: in.Now.AddDate(1, 0, 0),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.Recipient = s
+		}, ecluse.Refused, "made for another migration, instruction or purpose"},
+		"recipient ended": {func(_ *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			m.World.RecipientEnds = in.Now
+			_, in.Recipient, _ = m.World.Instruction(t, m.ID, body)
+		}, ecluse.Refused, "verify the recipient for chunks: it ended on"},
+		"roster expired": {func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			r := m.World.Roster(ecluse.Controller, 3, in.Now)
+			r.Expires = in.Now.Add(time.Hour)
+			s, _ := m.World.SignRoster(t, r)
+			in.Rosters = append(in.Rosters, s)
+			in.Now = r.Expires
+		}, ecluse.Refused, "verify the controller's roster: it expired on"},
 		"column gone": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) {
 			in.Source.Tables[1].Columns = in.Source.Tables[1].Columns[:6]
 		}, ecluse.Differs, "public.result has no column validated_on"},

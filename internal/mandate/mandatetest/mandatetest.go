@@ -45,8 +45,9 @@ type World struct {
 	Chunks     *age.HybridIdentity // opens what is sealed to the target gate
 	Rejects    *age.HybridIdentity // opens what is sealed to the source gate
 
-	Contract []byte
-	made     int // migrations
+	Contract      []byte    // contract/v1
+	RecipientEnds time.Time // of both gates' recipients
+	made          int       // migrations
 }
 
 // Person is somebody with a key.
@@ -65,7 +66,7 @@ func New(t testing.TB) *World {
 		Roots:     map[ecluse.Side]ssh.Signer{ecluse.Controller: Key(t), ecluse.Processor: Key(t)},
 		Chunks:    identity(t), Rejects: identity(t),
 	}
-	w.SourceGate, w.TargetGate = Key(t), Key(t)
+	w.SourceGate, w.TargetGate, w.RecipientEnds = Key(t), Key(t), w.Now.AddDate(0, 8, 0)
 	w.Anne = w.person(t, ecluse.Controller, "anne-martin", "Anne Martin", "RPPS 10001234567", ecluse.Signatory)
 	w.Paul = w.person(t, ecluse.Controller, "paul-simon", "Paul Simon", "T-2", ecluse.DPO)
 	w.Jean = w.person(t, ecluse.Processor, "jean-petit", "Jean Petit", "P-11", ecluse.Operator)
@@ -168,7 +169,7 @@ func (w *World) recipient(t testing.TB, id ecluse.MigrationID, i ecluse.Digest, 
 		gate, to = w.SourceGate, w.Rejects
 	}
 	s, err := evidence.SignRecipient(gate, &evidence.Recipient{
-		Migration: id, Instruction: i, Purpose: purpose, Recipient: to.Recipient().String(), NotAfter: w.Now.AddDate(0, 8, 0),
+		Migration: id, Instruction: i, Purpose: purpose, Recipient: to.Recipient().String(), NotAfter: w.RecipientEnds,
 	})
 	if err != nil {
 		t.Fatal(err)
