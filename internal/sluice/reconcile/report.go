@@ -1,0 +1,173 @@
+package reconcile
+
+import (
+	"strconv"
+	"time"
+
+	"ecluse"
+)
+
+// Report is the outcome of a reconciliation. It holds no record's value; what is
+// counted by a value (a code, a reason) is exact here, so a Report is kept sealed
+// or on the controller's side. Public is what others see.
+type Report struct {
+	ReadBack time.Time       `json:"read_back"` // the snapshot's, by the target's clock: proof for that instant
+	Datasets []DatasetResult `json:"datasets"`  // first equality
+	Tables   []TableResult   `json:"tables"`    // second
+	Checks   []CheckResult   `json:"checks"`    // third
+	Rejected []Grouped       `json:"rejected,omitempty"`
+	Reported []Grouped       `json:"reported,omitempty"`
+}
+
+// DatasetResult says that what was opened is what the source gate signed. Opening
+// a chunk checks its keyed sum (package seal); here all chunks are counted.
+type DatasetResult struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	Chunks  int              `json:"chunks"` // in the manifest
+	Rows    int64            `json:"rows"`   // in the manifest
+	Opened  DatasetCount     `json:"opened"`
+	Equal   bool             `json:"equal"`
+}
+
+// DatasetCount is chunks and their rows.
+type DatasetCount struct {
+	Chunks int   `json:"chunks"`
+	Rows   int64 `json:"rows"`
+}
+
+// CompareDataset compares a dataset of the manifest with what was opened of it.
+func CompareDataset(dataset ecluse.DatasetID, signed, opened DatasetCount) DatasetResult {
+	return DatasetResult{Dataset: dataset, Chunks: signed.Chunks, Rows: signed.Rows, Opened: opened, Equal: signed == opened}
+}
+
+// TableResult compares a table of the target: after − before = as loaded. Equal
+// says that every loaded row stands there as it was loaded, that the rows which
+// stood there before are untouched, and that there is no other row.
+type TableResult struct {
+	Table  ecluse.TableName `json:"table"`
+	Before int64            `json:"before"` // rows
+	Loaded int64            `json:"loaded"`
+	After  int64            `json:"after"`
+	Equal  bool             `json:"equal"`
+}
+
+// Excess is how many rows more than before and loaded there are, or fewer.
+func (t TableResult) Excess() int64 { return t.After - t.Before - t.Loaded }
+
+// Verdict is a word for the outcome: equal, untouched (nothing was loaded and
+// nothing changed), extra, missing, or altered (as many rows, but other ones).
+func (t TableResult) Verdict() string {
+	switch x := t.Excess(); {
+	case t.Equal && t.Loaded == 0:
+		return "untouched"
+	case t.Equal:
+		return "equal"
+	case x > 0:
+		return "extra"
+	case x < 0:
+		return "missing"
+	}
+	return "altered"
+}
+
+// Compare compares every table that any of the three knows. With empty sums as
+// loaded it tells whether an undone passage left the target as it was.
+func Compare(before, loaded, after Sums) []TableResult {
+	all := Sums{}
+	for _, s := range []Sums{before, loaded, after} {
+		for t := range s {
+			all[t] = Sum{}
+		}
+	}
+	results := make([]TableResult, 0, len(all))
+	for _, t := range all.Tables() {
+		b, l, a := before.Of(t), loaded.Of(t), after.Of(t)
+		results = append(results, TableResult{
+			Table: t, Before: b.Count, Loaded: l.Count, After: a.Count, Equal: a.Sub(b) == l,
+		})
+	}
+	return results
+}
+
+// Grouped counts rows by a reason, a code, a shape: never by a value of free text.
+type Grouped struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	By      string           `json:"by"`
+	Count   int64            `json:"count"`
+}
+
+// Equal tells whether all three equalities hold. A report that compares nothing
+// proves nothing.
+func (r *Report) Equal() bool {
+	for _, d := range r.Datasets {
+		if !d.Equal {
+			return false
+		}
+	}
+	for _, t := range r.Tables {
+		if !t.Equal {
+			return false
+		}
+	}
+	for _, c := range r.Checks {
+		if !c.Equal() {
+			return false
+		}
+	}
+	return len(r.Datasets) > 0 && len(r.Tables) > 0
+}
+
+// Mask hides a small count grouped by a value from those who may not know whom it
+// counts: 1 to 9 show as "<10".
+func Mask(n int64) string {
+	if n > 0 && n < 10 {
+		return "<10"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// Public is a Report as the processor, the server's pages and the journal may have
+// it: totals exact, small groups masked, no key that figures are grouped by.
+type Public struct {
+	ReadBack time.Time       `json:"read_back"`
+	Equal    bool            `json:"equal"`
+	Datasets []DatasetResult `json:"datasets"`
+	Tables   []TableResult   `json:"tables"`
+	Checks   []PublicCheck   `json:"checks"`
+	Rejected []PublicGroup   `json:"rejected,omitempty"`
+	Reported []PublicGroup   `json:"reported,omitempty"`
+}
+
+// PublicCheck is the outcome of a check.
+type PublicCheck struct {
+	Name  string `json:"name"`
+	Lines int    `json:"lines"`  // figures compared
+	Off   int    `json:"differ"` // of them, those that differ
+}
+
+// PublicGroup is a Grouped whose small counts are masked.
+type PublicGroup struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	By      string           `json:"by"`
+	Count   string           `json:"count"`
+}
+
+// Public makes the public form.
+func (r *Report) Public() *Public {
+	p := &Public{
+		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
+		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
+	}
+	for i, c := range r.Checks {
+		p.Checks[i] = PublicCheck{Name: c.Name, Lines: c.Lines, Off: len(c.Off) + c.More}
+	}
+	return p
+}
+
+func masked(groups []Grouped) []PublicGroup {
+	var out []PublicGroup
+	for _, g := range groups {
+		out = append(out, PublicGroup{g.Dataset, g.By, Mask(g.Count)})
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// after − before = as loaded holds exactly when the target holds what stood there
+// and what was loaded, and nothing else.
+func TestCompare(t *testing.T) {
+	stood := []patient{{9001, "ALPHA", "F", "70"}, {9002, "BETA", "M", "80"}}
+	loaded := some(20)
+	name := patientTable().Name
+	good := append(slices.Clone(stood), loaded...)
+	for _, c := range []struct {
+		verdict string
+		loaded  []patient
+		after   func([]patient) []patient
+	}{
+		{"equal", loaded, func(r []patient) []patient { return r }},
+		{"untouched", nil, func(r []patient) []patient { return r[:2] }},
+		{"altered", nil, func(r []patient) []patient { r[1].name = "GAMMA"; return r[:2] }},
+		{"missing", loaded, func(r []patient) []patient { return r[:len(r)-1] }},
+		{"extra", loaded, func(r []patient) []patient { return append(r, patient{id: 5}) }},
+		{"altered", loaded, func(r []patient) []patient { r[10].weight = "1"; return r }},
+		{"altered", loaded, func(r []patient) []patient { r[0].name = "GAMMA"; return r }}, // of those that stood there
+		{"altered", loaded, func(r []patient) []patient { r[3] = r[4]; return r }},
+	} {
+		before, as, after := Sums{}, Sums{}, Sums{}
+		before.Add(sumOf(t, stood...))
+		if c.loaded != nil {
+			as.Add(sumOf(t, c.loaded...))
+		}
+		after.Add(sumOf(t, c.after(slices.Clone(good))...))
+		got := Compare(before, as, after)
+		if len(got) != 1 || got[0].Table != name || got[0].Verdict() != c.verdict || got[0].Equal != (c.verdict == "equal" || c.verdict == "untouched") {
+			t.Errorf("%+v, want %s", got, c.verdict)
+		}
+	}
+	if got := Compare(Sums{}, Sums{}, Sums{}); len(got) != 0 {
+		t.Errorf("of no tables: %+v", got)
+	}
+}
+
+// What one writes and another takes away at the same time is not absolved: any
+// change of any row shows.
+func TestCompareSeesEverything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := some(30)
+		loaded := rows[10:]
+		other := slices.Clone(rows)
+		at := rapid.IntRange(0, 29).Draw(t, "row")
+		switch rapid.IntRange(0, 3).Draw(t, "change") {
+		case 0:
+			other[at].name += "?"
+		case 1:
+			other[at].weight = "0.001"
+		case 2:
+			other = slices.Delete(other, at, at+1)
+		case 3:
+			other = append(other, other[at])
+		}
+		sum := func(rows []patient) Sums {
+			s, err := NewSummer(patientTable(), key).SumBatch(patients(rows...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return Sums{s.Table: s}
+		}
+		if Compare(sum(rows[:10]), sum(loaded), sum(other))[0].Equal {
+			t.Fatal("a change went unseen")
+		}
+	})
+}
+
+func TestReport(t *testing.T) {
+	n := func(v int64) *int64 { return &v }
+	r := &Report{
+		Datasets: []DatasetResult{CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{2, 150})},
+		Tables:   []TableResult{{Table: patientTable().Name, Loaded: 150, After: 150, Equal: true}},
+		Checks:   []CheckResult{{Name: "results_per_code", Lines: 31}},
+		Rejected: []Grouped{{"patient", "no birth date", 3}, {"patient", "unknown sex", 12}},
+	}
+	if !r.Equal() {
+		t.Error("everything is equal and the report is not")
+	}
+	for name, spoil := range map[string]func(*Report){
+		"dataset":    func(r *Report) { r.Datasets[0].Equal = false },
+		"table":      func(r *Report) { r.Tables[0].Equal = false },
+		"check":      func(r *Report) { r.Checks[0].Off = []CheckLine{{Key: "HIV-CANARI", Source: n(7), Target: n(8)}} },
+		"no figures": func(r *Report) { r.Checks[0].Why = "no such column" },
+		"nothing":    func(r *Report) { *r = Report{} },
+	} {
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bad Report
+		if err := json.Unmarshal(text, &bad); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(*r, bad); diff != "" {
+			t.Fatal(diff)
+		}
+		spoil(&bad)
+		if bad.Equal() {
+			t.Errorf("%s: called equal", name)
+		}
+		public, err := json.Marshal(bad.Public())
+		if err != nil || strings.Contains(string(public), "CANARI") || strings.Contains(string(public), `"equal":true,"datasets":[{`) {
+			t.Errorf("%s: %s", name, public)
+		}
+	}
+	if CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{2, 149}).Equal || CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{1, 150}).Equal {
+		t.Error("a chunk or a row is missing and the dataset is equal")
+	}
+	if diff := cmp.Diff([]PublicGroup{{"patient", "no birth date", "<10"}, {"patient", "unknown sex", "12"}}, r.Public().Rejected); diff != "" {
+		t.Error(diff)
+	}
+	for n, want := range map[int64]string{0: "0", 1: "<10", 9: "<10", 10: "10", 491840: "491840"} {
+		if got := Mask(n); got != want {
+			t.Errorf("%d shows as %s", n, got)
+		}
+	}
+}
