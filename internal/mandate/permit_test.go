@@ -23,6 +23,14 @@ func TestPermitRead(t *testing.T) {
 	if p.Digest() != m.Plan.Digest() || p.Recipient() != m.World.Chunks.Recipient().String() || p.Rejects() != m.World.Rejects.Recipient().String() {
 		t.Error("the permit does not carry the plan's digest and both recipients")
 	}
+	in := m.ReadPermitInputs()
+	r := m.World.Roster(ecluse.Processor, 3, in.Now)
+	r.Expires = in.Now.Add(time.Hour)
+	signed, _ := m.World.SignRoster(t, r)
+	in.Rosters = append(in.Rosters, signed)
+	if p, err := mandate.PermitRead(in); err != nil || !p.NotAfter().Equal(r.Expires) {
+		t.Errorf("it ends %s, not with the roster: %v", p.NotAfter(), err)
+	}
 	if zero := (mandate.ReadPermit{}); zero.Plan() != nil {
 		t.Error("the zero permit has a plan")
 	}
