@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 
 	"filippo.io/age"
@@ -63,10 +62,11 @@ type Loading struct {
 // Loaded is what came of it. Its report is exact: it is for the controller's
 // side; reconcile.Report.Public is for the others.
 type Loaded struct {
-	Passage ecluse.Passage             `json:"passage"`
-	Rows    map[ecluse.TableName]int64 `json:"rows"` // written, or, of a dry run, mapped
-	Chunks  int                        `json:"chunks"`
-	Report  *reconcile.Report          `json:"report"` // of a dry run: only what was opened and put aside
+	Passage ecluse.Passage                              `json:"passage"`
+	Opened  map[ecluse.DatasetID]reconcile.DatasetCount `json:"opened"`
+	Rows    map[ecluse.TableName]int64                  `json:"rows"` // written, or, of a dry run, mapped
+	Chunks  int                                         `json:"chunks"`
+	Report  *reconcile.Report                           `json:"report"` // of a dry run: only what was opened and put aside
 }
 
 // Load opens what was sealed for this gate, maps it and, unless the passage is
@@ -151,7 +151,6 @@ type loader struct {
 	counters map[string]int64
 	before   beginning
 	loaded   reconcile.Sums
-	opened   map[ecluse.DatasetID]reconcile.DatasetCount
 	rejected map[group]int64
 	reported map[group]int64
 	figures  *figures              // of rejected rows, for the cross-checks
@@ -184,9 +183,9 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
 		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
 		summers: map[ecluse.TableName]*reconcile.Summer{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
-		loaded: reconcile.Sums{}, opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, rejected: map[group]int64{}, reported: map[group]int64{},
+		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
-		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Report: &reconcile.Report{}},
+		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},
 	}
 	for _, t := range plan.Tables {

@@ -98,8 +98,8 @@ const useNotes = "notes"
 
 // take adds a chunk's outcome to the passage's.
 func (o *loader) take(id ecluse.DatasetID, n *outcome) {
-	c := o.opened[id]
-	o.opened[id] = reconcile.DatasetCount{Chunks: c.Chunks + 1, Rows: c.Rows + n.Rows}
+	c := o.out.Opened[id]
+	o.out.Opened[id] = reconcile.DatasetCount{Chunks: c.Chunks + 1, Rows: c.Rows + n.Rows}
 	o.out.Chunks++
 	for t, rows := range n.Tables {
 		o.out.Rows[t] += rows
@@ -254,7 +254,7 @@ func (o *loader) compare(ctx context.Context) error {
 		if !slices.Contains(o.plan.Shape.Order, d.Dataset) {
 			continue
 		}
-		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.opened[d.Dataset]))
+		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.out.Opened[d.Dataset]))
 	}
 	s, err := o.Target.Snapshot(ctx, readConns)
 	if err != nil {

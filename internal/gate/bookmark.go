@@ -1,0 +1,82 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ecluse"
+	"ecluse/internal/durable"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/seal"
+)
+
+// bookmarks keeps where each chunk ends, sealed under K: a key's value can be a
+// patient's number.
+type bookmarks struct {
+	dir string
+	key *seal.Key
+}
+
+func (h *Home) bookmarks(m ecluse.MigrationID, k *seal.Key) (*bookmarks, error) {
+	dir, err := h.folder(m)
+	if err != nil {
+		return nil, err
+	}
+	dir = filepath.Join(dir, "bookmarks")
+	return &bookmarks{dir: dir, key: k}, durable.Mkdir(dir)
+}
+
+func (b *bookmarks) path(d ecluse.DatasetID, sequence int) string {
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%06d", d, sequence))
+}
+
+func (b *bookmarks) Bookmark(d ecluse.DatasetID, sequence int) (reader.Cursor, error) {
+	sealed, err := os.ReadFile(b.path(d, sequence))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, pathless(err)
+	}
+	return b.key.OpenCursor(d, sequence, sealed)
+}
+
+func (b *bookmarks) SetBookmark(d ecluse.DatasetID, sequence int, end reader.Cursor) error {
+	sealed, err := b.key.SealCursor(d, sequence, end)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(b.path(d, sequence), sealed)
+}
+
+// notes keeps what became of each chunk, at the target gate, as sluice.Load
+// sealed it.
+type notes struct{ dir string }
+
+func (h *Home) notes(m ecluse.MigrationID, p ecluse.Passage) (*notes, error) {
+	dir, err := h.folder(m)
+	if err != nil {
+		return nil, err
+	}
+	dir = filepath.Join(dir, "notes-"+p.String())
+	return &notes{dir}, durable.Mkdir(dir)
+}
+
+func (n *notes) path(at ecluse.Slot) string {
+	return filepath.Join(n.dir, fmt.Sprintf("%s-%06d.%d", at.Dataset, at.Sequence, at.Version))
+}
+
+func (n *notes) Note(at ecluse.Slot) ([]byte, error) {
+	text, err := os.ReadFile(n.path(at))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, pathless(err)
+}
+
+func (n *notes) SetNote(at ecluse.Slot, note []byte) error {
+	return durable.WriteFile(n.path(at), note)
+}

@@ -1,0 +1,141 @@
+package gate
+
+import (
+	"context"
+	"io"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// outlet is the lock's chamber as sluice.Extract wants it.
+type outlet struct {
+	lock      Chambers
+	migration ecluse.MigrationID
+}
+
+func (o *outlet) Slots(ctx context.Context) ([]evidence.Signed, error) {
+	return o.lock.Slots(ctx, o.migration)
+}
+
+func (o *outlet) Put(ctx context.Context, d evidence.Signed, body io.Reader) (evidence.Signed, error) {
+	return o.lock.Put(ctx, o.migration, d, body)
+}
+
+func (o *outlet) Close(ctx context.Context, manifest evidence.Signed) error {
+	return o.lock.Close(ctx, o.migration, manifest)
+}
+
+// inlet is the lock's chamber as sluice.Load wants it: chunk after chunk, waiting
+// for what is still being read.
+type inlet struct {
+	lock      Chambers
+	migration ecluse.MigrationID
+	source    ecluse.Fingerprint // gate that must have signed
+	plan      ecluse.Digest
+	known     map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
+	manifest  *evidence.Manifest
+}
+
+// refresh looks at what is in. A descriptor that the source gate did not sign,
+// or of another plan or migration, stops everything.
+func (i *inlet) refresh(ctx context.Context) error {
+	signed, err := i.lock.Manifest(ctx, i.migration)
+	if err != nil {
+		return err
+	}
+	there, err := i.lock.Slots(ctx, i.migration)
+	if err != nil {
+		return err
+	}
+	i.known = map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
+	var all []*evidence.Descriptor
+	for _, s := range there {
+		d, err := evidence.ParseDescriptor(s, i.source)
+		if err != nil {
+			return err
+		}
+		if d.Migration != i.migration || d.Plan != i.plan {
+			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it belongs to another migration or read plan"}
+		}
+		all = append(all, d)
+		of := i.known[d.Slot.Dataset]
+		if of == nil {
+			of = map[int]*evidence.Descriptor{}
+			i.known[d.Slot.Dataset] = of
+		}
+		if old := of[d.Slot.Sequence]; old == nil || old.Slot.Version < d.Slot.Version {
+			of[d.Slot.Sequence] = d
+		}
+	}
+	if signed == nil {
+		i.manifest = nil
+		return nil
+	}
+	m, err := evidence.ParseManifest(*signed, i.source)
+	if err != nil {
+		return err
+	}
+	if m.Migration != i.migration || m.Plan != i.plan {
+		return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "manifest", Why: "it belongs to another migration or read plan"}
+	}
+	if err := m.Covers(all); err != nil {
+		return err
+	}
+	i.manifest = m
+	return nil
+}
+
+// Next waits for a chunk and fetches it.
+func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error) {
+	for {
+		if d := i.known[dataset][sequence]; d != nil {
+			signed, body, err := i.lock.Get(ctx, i.migration, d.Slot)
+			if err != nil {
+				return nil, nil, err
+			}
+			if got, err := evidence.ParseDescriptor(signed, i.source); err != nil || *got != *d {
+				body.Close()
+				return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "another chunk came than was listed", Err: err}
+			}
+			return d, body, nil
+		}
+		if i.manifest != nil {
+			return nil, nil, &ecluse.Error{
+				Kind: ecluse.Unverified, What: "open the chamber", Where: (ecluse.Slot{Dataset: dataset, Sequence: sequence}).String(),
+				Why: "the manifest is closed and the chunk is not there",
+			}
+		}
+		if err := i.wait(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (i *inlet) wait(ctx context.Context) error {
+	if err := i.refresh(ctx); err != nil {
+		return err
+	}
+	if i.manifest != nil {
+		return nil
+	}
+	if err := i.lock.Wait(ctx, i.migration); err != nil {
+		return err
+	}
+	return i.refresh(ctx)
+}
+
+// Complete waits for the closing manifest.
+func (i *inlet) Complete(ctx context.Context) (*evidence.Manifest, error) {
+	for i.manifest == nil {
+		if err := i.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return i.manifest, nil
+}
+
+// PutAside hands rejected rows to the chamber, for the source gate.
+func (i *inlet) PutAside(ctx context.Context, descriptor evidence.Signed, body io.Reader) error {
+	return i.lock.PutReject(ctx, i.migration, descriptor, body)
+}

@@ -1,0 +1,309 @@
+package gate
+
+import (
+	"context"
+	"encoding/csv"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/record"
+)
+
+// checked is a mapping as this gate checked it itself, against its own live
+// schema.
+type checked struct {
+	program   *mapping.Program
+	catalogue *ecluse.Catalogue
+	held      []mandate.LoadHeld
+	codes     map[string]map[string]string
+}
+
+// check compiles a mapping against the read plan's datasets and the target.
+func (t *Target) check(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (*checked, error) {
+	doc, err := mapping.Parse("mapping", text)
+	if err != nil {
+		return nil, err
+	}
+	c := &checked{codes: map[string]map[string]string{}}
+	if c.catalogue, err = t.db.Catalogue(ctx); err != nil {
+		return nil, err
+	}
+	schemas := map[ecluse.DatasetID]*record.Schema{}
+	for i := range plan.Datasets {
+		schemas[plan.Datasets[i].Dataset] = sluice.SchemaOf(&plan.Datasets[i])
+	}
+	c.program, err = mapping.Check(doc, mapping.Inputs{Instruction: plan.Instruction, Datasets: schemas, Frozen: frozen, Target: c.catalogue})
+	if err != nil {
+		return nil, err
+	}
+	shape := c.program.Shape()
+	for _, target := range shape.Targets {
+		rows, err := t.db.Rows(ctx, target.Table, target.Columns, target.Rows)
+		if err != nil {
+			return nil, err
+		}
+		digest, err := reconcile.DigestRows(rows)
+		if err != nil {
+			return nil, err
+		}
+		c.held = append(c.held, mandate.LoadHeld{Table: target.Table, Columns: target.Columns, Rows: rows.Rows(), Digest: digest})
+	}
+	for _, k := range shape.Checks {
+		if k.Codes == "" || c.codes[k.Codes] != nil {
+			continue
+		}
+		if c.codes[k.Codes], err = twoColumns(doc, k.Codes, frozen); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// twoColumns reads a frozen table that turns the target's codes back into the
+// source's: its key column, then the other one.
+func twoColumns(doc *mapping.Document, name string, frozen [][]byte) (map[string]string, error) {
+	t, ok := doc.Tables.Get(name)
+	if !ok {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: name, Why: "there is no such frozen table"}
+	}
+	for _, text := range frozen {
+		if ecluse.DigestOf(text) != t.SHA256.Digest {
+			continue
+		}
+		r := csv.NewReader(strings.NewReader(string(text)))
+		if t.Delimiter != "" {
+			r.Comma = []rune(t.Delimiter)[0]
+		}
+		lines, err := r.ReadAll()
+		if err != nil {
+			return nil, err
+		}
+		if len(lines) == 0 || len(lines[0]) != 2 || len(t.Key) != 1 {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: t.File, Why: "a table of codes for a check has a key and one other column"}
+		}
+		from, to := 0, 1
+		if lines[0][0] != t.Key[0] {
+			from, to = 1, 0
+		}
+		codes := map[string]string{}
+		for _, l := range lines[1:] {
+			codes[l[from]] = l[to]
+		}
+		return codes, nil
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: t.File, Why: "the file is not there"}
+}
+
+// CheckMapping checks a mapping and says what it reads and writes (step 4).
+func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (*ecluse.Shape, error) {
+	c, err := t.check(ctx, plan, text, frozen)
+	if err != nil {
+		return nil, err
+	}
+	shape := c.program.Shape()
+	return &shape, nil
+}
+
+// Compile compiles the load plan of a kind of passage (step 9).
+func (t *Target) Compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (*mandate.LoadPlan, error) {
+	_, plan, _, err := t.compile(ctx, c, kind)
+	return plan, err
+}
+
+func (t *Target) compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
+	i, err := mandate.ParseInstruction("instruction", c.Instruction)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := names(i.Target.Gate, t.home, "target"); err != nil {
+		return nil, nil, nil, err
+	}
+	read, err := mandate.ParseReadPlan(c.ReadPlan)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	k, err := t.check(ctx, read, c.Mapping, c.Frozen)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	plan, err := mandate.CompileLoad(mandate.LoadInputs{
+		Instruction: i, ReadPlan: read, Passage: kind, Shape: k.program.Shape(), Target: k.catalogue, Held: k.held,
+		Procedure: t.procedure, Dialect: t.dialect,
+	})
+	return k, plan, read, err
+}
+
+// permitted is all a passage needs, once everything is verified.
+type permitted struct {
+	*checked
+	permit      mandate.LoadPermit
+	read        *mandate.ReadPlan
+	instruction *mandate.Instruction
+	rejects     age.Recipient
+}
+
+// permit verifies everything and compiles the load plan again. A passage that
+// begins is noted in the ledger first.
+func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage) (*permitted, error) {
+	c, err := t.lock.Case(ctx, m, p.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if err := waiting(c.LoadPlan, "load", "ecluse plan --passage "+string(p.Kind)+", then ecluse approve"); err != nil {
+		return nil, err
+	}
+	trust, err := t.home.trust()
+	if err != nil {
+		return nil, err
+	}
+	out := &permitted{}
+	signed, i, err := papers(c)
+	if err != nil {
+		return nil, err
+	}
+	out.instruction = i
+	if out.read, err = mandate.ParseReadPlan(c.ReadPlan); err != nil {
+		return nil, err
+	}
+	if out.checked, err = t.check(ctx, out.read, c.Mapping, c.Frozen); err != nil {
+		return nil, err
+	}
+	page := t.home.Entry(m)
+	begun := page.Passages[p.String()]
+	if err := page.goesOn(ecluse.Digest{}, ecluse.Digest{}, time.Time{}); err != nil {
+		return nil, err
+	}
+	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
+		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
+		Procedure: t.procedure, Dialect: t.dialect, Passage: p, Used: page.used(p.Kind), BegunAt: begun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.rejects, err = age.ParseHybridRecipient(out.permit.Rejects()); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "load", Why: "the recipient of rejects is not a hybrid one", Err: err}
+	}
+	if err := t.home.saw(c); err != nil {
+		return nil, err
+	}
+	return out, t.home.Note(m, func(e *Entry) error {
+		e.Instruction = i.Digest()
+		if begun.IsZero() {
+			e.Passages[p.String()], e.Plans[p.String()] = trust.Now, out.permit.Digest()
+		}
+		return nil
+	})
+}
+
+// used counts the passages of a kind that began at this gate.
+func (e *Entry) used(k ecluse.PassageKind) int {
+	n := 0
+	for p := range e.Passages {
+		if strings.HasPrefix(p, string(k)+"-") {
+			n++
+		}
+	}
+	return n
+}
+
+// padded finds char(n) columns, whose trailing spaces mean nothing.
+func (c *checked) padded(table ecluse.TableName, column string) bool {
+	if t, ok := c.catalogue.Table(table); ok {
+		if col, ok := t.Column(column); ok {
+			return col.Padded
+		}
+	}
+	return false
+}
+
+// Load carries out the approved load plan of a passage (steps 9 and 10). It may
+// be called again after any interruption.
+func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*sluice.Loaded, *permitted, error) {
+	l, k, err := t.loading(ctx, m, p, watch)
+	if err != nil {
+		return nil, nil, err
+	}
+	done, err := sluice.Load(ctx, *l)
+	return done, k, err
+}
+
+// loading puts together what sluice.Load and sluice.Undo need.
+func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*sluice.Loading, *permitted, error) {
+	k, err := t.permit(ctx, m, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := t.identity(ctx, m, k.instruction.Source.Gate)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes, err := t.home.notes(m, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &inlet{lock: t.lock, migration: m, source: k.instruction.Source.Gate, plan: k.read.Digest()}
+	if err := in.refresh(ctx); err != nil {
+		return nil, nil, err
+	}
+	return &sluice.Loading{
+		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: id, Rejects: k.rejects,
+		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Watch: watch,
+	}, k, nil
+}
+
+// Statement formats of the target gate.
+const (
+	ReportFormat = "report/v1"
+	UndoFormat   = "undo/v1"
+)
+
+// LoadStatement is report/v1: what the target gate says of a passage. Small
+// counts grouped by a reason are masked; the exact ones lie sealed with the
+// rejects.
+type LoadStatement struct {
+	evidence.StatementHead                   // Plan is the load plan's
+	ReadPlan               ecluse.Digest     `json:"read_plan"`
+	Passage                ecluse.Passage    `json:"passage"`
+	Chunks                 int               `json:"chunks"`
+	RowsRead               int64             `json:"rows_read"`
+	RowsLoaded             int64             `json:"rows_loaded"`
+	RowsRejected           int64             `json:"rows_rejected"`
+	Compared               *reconcile.Public `json:"compared"`
+	OneRoom                bool              `json:"one_room"`
+	At                     time.Time         `json:"at"`
+}
+
+// State signs and posts what a passage came to.
+func (t *Target) State(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
+	now, err := t.home.Now()
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	s := &LoadStatement{
+		StatementHead: evidence.StatementHead{Format: ReportFormat, Migration: m, Plan: k.permit.Digest()},
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: true, At: now,
+	}
+	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
+	for _, d := range l.Opened {
+		s.RowsRead += d.Rows
+	}
+	for _, n := range l.Rows {
+		s.RowsLoaded += n
+	}
+	for _, g := range l.Report.Rejected {
+		s.RowsRejected += g.Count
+	}
+	signed, err := evidence.SignStatement(t.home.signer, s)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	return s, signed.Digest(), t.lock.Post(ctx, m, LoadReport, signed)
+}

@@ -1,0 +1,107 @@
+// Package gate is the program beside a database: it trusts signatures and its
+// own ledger, never the lock; it compiles every plan again; it reads and seals,
+// or opens and writes. The lock is seen only through the interface Lock.
+package gate
+
+import (
+	"context"
+	"io"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// Case is everything signed about a migration, as the lock hands it out. A gate
+// believes none of it before it has checked signatures, numbers and times.
+type Case struct {
+	Rosters     []evidence.Signed
+	Contract    []byte
+	Instruction []byte
+	Mapping     []byte   // empty before one is signed
+	Frozen      [][]byte // the mapping's frozen tables, known by their digests
+	ReadPlan    []byte   // as approved; empty before one is compiled
+	LoadPlan    []byte   // of the kind of passage asked for
+	Recipients  []evidence.Signed
+	Acts        []evidence.Signed
+	Passage     ecluse.Passage // the run the load plan is for
+}
+
+// Papers is the signed side of the lock.
+type Papers interface {
+	// Case returns what stands about a migration, for a kind of passage.
+	Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*Case, error)
+	// Post hands in something this gate signed: a recipient, a privilege record,
+	// a report, its half of a certificate. Posting the same bytes twice is once.
+	Post(ctx context.Context, m ecluse.MigrationID, kind Paper, s evidence.Signed) error
+	// Record tells the journal what the gate did: ids and counts, never values.
+	Record(ctx context.Context, e Event) error
+}
+
+// Paper is a kind of statement a gate signs.
+type Paper string
+
+// The kinds.
+const (
+	RecipientPaper   Paper = "recipient"
+	PrivilegesBefore Paper = "privileges-before"
+	PrivilegesAfter  Paper = "privileges-after"
+	ExtractReport    Paper = "extract"
+	LoadReport       Paper = "report"
+	UndoReport       Paper = "undo"
+	ErasureReport    Paper = "erasure"
+)
+
+// Event is what a gate tells the journal.
+type Event struct {
+	Migration ecluse.MigrationID
+	Type      string
+	IDs       map[string]string
+	Numbers   map[string]int64
+}
+
+// Chambers is where sealed chunks lie.
+type Chambers interface {
+	Slots(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error)
+	Put(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) (stored evidence.Signed, err error)
+	Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (descriptor evidence.Signed, body io.ReadCloser, err error)
+	// Close stores the manifest; Manifest returns it, or nil before Close.
+	Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error
+	Manifest(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error)
+	// Wait returns when something was put or closed since the last call, or
+	// after a while.
+	Wait(ctx context.Context, m ecluse.MigrationID) error
+	// PutReject stores rows put aside, sealed to the source gate.
+	PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error
+}
+
+// Leases carries the release secret from the source gate to the target gate,
+// sealed, for a quarter of an hour at a time.
+type Leases interface {
+	// Ask posts the target gate's signed request.
+	Ask(ctx context.Context, m ecluse.MigrationID, request evidence.Signed) error
+	// Asked lists the requests not answered yet.
+	Asked(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error)
+	// Lend posts the source gate's signed answer.
+	Lend(ctx context.Context, m ecluse.MigrationID, answer evidence.Signed) error
+	// Lent returns the answer to a request, or nil while there is none.
+	Lent(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest) (*evidence.Signed, error)
+}
+
+// Heads is how a gate watches the journal.
+type Heads interface {
+	// Head returns the journal's signed head of a migration, the leaves'
+	// record hashes proving that it extends the tree of size from, and nothing
+	// to prove when from is 0.
+	Head(ctx context.Context, m ecluse.MigrationID, from int64) (head evidence.Signed, proof [][32]byte, err error)
+	// Cosign hands in the gate's own signature under a head.
+	Cosign(ctx context.Context, m ecluse.MigrationID, head evidence.Signed) error
+}
+
+// Lock is all a gate sees of the lock. Its methods use only nouns of the root
+// and evidence packages, so that a client over HTTPS can fill it.
+type Lock interface {
+	Papers
+	Chambers
+	Leases
+	Heads
+}

@@ -1,0 +1,313 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// Names of the secret files in a gate's folder of a migration. The source gate
+// keeps K, the release secret and the identity that opens rejects; the target
+// gate keeps its own secret and the wrapped identity that opens chunks. K at the
+// target gate is in memory only: it is taken from slot 0 each time.
+const (
+	kFile        = "k"
+	releaseFile  = "release"
+	rejectsFile  = "rejects-identity"
+	secretFile   = "secret"
+	identityFile = "identity.wrapped"
+)
+
+const secretSize = 32
+
+// LeaseTime is how long a lent release secret may be kept, in memory.
+const LeaseTime = 15 * time.Minute
+
+// ErrErased is the cause when a half of the key is gone.
+var ErrErased = errors.New("the key was destroyed")
+
+// orCreate reads a 32-byte secret, or makes it when make is set.
+func (h *Home) orCreate(m ecluse.MigrationID, name string, create bool) ([]byte, error) {
+	s, err := h.secret(m, name)
+	switch {
+	case err == nil && len(s) == secretSize:
+		return s, nil
+	case err == nil:
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read " + name, Why: fmt.Sprintf("it has %d bytes, want %d", len(s), secretSize)}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "read " + name, Err: pathless(err)}
+	case !create || !h.Entry(m).Erased.IsZero():
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "read " + name, Err: ErrErased}
+	}
+	s = make([]byte, secretSize)
+	rand.Read(s)
+	return s, h.keep(m, name, s)
+}
+
+// The formats of the two statements that lend a release secret.
+const (
+	leaseFormat = "lease/v1"
+	lentFormat  = "lent/v1"
+)
+
+// leaseRequest asks for the release secret: lease/v1.
+type leaseRequest struct {
+	evidence.StatementHead
+	Recipient string    `json:"recipient"` // made for this request, kept in memory
+	Asked     time.Time `json:"asked"`
+	Until     time.Time `json:"until"`
+}
+
+// leaseAnswer lends it: lent/v1.
+type leaseAnswer struct {
+	evidence.StatementHead
+	Request ecluse.Digest `json:"request"`
+	Sealed  []byte        `json:"sealed"` // age file of the 32 bytes, to the request's recipient
+	Until   time.Time     `json:"until"`
+}
+
+// lease is a release secret in memory, until it ends.
+type lease struct {
+	mu     sync.Mutex
+	secret []byte
+	until  time.Time
+}
+
+// take returns the secret while the lease lasts, and forgets it after.
+func (l *lease) take(now time.Time) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.secret != nil && now.After(l.until) {
+		clear(l.secret)
+		l.secret = nil
+	}
+	return bytes.Clone(l.secret)
+}
+
+func (l *lease) put(secret []byte, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secret, l.until = secret, until
+}
+
+func (l *lease) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.secret)
+	l.secret = nil
+}
+
+// askRelease gets the release secret for the target gate: from memory while a
+// lease lasts, otherwise by asking the source gate through the lock.
+func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) ([]byte, error) {
+	now, err := t.home.Now()
+	if err != nil {
+		return nil, err
+	}
+	l := t.lease(m)
+	if s := l.take(now); s != nil {
+		return s, nil
+	}
+	identity, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return nil, err
+	}
+	request, err := evidence.SignStatement(t.home.signer, &leaseRequest{
+		StatementHead: evidence.StatementHead{Format: leaseFormat, Migration: m},
+		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(LeaseTime),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.lock.Ask(ctx, m, request); err != nil {
+		return nil, err
+	}
+	answer, err := t.awaitLoan(ctx, m, request.Digest())
+	if err != nil {
+		return nil, err
+	}
+	secret, until, err := openLoan(answer, source, m, request.Digest(), identity)
+	if err != nil {
+		return nil, err
+	}
+	l.put(bytes.Clone(secret), until)
+	return secret, nil
+}
+
+// awaitLoan waits for the source gate's answer. Nobody answers when the source
+// gate is off or withholds: that suspends the migration, by design.
+func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest) (*evidence.Signed, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, &ecluse.Error{
+		Kind: ecluse.Failed, What: "borrow the release secret", Why: fmt.Sprintf("the source gate did not answer for %s", t.patience),
+		Next: "see that the source gate runs and that the migration is not suspended (`ecluse status`)",
+	})
+	defer cancel()
+	for {
+		answer, err := t.lock.Lent(ctx, m, request)
+		if err != nil || answer != nil {
+			return answer, err
+		}
+		if err := t.lock.Wait(ctx, m); err != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func openLoan(s *evidence.Signed, source ecluse.Fingerprint, m ecluse.MigrationID, request ecluse.Digest, id age.Identity) ([]byte, time.Time, error) {
+	var a leaseAnswer
+	if err := evidence.ParseStatement(*s, source, lentFormat, &a); err != nil {
+		return nil, time.Time{}, err
+	}
+	if a.Migration != m || a.Request != request {
+		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer is to another request"}
+	}
+	r, err := age.Decrypt(bytes.NewReader(a.Sealed), id)
+	if err != nil {
+		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not open", Err: err}
+	}
+	secret, err := io.ReadAll(io.LimitReader(r, secretSize+1))
+	if err != nil || len(secret) != secretSize {
+		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not hold a secret", Err: err}
+	}
+	return secret, a.Until, nil
+}
+
+// wrapKey derives the key that wraps a migration's identity from both halves:
+// HKDF-SHA-256 over the target gate's secret and the release secret.
+func wrapKey(m ecluse.MigrationID, own, release []byte) (cipher.AEAD, error) {
+	both := append(bytes.Clone(own), release...)
+	defer clear(both)
+	key, err := hkdf.Key(sha256.New, both, []byte(m), "ecluse identity v1", 32)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// identity opens the migration's identity: both halves of the key are needed.
+func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) (*age.HybridIdentity, error) {
+	wrapped, err := t.home.secret(m, identityFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Err: ErrErased}
+	}
+	if err != nil {
+		return nil, err
+	}
+	own, err := t.home.orCreate(m, secretFile, false)
+	if err != nil {
+		return nil, err
+	}
+	release, err := t.askRelease(ctx, m, source)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(release)
+	aead, err := wrapKey(m, own, release)
+	if err != nil {
+		return nil, err
+	}
+	text, err := aead.Open(nil, nil, wrapped, []byte(m))
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: string(m), Why: "the two halves of the key do not belong together"}
+	}
+	defer clear(text)
+	return age.ParseHybridIdentity(string(text))
+}
+
+// newIdentity makes the migration's identity and keeps it, wrapped.
+func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) error {
+	own, err := t.home.orCreate(m, secretFile, true)
+	if err != nil {
+		return err
+	}
+	release, err := t.askRelease(ctx, m, source)
+	if err != nil {
+		return err
+	}
+	defer clear(release)
+	aead, err := wrapKey(m, own, release)
+	if err != nil {
+		return err
+	}
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return err
+	}
+	return t.home.keep(m, identityFile, aead.Seal(nil, nil, []byte(id.String()), []byte(m)))
+}
+
+// lend answers the target gate's requests for the release secret (source side).
+func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) error {
+	asked, err := s.lock.Asked(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, request := range asked {
+		now, err := s.home.Now()
+		if err != nil {
+			return err
+		}
+		var q leaseRequest
+		if err := evidence.ParseStatement(request, target, leaseFormat, &q); err != nil {
+			return err
+		}
+		if q.Migration != m || now.After(q.Until) || q.Until.Sub(q.Asked) > LeaseTime {
+			continue // late or foreign: never answered
+		}
+		release, err := s.home.orCreate(m, releaseFile, true)
+		if err != nil {
+			return err
+		}
+		to, err := age.ParseHybridRecipient(q.Recipient)
+		if err != nil {
+			return &ecluse.Error{Kind: ecluse.Unverified, What: "lend the release secret", Why: "the request names no hybrid recipient", Err: err}
+		}
+		answer, err := s.loan(m, request.Digest(), to, release, now)
+		if err != nil {
+			return err
+		}
+		if err := s.lock.Lend(ctx, m, answer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, release []byte, now time.Time) (evidence.Signed, error) {
+	defer clear(release)
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, to)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	if _, err := w.Write(release); err != nil {
+		return evidence.Signed{}, err
+	}
+	if err := w.Close(); err != nil {
+		return evidence.Signed{}, err
+	}
+	return evidence.SignStatement(s.home.signer, &leaseAnswer{
+		StatementHead: evidence.StatementHead{Format: lentFormat, Migration: m},
+		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(LeaseTime),
+	})
+}

@@ -1,0 +1,221 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"filippo.io/age"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/seal"
+)
+
+// Source is the source gate: it stands on the controller's side, reads only what
+// the plan says and seals it for the target gate alone.
+type Source struct {
+	home      *Home
+	lock      Lock
+	db        reader.Source
+	dialect   mandate.Dialect
+	procedure ecluse.Digest
+}
+
+// NewSource puts a source gate together.
+func NewSource(home *Home, lock Lock, db reader.Source, dialect mandate.Dialect, procedure ecluse.Digest) *Source {
+	return &Source{home: home, lock: lock, db: db, dialect: dialect, procedure: procedure}
+}
+
+// Home is the gate's own folder.
+func (s *Source) Home() *Home { return s.home }
+
+// Close disconnects from the database.
+func (s *Source) Close() error { return s.db.Close() }
+
+// Inspect lists the source's structure and estimates, through the catalogue
+// account (step 2). No row is read.
+func (s *Source) Inspect(ctx context.Context) (*ecluse.Catalogue, map[ecluse.TableName]int64, error) {
+	c, err := s.db.Catalogue(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	estimates, err := s.db.Estimates(ctx)
+	return c, estimates, err
+}
+
+// Compile compiles the read plan of an instruction, signed or not yet (step 5).
+func (s *Source) Compile(ctx context.Context, contract *mandate.Contract, i *mandate.Instruction, recipients []evidence.Signed) (*mandate.ReadPlan, error) {
+	catalogue, err := s.db.Catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := mandate.ReadInputs{Contract: contract, Instruction: i, Source: catalogue, Procedure: s.procedure, Dialect: s.dialect}
+	if in.Recipient, err = recipientOf(recipients, i, evidence.ForChunks); err != nil {
+		return nil, err
+	}
+	if in.Rejects, err = recipientOf(recipients, i, evidence.ForRejects); err != nil {
+		return nil, err
+	}
+	return mandate.CompileRead(in)
+}
+
+// recipientOf finds the recipient made for an instruction and a purpose.
+func recipientOf(all []evidence.Signed, i *mandate.Instruction, purpose string) (evidence.Signed, error) {
+	gate := i.Target.Gate
+	if purpose == evidence.ForRejects {
+		gate = i.Source.Gate
+	}
+	for _, s := range all {
+		if r, err := evidence.ParseRecipient(s, gate); err == nil && r.Instruction == i.Digest() && r.Purpose == purpose {
+			return s, nil
+		}
+	}
+	return evidence.Signed{}, &ecluse.Error{
+		Kind: ecluse.Failed, What: "compile the read plan", Why: "gate " + string(gate) + " has not made its recipient for " + purpose,
+		Next: "see that both gates are the ones the instruction names: `ecluse inspect` and gate.yaml on each side",
+	}
+}
+
+// Recipient makes, once, the recipient that rejected rows are sealed to: they go
+// back to the laboratory's own machine. It posts the signed statement.
+func (s *Source) Recipient(ctx context.Context, i *mandate.Instruction) error {
+	if err := names(i.Source.Gate, s.home, "source"); err != nil {
+		return err
+	}
+	text, err := s.home.secret(i.ID, rejectsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		id, err := age.GenerateHybridIdentity()
+		if err != nil {
+			return err
+		}
+		text = []byte(id.String())
+		if err := s.home.keep(i.ID, rejectsFile, text); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return pathless(err)
+	}
+	id, err := age.ParseHybridIdentity(string(text))
+	if err != nil {
+		return &ecluse.Error{Kind: ecluse.Unverified, What: "read " + rejectsFile, Why: "it is damaged"}
+	}
+	return postRecipient(ctx, s.home, s.lock, i, evidence.ForRejects, id.Recipient().String())
+}
+
+func postRecipient(ctx context.Context, h *Home, l Lock, i *mandate.Instruction, purpose, recipient string) error {
+	signed, err := evidence.SignRecipient(h.signer, &evidence.Recipient{
+		Migration: i.ID, Instruction: i.Digest(), Purpose: purpose, Recipient: recipient, NotAfter: i.EraseBy.UTC().Truncate(time.Second),
+	})
+	if err != nil {
+		return err
+	}
+	return l.Post(ctx, i.ID, RecipientPaper, signed)
+}
+
+// names checks that an instruction is for this gate.
+func names(f ecluse.Fingerprint, h *Home, place string) error {
+	if f == h.Fingerprint() {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "read the instruction", Where: place + ".gate", Why: "it names " + string(f) + ", and this gate is " + string(h.Fingerprint()),
+		Next: "write this gate's fingerprint in the instruction, and have it signed",
+	}
+}
+
+// Lend answers requests for the release secret while the migration's own
+// instruction names both gates and nobody holds it.
+func (s *Source) Lend(ctx context.Context, i *mandate.Instruction) error {
+	if err := names(i.Source.Gate, s.home, "source"); err != nil {
+		return err
+	}
+	return s.lend(ctx, i.ID, i.Target.Gate)
+}
+
+// privilegeRecord is privileges/v1: what the read account could and could not
+// read, as the database answered, before the first row and after the last.
+type privilegeRecord struct {
+	evidence.StatementHead
+	When      string              `json:"when"` // "before" or "after"
+	Account   string              `json:"account"`
+	At        time.Time           `json:"at"`
+	Epoch     string              `json:"epoch"`
+	Superuser bool                `json:"superuser"`
+	Whole     bool                `json:"whole"` // the engine has no accounts
+	Readable  map[string][]string `json:"readable"`
+	Writable  []string            `json:"writable"`
+}
+
+// PrivilegesFormat is the format of a privilege record.
+const PrivilegesFormat = "privileges/v1"
+
+func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, paper Paper, may *reader.Privileges) error {
+	m := p.Plan().Migration
+	when := "before"
+	if paper == PrivilegesAfter {
+		when = "after"
+	}
+	rec := privilegeRecord{
+		StatementHead: evidence.StatementHead{Format: PrivilegesFormat, Migration: m, Plan: p.Digest()}, When: when,
+		Account: may.Account, At: may.At.UTC().Truncate(time.Second), Epoch: may.Epoch,
+		Superuser: may.Superuser, Whole: may.Whole, Readable: map[string][]string{}, Writable: []string{},
+	}
+	for t, columns := range may.Readable {
+		rec.Readable[t.String()] = columns
+	}
+	for _, t := range may.Writable {
+		rec.Writable = append(rec.Writable, t.String())
+	}
+	signed, err := evidence.SignStatement(s.home.signer, &rec)
+	if err != nil {
+		return err
+	}
+	return s.lock.Post(ctx, m, paper, signed)
+}
+
+// Read carries out the approved read plan (steps 7 and 8). It may be called
+// again after any interruption.
+func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*sluice.Extracted, error) {
+	permit, recipient, err := s.permit(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.home.orCreate(m, kFile, true)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(k)
+	key := (*seal.Key)(k)
+	marks, err := s.home.bookmarks(m, key)
+	if err != nil {
+		return nil, err
+	}
+	epoch := 0
+	if err := s.home.Note(m, func(e *Entry) error {
+		e.Epoch++
+		epoch = e.Epoch
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := s.lock.Record(ctx, Event{Migration: m, Type: "epoch", Numbers: map[string]int64{"epoch": int64(epoch)}}); err != nil {
+		return nil, err
+	}
+	return sluice.Extract(ctx, sluice.Extraction{
+		Permit: permit, Epoch: epoch, Key: key, Recipient: recipient,
+		Open:      func(ctx context.Context) (reader.Session, error) { return s.db.Open(ctx, permit) },
+		Gate:      s.home.Fingerprint(),
+		Signer:    s.home.signer,
+		Outlet:    &outlet{lock: s.lock, migration: m},
+		Bookmarks: marks,
+		Privileges: func(ctx context.Context, p *reader.Privileges) error {
+			return s.recordPrivileges(ctx, permit, PrivilegesBefore, p)
+		},
+		Watch: watch,
+	})
+}

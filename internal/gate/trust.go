@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"filippo.io/age"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+)
+
+// trust is what this gate knows by itself.
+func (h *Home) trust() (mandate.Trust, error) {
+	now, err := h.Now()
+	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: h.RosterFloor(), Now: now}, err
+}
+
+// papers turns what the lock hands out into what mandate verifies.
+func papers(c *Case) (mandate.Papers, *mandate.Instruction, error) {
+	i, err := mandate.ParseInstruction("instruction", c.Instruction)
+	if err != nil {
+		return mandate.Papers{}, nil, err
+	}
+	p := mandate.Papers{
+		Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, ReadPlan: c.ReadPlan,
+	}
+	if p.Recipient, err = recipientOf(c.Recipients, i, evidence.ForChunks); err != nil {
+		return p, i, err
+	}
+	p.Rejects, err = recipientOf(c.Recipients, i, evidence.ForRejects)
+	return p, i, err
+}
+
+// saw raises the ledger's floor to the rosters of a case that was verified.
+func (h *Home) saw(c *Case) error {
+	numbers := map[ecluse.Side]int{}
+	for _, s := range c.Rosters {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return err
+		}
+		numbers[r.Side] = max(numbers[r.Side], r.Number)
+	}
+	return h.SawRosters(numbers)
+}
+
+// waiting refuses to begin before a plan stands.
+func waiting(text []byte, what, next string) error {
+	if text != nil {
+		return nil
+	}
+	return &ecluse.Error{Kind: ecluse.WaitsForSign, What: what, Why: "no plan stands for it", Next: next}
+}
+
+// permit verifies everything and compiles the read plan again. What it finds is
+// noted in the ledger before anything is read: a plan that began here is the one
+// that goes on.
+func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.ReadPermit, age.Recipient, error) {
+	var none mandate.ReadPermit
+	c, err := s.lock.Case(ctx, m, ecluse.Final)
+	if err != nil {
+		return none, nil, err
+	}
+	if err := waiting(c.ReadPlan, "read", "ecluse plan, then ecluse approve by both parties"); err != nil {
+		return none, nil, err
+	}
+	t, err := s.home.trust()
+	if err != nil {
+		return none, nil, err
+	}
+	p, _, err := papers(c)
+	if err != nil {
+		return none, nil, err
+	}
+	catalogue, err := s.db.Catalogue(ctx)
+	if err != nil {
+		return none, nil, err
+	}
+	page := s.home.Entry(m)
+	digest := ecluse.DigestOf(c.ReadPlan)
+	if err := page.goesOn(digest, page.ReadPlan, page.ReadBegun); err != nil {
+		return none, nil, err
+	}
+	permit, err := mandate.PermitRead(mandate.ReadPermitInputs{
+		Trust: t, Papers: p, Source: catalogue, Procedure: s.procedure, Dialect: s.dialect, BegunAt: page.ReadBegun,
+	})
+	if err != nil {
+		return none, nil, err
+	}
+	to, err := age.ParseHybridRecipient(permit.Recipient())
+	if err != nil {
+		return none, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read", Why: "the recipient is not a hybrid one", Err: err}
+	}
+	if err := s.home.saw(c); err != nil {
+		return none, nil, err
+	}
+	return permit, to, s.home.Note(m, func(e *Entry) error {
+		e.Instruction, e.ReadPlan = permit.Plan().Instruction, digest
+		if e.ReadBegun.IsZero() {
+			e.ReadBegun = t.Now
+		}
+		return nil
+	})
+}
+
+// goesOn refuses another plan than the one that began.
+func (e *Entry) goesOn(plan, begun ecluse.Digest, at time.Time) error {
+	switch {
+	case !e.Erased.IsZero():
+		return &ecluse.Error{Kind: ecluse.Refused, What: "open the gate", Why: "this gate has erased its half of the migration's key on " + e.Erased.Format(time.RFC3339), Err: ErrErased}
+	case !at.IsZero() && plan != begun:
+		return &ecluse.Error{
+			Kind: ecluse.Differs, What: "open the gate", Why: "another plan began here: " + begun.String(),
+			Next: "go on with that one, or have the migration erased and a new instruction signed", Article: "GDPR art. 29",
+		}
+	}
+	return nil
+}
