@@ -14,6 +14,7 @@ import (
 	"cel.dev/cel-go/checker"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/decls"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
 	"ecluse"
@@ -133,7 +134,7 @@ func appendKeyText(key, s []byte) []byte {
 // tableFunction is the name of the function that t[a, b] becomes.
 func tableFunction(name string) string { return name + "[]" }
 
-// declare makes t[key…] known to the type checker. An integer key may be given as
+// declare makes t[key…] and t[key…] == null known to the type checker. An integer key may be given as
 // a decimal and the other way round.
 func (t *table) declare(env *checker.Env, name string) error {
 	signatures := [][]*types.Type{{}}
@@ -157,11 +158,20 @@ func (t *table) declare(env *checker.Env, name string) error {
 	for i, s := range signatures {
 		opts = append(opts, decls.Overload(fmt.Sprintf("%s %d", tableFunction(name), i), s, types.NewObjectType(rowType(name))))
 	}
-	f, err := decls.NewFunction(tableFunction(name), opts...)
-	if err != nil {
-		return err
+	row := types.NewObjectType(rowType(name))
+	fns := []*decls.FunctionDecl{}
+	for fn, o := range map[string][]decls.FunctionOpt{
+		tableFunction(name): opts,
+		operators.Equals:    {decls.Overload("row of "+name+" == null", []*types.Type{row, row}, celBool)},
+		operators.NotEquals: {decls.Overload("row of "+name+" != null", []*types.Type{row, row}, celBool)},
+	} {
+		f, err := decls.NewFunction(fn, o...)
+		if err != nil {
+			return err
+		}
+		fns = append(fns, f)
 	}
-	return env.AddFunctions(f)
+	return env.AddFunctions(fns...)
 }
 
 // lookup is t[a, b]: the place of a row. A null in the key gives null, a key that
