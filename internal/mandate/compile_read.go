@@ -41,6 +41,21 @@ func CompileRead(in ReadInputs) (*ReadPlan, error) {
 	if err := checkRecipients(in); err != nil {
 		return nil, err
 	}
+	return compileRead(in)
+}
+
+// SketchRead compiles an instruction before the gates have made their recipients:
+// a plan to look at, which names none and so can never be approved.
+func SketchRead(in ReadInputs) (*ReadPlan, error) {
+	if err := sameEngine("compile read plan", in.Source.Engine, in.Dialect); err != nil {
+		return nil, err
+	}
+	in.Recipient, in.Rejects = evidence.Signed{}, evidence.Signed{}
+	return compileRead(in)
+}
+
+func compileRead(in ReadInputs) (*ReadPlan, error) {
+	i, c := in.Instruction, in.Contract
 	p := &ReadPlan{
 		Format: ReadPlanFormat, Migration: i.ID, Contract: c.digest, Instruction: i.digest, Procedure: in.Procedure,
 		Source:    PlanPlace{Gate: i.Source.Gate, System: i.Source.System, Engine: in.Source.Engine},

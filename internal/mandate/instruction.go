@@ -14,7 +14,7 @@ import (
 // move, by name, and nothing else (GDPR art. 28(3)(a) and 29). It binds once a
 // signatory of the controller has signed its digest.
 type Instruction struct {
-	Format    string                `yaml:"ecluse"`
+	Format    string                `yaml:"ecluse" enum:"instruction/v1"`
 	ID        ecluse.MigrationID    `yaml:"id"`
 	Replaces  *ecluse.Digest        `yaml:"replaces,omitempty"` // the version before
 	Contract  ecluse.Digest         `yaml:"contract" law:"GDPR art. 28(3)"`

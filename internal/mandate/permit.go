@@ -40,12 +40,14 @@ func (p ReadPermit) Added() []string { return p.added }
 // passage begins, not how long it lasts.
 func (p ReadPermit) NotAfter() time.Time { return p.notAfter }
 
-// LoadPermit opens a writer. Only PermitLoad makes one that is not zero.
+// LoadPermit opens a writer. Only PermitLoad makes one that lets rows in;
+// PermitUndo makes one that takes them out.
 type LoadPermit struct {
 	plan     *LoadPlan
 	digest   ecluse.Digest
 	passage  ecluse.Passage
 	rejects  string
+	undoes   bool
 	notAfter time.Time
 }
 
@@ -60,6 +62,10 @@ func (p LoadPermit) Passage() ecluse.Passage { return p.passage }
 
 // Rejects is what rejected rows are sealed to, signed by the source gate.
 func (p LoadPermit) Rejects() string { return p.rejects }
+
+// UndoesOnly tells a permit that takes rows out and lets none in: nobody had to
+// approve it, so nothing may be loaded by it.
+func (p LoadPermit) UndoesOnly() bool { return p.undoes }
 
 // NotAfter is when the permit ends, as for a ReadPermit.
 func (p LoadPermit) NotAfter() time.Time { return p.notAfter }

@@ -244,3 +244,53 @@ func TestWithinBudget(t *testing.T) {
 		}
 	}
 }
+
+func TestPermitUndo(t *testing.T) {
+	_, in := loadInputs(t, ecluse.Final)
+	digest := ecluse.DigestOf(in.LoadPlan)
+	p, err := mandate.PermitUndo(in.LoadPlan, digest, in.Passage, in.Now)
+	if err != nil || !p.UndoesOnly() || p.Digest() != digest || !p.NotAfter().After(in.Now) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	loading, err := mandate.PermitLoad(in)
+	if err != nil || loading.UndoesOnly() {
+		t.Errorf("a permit to load undoes only: %v", err)
+	}
+	for name, c := range map[string]struct {
+		plan    []byte
+		ledger  ecluse.Digest
+		passage ecluse.Passage
+	}{
+		"another plan":    {in.LoadPlan, ecluse.DigestOf(nil), in.Passage},
+		"nothing begun":   {in.LoadPlan, ecluse.Digest{}, in.Passage},
+		"another passage": {in.LoadPlan, digest, ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}},
+	} {
+		if p, err := mandate.PermitUndo(c.plan, c.ledger, c.passage, in.Now); ecluse.KindOf(err) != ecluse.Differs || p.Plan() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSketchRead: a sketch is the plan but for the recipients, and no permit
+// comes of it even when both parties approve it.
+func TestSketchRead(t *testing.T) {
+	m := migration(t)
+	sketch, err := mandate.SketchRead(m.ReadInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := m.ReadPermitInputs()
+	in.ReadPlan = sketch.Bytes()
+	approve := []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindReadPlan, Subject: sketch.Digest()}}
+	in.Acts = append(in.Acts, m.Act(t, m.World.Anne, ecluse.Signatory, approve), m.Act(t, m.World.Jean, ecluse.Operator, approve))
+	if _, err := mandate.PermitRead(in); ecluse.KindOf(err) != ecluse.Differs {
+		t.Errorf("a sketch is permitted: %v", err)
+	}
+	in.Recipient, in.Rejects = evidence.Signed{}, evidence.Signed{}
+	if _, err := mandate.PermitRead(in); err == nil {
+		t.Error("a sketch without recipients is permitted")
+	}
+	if !strings.HasPrefix(sketch.Datasets[0].Statement, "read ") {
+		t.Error("a sketch shows no statements")
+	}
+}

@@ -28,5 +28,5 @@ func PermitUndo(loadPlan []byte, ledger ecluse.Digest, p ecluse.Passage, now tim
 	if plan.Passage != p.Kind {
 		return LoadPermit{}, ecluse.Errorf(ecluse.Differs, what, "the plan is of a %s passage, not %s", plan.Passage, p)
 	}
-	return LoadPermit{plan: plan, digest: ledger, passage: p, notAfter: now.Add(undoTime)}, nil
+	return LoadPermit{plan: plan, digest: ledger, passage: p, undoes: true, notAfter: now.Add(undoTime)}, nil
 }
