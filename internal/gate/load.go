@@ -224,15 +224,27 @@ func (c *checked) padded(table ecluse.TableName, column string) bool {
 	return false
 }
 
-// Load carries out the approved load plan of a passage (steps 9 and 10). It may
-// be called again after any interruption.
-func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*sluice.Loaded, *permitted, error) {
+// Result is what a passage came to, stated and signed.
+type Result struct {
+	Loaded    *sluice.Loaded // exact: for the controller's side
+	Statement *LoadStatement
+	Digest    ecluse.Digest // of the statement
+}
+
+// Load carries out the approved load plan of a passage (steps 9 and 10), then
+// signs and posts what it came to. It may be called again after any
+// interruption.
+func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*Result, error) {
 	l, k, err := t.loading(ctx, m, p, watch)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	done, err := sluice.Load(ctx, *l)
-	return done, k, err
+	out := &Result{}
+	if out.Loaded, err = sluice.Load(ctx, *l); err != nil {
+		return nil, err
+	}
+	out.Statement, out.Digest, err = t.state(ctx, m, k, out.Loaded)
+	return out, err
 }
 
 // loading puts together what sluice.Load and sluice.Undo need.
@@ -259,11 +271,8 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	}, k, nil
 }
 
-// Statement formats of the target gate.
-const (
-	ReportFormat = "report/v1"
-	UndoFormat   = "undo/v1"
-)
+// UndoFormat is the format of UndoStatement.
+const UndoFormat = "undo/v1"
 
 // LoadStatement is report/v1: what the target gate says of a passage. Small
 // counts grouped by a reason are masked; the exact ones lie sealed with the
@@ -281,14 +290,14 @@ type LoadStatement struct {
 	At                     time.Time         `json:"at"`
 }
 
-// State signs and posts what a passage came to.
-func (t *Target) State(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
+// state signs and posts what a passage came to.
+func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
 	now, err := t.home.Now()
 	if err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	s := &LoadStatement{
-		StatementHead: evidence.StatementHead{Format: ReportFormat, Migration: m, Plan: k.permit.Digest()},
+		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
 		ReadPlan:      k.read.Digest(), Passage: l.Passage, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: true, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()

@@ -64,6 +64,16 @@ func (s *Source) Compile(ctx context.Context, contract *mandate.Contract, i *man
 	return mandate.CompileRead(in)
 }
 
+// Sketch compiles the read plan of an instruction before any recipient is made:
+// to be looked at, never approved.
+func (s *Source) Sketch(ctx context.Context, contract *mandate.Contract, i *mandate.Instruction) (*mandate.ReadPlan, error) {
+	catalogue, err := s.db.Catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return mandate.SketchRead(mandate.ReadInputs{Contract: contract, Instruction: i, Source: catalogue, Procedure: s.procedure, Dialect: s.dialect})
+}
+
 // recipientOf finds the recipient made for an instruction and a purpose.
 func recipientOf(all []evidence.Signed, i *mandate.Instruction, purpose string) (evidence.Signed, error) {
 	gate := i.Target.Gate
@@ -151,9 +161,6 @@ type privilegeRecord struct {
 	Writable  []string            `json:"writable"`
 }
 
-// PrivilegesFormat is the format of a privilege record.
-const PrivilegesFormat = "privileges/v1"
-
 func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, paper Paper, may *reader.Privileges) error {
 	m := p.Plan().Migration
 	when := "before"
@@ -161,7 +168,7 @@ func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, pap
 		when = "after"
 	}
 	rec := privilegeRecord{
-		StatementHead: evidence.StatementHead{Format: PrivilegesFormat, Migration: m, Plan: p.Digest()}, When: when,
+		StatementHead: evidence.StatementHead{Format: evidence.PrivilegesFormat, Migration: m, Plan: p.Digest()}, When: when,
 		Account: may.Account, At: may.At.UTC().Truncate(time.Second), Epoch: may.Epoch,
 		Superuser: may.Superuser, Whole: may.Whole, Readable: map[string][]string{}, Writable: []string{},
 	}
@@ -213,7 +220,8 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 		Signer:    s.home.signer,
 		Outlet:    &outlet{lock: s.lock, migration: m},
 		Bookmarks: marks,
-		Privileges: func(ctx context.Context, p *reader.Privileges) error {
+		Before:     func(ctx context.Context, p *reader.Privileges) error { return s.recordPrivileges(ctx, permit, PrivilegesBefore, p) },
+		After:      func(ctx context.Context, p *reader.Privileges) error { return s.recordPrivileges(ctx, permit, PrivilegesAfter, p) },
 			return s.recordPrivileges(ctx, permit, PrivilegesBefore, p)
 		},
 		Watch: watch,

@@ -87,6 +87,11 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 	return err
 }
 
+// RejectsOf names the rows of a dataset that a passage put aside.
+func RejectsOf(p ecluse.Passage, d ecluse.DatasetID) ecluse.DatasetID {
+	return ecluse.DatasetID("ecluse.rejects." + p.String() + "." + string(d))
+}
+
 // putAside seals the rows put aside and hands them over, before the chunk's
 // transaction commits: a row is in the target or aside, never nowhere.
 func (o *loader) putAside(ctx context.Context, m *mapped) error {
@@ -96,8 +101,9 @@ func (o *loader) putAside(ctx context.Context, m *mapped) error {
 	}
 	h := seal.Header{
 		Migration: o.plan.Migration, Plan: o.Permit.Digest(), Epoch: o.Permit.Passage().Number,
-		Slot: ecluse.Slot{Dataset: m.descriptor.Slot.Dataset, Sequence: m.descriptor.Slot.Sequence, Version: m.descriptor.Slot.Version},
+		Slot: m.descriptor.Slot,
 	}
+	h.Slot.Dataset = RejectsOf(o.Permit.Passage(), h.Slot.Dataset)
 	var body bytes.Buffer
 	w := o.pool.NewWriter(&body, h, o.Rejects, o.key, b.Schema)
 	if err := w.Write(b); err != nil {

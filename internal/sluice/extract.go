@@ -49,9 +49,10 @@ type Extraction struct {
 	Signer    ssh.Signer         // the same key
 	Outlet    Outlet
 	Bookmarks Bookmarks
-	// Privileges is told what the account can read, before the first row.
-	Privileges func(context.Context, *reader.Privileges) error
-	Watch      Watch
+	// Before and After are told what the account can read, before the first row
+	// and after the last.
+	Before, After func(context.Context, *reader.Privileges) error
+	Watch         Watch
 }
 
 // Extracted is what came of it. No value in it is grouped by a record's value.
@@ -90,7 +91,7 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
-	if err := x.Privileges(ctx, may); err != nil {
+	if err := x.Before(ctx, may); err != nil {
 		return nil, err
 	}
 	if err := withinPlan(plan, may); err != nil {
@@ -117,6 +118,12 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	})
 	if err := g.Wait(); err != nil {
 		return nil, causeOf(ctx, err)
+	}
+	if may, err = session.Privileges(ctx); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := x.After(ctx, may); err != nil {
+		return nil, err
 	}
 	return e.close(ctx)
 }
