@@ -119,6 +119,14 @@ func (f *fit) free(k ecluse.DataKind) bool {
 	return f.low == math.MinInt64 && f.high == math.MaxInt64 && f.unit == 1 && !(k == kFloat && f.single)
 }
 
+// freeText tells that every value kept as bytes fits.
+func (f *fit) freeText(k ecluse.DataKind) bool {
+	if k == kNumber {
+		return f.digits == 0
+	}
+	return f.chars == 0 && !f.noNUL && f.labels == nil
+}
+
 // text tells whether a text, number or binary value fits.
 func (f *fit) text(s []byte, k ecluse.DataKind) bool {
 	switch {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -195,16 +196,14 @@ func (r *Run) load(set *dataset) {
 // Apply maps a batch of the chunk that Begin started. Nothing of the batch is
 // needed after it returns.
 func (r *Run) Apply(b *record.Batch) error {
-	what := "map dataset"
 	if r.set == nil {
-		return ecluse.Errorf(ecluse.Failed, what, "no chunk was begun")
+		return ecluse.Errorf(ecluse.Failed, "map dataset", "no chunk was begun")
 	}
-	what += " " + string(r.set.id)
 	if b.Schema != r.set.schema && !b.Schema.Equal(r.set.schema) {
-		return &ecluse.Error{Kind: ecluse.Differs, What: what, Why: "the chunk's columns are not those the mapping was checked against"}
+		return &ecluse.Error{Kind: ecluse.Differs, What: "map dataset " + string(r.set.id), Why: "the chunk's columns are not those the mapping was checked against"}
 	}
 	if b.Rows() > math.MaxInt32-int(r.base) {
-		return ecluse.Errorf(ecluse.Refused, what, "more than %d rows in a chunk", math.MaxInt32)
+		return ecluse.Errorf(ecluse.Refused, "map dataset "+string(r.set.id), "more than %d rows in a chunk", math.MaxInt32)
 	}
 	for from := 0; from < b.Rows(); from += blockRows {
 		if err := r.block(b, from, min(blockRows, b.Rows()-from)); err != nil {
@@ -321,9 +320,15 @@ func (v *vector) holds(i int) bool {
 
 // judgeRaw checks a source column that is copied as it is.
 func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
-	c := r.m.in.Columns[s.raw]
-	integer := stored(s.kind)
-	if (integer && s.fit.free(s.kind)) && (!s.fit.notNull || c.Nulls() == 0) {
+	c, n := r.m.in.Columns[s.raw], len(st.alive)
+	integer, f := stored(s.kind), s.fit
+	free := integer && f.free(s.kind)
+	if !integer {
+		// One look at all the bytes spares a look at each value.
+		f.noNUL = f.noNUL && bytes.IndexByte(c.Span(r.m.from, r.m.from+n), 0) >= 0
+		free = f.freeText(s.kind)
+	}
+	if free && (!f.notNull || c.Nulls() == 0) {
 		return
 	}
 	for i, alive := range st.alive {
@@ -331,10 +336,10 @@ func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
 		switch {
 		case !alive:
 		case c.Null(row):
-			if s.fit.notNull {
+			if f.notNull {
 				r.reject(e, i, s.onNull)
 			}
-		case integer && !s.fit.integer(c.Int(row), s.kind), !integer && !s.fit.text(c.Bytes(row), s.kind):
+		case integer && !f.integer(c.Int(row), s.kind), !integer && !f.text(c.Bytes(row), s.kind):
 			r.reject(e, i, s.onMisfit)
 		}
 	}

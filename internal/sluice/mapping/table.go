@@ -76,10 +76,12 @@ func (t *table) empty() *table {
 	return &c
 }
 
-// single tells a key of one integer, which needs no encoding.
+// A key of one column needs no encoding: single tells one integer, plain one text.
 func (t *table) single() bool {
 	return len(t.key) == 1 && stored(t.schema.Fields[t.key[0]].Type.Kind)
 }
+
+func (t *table) plain() bool { return len(t.key) == 1 && !t.single() }
 
 // fill adds rows. A row whose key has a null can be looked up by nobody.
 func (t *table) fill(b *record.Batch) error {
@@ -101,9 +103,12 @@ func (t *table) fill(b *record.Batch) error {
 			if null = null || c.Null(i); null {
 				break
 			}
-			if stored(c.Type().Kind) {
+			switch {
+			case t.plain():
+				key = append(key, c.Bytes(i)...)
+			case stored(c.Type().Kind):
 				key = binary.BigEndian.AppendUint64(key, uint64(c.Int(i)))
-			} else {
+			default:
 				key = appendKeyText(key, c.Bytes(i))
 			}
 		}
@@ -201,8 +206,11 @@ func (w *walk) lookup(e ast.Expr, t *table, args []ast.Expr) (operand, error) {
 	}
 	w.lookups[t.name] = true
 	o := w.emitFrom(0, "lookup "+t.name, ecluse.Type{Kind: rowKind}, true, in, func(in []int, out int) kernel {
-		if t.single() {
+		switch {
+		case t.single():
 			return findInt(t.slot, in[0], out)
+		case t.plain():
+			return findText(t.slot, in[0], out)
 		}
 		return findKey(t, in, out)
 	})
@@ -226,6 +234,24 @@ func findInt(slot, in, out int) kernel {
 			if s == 0 {
 				var ok bool
 				if at, ok = index[x.num[p]]; !ok {
+					s = isMiss
+				}
+			}
+			z.state[i], z.num[i] = s, int64(at)
+		}
+	}
+}
+
+func findText(slot, in, out int) kernel {
+	return func(m *machine, n int) {
+		x, z, index := &m.regs[in], &m.regs[out], m.tables[slot].texts
+		z.integers(n)
+		for i := range n {
+			p := i & x.mask
+			s, at := x.state[p], int32(0)
+			if s == 0 {
+				var ok bool
+				if at, ok = index[string(x.txt[p])]; !ok {
 					s = isMiss
 				}
 			}

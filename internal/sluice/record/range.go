@@ -36,3 +36,7 @@ func (c *Column) markRange(o *Column, from, to int) {
 		from += 8 * whole
 	}
 }
+
+// Span is the bytes of the values from row `from` to row `to`, one after the
+// other, of a column stored as byte strings.
+func (c *Column) Span(from, to int) Value { return Value(c.data[c.offs[from]:c.offs[to]]) }
