@@ -124,20 +124,23 @@ func (d *docket) verifyRosters(signed []evidence.Signed) error {
 }
 
 // current checks the roster of a side that runs now: the highest number issued.
+// One that is to come counts as seen.
 func (d *docket) current(side ecluse.Side) error {
 	what := fmt.Sprintf("verify the %s's roster", side)
 	const next = "ask that party for a new roster: `ecluse roster`"
 	var last *evidence.Roster
+	highest := 0
 	for _, r := range d.rosters.Side(side) {
+		highest = max(highest, r.Number)
 		if !r.Issued.After(d.trust.Now) {
 			last = r
 		}
 	}
 	switch {
+	case highest > 0 && highest < d.trust.Floors[side]:
+		return refusal(what, fmt.Sprintf("its number is %d and this gate has seen %d", highest, d.trust.Floors[side]), next)
 	case last == nil:
 		return refusal(what, "there is none that is issued already", next)
-	case last.Number < d.trust.Floors[side]:
-		return refusal(what, fmt.Sprintf("its number is %d and this gate has seen %d", last.Number, d.trust.Floors[side]), next)
 	case !d.trust.Now.Before(last.Issued.Add(RosterAge)):
 		return refusal(what, "it is older than 30 days, issued on "+last.Issued.Format(time.RFC3339), next)
 	case !d.trust.Now.Before(last.Expires):

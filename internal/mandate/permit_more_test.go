@@ -78,6 +78,7 @@ func TestPermitReadAllows(t *testing.T) {
 			m.World.Jean.Roles = []ecluse.Role{ecluse.Security}
 			s, _ := m.World.SignRoster(t, m.World.Roster(ecluse.Processor, 3, m.World.Now.AddDate(0, 0, 1)))
 			in.Rosters = append(in.Rosters, s)
+			in.Floors[ecluse.Processor] = 3
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
