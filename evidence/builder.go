@@ -40,7 +40,7 @@ func (b *Builder) add(name string, body []byte) error {
 	switch {
 	case b.sums != nil:
 		return invalid(what, "%s comes after the sums were taken", name)
-	case !namePattern.MatchString(name) || !bundleNames.MatchString(name):
+	case !plainName(name) || !bundleNames.MatchString(name):
 		return invalid(what, "%q is not a name of a bundle's file", name)
 	case taken && !bytes.Equal(old, body):
 		return invalid(what, "there are two different files %s", name)

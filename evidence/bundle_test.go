@@ -256,7 +256,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	mapping, frozen := []byte("ecluse: mapping/v1\n"), []byte("code,test\n1,GLU\n")
 	w.do(w.b.Add(FileMapping, mapping))
 	w.do(w.b.AddFrozen(frozen))
-	text := []byte(w.loadPlan(fmt.Sprintf(`{"ecluse":"loadplan/v1","migration":"tilleuls-2026","instruction":"%s","read_plan":"%s","passage":"final","target":{"gate":"%s"},"shape":{"mapping":"%s","frozen":[{"name":"m","sha256":"%s"}]}}`+"\n",
+	text := []byte(w.loadPlan(fmt.Sprintf(`{"ecluse":"loadplan/v1","migration":"tilleuls-2026","instruction":"%s","read_plan":"%s","passage":"final","target":{"gate":"%s"},"shape":{"mapping":"%s","frozen":[{"name":"m","file":"m.csv","sha256":"%s"}]}}`+"\n",
 		ecluse.DigestOf(instruction), plan, FingerprintOf(w.target.PublicKey()), ecluse.DigestOf(mapping), ecluse.DigestOf(frozen))))
 	w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 1}, text))
 	load := ecluse.DigestOf(text)

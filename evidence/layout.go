@@ -84,9 +84,21 @@ const sigSuffix = ".sig"
 
 func sigBy(name string, by string) string { return name + "." + by + sigSuffix }
 
-// namePattern is what a file of a bundle may be called, whatever it is: names
-// that every shell, archive and file system carries unharmed.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
+// plainName tells whether a name is one that every shell, archive and file
+// system carries unharmed: letters, digits, dot, underscore and hyphen between
+// slashes, no part empty or beginning with a dot.
+func plainName(name string) bool {
+	begins := true
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+		if !letter && (begins || c != '.' && c != '/') {
+			return false
+		}
+		begins = c == '/'
+	}
+	return !begins
+}
 
 // bundleNames are the names a bundle may hold. What no check reads has no place
 // in it.

@@ -30,7 +30,7 @@ func ParseSums(text []byte) (map[string]ecluse.Digest, error) {
 		if err != nil {
 			return nil, because(ecluse.Invalid, what, err)
 		}
-		if !namePattern.MatchString(name) {
+		if !plainName(name) {
 			return nil, invalid(what, "%q is not a name of the form allowed", name)
 		}
 		sums[name] = d

@@ -185,8 +185,6 @@ func (v *verifier) checkFolder() (string, error) {
 			return "", unverified(what, "%s is listed and not there", name)
 		case ecluse.DigestOf(body) != d:
 			return "", unverified(what, "%s was altered", name)
-		case !bundleNames.MatchString(name):
-			return "", unverified(what, "%s has no place in a bundle", name)
 		}
 		v.byDigest[d] = name
 	}
@@ -194,6 +192,9 @@ func (v *verifier) checkFolder() (string, error) {
 		closing := name == FileSums || name == sigBy(FileSums, string(SourceGate)) || name == sigBy(FileSums, string(TargetGate))
 		if _, ok := sums[name]; !ok && !closing {
 			return "", unverified(what, "%q is there and not listed", name)
+		}
+		if !closing && !bundleNames.MatchString(name) {
+			return "", unverified(what, "%s has no place in a bundle", name)
 		}
 	}
 	return fmt.Sprintf("%d files", len(sums)), nil

@@ -1,1 +1,450 @@
 #!/bin/sh
+# Checks an Écluse evidence bundle with nothing but sh, ssh-keygen (8.9 or later),
+# openssl and the usual small tools.
+#
+#   sh verify.sh [DIR] --controller SHA256:... --processor SHA256:...
+#
+# The two fingerprints are those of the parties' root keys; get them from the
+# parties, never from the folder. Take this script from a release of Écluse, not
+# from a folder you doubt. The first line printed says OK, KO, or KO not anchored
+# (a root was not given); every command run follows, and what it showed. Exit
+# status: 0 for OK, 4 otherwise.
+#
+# It follows the same chain as `ecluse verify`: sums, gates, instruction, acts,
+# rosters, roots; then plans, chunks, the whole journal, the certificate.
+# `ecluse verify` also compares e-mail addresses and employee numbers to tell two
+# people apart; here two people are two keys.
+set -u
+LC_ALL=C TZ=UTC
+export LC_ALL TZ
+
+dir=. controller='' processor=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--controller) controller=${2-} && shift ;;
+	--processor) processor=${2-} && shift ;;
+	-*) echo "usage: sh verify.sh [DIR] --controller SHA256:... --processor SHA256:..." >&2 && exit 1 ;;
+	*) dir=$1 ;;
+	esac
+	shift
+done
+
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+log=$tmp/log
+: >"$log"
+
+finish() { # verdict status
+	printf '%s\n' "$1"
+	cat "$log"
+	exit "$2"
+}
+ok() { printf 'ok    %s\n' "$*" >>"$log"; }
+ko() { printf 'KO    %s\n' "$*" >>"$log" && finish KO 4; }
+run() { # prints a command, then runs it
+	printf '$ %s\n' "$*" >>"$log"
+	"$@"
+}
+from() { # file command...: the command reads the file
+	from_file=$1 && shift
+	printf '$ %s < %s\n' "$*" "$from_file" >>"$log"
+	"$@" <"$from_file"
+}
+cd "$dir" 2>>"$log" || ko "$dir is not a folder"
+
+# ---- signatures -------------------------------------------------------------
+signer() { # namespace file signature: sets $by to the fingerprint of the key that signed
+	from "$2" ssh-keygen -Y check-novalidate -n "$1" -s "$3" >"$tmp/signer" 2>>"$log" || ko "$3 is not a signature of $2 for $1"
+	read -r by <"$tmp/signer" && by=${by##* key }
+}
+signed_by() { # fingerprint namespace file [signature]
+	signer "$2" "$3" "${4-$3.sig}"
+	[ "$by" = "$1" ] || ko "$3 is signed by $by, not by $1"
+}
+one_form() { # a signature in another form than ours, even if it reads the same, was altered
+	{
+		echo '-----BEGIN SSH SIGNATURE-----'
+		sed '1d;$d' "$1" | openssl base64 -d | openssl base64
+		echo '-----END SSH SIGNATURE-----'
+	} 2>>"$log" | cmp -s - "$1"
+}
+
+# ---- every file is listed, and every sum holds --------------------------------
+names='README\.txt|verify\.sh|binary\.txt|limits\.txt|contract\.yaml|instruction\.yaml|mapping\.yaml|readplan\.json'
+names="$names|loadplan-(dry|rehearsal|final)-[1-9][0-9]*\\.json|(frozen|documents)/[0-9a-f]{64}"
+names="$names|rosters/(controller|processor)-[1-9][0-9]*\\.(yaml|yaml\\.sig|signers)|acts/[0-9a-f]{64}\\.act(\\.sig)?"
+names="$names|recipients/(chunks|rejects)\\.json(\\.sig)?|privileges/(source|target)-[a-z0-9-]+\\.json(\\.sig)?"
+names="$names|(chunks|rejects)/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]{6,}\\.[0-9]+\\.json(\\.sig)?"
+names="$names|(manifest|report)\\.json(\\.sig)?|erasure/(source|target)\\.json(\\.sig)?|certificate\\.json(\\.(source|target)\\.sig)?"
+names="$names|journal/leaves\\.jsonl|journal/heads/[0-9]{12,}\\.txt(\\.(lock|source|target)\\.sig)?"
+
+[ -f SHA256SUMS ] && [ -f SHA256SUMS.source.sig ] && [ -f SHA256SUMS.target.sig ] || ko "SHA256SUMS or a signature of it is missing"
+one_form SHA256SUMS.source.sig && one_form SHA256SUMS.target.sig || ko "a signature of SHA256SUMS was altered"
+signer bundle@ecluse SHA256SUMS SHA256SUMS.source.sig && source=$by
+signer bundle@ecluse SHA256SUMS SHA256SUMS.target.sig && target=$by
+run grep -q -v -E "^[0-9a-f]{64}  ($names)\$" SHA256SUMS
+[ $? -eq 1 ] || ko "SHA256SUMS has a line that has no place in it"
+cut -c67- SHA256SUMS >"$tmp/listed"
+run sort -c -u "$tmp/listed" 2>>"$log" || ko "SHA256SUMS is not sorted"
+[ -z "$(find . ! -type f ! -type d)" ] || ko "there is something that is not a plain file"
+find . -type f | sed 's|^\./||' | grep -v -x -E 'SHA256SUMS(\.(source|target)\.sig)?' | sort >"$tmp/there"
+run cmp "$tmp/listed" "$tmp/there" >>"$log" 2>&1 || ko "the files there are not those listed"
+run sha256sum -c SHA256SUMS >"$tmp/sums" 2>>"$log" || { grep -v ': OK$' "$tmp/sums" >>"$log"; ko "a file was altered"; }
+ok "$(wc -l <SHA256SUMS) files are listed, there, and unaltered"
+
+digest() { awk -v f="$1" '$2 == f { print "sha256:" $1 }' SHA256SUMS; } # of a listed file
+has() { grep -q "^${1#sha256:}  " SHA256SUMS; }                          # some file has this digest
+list() { grep -E "^$1\$" "$tmp/listed"; }
+
+# ---- contract, instruction, roots ---------------------------------------------
+facts() { # the plain fields of a YAML document: "section party key value"
+	tr -d "\r\"'" <"$1" | sed -E 's/(^| )#.*$//' | awk '
+		/^[a-z_]+:/ { top = $0; sub(/:.*/, "", top); party = "-" }
+		{
+			n = split($0, part, /[{},]/)
+			for (i = 1; i <= n; i++) {
+				s = part[i]; sub(/^ +/, "", s); sub(/ +$/, "", s)
+				if (s !~ /^[a-z_]+:/) continue
+				key = s; sub(/:.*/, "", key)
+				sub(/^[a-z_]+: */, "", s)
+				if (key == "controller" || key == "processor") party = key
+				print top, party, key, s
+			}
+		}'
+}
+fact() { # file, "section party key": its value, if there is exactly one
+	grep "^$2 " "$1" | awk 'END { if (NR == 1) print $4 }'
+}
+for f in contract.yaml instruction.yaml; do
+	grep -o -E '^[a-z_]+:' $f | sort | uniq -d | grep -q . && ko "$f says a thing twice"
+done
+facts contract.yaml >"$tmp/contract"
+facts instruction.yaml >"$tmp/instruction"
+[ "$(fact "$tmp/contract" 'ecluse - ecluse') $(fact "$tmp/instruction" 'ecluse - ecluse')" = 'contract/v1 instruction/v1' ] ||
+	ko "contract.yaml or instruction.yaml is of another format"
+contract=$(digest contract.yaml)
+instruction=$(digest instruction.yaml)
+id=$(fact "$tmp/instruction" 'id - id')
+printf '%s\n' "$id" | grep -q -x -E '[a-z0-9-]{3,64}' || ko "the instruction has no id"
+[ "$(fact "$tmp/instruction" 'contract - contract')" = "$contract" ] || ko "the instruction is under another contract"
+[ "$(fact "$tmp/instruction" 'source - gate')" = "$source" ] || ko "the instruction names another source gate than $source"
+[ "$(fact "$tmp/instruction" 'target - gate')" = "$target" ] || ko "the instruction names another target gate than $target"
+[ "$source" != "$target" ] || ko "both gates have one key"
+root_c=$(fact "$tmp/contract" 'parties controller root') root_p=$(fact "$tmp/contract" 'parties processor root')
+[ -n "$root_c" ] && [ -n "$root_p" ] && [ "$root_c" != "$root_p" ] || ko "the contract does not name two roots"
+[ "${controller:-$root_c}" = "$root_c" ] || ko "the root of the controller is $root_c in the contract, not $controller"
+[ "${processor:-$root_p}" = "$root_p" ] || ko "the root of the processor is $root_p in the contract, not $processor"
+ok "migration $id; gates $source and $target signed the sums"
+
+# ---- rosters ------------------------------------------------------------------
+roster_facts() { # a roster's people line by line; Écluse refuses a roster whose lines say other than its YAML
+	awk '
+		{ sub(/\r$/, ""); sub(/(^| )#.*$/, ""); sub(/ +$/, "") }
+		/^[a-z]+:( |$)/ {
+			key = $0; sub(/:.*/, "", key); sub(/^[a-z]+: ?/, "")
+			people = (key == "people"); person = field = ""
+			if (key ~ /^(side|number|issued|expires)$/) print key, $0
+			next
+		}
+		!people { next }
+		/^  [a-z0-9.-]+:$/ { person = substr($0, 3); sub(/:$/, "", person); field = ""; print "person", person; next }
+		/^    [a-z]+:( |$)/ {
+			field = substr($0, 5); sub(/:.*/, "", field); sub(/^    [a-z]+: ?/, "")
+			if (field ~ /^(from|until|confidentiality)$/) print field, person, $0
+			if (field != "roles") next
+			sub(/^\[/, ""); sub(/\]$/, "")
+			n = split($0, role, /[, ]+/)
+			for (i = 1; i <= n; i++) if (role[i] != "") print "role", person, role[i]
+			next
+		}
+		/^(    |      )- / {
+			sub(/^ *- /, ""); split($0, word, " ")
+			if (field == "keys") print "key", person, word[1], word[2]
+			if (field == "roles") print "role", person, $0
+		}' "$1"
+}
+roster_signers() { # allowed signers of ssh-keygen, from the facts
+	awk '
+		function flush(i, from, until) {
+			from = day["from"] > day["confidentiality"] ? day["from"] : day["confidentiality"]
+			until = day["until"]; gsub(/-/, "", from); gsub(/-/, "", until)
+			for (i = 1; i <= n; i++)
+				printf "%s namespaces=\"act@ecluse\",valid-after=\"%s\",valid-before=\"%s235959\" %s\n", person, from, until, key[i]
+			n = 0
+		}
+		$1 == "person" { flush(); person = $2 }
+		$1 == "key" { key[++n] = $3 " " $4 }
+		{ day[$1] = $3 }
+		END { flush() }' "$1"
+}
+list 'rosters/.*\.yaml' >"$tmp/rosters"
+while read -r f; do
+	name=${f#rosters/} && name=${name%.yaml} && side=${name%%-*}
+	root=$root_c && [ "$side" = controller ] || root=$root_p
+	signed_by "$root" roster@ecluse "$f"
+	run roster_facts "$f" >"$tmp/roster.$name"
+	grep -q -x "side $side" "$tmp/roster.$name" && grep -q -x "number ${name#*-}" "$tmp/roster.$name" || ko "$f holds another roster"
+	roster_signers "$tmp/roster.$name" | run cmp - "rosters/$name.signers" >>"$log" 2>&1 || ko "rosters/$name.signers is not what $f says"
+done <"$tmp/rosters"
+ok "$(wc -l <"$tmp/rosters") rosters hang on the roots"
+
+# ---- journal: the whole tree (RFC 6962) -----------------------------------------
+hash_each() { # printf format: SHA-256 of every line of the input put through it; one process for them all
+	rm -rf "$tmp/n" && mkdir "$tmp/n" && i=0
+	while IFS= read -r line; do
+		i=$((i + 1))
+		printf "$1" "$line" >"$tmp/n/$i"
+	done
+	awk -v n=$i 'BEGIN { for (i = 1; i <= n; i++) print i }' | (cd "$tmp/n" && xargs sha256sum /dev/null) | awk '$2 != "/dev/null" { print $1 }'
+}
+hash_leaves() { hash_each '\000%s'; } # SHA-256(0x00, line)
+hash_pairs() {                        # SHA-256(0x01, left, right) of every line "left right" in hexadecimal
+	awk '
+		BEGIN { hex = "0123456789abcdef"; for (i = 0; i < 256; i++) octal[substr(hex, int(i / 16) + 1, 1) substr(hex, i % 16 + 1, 1)] = sprintf("\\0%03o", i) }
+		{ s = $1 $2; out = "\\0001"; for (i = 1; i < length(s); i += 2) out = out octal[substr(s, i, 2)]; print out }' | hash_each %b
+}
+
+awk -F '"' -v tree="$id" '
+	!/^\{"index":[0-9]+,"at":"[0-9T:.Z-]+","tree":"[a-z0-9-]+","type":"[a-z0-9._-]+","ids":\{[^{}]*\},"numbers":\{[^{}]*\},"body":"[^"{}]*"\}$/ { exit 1 }
+	$3 != ":" NR - 1 "," || $10 != tree { exit 1 }
+	{
+		at = $6; sub(/Z$/, "", at); if (at !~ /\./) at = at "."
+		at = substr(at "000", 1, 23)
+		if (at < before) exit 1
+		before = at; act = desc = "-"
+		if ($17 !~ /\{\}/) for (i = 18; ; i += 4) {
+			if ($i == "act") act = $(i + 2)
+			if ($i == "descriptor") desc = $(i + 2)
+			if ($(i + 3) != ",") break
+		}
+		print NR - 1, at, $14, act, desc
+	}' journal/leaves.jsonl >"$tmp/leaves" || ko "journal/leaves.jsonl: a leaf is not in its place, or not a leaf"
+leaves=$(wc -l <"$tmp/leaves")
+from journal/leaves.jsonl hash_leaves >"$tmp/level.0"
+level=0
+while [ "$(wc -l <"$tmp/level.$level")" -gt 1 ]; do
+	awk 'NR % 2 { left = $1; next } { print left, $1 }' "$tmp/level.$level" >"$tmp/pairs"
+	level=$((level + 1))
+	from "$tmp/pairs" hash_pairs >"$tmp/level.$level"
+done
+
+list 'journal/heads/[0-9]*\.txt' >"$tmp/heads"
+lock=''
+while read -r f; do
+	signer head@ecluse "$f" "$f.lock.sig"
+	[ "${lock:=$by}" = "$by" ] || ko "two locks signed heads"
+	signed_by "$source" head@ecluse "$f" "$f.source.sig"
+	signed_by "$target" head@ecluse "$f" "$f.target.sig"
+	awk -v file="$f" -v tree="$id" '
+		{ value[NR] = $2; text = text $0 "|" }
+		END {
+			if (text !~ /^ecluse head\/v1\|tree [a-z0-9-]+\|size [0-9]+\|root sha256:[0-9a-f]+\|at [0-9T:-]+Z\|$/) exit 1
+			if (value[2] != tree || file != sprintf("journal/heads/%012d.txt", value[3])) exit 1
+			print value[3], substr(value[4], 8), substr(value[5], 1, 19)
+		}' "$f" >>"$tmp/claimed" || ko "$f is not a head of $id"
+done <"$tmp/heads"
+[ -f "$tmp/claimed" ] || ko "the journal has no head"
+[ "$lock" != "$source" ] && [ "$lock" != "$target" ] || ko "the lock has a gate's key"
+awk -v leaves="$leaves" '
+	FILENAME == ARGV[1] { at[$1 + 1] = substr($2, 1, 19); next }
+	$1 > leaves || $3 < before || $1 > 0 && $3 < at[$1] { exit 1 }
+	{ before = $3; last = $1 }
+	END { if (last != leaves) exit 1 }' "$tmp/leaves" "$tmp/claimed" || ko "a head is dated wrongly, or none covers all $leaves leaves"
+
+# The root of the first n leaves is folded, from the right, out of the complete
+# subtrees that n is made of; all heads at once.
+awk -v top="$level" -v tmp="$tmp" '
+	BEGIN { for (l = 0; l <= top; l++) { n = 0; while ((getline line < (tmp "/level." l)) > 0) hash[l, n++] = line } }
+	$1 > 0 {
+		size = $1; at = 0; out = ""
+		for (l = top; l >= 0; l--) if (size - at >= 2 ^ l) { out = out " " hash[l, at / 2 ^ l]; at += 2 ^ l }
+		print size out
+	}' "$tmp/claimed" >"$tmp/fold"
+while awk 'NF > 2 { found = 1 } END { exit !found }' "$tmp/fold"; do
+	awk 'NF > 2 { print $(NF - 1), $NF }' "$tmp/fold" >"$tmp/pairs"
+	from "$tmp/pairs" hash_pairs >"$tmp/hashes"
+	awk -v hashes="$tmp/hashes" 'NF > 2 { getline h < hashes; $(NF - 1) = h; $NF = ""; sub(/ +$/, "") } { print }' "$tmp/fold" >"$tmp/folded"
+	mv "$tmp/folded" "$tmp/fold"
+done
+awk '{ print $1, ($1 > 0 ? $2 : "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") }' "$tmp/claimed" | grep -v '^0 e3b0c442' >"$tmp/want"
+run cmp "$tmp/fold" "$tmp/want" >>"$log" 2>&1 || ko "a head's root is not that of the leaves"
+ok "$leaves leaves give the roots of $(wc -l <"$tmp/claimed") heads, signed by lock $lock and both gates"
+
+# ---- acts ---------------------------------------------------------------------
+not_after() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a "" <= b "") }'; } # a <= b, as text
+when() { then=$(sed -n "s/^$1 \\(.*\\)Z\$/\\1.000/p" "$tmp/roster.$2"); } # issued or expires of a roster
+entitled() { # roster: the act's signer, person and role at the act's time
+	grep -q -F -x "role $person $role" "$tmp/roster.$1" || ko "$f: $person is not $role in roster $1"
+	from "$f" ssh-keygen -Y verify -f "rosters/$1.signers" -I "$person" -n act@ecluse -s "$f.sig" \
+		-Overify-time="$(printf '%s' "$at" | tr -d 'T:-' | cut -c1-14)" >>"$log" 2>&1 || ko "$f is not signed by $person of roster $1"
+}
+: >"$tmp/said"
+list 'acts/.*\.act' >"$tmp/acts"
+while read -r f; do
+	awk '
+		function bad() { wrong = 1; exit 1 }
+		BEGIN { split("ecluse migration side person role roster not-before not-after nonce", word, " ") }
+		NR == 1 && $0 != "ecluse act/v1" { bad() }
+		NR <= 9 && ($1 != word[NR] || NF != (NR == 6 ? 3 : 2)) || NR > 9 && NF != 3 { bad() }
+		$0 != $1 " " $2 (NF == 3 ? " " $3 : "") { bad() }
+		{ print (NR > 9 ? "clause " $0 : $0) }
+		END { exit wrong || NR < 10 }' "$f" >"$tmp/act" || ko "$f is not an act"
+	d=sha256:${f#acts/} && d=${d%.act}
+	[ "$(digest "$f")" = "$d" ] || ko "$f is not named by its own hash"
+	{
+		read -r _ && read -r _ migration && read -r _ side && read -r _ person && read -r _ role
+		read -r _ number roster && read -r _ begins && read -r _ ends
+	} <"$tmp/act"
+	begins=${begins%Z}.000 ends=${ends%Z}.000 && at=$begins
+	if grep '^clause' "$tmp/act" | grep -q -v '^clause [a-z]* contract '; then
+		at=$(awk -v d="$d" '$3 == "act" && $4 == d { print $2 }' "$tmp/leaves")
+		[ -n "$at" ] || ko "$f was never handed in"
+	elif [ "$migration" = - ]; then
+		migration=$id
+	fi
+	[ "$migration" = "$id" ] || ko "$f is of another migration"
+	not_after "$begins" "$at" && not_after "$at" "$ends" || ko "$f was handed in at $at, outside its validity"
+	[ -f "$tmp/roster.$side-$number" ] && [ "$(digest "rosters/$side-$number.yaml")" = "$roster" ] || ko "$f names a roster that is not there"
+	when issued "$side-$number" && issued=$then && when expires "$side-$number"
+	not_after "$issued" "$at" && not_after "$at" "$then" && [ "$at" != "$then" ] || ko "$f: its roster did not run at $at"
+	entitled "$side-$number"
+	for later in "$tmp/roster.$side"-*; do
+		n=${later##*-}
+		when issued "$side-$n"
+		[ "$n" -gt "$number" ] && not_after "$then" "$at" && entitled "$side-$n"
+	done
+	signer act@ecluse "$f" "$f.sig"
+	awk -v who="$side $role $person $by" -v d="$d" '$1 == "clause" { print who, $2, $3, $4, d }' "$tmp/act" >>"$tmp/said"
+done <"$tmp/acts"
+awk '$5 ~ /^(sign|approve|accept)$/ && $6 != "migration" { print $7 }' "$tmp/said" | sort -u >"$tmp/subjects"
+while read -r d; do
+	has "$d" || ko "an act speaks of $d, which is not in the folder"
+done <"$tmp/subjects"
+awk '$3 == "act" { print $4 }' "$tmp/leaves" | sort >"$tmp/handed"
+run sort -c -u "$tmp/handed" 2>>"$log" || ko "an act was handed in twice"
+while read -r d; do
+	[ -f "acts/${d#sha256:}.act" ] || ko "act $d was handed in and is not in the folder"
+done <"$tmp/handed"
+ok "$(wc -l <"$tmp/acts") acts, each by a person of a roster in their role and time"
+
+said() { # side role verb kind digest: the keys of those who said it
+	awk -v w="$1 $2 $3 $4 $5" '$1 " " $2 " " $5 " " $6 " " $7 == w { print $4 }' "$tmp/said"
+}
+two() { # keys keys: one of each, not the same
+	for a in $1; do for b in $2; do [ "$a" = "$b" ] || return 0; done; done
+	return 1
+}
+two "$(said controller signatory sign contract "$contract")" "$(said processor signatory sign contract "$contract")" ||
+	ko "the contract is not signed by signatories of both parties"
+[ -n "$(said controller signatory sign instruction "$instruction")" ] || ko "the instruction is not signed by the controller"
+ok "contract signed by both parties, instruction by the controller"
+
+# ---- certificate, plans, recipients ---------------------------------------------
+flat() { tr -d ' \t\n' <"$1"; } # JSON on one line, whatever its layout
+holds() { # file text...: the JSON holds each text
+	holds_file=$1 && shift
+	for text in "$@"; do
+		flat "$holds_file" | grep -q -F -e "$text" || ko "$holds_file does not say $text"
+	done
+}
+statement() { # gate's key, format, file
+	signed_by "$1" statement@ecluse "$3"
+	grep -q "^{\"ecluse\":\"$2\",\"migration\":\"$id\",\"plan\":\"" "$3" || ko "$3 is not a $2 of $id"
+}
+signed_by "$source" statement@ecluse certificate.json certificate.json.source.sig
+signed_by "$target" statement@ecluse certificate.json certificate.json.target.sig
+plan=$(digest readplan.json)
+manifest=$(digest manifest.json)
+c=$(sed -n 's/^{"ecluse":"certificate\/v1","migration":"\([a-z0-9-]*\)","plan":"\([a-z0-9:]*\)","contract":"\([a-z0-9:]*\)","instruction":"\([a-z0-9:]*\)","manifest":"\([a-z0-9:]*\)","report":"\([a-z0-9:]*\)","trigger":"\([a-z ]*\)","act":"\([a-z0-9:]*\)".*/\1|\2|\3|\4|\5|\6|\7|\8/p' certificate.json)
+[ "${c%|*|*|*}" = "$id|$plan|$contract|$instruction|$manifest" ] || ko "the certificate is of another migration, plan, contract, instruction or manifest"
+report=$(printf '%s' "$c" | cut -d '|' -f 6) trigger=$(printf '%s' "$c" | cut -d '|' -f 7) act=$(printf '%s' "$c" | cut -d '|' -f 8)
+grep -q '"one_room":true' certificate.json && { sed -n 2p README.txt | grep -q -x 'lock and gates stood on one machine, so both halves of the key did too' || ko "README.txt does not say that all stood on one machine"; }
+
+if [ -n "$plan" ]; then
+	holds readplan.json '"ecluse":"readplan/v1"' "\"migration\":\"$id\"" "\"contract\":\"$contract\"" "\"instruction\":\"$instruction\"" \
+		"\"source\":{\"gate\":\"$source\"" "\"target\":{\"gate\":\"$target\"" \
+		"\"recipient\":\"$(digest recipients/chunks.json)\"" "\"rejects\":\"$(digest recipients/rejects.json)\""
+	two "$(said controller signatory approve readplan "$plan")" "$(said processor operator approve readplan "$plan")" ||
+		ko "the read plan is not approved by two parties and two people"
+	signed_by "$target" recipient@ecluse recipients/chunks.json
+	signed_by "$source" recipient@ecluse recipients/rejects.json
+	for f in chunks rejects; do
+		holds recipients/$f.json "{\"ecluse\":\"recipient/v1\",\"migration\":\"$id\",\"instruction\":\"$instruction\",\"purpose\":\"$f\""
+	done
+	ok "read plan approved by two parties and two people; its recipients signed by the gates"
+fi
+finals=''
+list 'loadplan-.*' >"$tmp/plans"
+while read -r f; do
+	d=$(digest "$f") && kind=${f#loadplan-} && kind=${kind%%-*}
+	holds "$f" '"ecluse":"loadplan/v1"' "\"migration\":\"$id\"" "\"instruction\":\"$instruction\"" "\"read_plan\":\"$plan\"" \
+		"\"passage\":\"$kind\"" "\"target\":{\"gate\":\"$target\""
+	flat "$f" | grep -o -E '"(mapping|file":"[^"]*","sha256)":"sha256:[0-9a-f]*"' | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/' >"$tmp/needs"
+	[ -s "$tmp/needs" ] || ko "$f names no mapping"
+	while read -r need; do has "$need" || ko "$f needs $need, which is not in the folder"; done <"$tmp/needs"
+	by=$(said controller signatory approve loadplan "$d")
+	[ "$kind" = final ] || by="$by$(said processor operator approve loadplan "$d")"
+	[ -n "$by" ] || ko "nobody entitled approved $f"
+	[ "$kind" != final ] || finals="$finals $d"
+	printf '%s\n' "$d" >>"$tmp/loads"
+done <"$tmp/plans"
+ok "$(wc -l <"$tmp/plans") load plans approved"
+
+# ---- chunks, manifest, erasure ----------------------------------------------------
+touch "$tmp/loads" "$tmp/chunks" "$tmp/rejects"
+for kind in chunks rejects; do
+	list "$kind/.*\\.json" >"$tmp/names"
+	gate=$source
+	[ $kind = chunks ] || gate=$target
+	while read -r f; do signed_by "$gate" chunk@ecluse "$f"; done <"$tmp/names"
+	xargs cat <"$tmp/names" /dev/null |
+		sed -n 's/^{"ecluse":"chunk\/v1","migration":"'"$id"'","plan":"\(sha256:[0-9a-f]*\)","epoch":[0-9]*,"slot":{"dataset":"\([A-Za-z0-9_.-]*\)","sequence":\([0-9]*\),"version":\([0-9]*\)},"rows":\([0-9]*\),"last":\([a-z]*\),"size":\([0-9]*\),"sha256":"\(sha256:[0-9a-f]*\)","sum":"sha256:[0-9a-f]*"}$/\2 \3 \4 \8 \7 \5 \6 \1/p' >"$tmp/$kind"
+	awk -v kind=$kind '{ printf "%s/%s/%06d.%d.json\n", kind, $1, $2, $3 }' "$tmp/$kind" | cmp -s - "$tmp/names" || ko "a descriptor in $kind/ is not of its name or migration"
+	awk -v kind=$kind '$2 ~ "^" kind "/.*json$" { print "sha256:" $1 }' SHA256SUMS >>"$tmp/descriptors"
+done
+awk -v p="$plan" '$8 != p { exit 1 }' "$tmp/chunks" || ko "a chunk was made under another plan"
+awk 'FILENAME == ARGV[1] { known[$1] = 1; next } !known[$8] { exit 1 }' "$tmp/loads" "$tmp/rejects" || ko "rejects were made under a load plan that is not in the folder"
+awk '$3 == "chunk" { print $5 }' "$tmp/leaves" | sort >"$tmp/stored"
+sort "$tmp/descriptors" | run cmp - "$tmp/stored" >>"$log" 2>&1 || ko "the chunks in the folder are not those the journal saw"
+if [ -n "$manifest" ]; then
+	signed_by "$source" manifest@ecluse manifest.json
+	holds manifest.json "{\"ecluse\":\"manifest/v1\",\"migration\":\"$id\",\"plan\":\"$plan\""
+	tr '{' '\n' <manifest.json | awk -F '[":,}]+' '/^"dataset":"[^"]*","sequence":/ { print $3, $5, $7, "sha256:" $10, $12, ($0 ~ /\}\]/ ? "true" : "false") }' | sort >"$tmp/closing"
+	awk '{ print $1, $2, $3, $4, $6, $7 }' "$tmp/chunks" | sort >"$tmp/described"
+	run comm -23 "$tmp/closing" "$tmp/described" >"$tmp/differ"
+	[ -s "$tmp/differ" ] && ko "the manifest lists a chunk otherwise than its descriptor: $(head -n 1 "$tmp/differ")"
+	for w in before after; do
+		list "privileges/source-.*$w\\.json" >/dev/null || ko "there is no record of the source's account from $w the reading"
+	done
+fi
+tr '{' '\n' <certificate.json | awk -F '[":,}]+' '/^"dataset":"[^"]*","sequence":/ { print $3, $5, $7, "sha256:" $10, $12, $14 }' | sort >"$tmp/erased"
+cat "$tmp/chunks" "$tmp/rejects" | awk '{ print $1, $2, $3, $4, $5, $6 }' | sort >"$tmp/all"
+run cmp "$tmp/all" "$tmp/erased" >>"$log" 2>&1 || ko "the chunks listed as erased are not those described"
+ok "$(wc -l <"$tmp/all") chunks, all in journal and certificate"
+
+list '(privileges|erasure)/.*\.json' >"$tmp/statements"
+while read -r f; do
+	gate=$target && format=erasure/v1
+	case $f in */source*) gate=$source ;; esac
+	case $f in privileges/*) format=privileges/v1 ;; esac
+	statement "$gate" $format "$f"
+done <"$tmp/statements"
+[ ! -f report.json ] || statement "$target" report/v1 report.json
+case $trigger in
+acceptance)
+	[ -n "$report" ] && [ "$(digest report.json)" = "$report" ] && [ -n "$manifest" ] || ko "report.json is not the report accepted, or nothing closes the reading"
+	of=$(sed -n 's/^{"ecluse":"report\/v1","migration":"[a-z0-9-]*","plan":"\(sha256:[0-9a-f]*\)".*/\1/p' report.json)
+	case " $finals " in *" ${of:-none} "*) ;; *) ko "the report is not of a final passage" ;; esac
+	grep -q "^controller signatory [^ ]* [^ ]* accept report $report $act\$" "$tmp/said" || ko "no signatory of the controller accepted the report"
+	;;
+order)
+	grep -q -E "^controller (signatory|dpo) [^ ]* [^ ]* erase migration $instruction $act\$" "$tmp/said" || ko "the controller did not order this erasure"
+	;;
+deadline | 'contract end') ;;
+*) ko "the certificate does not say why" ;;
+esac
+ok "erased by $trigger"
+
+[ -n "$controller" ] && [ -n "$processor" ] || finish "KO not anchored" 4
+finish OK 0

@@ -195,7 +195,7 @@ func forgeries(t testing.TB) []forgery {
 		{"load plan of another read plan", "load plans", func(s *story) { s.loadPlan = replace(`"read_plan":"sha256:`, `"read_plan":"`+zero+`","was":"sha256:`) }},
 		{"load plan of an unknown mapping", "load plans", func(s *story) { s.loadPlan = replace(`"mapping":"sha256:`, `"mapping":"`+zero+`","was":"sha256:`) }},
 		{"load plan of an unknown table", "load plans", func(s *story) {
-			s.loadPlan = replace(`"name":"m","sha256":"sha256:`, `"sha256":"`+zero+`","was":"sha256:`)
+			s.loadPlan = replace(`"file":"m.csv","sha256":"sha256:`, `"file":"m.csv","sha256":"`+zero+`","was":"sha256:`)
 		}},
 		{"final load plan said to be dry", "load plans", func(s *story) { s.loadPlan = replace(`"final"`, `"dry"`) }},
 
