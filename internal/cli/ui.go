@@ -204,10 +204,10 @@ func (u *ui) watch(expected func(sluice.Stage) int64) sluice.Watch {
 
 func (u *ui) progressLine(p sluice.Progress, took time.Duration, expected int64) string {
 	stage := map[sluice.Stage]string{
-		sluice.StageRead:   u.say("reading", "lecture"),
-		sluice.StageLoad:   u.say("loading", "chargement"),
+		sluice.StageRead:    u.say("reading", "lecture"),
+		sluice.StageLoad:    u.say("loading", "chargement"),
 		sluice.StageCompare: u.say("comparing", "comparaison"),
-		sluice.StageUndo:   u.say("undoing", "annulation"),
+		sluice.StageUndo:    u.say("undoing", "annulation"),
 	}[p.Stage]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)
 	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, p.Dataset, count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))

@@ -162,9 +162,8 @@ func (h *Home) keep(m ecluse.MigrationID, name string, secret []byte) error {
 	return durable.CreateFile(filepath.Join(dir, name), secret)
 }
 
-// Destroy removes the gate's whole folder of a migration: its half of the key,
-// K, bookmarks and sums. It returns the names of the files that were there.
-func (h *Home) Destroy(m ecluse.MigrationID) ([]string, error) {
+// Files lists what the gate keeps of a migration, by name.
+func (h *Home) Files(m ecluse.MigrationID) ([]string, error) {
 	dir := filepath.Join(h.dir, "migrations", string(m))
 	var names []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -177,10 +176,17 @@ func (h *Home) Destroy(m ecluse.MigrationID) ([]string, error) {
 		}
 		return err
 	})
+	return names, err
+}
+
+// Destroy removes the gate's whole folder of a migration: its half of the key,
+// K, bookmarks and notes. It returns the names of the files that were there.
+func (h *Home) Destroy(m ecluse.MigrationID) ([]string, error) {
+	names, err := h.Files(m)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(filepath.Join(h.dir, "migrations", string(m))); err != nil {
 		return nil, err
 	}
 	return names, durable.SyncDir(filepath.Join(h.dir, "migrations"))
@@ -211,6 +217,7 @@ type Entry struct {
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Head        []byte                   `json:"head,omitempty"`     // last journal head cosigned
 	Erased      time.Time                `json:"erased,omitzero"`
+	Destroyed   []string                 `json:"destroyed,omitempty"` // names of the secrets that were
 }
 
 // ErrClockBack is the cause when a gate finds its clock before a time it has seen.

@@ -220,9 +220,11 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 		Signer:    s.home.signer,
 		Outlet:    &outlet{lock: s.lock, migration: m},
 		Bookmarks: marks,
-		Before:     func(ctx context.Context, p *reader.Privileges) error { return s.recordPrivileges(ctx, permit, PrivilegesBefore, p) },
-		After:      func(ctx context.Context, p *reader.Privileges) error { return s.recordPrivileges(ctx, permit, PrivilegesAfter, p) },
+		Before: func(ctx context.Context, p *reader.Privileges) error {
 			return s.recordPrivileges(ctx, permit, PrivilegesBefore, p)
+		},
+		After: func(ctx context.Context, p *reader.Privileges) error {
+			return s.recordPrivileges(ctx, permit, PrivilegesAfter, p)
 		},
 		Watch: watch,
 	})

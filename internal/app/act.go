@@ -1,0 +1,278 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/due"
+	"ecluse/internal/journal"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// actLife is how long after signing an act may be handed in: the program hands
+// it in at once.
+const actLife = 12 * time.Hour
+
+// signer is a key whose owner the rosters know.
+type signer struct {
+	key    ssh.Signer
+	roster *evidence.Roster
+	person *evidence.Person
+}
+
+// actors are the roles the person may act in.
+func (s *signer) actors() []procedure.Actor {
+	var all []procedure.Actor
+	for _, r := range s.person.Roles {
+		all = append(all, procedure.Person(s.roster.Side, r))
+	}
+	return all
+}
+
+// knownRosters reads the rosters, each checked against its party's root.
+func (l *lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
+	signed, err := l.rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rs := &evidence.Rosters{}
+	for _, s := range signed {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := evidence.VerifyRoster(s, l.roots[r.Side]); err != nil {
+			return nil, err
+		}
+		if err := rs.Add(r); err != nil {
+			return nil, err
+		}
+	}
+	return rs, nil
+}
+
+// who finds the person a key belongs to.
+func (l *lock) who(ctx context.Context, key ssh.Signer) (*signer, error) {
+	rs, err := l.knownRosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	print := evidence.FingerprintOf(key.PublicKey())
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		if r, ok := rs.Latest(side); ok {
+			if p, ok := r.Holder(print); ok {
+				return &signer{key, r, p}, nil
+			}
+		}
+	}
+	return nil, &ecluse.Error{
+		Kind: ecluse.Refused, What: "find whose key it is", Where: string(print), Why: "no roster taken in here has it", Article: "GDPR art. 29, 32(4)",
+		Next: "have the party's root sign a roster with this key: ecluse roster add FILE --as ROOT-KEY",
+	}
+}
+
+// paper is a document that goes with an act.
+type paper struct {
+	kind string
+	text []byte
+}
+
+// handIn makes an act of clauses in the first of the person's roles that may,
+// signs it, verifies it as a gate would, and carries out what it says, all in one
+// transaction: an act that the procedure refuses is not recorded.
+func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, clauses []evidence.Clause, papers ...paper) (*Signature, error) {
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := now.UTC().Truncate(time.Second)
+	if from.Before(who.roster.Issued) {
+		from = who.roster.Issued.UTC()
+	}
+	act := &evidence.Act{
+		Migration: m, Side: who.roster.Side, Person: who.person.ID, Roster: who.roster.Digest(), RosterNumber: who.roster.Number,
+		NotBefore: from, NotAfter: from.Add(actLife), Nonce: evidence.NewNonce(), Clauses: clauses,
+	}
+	if act.Role, err = l.role(ctx, act, who); err != nil {
+		return nil, err
+	}
+	signed, err := evidence.SignAct(who.key, act)
+	if err != nil {
+		return nil, err
+	}
+	rs, err := l.knownRosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := evidence.VerifyAct(signed, rs, from); err != nil {
+		return nil, err
+	}
+	if err := l.record(ctx, act, signed, papers); err != nil {
+		return nil, err
+	}
+	l.tell()
+	v := &Signature{Act: signed.Digest(), Migration: m, Person: act.Person, Side: act.Side, Role: act.Role}
+	for _, c := range clauses {
+		v.Clauses = append(v.Clauses, c.String())
+	}
+	return v, nil
+}
+
+// role chooses the person's role that may make every move of the act.
+func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse.Role, error) {
+	verbs, err := procedure.ForAct(act)
+	if err != nil {
+		return "", err
+	}
+	start := procedure.Start()
+	if act.Migration != "" {
+		mig, err := l.store.Migration(ctx, act.Migration)
+		if err != nil {
+			return "", err
+		}
+		start = mig.Place
+	}
+	var first error
+	for _, r := range who.person.Roles {
+		p, err := start, error(nil)
+		for _, v := range verbs {
+			if p, err = step(p, v, procedure.Person(act.Side, r)); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			return r, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return "", first
+}
+
+// step makes a move; the approval that is signed together with its instruction
+// takes the plan shown before as compiled.
+func step(p procedure.Place, v procedure.Verb, by procedure.Actor) (procedure.Place, error) {
+	if v == procedure.ApproveRead && p.Migration == procedure.Instructed {
+		planned, err := procedure.Next(p, procedure.PlanRead, procedure.SourceGate)
+		if err != nil {
+			return p, err
+		}
+		p = planned
+	}
+	return procedure.Next(p, v, by)
+}
+
+// record keeps an act with its papers and makes its moves.
+func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Signed, papers []paper) error {
+	tree := string(act.Migration)
+	if tree == "" {
+		tree = evidence.InstallationTree
+	}
+	e := journal.Event{
+		Tree: tree, Type: journal.ActRecorded, IDs: map[string]string{"act": signed.Digest().String()},
+		Body: journal.Act{Side: act.Side, Person: journal.PersonID(act.Person), Role: act.Role},
+	}
+	return l.store.Do(ctx, e, func(tx *sqlite.Tx) error {
+		for _, p := range papers {
+			if _, err := tx.AddDocument(ctx, p.kind, act.Migration, p.text); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.AddAct(ctx, signed, act); err != nil {
+			return err
+		}
+		verbs, err := procedure.ForAct(act)
+		if err != nil {
+			return err
+		}
+		by := procedure.Person(act.Side, act.Role)
+		for _, v := range verbs {
+			if err := l.carryOut(ctx, tx, act, signed.Digest(), v, by); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// carryOut makes one move of an act and what follows from it.
+func (l *lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb, by procedure.Actor) error {
+	if act.Migration == "" { // contracts stand before any migration
+		_, err := procedure.Next(procedure.Start(), v, by)
+		return err
+	}
+	m := act.Migration
+	mig, err := tx.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	if v == procedure.ApproveRead && mig.Place.Migration == procedure.Instructed {
+		if _, err := tx.Move(ctx, m, procedure.PlanRead, procedure.SourceGate); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Move(ctx, m, v, by); err != nil {
+		return err
+	}
+	return follow(ctx, tx, act, digest, v)
+}
+
+// follow does what comes with a move: documents put in force, deadlines set.
+func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb) error {
+	m := act.Migration
+	subject := func(kind string) ecluse.Digest {
+		for _, c := range act.Clauses {
+			if c.Kind == kind {
+				return c.Subject
+			}
+		}
+		return ecluse.Digest{}
+	}
+	now := tx.Now()
+	switch v {
+	case procedure.SignInstruction:
+		return tx.SetCurrent(ctx, m, evidence.KindInstruction, subject(evidence.KindInstruction))
+	case procedure.SignMapping:
+		return tx.SetCurrent(ctx, m, evidence.KindMapping, subject(evidence.KindMapping))
+	case procedure.ApproveRead:
+		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindReadPlan), now))
+	case procedure.ApproveLoad:
+		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindLoadPlan), now))
+	case procedure.Accept, procedure.Erase:
+		return tx.SetDeadline(ctx, m, now, digest)
+	}
+	return nil
+}
+
+// inForce tells whether both parties signed a contract.
+func (l *lock) inForce(ctx context.Context, contract ecluse.Digest) error {
+	acts, err := l.store.Acts(ctx, "")
+	if err != nil {
+		return err
+	}
+	by := map[ecluse.Side]store.Act{}
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			if c.Verb == evidence.VerbSign && c.Kind == evidence.KindContract && c.Subject == contract {
+				by[a.Side] = a
+			}
+		}
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		if _, ok := by[side]; !ok {
+			return &ecluse.Error{
+				Kind: ecluse.WaitsForSign, What: "find the contract", Where: contract.String(), Why: fmt.Sprintf("the %s has not signed it", side),
+				Next: "a signatory of that party: ecluse sign contract.yaml --as KEY", Article: "GDPR art. 28(3), 28(9)",
+			}
+		}
+	}
+	return nil
+}

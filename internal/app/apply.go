@@ -1,0 +1,289 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/gate"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/sluice"
+	"ecluse/internal/store/sqlite"
+)
+
+// ApplyRequest asks for approved plans to be carried out.
+type ApplyRequest struct {
+	Migration ecluse.MigrationID
+	Passage   ecluse.PassageKind
+	Plan      []byte // refused unless it is the plan in force; nil: not compared
+	Watch     sluice.Watch
+}
+
+// Applied is what came of it.
+type Applied struct {
+	Migration    ecluse.MigrationID  `json:"migration"`
+	Passage      ecluse.Passage      `json:"passage,omitzero"`
+	Read         *sluice.Extracted   `json:"read,omitempty"` // nil when all had been read before
+	Load         *gate.LoadStatement `json:"load,omitempty"` // nil when no load plan is approved
+	Report       ecluse.Digest       `json:"report,omitzero"`
+	RowsRead     int64               `json:"rows_read"`
+	RowsLoaded   int64               `json:"rows_loaded"`
+	RowsRejected int64               `json:"rows_rejected"`
+	Chunks       int                 `json:"chunks"`
+	Bytes        int64               `json:"bytes"`
+	Reconciled   bool                `json:"reconciled"`
+	Seconds      float64             `json:"seconds"`
+}
+
+// Apply carries out what is approved and not yet done: reading, loading, or both
+// at a time. After an interruption it goes on where it was.
+func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
+	begun := time.Now()
+	m, err := r.migration(ctx, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.samePlan(ctx, m, q); err != nil {
+		return nil, err
+	}
+	i, err := r.lock.instruction(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.inWindow(ctx, i); err != nil {
+		return nil, err
+	}
+	reads, loads, err := r.todo(ctx, m, q.Passage)
+	if err != nil {
+		return nil, err
+	}
+	out := &Applied{Migration: m}
+	if reads {
+		if err := r.move(ctx, m, journal.ReadingBegun, procedure.BeginReading, procedure.SourceGate); err != nil {
+			return nil, err
+		}
+	}
+	if loads {
+		if out.Passage, err = r.beginLoading(ctx, m, i, q.Passage); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.carry(ctx, i, q, reads, loads, out); err != nil {
+		return nil, err
+	}
+	if loads {
+		if err := r.endLoading(ctx, m, out); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.cosign(ctx, m); err != nil {
+		return nil, err
+	}
+	out.Seconds = time.Since(begun).Seconds()
+	return out, nil
+}
+
+// samePlan refuses a plan's file that is not the plan in force.
+func (r *Room) samePlan(ctx context.Context, m ecluse.MigrationID, q ApplyRequest) error {
+	if q.Plan == nil {
+		return nil
+	}
+	got := ecluse.DigestOf(q.Plan)
+	for _, kind := range []string{evidence.KindReadPlan, kindLoadPlan(q.Passage)} {
+		if d, err := r.lock.store.Current(ctx, m, kind); err != nil || d == got {
+			return err
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Differs, What: "apply plan", Where: got.String(), Why: "it is neither the read plan nor the " + string(q.Passage) + " load plan in force",
+		Next: "ecluse plan, read it, have it approved, and apply that file",
+	}
+}
+
+// inWindow refuses to begin outside the hours the instruction allows.
+func (r *Room) inWindow(ctx context.Context, i *mandate.Instruction) error {
+	if i.Limits.Window == "" {
+		return nil
+	}
+	w, err := mandate.ParseWindow(i.Limits.Window)
+	if err != nil {
+		return err
+	}
+	now, _, err := r.lock.store.Now(ctx)
+	if err != nil || w.Open(now) {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "apply plan", Why: "the instruction allows it in the window " + i.Limits.Window, Article: "GDPR art. 29",
+		Next: "it opens at " + w.Opens(now).Format("2006-01-02 15:04 MST"),
+	}
+}
+
+// todo finds out what is approved and not done.
+func (r *Room) todo(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (reads, loads bool, err error) {
+	mig, err := r.lock.store.Migration(ctx, m)
+	if err != nil {
+		return false, false, err
+	}
+	p := mig.Place
+	_, cannotRead := procedure.Next(p, procedure.BeginReading, procedure.SourceGate)
+	reads = cannotRead == nil
+	if p.Migration != procedure.Sealed && !reads {
+		return false, false, cannotRead
+	}
+	after := p
+	if reads {
+		after, _ = procedure.Next(p, procedure.BeginReading, procedure.SourceGate)
+	}
+	_, cannotLoad := procedure.Next(after, procedure.BeginLoading, procedure.TargetGate)
+	loads = cannotLoad == nil && p.Kind == kind
+	if !reads && !loads {
+		if cannotLoad == nil {
+			cannotLoad = &ecluse.Error{
+				Kind: ecluse.WaitsForSign, What: "load", Why: fmt.Sprintf("the plan that is approved is of a %s passage, not %s", p.Kind, kind),
+				Next: "ecluse plan --passage " + string(kind),
+			}
+		}
+		return false, false, cannotLoad
+	}
+	return reads, loads, nil
+}
+
+// move makes one move with its event.
+func (r *Room) move(ctx context.Context, m ecluse.MigrationID, t journal.Type, v procedure.Verb, by procedure.Actor) error {
+	return r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: t}, func(tx *sqlite.Tx) error {
+		_, err := tx.Move(ctx, m, v, by)
+		return err
+	})
+}
+
+func (r *Room) beginLoading(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, kind ecluse.PassageKind) (p ecluse.Passage, err error) {
+	plan, err := r.lock.store.Current(ctx, m, kindLoadPlan(kind))
+	if err != nil {
+		return p, err
+	}
+	event := journal.Event{Tree: string(m), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
+	return p, r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.BeginLoading, procedure.TargetGate); err != nil {
+			return err
+		}
+		p, err = tx.BeginPassage(ctx, m, kind, plan, i.Passages.Of(kind))
+		event.IDs["passage"] = p.String()
+		return err
+	})
+}
+
+// carry reads and loads, at a time where both are approved. When one fails the
+// other is stopped: both go on later.
+func (r *Room) carry(ctx context.Context, i *mandate.Instruction, q ApplyRequest, reads, loads bool, out *Applied) error {
+	g, gctx := errgroup.WithContext(ctx)
+	if reads {
+		s, err := r.sourceGate(ctx)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error {
+			watch := q.Watch
+			if loads {
+				watch = nil // one line of progress: the load is the one that ends last
+			}
+			var err error
+			if out.Read, err = s.Read(gctx, i.ID, watch); err != nil {
+				return r.stopped(ctx, i.ID, err)
+			}
+			for d, n := range out.Read.Rows {
+				if d != ecluse.ChecksDataset {
+					out.RowsRead += n
+				}
+			}
+			out.Chunks, out.Bytes = out.Read.Chunks, out.Read.Bytes
+			return nil
+		})
+	}
+	if loads {
+		t, err := r.targetGate(ctx)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error {
+			return r.lending(gctx, i, func(ctx context.Context) error {
+				done, err := t.Load(ctx, i.ID, out.Passage, q.Watch)
+				if err != nil {
+					return r.stopped(ctx, i.ID, err)
+				}
+				out.Load, out.Report = done.Statement, done.Digest
+				return nil
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// stopped journals that a passage stopped on an error of its own; an
+// interruption or the other side's error leaves no entry.
+func (r *Room) stopped(ctx context.Context, m ecluse.MigrationID, err error) error {
+	kind := ecluse.KindOf(err)
+	if errors.Is(err, context.Canceled) || kind == ecluse.Interrupted || ctx.Err() != nil {
+		return err
+	}
+	noted := r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"reason": string(kind)}}, nil)
+	return errors.Join(err, noted)
+}
+
+// endLoading notes what the load came to.
+func (r *Room) endLoading(ctx context.Context, m ecluse.MigrationID, out *Applied) error {
+	s := out.Load
+	out.RowsLoaded, out.RowsRejected = s.RowsLoaded, s.RowsRejected
+	out.Reconciled = s.Compared.Equal
+	if out.Read == nil {
+		out.RowsRead, out.Chunks = s.RowsRead, s.Chunks
+	}
+	numbers := map[string]int64{"rows_read": s.RowsRead, "rows_loaded": s.RowsLoaded, "chunks": int64(s.Chunks)}
+	event := journal.Event{
+		Tree: string(m), Type: journal.PassageEnded,
+		IDs: map[string]string{"passage": out.Passage.String(), "report": out.Report.String()}, Numbers: numbers,
+	}
+	return r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		p, err := tx.Move(ctx, m, procedure.FinishLoading, procedure.TargetGate)
+		if err != nil {
+			return err
+		}
+		if out.Passage.Kind == ecluse.Dry {
+			return tx.SetPassage(ctx, m, out.Passage, p.Passage, true)
+		}
+		if p, err = tx.Move(ctx, m, procedure.Compare, procedure.TargetGate); err != nil {
+			return err
+		}
+		if err := tx.SetCurrent(ctx, m, evidence.KindReport, out.Report); err != nil {
+			return err
+		}
+		return tx.SetPassage(ctx, m, out.Passage, p.Passage, false)
+	})
+}
+
+// cosign has both gates look at the journal: each demands that it continues what
+// it saw last, and signs its head.
+func (r *Room) cosign(ctx context.Context, m ecluse.MigrationID) error {
+	i, err := r.lock.instruction(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, at := range []Place{SourcePlace, TargetPlace} {
+		h := r.homes[at]
+		if !slices.Contains([]ecluse.Fingerprint{i.Source.Gate, i.Target.Gate}, h.Fingerprint()) {
+			continue
+		}
+		if err := h.Watch(ctx, r.lock, m, r.lock.fingerprint()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"io"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/chamber"
+	"ecluse/internal/gate"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store/sqlite"
+)
+
+// The chamber's side of gate.Lock.
+
+// Slots lists the descriptors of the chunks that are in.
+func (l *lock) Slots(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return l.chamber.List(m)
+}
+
+// Get fetches a chunk.
+func (l *lock) Get(_ context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	return l.chamber.Get(m, s)
+}
+
+// Manifest returns the closing manifest; nil while reading goes on.
+func (l *lock) Manifest(_ context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+	return l.chamber.Manifest(m)
+}
+
+// terms are what the approved read plan allows into the chamber.
+func (l *lock) terms(ctx context.Context, m ecluse.MigrationID) (chamber.Terms, error) {
+	text, err := l.current(ctx, m, evidence.KindReadPlan)
+	if err != nil {
+		return chamber.Terms{}, err
+	}
+	if text == nil {
+		return chamber.Terms{}, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Why: "there is no read plan"}
+	}
+	p, err := mandate.ParseReadPlan(text)
+	if err != nil {
+		return chamber.Terms{}, err
+	}
+	return chamber.Terms{Migration: m, Plan: p.Digest(), Gate: p.Source.Gate, Rows: p.Limits.Rows, Bytes: p.Limits.Bytes}, nil
+}
+
+// Put stores a chunk, when the procedure lets one come in now.
+func (l *lock) Put(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) (evidence.Signed, error) {
+	t, err := l.terms(ctx, m)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	d, err := evidence.ParseDescriptor(descriptor, t.Gate)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	if _, err := procedure.Next(mig.Place, procedure.StoreChunk, procedure.SourceGate); err != nil {
+		return evidence.Signed{}, err
+	}
+	stored, err := l.chamber.Put(ctx, t, descriptor, body)
+	if err != nil {
+		return stored, err
+	}
+	defer l.tell()
+	return stored, l.journalChunk(ctx, m, descriptor.Digest(), d, func(tx *sqlite.Tx) error {
+		_, err := tx.Move(ctx, m, procedure.StoreChunk, procedure.SourceGate)
+		return err
+	})
+}
+
+// journalChunk journals that a chunk is in, once: a crash between the chamber and
+// the journal is made good when the chunk is put again, or listed for evidence.
+func (l *lock) journalChunk(ctx context.Context, m ecluse.MigrationID, digest ecluse.Digest, d *evidence.Descriptor, also func(*sqlite.Tx) error) error {
+	known, err := l.journalled(ctx, m)
+	if err != nil || known[digest.String()] {
+		return err
+	}
+	l.mu.Lock()
+	l.chunks[m][digest.String()] = true
+	l.mu.Unlock()
+	return l.store.Do(ctx, journal.Event{
+		Tree: string(m), Type: journal.ChunkStored,
+		IDs:     map[string]string{"descriptor": digest.String(), "slot": d.Slot.String()},
+		Numbers: map[string]int64{"rows": d.Rows, "bytes": d.Size, "epoch": int64(d.Epoch)},
+	}, also)
+}
+
+// journalled reads, once, which descriptors the journal knows.
+func (l *lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string]bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.chunks[m]; known != nil {
+		return known, nil
+	}
+	size, err := l.store.Size(ctx, string(m))
+	if err != nil {
+		return nil, err
+	}
+	_, leaves, err := l.log.Leaves(ctx, string(m), 0, size)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, leaf := range leaves {
+		if leaf.Type == evidence.LeafChunk {
+			known[leaf.IDs["descriptor"]] = true
+		}
+	}
+	l.chunks[m] = known
+	return known, nil
+}
+
+// Close stores the manifest: everything that was to be read is in.
+func (l *lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
+	t, err := l.terms(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := l.repair(ctx, m, t.Gate); err != nil {
+		return err
+	}
+	if err := l.chamber.PutManifest(ctx, t, manifest); err != nil {
+		return err
+	}
+	defer l.tell()
+	return l.store.Do(ctx, journal.Event{
+		Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": manifest.Digest().String()},
+	}, func(tx *sqlite.Tx) error {
+		_, err := tx.Move(ctx, m, procedure.FinishReading, procedure.SourceGate)
+		return err
+	})
+}
+
+// repair journals chunks that came in just before a crash.
+func (l *lock) repair(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) error {
+	all, err := l.chamber.List(m)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		d, err := evidence.ParseDescriptor(s, source)
+		if err != nil {
+			return err
+		}
+		if err := l.journalChunk(ctx, m, s.Digest(), d, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PutReject stores rows put aside, sealed to the source gate.
+func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error {
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return err
+	}
+	d, err := evidence.ParseDescriptor(descriptor, i.Target.Gate)
+	if err != nil {
+		return err
+	}
+	plan, err := l.loadPlanOf(ctx, m, d.Plan)
+	if err != nil {
+		return err
+	}
+	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2 * int64(i.Limits.Bytes)}
+	if err := l.chamber.PutReject(ctx, t, descriptor, body); err != nil {
+		return err
+	}
+	return l.journalChunk(ctx, m, descriptor.Digest(), d, nil)
+}
+
+// loadPlanOf checks that a digest is a load plan's of this migration.
+func (l *lock) loadPlanOf(ctx context.Context, m ecluse.MigrationID, d ecluse.Digest) (ecluse.Digest, error) {
+	all, err := l.store.Documents(ctx, m, evidence.KindLoadPlan)
+	if err != nil {
+		return d, err
+	}
+	for _, x := range all {
+		if x.Digest == d {
+			return d, nil
+		}
+	}
+	return d, &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: d.String(), Why: "it is no load plan of this migration"}
+}
+
+var _ gate.Chambers = (*lock)(nil)

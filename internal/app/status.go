@@ -1,0 +1,203 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/gate"
+	"ecluse/internal/procedure"
+)
+
+// Status tells where migrations stand and who must do what next.
+func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, error) {
+	all, err := r.lock.store.Migrations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []Status{}
+	for _, m := range all {
+		if id != "" && m.ID != id {
+			continue
+		}
+		s := Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}, Next: r.next(m.ID, m.Place)}
+		held, err := r.lock.held(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range held {
+			s.Chunks++
+			s.Bytes += d.Size
+			if d.Slot.Dataset != ecluse.KeyDataset {
+				s.Read[d.Slot.Dataset] += d.Rows
+			}
+		}
+		passages, err := r.lock.store.Passages(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range passages {
+			if p.Ended.IsZero() {
+				s.Passage = p.Passage.String()
+			}
+		}
+		list = append(list, s)
+	}
+	if id != "" && len(list) == 0 {
+		_, err := r.lock.store.Migration(ctx, id)
+		return nil, err
+	}
+	return list, nil
+}
+
+// steps are what a migration waits for, in the order of the procedure, each with
+// the command that does it. Suspending, objecting and the like are always
+// possible and not waited for.
+var steps = []procedure.Verb{
+	procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
+	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Compare, procedure.Accept,
+	procedure.Resume, procedure.DestroyKey, procedure.Close,
+}
+
+// next lists what is waited for.
+func (r *Room) next(m ecluse.MigrationID, p procedure.Place) []Next {
+	var list []Next
+	for _, v := range steps {
+		for _, o := range procedure.Options(p) {
+			if o.Verb != v {
+				continue
+			}
+			if n := len(list); n > 0 && list[n-1].Verb == v {
+				list[n-1].By = append(list[n-1].By, o.By...)
+				continue
+			}
+			if c := r.command(m, p, v); c != "" {
+				list = append(list, Next{Verb: v, By: o.By, Command: c})
+			}
+		}
+	}
+	return list
+}
+
+// command is what to copy for a step; empty when the step is not the one to take.
+func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb) string {
+	plan := func(name string) string { return filepath.Join(r.dir, plansDir, fmt.Sprintf("%s-%s.json", m, name)) }
+	passageOpen := p.Passage != procedure.None && p.Passage != procedure.Undone
+	switch v {
+	case procedure.SignInstruction:
+		if p.Migration == procedure.Born {
+			return "ecluse sign instruction.yaml --with-plan --as KEY"
+		}
+	case procedure.PlanRead:
+		if p.Migration == procedure.Instructed {
+			return "ecluse plan -m " + string(m)
+		}
+	case procedure.ApproveRead:
+		return "ecluse approve " + plan("readplan") + " --as KEY"
+	case procedure.SignMapping:
+		if p.Passage == procedure.None && (p.Migration == procedure.Approved || p.Migration == procedure.Sealed) {
+			return "ecluse sign mapping.yaml --as KEY"
+		}
+	case procedure.PlanLoad:
+		if !passageOpen && (p.Migration == procedure.Approved || p.Migration == procedure.Sealed) {
+			return "ecluse plan --passage dry -m " + string(m)
+		}
+	case procedure.ApproveLoad:
+		return "ecluse approve " + plan("loadplan-"+string(p.Kind)) + " --as KEY"
+	case procedure.BeginReading, procedure.BeginLoading:
+		c := "ecluse apply -m " + string(m)
+		if p.Kind == ecluse.Dry && passageOpen {
+			c += " --dry-run"
+		}
+		return c
+	case procedure.Compare, procedure.Accept:
+		if p.Passage == procedure.Compared && v == procedure.Accept {
+			return "ecluse report -m " + string(m) + " && ecluse accept -m " + string(m) + " --as KEY"
+		}
+	case procedure.Resume:
+		if p.Held() {
+			return "ecluse resume -m " + string(m) + " --because … --as KEY"
+		}
+	case procedure.DestroyKey:
+		return "ecluse due"
+	case procedure.Close:
+		if p.Migration == procedure.Erased {
+			return "ecluse evidence DIR -m " + string(m)
+		}
+	}
+	return ""
+}
+
+// waits fills in for whom a migration waits after an act.
+func (r *Room) waits(ctx context.Context, v *Signature) error {
+	if v.Migration == "" {
+		return nil
+	}
+	m, err := r.lock.store.Migration(ctx, v.Migration)
+	if err != nil {
+		return err
+	}
+	if list := r.next(m.ID, m.Place); len(list) > 0 {
+		v.Waits = list[0].Command
+	}
+	return nil
+}
+
+// held lists the descriptors of the chunks in the chamber.
+func (l *lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Descriptor, error) {
+	source, _, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, nil // no instruction yet: nothing can be there
+	}
+	signed, err := l.Slots(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	var all []*evidence.Descriptor
+	for _, s := range signed {
+		d, err := evidence.ParseDescriptor(s, source)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// Report reads the report of the passage in hand, or the last one.
+func (r *Room) Report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, error) {
+	s, _, err := r.report(ctx, id)
+	return s, err
+}
+
+func (r *Room) report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {
+	m, err := r.migration(ctx, id)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	_, target, err := r.lock.gates(ctx, m)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	all, err := r.lock.signed(ctx, m, string(gate.LoadReport), evidence.NamespaceStatement)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	if len(all) == 0 {
+		return nil, ecluse.Digest{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
+	}
+	last := all[len(all)-1]
+	if current, err := r.lock.store.Current(ctx, m, evidence.KindReport); err != nil {
+		return nil, ecluse.Digest{}, err
+	} else if !current.IsZero() {
+		for _, s := range all {
+			if s.Digest() == current {
+				last = s
+			}
+		}
+	}
+	var s gate.LoadStatement
+	return &s, last.Digest(), evidence.ParseStatement(last, target, evidence.ReportFormat, &s)
+}

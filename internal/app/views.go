@@ -1,0 +1,122 @@
+package app
+
+import (
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+)
+
+// What commands show and --json prints. None of these types can hold a value of
+// a record. Field names are stable.
+
+// Place is one of the two databases.
+type Place string
+
+// The places.
+const (
+	SourcePlace Place = "source"
+	TargetPlace Place = "target"
+)
+
+// Made is a new lock folder.
+type Made struct {
+	Dir        string             `json:"dir"`
+	Lock       ecluse.Fingerprint `json:"lock"`
+	SourceGate ecluse.Fingerprint `json:"source_gate"`
+	TargetGate ecluse.Fingerprint `json:"target_gate"`
+}
+
+// RosterView is a roster taken in.
+type RosterView struct {
+	Side    ecluse.Side   `json:"side"`
+	Number  int           `json:"number"`
+	Digest  ecluse.Digest `json:"digest"`
+	People  int           `json:"people"`
+	Expires time.Time     `json:"expires"`
+}
+
+// ContractView is a contract read.
+type ContractView struct {
+	ID     string        `json:"id"`
+	Digest ecluse.Digest `json:"digest"`
+}
+
+// Inspection is a database's structure.
+type Inspection struct {
+	Catalogue *ecluse.Catalogue          `json:"catalogue"`
+	Estimates map[ecluse.TableName]int64 `json:"estimates"`
+}
+
+// SignRequest is a document somebody signs.
+type SignRequest struct {
+	File     string // its name, in errors; a mapping's frozen tables lie beside it
+	Text     []byte
+	WithPlan bool // of an instruction: approve the read plan compiled from it in the same act
+	Key      ssh.Signer
+}
+
+// Signature is an act handed in.
+type Signature struct {
+	Act       ecluse.Digest      `json:"act"`
+	Migration ecluse.MigrationID `json:"migration,omitempty"`
+	Person    string             `json:"person"`
+	Side      ecluse.Side        `json:"side"`
+	Role      ecluse.Role        `json:"role"`
+	Clauses   []string           `json:"clauses"`
+	Waits     string             `json:"waits,omitempty"` // for whom, in words
+}
+
+// PlanRequest asks for plans to be compiled.
+type PlanRequest struct {
+	Migration   ecluse.MigrationID // empty: the only one
+	Passage     ecluse.PassageKind
+	Instruction []byte     // a draft not signed yet; empty: the migration's own
+	File        string     // of the draft
+	Key         ssh.Signer // whose draft it is: a migration is opened by a person
+}
+
+// Plans is what compiling gave: the read plan while it is not approved or being
+// used, the load plan as soon as a mapping is signed.
+type Plans struct {
+	Migration ecluse.MigrationID         `json:"migration"`
+	Read      *mandate.ReadPlan          `json:"-"`
+	ReadPlan  ecluse.Digest              `json:"read_plan"`
+	ReadFile  string                     `json:"read_file"`
+	Load      *mandate.LoadPlan          `json:"-"`
+	LoadPlan  ecluse.Digest              `json:"load_plan,omitzero"`
+	LoadFile  string                     `json:"load_file,omitempty"`
+	Passage   ecluse.PassageKind         `json:"passage"`
+	Counts    VerdictCounts              `json:"columns"`
+	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display
+}
+
+// VerdictCounts says how many columns of the source have which verdict.
+type VerdictCounts struct {
+	Taken      int `json:"taken"`
+	Filters    int `json:"filters"`
+	Refused    int `json:"refused"`
+	Credential int `json:"credential"`
+}
+
+// Status is where a migration stands and who does what next.
+type Status struct {
+	Migration ecluse.MigrationID         `json:"migration"`
+	Place     procedure.Place            `json:"place"`
+	EraseBy   time.Time                  `json:"erase_by"`
+	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed
+	Chunks    int                        `json:"chunks"`
+	Bytes     int64                      `json:"bytes"`
+	Passage   string                     `json:"passage,omitempty"` // "final-1"
+	Next      []Next                     `json:"next"`
+}
+
+// Next is one thing that can be done now, by whom, with the command to copy.
+type Next struct {
+	Verb    procedure.Verb    `json:"verb"`
+	By      []procedure.Actor `json:"by"`
+	Command string            `json:"command"`
+}

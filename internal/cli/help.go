@@ -1,0 +1,103 @@
+package cli
+
+import "github.com/alecthomas/kong"
+
+// words are the help texts, English then French.
+type words struct{ en, fr string }
+
+func helpTexts() map[string]words {
+	return map[string]words{
+		"ecluse": {
+			"Moves a laboratory's data from one software to another under signature: sealed, proven equal, accepted, erased.\n\nExit status: 0 done, 1 error, 2 plan differs, 3 refused by policy, 4 verification failed, 5 waits for a signature.",
+			"Reprend les données d'un laboratoire d'un logiciel à l'autre sous signature : scellées, prouvées égales, reçues, effacées.\n\nCode de retour : 0 fait, 1 erreur, 2 plan différent, 3 refusé par la règle, 4 vérification manquée, 5 attend une signature.",
+		},
+		"lock_flag":      {"The lock folder.", "Le dossier de l'écluse."},
+		"json_flag":      {"Print the result as one JSON object.", "Donner le résultat en un objet JSON."},
+		"lang_flag":      {"Language: en or fr (default: the system's).", "Langue : en ou fr (par défaut celle du système)."},
+		"as_flag":        {"Who signs: a private key file, or the public key or fingerprint of a key in ssh-agent.", "Qui signe : un fichier de clé privée, ou la clé publique ou l'empreinte d'une clé de ssh-agent."},
+		"migration_flag": {"The migration; may be left out when there is only one.", "La reprise ; inutile s'il n'y en a qu'une."},
+		"because_flag":   {"Why, in a sentence without personal data; it stays in the journal.", "Pourquoi, en une phrase sans donnée personnelle ; elle reste au journal."},
+
+		"init":            {"Make a lock folder: lock/, source/ and target/, which share no file.", "Créer un dossier d'écluse : lock/, source/ et target/, sans fichier commun."},
+		"init_dir":        {"Folder to make.", "Dossier à créer."},
+		"root_controller": {"Fingerprint of the laboratory's root key.", "Empreinte de la clé racine du laboratoire."},
+		"root_processor":  {"Fingerprint of the processor's root key.", "Empreinte de la clé racine du sous-traitant."},
+
+		"key":            {"Keys of people.", "Clés des personnes."},
+		"key_new":        {"Make an Ed25519 key in OpenSSH's format; prints its fingerprint.", "Créer une clé Ed25519 au format d'OpenSSH ; affiche son empreinte."},
+		"key_file":       {"File of the private key; the public one gets .pub.", "Fichier de la clé privée ; la publique reçoit .pub."},
+		"key_comment":    {"Comment in the public key.", "Commentaire de la clé publique."},
+		"key_passphrase": {"Ask for a passphrase.", "Demander une phrase de passe."},
+
+		"roster":      {"Who may do what, for one party.", "Qui est habilité à quoi, pour une partie."},
+		"roster_add":  {"Sign a roster with the party's root key and take it in.", "Signer une liste avec la clé racine de la partie et la verser."},
+		"roster_file": {"The roster (roster/v1).", "La liste (roster/v1)."},
+
+		"contract":       {"The contract of GDPR art. 28(3).", "Le contrat de l'art. 28(3) du RGPD."},
+		"contract_check": {"Check that every mention is there and says something.", "Vérifier que chaque mention y est et dit quelque chose."},
+		"contract_file":  {"The contract (contract/v1).", "Le contrat (contract/v1)."},
+
+		"inspect":       {"List tables, columns and keys of a database: names, never rows.", "Relever tables, colonnes et clés d'une base : des noms, jamais de lignes."},
+		"inspect_place": {"source or target.", "source ou target."},
+
+		"instruction":       {"What the laboratory tells the processor to move.", "Ce que le laboratoire charge le sous-traitant de reprendre."},
+		"instruction_new":   {"Print an instruction to fill in, with every table and column of the source as comments.", "Écrire une instruction à compléter, tables et colonnes de la source en commentaires."},
+		"instruction_id":    {"The migration's id: lower-case letters, digits, hyphens.", "L'identifiant de la reprise : minuscules, chiffres, tirets."},
+		"instruction_check": {"Check an instruction against the source; shows the verdict on every column.", "Vérifier une instruction contre la source ; montre le verdict de chaque colonne."},
+		"instruction_file":  {"The instruction (instruction/v1).", "L'instruction (instruction/v1)."},
+
+		"mapping":       {"How instructed columns become the target's.", "Comment les colonnes instruites deviennent celles de la cible."},
+		"mapping_check": {"Check a mapping against instruction and target.", "Vérifier une table de transcodage contre l'instruction et la cible."},
+		"mapping_file":  {"The mapping (mapping/v1); its frozen tables lie beside it.", "La table (mapping/v1) ; ses tables figées sont à côté."},
+
+		"sign":           {"Sign a contract, an instruction or a mapping.", "Signer un contrat, une instruction ou une table de transcodage."},
+		"sign_file":      {"The document.", "Le document."},
+		"sign_with_plan": {"Of an instruction: approve in the same act the read plan compiled from it.", "D'une instruction : approuver dans le même acte le plan de lecture qui en est tiré."},
+
+		"plan":             {"Compile what will leave and how it will enter; nothing is read or written.", "Compiler ce qui sortira et comment cela entrera ; rien n'est lu ni écrit."},
+		"plan_passage":     {"dry or final.", "dry (essai à vide) ou final (bascule)."},
+		"plan_instruction": {"Compile from an instruction that is not signed yet.", "Compiler à partir d'une instruction pas encore signée."},
+		"approve":          {"Approve a read plan or a load plan.", "Approuver un plan de lecture ou de chargement."},
+		"approve_file":     {"The plan's file, as `ecluse plan` wrote it.", "Le fichier du plan, tel qu'écrit par `ecluse plan`."},
+		"apply":            {"Carry out the approved plan, and no other; run it again after any interruption.", "Exécuter le plan approuvé, et nul autre ; à relancer après toute interruption."},
+		"apply_plan":       {"The plan's file: refused unless it is the approved one.", "Le fichier du plan : refusé si ce n'est pas celui approuvé."},
+		"apply_dry":        {"Map and check everything, write nothing.", "Tout transcoder et vérifier, ne rien écrire."},
+		"status":           {"Where each migration stands, who must do what next, with the command to copy.", "Où en est chaque reprise, qui doit faire quoi, avec la commande à copier."},
+		"report":           {"The comparison: counts, sums, rejects, differences.", "La comparaison : décomptes, sommes, rejets, différences."},
+		"accept":           {"Accept the load, with a disposition for each reason of rejects.", "Prononcer la recette, avec le sort de chaque motif de rejet."},
+		"accept_reject":    {"What becomes of the rows rejected for a reason.", "Le sort des lignes rejetées pour un motif."},
+		"accept_all":       {"What becomes of every rejected row.", "Le sort de toutes les lignes rejetées."},
+		"object":           {"Object: holds the migration (GDPR art. 28(3), last sentence).", "S'opposer : suspend la reprise (RGPD art. 28(3), dernière phrase)."},
+		"suspend":          {"Hold the migration: nothing is read, stored, loaded or compared.", "Suspendre la reprise : rien n'est lu, rangé, chargé ni comparé."},
+		"resume":           {"Lift one's own suspension or objection.", "Lever sa propre suspension ou opposition."},
+		"undo":             {"Take an unaccepted passage out of the target, back to the sums of before.", "Retirer de la cible un passage sans recette, jusqu'aux sommes d'avant."},
+		"erase":            {"Order erasure now.", "Ordonner l'effacement."},
+		"due":              {"Do what is due.", "Faire ce qui est échu."},
+		"due_watch":        {"Stay and do what becomes due, until interrupted.", "Rester et faire ce qui échoit, jusqu'à interruption."},
+		"grants":           {"Print the SQL that makes the narrow accounts, for the database's administrator.", "Écrire le SQL des comptes restreints, pour l'administrateur de la base."},
+		"grants_verb":      {"inspect, read or load.", "inspect, read ou load."},
+		"grants_place":     {"source or target (inspect only).", "source ou target (inspect seulement)."},
+		"grants_user":      {"Name of the account.", "Nom du compte."},
+		"evidence":         {"Write the evidence folder.", "Écrire le dossier de preuve."},
+		"evidence_dir":     {"Folder to make.", "Dossier à créer."},
+		"verify":           {"Check an evidence folder, offline. First line: OK, KO or KO not anchored.", "Vérifier un dossier de preuve, hors ligne. Première ligne : OK, KO ou KO not anchored."},
+		"verify_dir":       {"The evidence folder.", "Le dossier de preuve."},
+		"demo":             {"The whole story on invented patients.", "Toute l'histoire sur des patients inventés."},
+		"demo_patients":    {"How many patients.", "Combien de patients."},
+		"demo_dir":         {"Folder to make (default: a new one in the temporary folder).", "Dossier à créer (par défaut un nouveau dans le dossier temporaire)."},
+		"version":          {"Version, and the hash of the procedure.", "Version, et empreinte de la procédure."},
+	}
+}
+
+func (u *ui) help(name string) string {
+	w := helpTexts()[name]
+	return u.say(w.en, w.fr)
+}
+
+func (u *ui) helpVars() kong.Vars {
+	v := kong.Vars{}
+	for name, w := range helpTexts() {
+		v[name] = u.say(w.en, w.fr)
+	}
+	return v
+}

@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"ecluse"
+	"ecluse/internal/app"
+)
+
+type initCmd struct {
+	Dir        string             `arg:"" help:"${init_dir}"`
+	Controller ecluse.Fingerprint `required:"" placeholder:"SHA256:…" help:"${root_controller}"`
+	Processor  ecluse.Fingerprint `required:"" placeholder:"SHA256:…" help:"${root_processor}"`
+}
+
+func (x *initCmd) Run(c *call) error {
+	made, err := app.Init(x.Dir, map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Controller, ecluse.Processor: x.Processor})
+	if err != nil {
+		return err
+	}
+	c.ui.tell("Three folders in %s, which share no file:", "Trois dossiers dans %s, qui ne partagent aucun fichier :", x.Dir)
+	c.ui.tell("  lock/    papers, journal, sealed chunks", "  lock/    documents, journal, paquets scellés")
+	c.ui.tell("  source/  source gate %s", "  source/  programme côté ancien logiciel %s", made.SourceGate)
+	c.ui.tell("  target/  target gate %s", "  target/  programme côté nouveau logiciel %s", made.TargetGate)
+	c.ui.tell("Lock and gates stand on one machine, so both halves of the key do too: the evidence will say so.",
+		"Dépôt et programmes sont sur une seule machine, donc les deux moitiés de la clé aussi : le dossier de preuve le dira.")
+	c.ui.tell("Next: write the databases' settings in source/gate.yaml and target/gate.yaml.",
+		"Ensuite : décrire les bases dans source/gate.yaml et target/gate.yaml.")
+	return c.ui.object(made)
+}
+
+type keyCmd struct {
+	New keyNewCmd `cmd:"" help:"${key_new}"`
+}
+
+type keyNewCmd struct {
+	File       string `arg:"" help:"${key_file}"`
+	Comment    string `help:"${key_comment}"`
+	Passphrase bool   `help:"${key_passphrase}"`
+}
+
+func (x *keyNewCmd) Run(c *call) error {
+	var pass []byte
+	if x.Passphrase {
+		var err error
+		if pass, err = c.passphrase(x.File); err != nil {
+			return err
+		}
+		defer clear(pass)
+	}
+	comment := x.Comment
+	if comment == "" {
+		comment = filepath.Base(x.File)
+	}
+	print, err := app.NewKey(x.File, comment, pass)
+	if err != nil {
+		return err
+	}
+	c.ui.tell("%s", "%s", print)
+	return c.ui.object(map[string]any{"file": x.File, "fingerprint": print})
+}
+
+type rosterCmd struct {
+	Add rosterAddCmd `cmd:"" help:"${roster_add}"`
+}
+
+type rosterAddCmd struct {
+	File string `arg:"" help:"${roster_file}"`
+	as
+}
+
+func (x *rosterAddCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	root, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.AddRoster(c.ctx, x.File, text, root)
+		if err != nil {
+			return err
+		}
+		c.ui.tell("Roster %d of the %s: %d people, until %s.", "Liste nº %d (%s) : %d personnes, jusqu'au %s.",
+			v.Number, c.ui.side(v.Side), v.People, v.Expires.Format("2006-01-02"))
+		return c.ui.object(v)
+	})
+}
+
+type contractCmd struct {
+	Check contractCheckCmd `cmd:"" help:"${contract_check}"`
+}
+
+type contractCheckCmd struct {
+	File string `arg:"" help:"${contract_file}"`
+}
+
+func (x *contractCheckCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	v, err := app.CheckContract(x.File, text)
+	if err != nil {
+		return err
+	}
+	c.ui.tell("%s: every mention of GDPR art. 28(3) is there. %s", "%s : toutes les mentions de l'art. 28(3) du RGPD y sont. %s", v.ID, v.Digest)
+	return c.ui.object(v)
+}
+
+type inspectCmd struct {
+	Place string `arg:"" enum:"source,target" help:"${inspect_place}"`
+}
+
+func (x *inspectCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		v, err := r.Inspect(c.ctx, app.Place(x.Place))
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		for _, t := range v.Catalogue.Tables {
+			rows := c.ui.say("rows not estimated", "lignes non estimées")
+			if n, ok := v.Estimates[t.Name]; ok {
+				rows = c.ui.say("about %s rows", "environ %s lignes", count(n))
+			}
+			fmt.Fprintf(&b, "%s  (%s, %s)\n", c.ui.paint(bold, t.Name.String()), t.Kind, rows)
+			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+			for _, col := range t.Columns {
+				key := ""
+				for i, k := range t.PrimaryKey {
+					if k == col.Name {
+						key = c.ui.say("key %d", "clé %d", i+1)
+					}
+				}
+				fmt.Fprintf(w, "  %s\t%s\t%s\n", col.Name, col.Declared, key)
+			}
+			w.Flush()
+		}
+		c.ui.text(b.String())
+		return c.ui.object(v)
+	})
+}
+
+type instructionCmd struct {
+	New   instructionNewCmd   `cmd:"" help:"${instruction_new}"`
+	Check instructionCheckCmd `cmd:"" help:"${instruction_check}"`
+}
+
+type instructionNewCmd struct {
+	ID string `arg:"" help:"${instruction_id}"`
+}
+
+func (x *instructionNewCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		text, err := r.NewInstruction(c.ctx, ecluse.MigrationID(x.ID))
+		if err != nil {
+			return err
+		}
+		c.ui.text(text)
+		return c.ui.object(map[string]string{"instruction": text})
+	})
+}
+
+type instructionCheckCmd struct {
+	File string `arg:"" help:"${instruction_file}"`
+}
+
+func (x *instructionCheckCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.CheckInstruction(c.ctx, x.File, text)
+		if err != nil {
+			return err
+		}
+		c.ui.verdicts(v)
+		return c.ui.object(v)
+	})
+}
+
+type mappingCmd struct {
+	Check mappingCheckCmd `cmd:"" help:"${mapping_check}"`
+}
+
+type mappingCheckCmd struct {
+	File string `arg:"" help:"${mapping_file}"`
+}
+
+func (x *mappingCheckCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.CheckMapping(c.ctx, x.File, text)
+		if err != nil {
+			return err
+		}
+		c.ui.shape(v)
+		return c.ui.object(v)
+	})
+}
+
+type signCmd struct {
+	File     string `arg:"" help:"${sign_file}"`
+	WithPlan bool   `help:"${sign_with_plan}"`
+	as
+}
+
+func (x *signCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.Sign(c.ctx, app.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
+		if err != nil {
+			return err
+		}
+		c.ui.signature(v)
+		return c.ui.object(v)
+	})
+}
+
+type approveCmd struct {
+	File string `arg:"" help:"${approve_file}"`
+	as
+}
+
+func (x *approveCmd) Run(c *call) error {
+	text, err := readFile(x.File)
+	if err != nil {
+		return err
+	}
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.Approve(c.ctx, text, key)
+		if err != nil {
+			return err
+		}
+		c.ui.signature(v)
+		return c.ui.object(v)
+	})
+}
+
+// signature tells what was signed, clause by clause.
+func (u *ui) signature(v *app.Signature) {
+	u.tell("%s (%s, %s) signed:", "%s (%s, %s) a signé :", v.Person, u.side(v.Side), v.Role)
+	for _, clause := range v.Clauses {
+		u.text("  " + clause + "\n")
+	}
+	if v.Waits != "" {
+		u.tell("  %s", "  %s", v.Waits)
+	}
+}
+
+func (u *ui) side(s ecluse.Side) string {
+	if s == ecluse.Controller {
+		return u.say("controller", "responsable de traitement")
+	}
+	return u.say("processor", "sous-traitant")
+}
+
+func readFile(name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read file", Where: name, Err: err}
+	}
+	return text, nil
+}

@@ -1,0 +1,350 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/sluice"
+)
+
+// which names a migration; with one migration in the lock it may be left out.
+type which struct {
+	Migration ecluse.MigrationID `short:"m" help:"${migration_flag}" placeholder:"ID"`
+}
+
+type planCmd struct {
+	which
+	Passage     string `enum:"dry,final" default:"final" help:"${plan_passage}"`
+	Instruction string `help:"${plan_instruction}" placeholder:"FILE"`
+	as
+}
+
+func (x *planCmd) Run(c *call) error {
+	q := app.PlanRequest{Migration: x.Migration, Passage: ecluse.PassageKind(x.Passage), File: x.Instruction}
+	if x.Instruction != "" {
+		var err error
+		if q.Instruction, err = readFile(x.Instruction); err != nil {
+			return err
+		}
+		if q.Key, err = x.signer(c); err != nil {
+			return err
+		}
+	}
+	return c.with(func(r *app.Room) error {
+		p, err := r.Plan(c.ctx, q)
+		if err != nil {
+			return err
+		}
+		if p.Read != nil {
+			c.ui.verdicts(p.Read)
+			c.ui.statements(p)
+		}
+		if p.Load != nil {
+			c.ui.shape(&p.Load.Shape)
+		}
+		c.ui.tell("read plan  %s  %s", "plan de lecture     %s  %s", p.ReadPlan, p.ReadFile)
+		if p.LoadFile != "" {
+			c.ui.tell("load plan  %s  %s", "plan de chargement  %s  %s", p.LoadPlan, p.LoadFile)
+		}
+		return c.ui.object(p)
+	})
+}
+
+// verdicts shows what happens to every column of the source.
+func (u *ui) verdicts(p *mandate.ReadPlan) {
+	var b strings.Builder
+	sign := map[mandate.Verdict]string{
+		mandate.Taken:             u.paint(green, "+ "+u.say("taken", "pris")),
+		mandate.Filtered:          u.paint(blue, "? "+u.say("filters, never sent", "filtre, jamais envoyé")),
+		mandate.RefusedColumn:     u.paint(dim, "- "+u.say("refused", "refusé")),
+		mandate.RefusedCredential: u.paint(red, "! "+u.say("refused: credential", "refusé : identifiant ou mot de passe")),
+	}
+	for _, t := range p.Verdicts {
+		taken := 0
+		for _, col := range t.Columns {
+			if col.Verdict == mandate.Taken || col.Verdict == mandate.Filtered {
+				taken++
+			}
+		}
+		if taken == 0 {
+			fmt.Fprintf(&b, "%s  %s\n", u.paint(bold, t.Table.String()), u.say("- refused whole, %d columns", "- refusée entière, %d colonnes", len(t.Columns)))
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n", u.paint(bold, t.Table.String()))
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, col := range t.Columns {
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", col.Column, col.Class, sign[col.Verdict])
+		}
+		w.Flush()
+	}
+	u.text(b.String())
+}
+
+// statements shows the exact statements of a read plan, with estimates.
+func (u *ui) statements(p *app.Plans) {
+	var b strings.Builder
+	for _, d := range p.Read.Datasets {
+		rows := ""
+		if n, ok := p.Estimates[d.Dataset]; ok {
+			rows = u.say("  (about %s rows before conditions)", "  (environ %s lignes avant conditions)", count(n))
+		}
+		fmt.Fprintf(&b, "%s%s\n  %s\n", u.paint(bold, string(d.Dataset)), rows, strings.ReplaceAll(d.Statement, "\n", "\n  "))
+	}
+	u.text(b.String())
+}
+
+// shape shows what a mapping writes.
+func (u *ui) shape(s *ecluse.Shape) {
+	var b strings.Builder
+	for _, d := range s.Datasets {
+		for _, t := range d.Into {
+			fmt.Fprintf(&b, "%s → %s\n", d.Dataset, u.paint(bold, t.Table.String()))
+			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+			for _, col := range t.Columns {
+				fmt.Fprintf(w, "  %s\t%s\t= %s\n", col.Column, col.Type, strings.Join(strings.Fields(col.From), " "))
+			}
+			w.Flush()
+		}
+	}
+	u.text(b.String())
+}
+
+type applyCmd struct {
+	which
+	Plan   string `arg:"" optional:"" help:"${apply_plan}"`
+	DryRun bool   `help:"${apply_dry}"`
+}
+
+func (x *applyCmd) Run(c *call) error {
+	q := app.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
+	if x.DryRun {
+		q.Passage = ecluse.Dry
+	}
+	if x.Plan != "" {
+		var err error
+		if q.Plan, err = readFile(x.Plan); err != nil {
+			return err
+		}
+	}
+	return c.with(func(r *app.Room) error {
+		q.Watch = c.ui.watch(func(sluice.Stage) int64 { return 0 })
+		v, err := r.Apply(c.ctx, q)
+		if err != nil {
+			return err
+		}
+		c.ui.applied(v)
+		return c.ui.object(v)
+	})
+}
+
+func (u *ui) applied(v *app.Applied) {
+	if v.Read != nil {
+		u.tell("read    %12s rows in %d chunks, %s sealed, epoch %d", "lu      %12s lignes en %d paquets, %s scellés, époque %d",
+			count(v.RowsRead), v.Chunks, size(v.Bytes), v.Read.Epoch)
+	}
+	if v.Load != nil {
+		u.tell("loaded  %12s rows; %s source rows put aside", "chargé  %12s lignes ; %s lignes source mises de côté", count(v.RowsLoaded), count(v.RowsRejected))
+		u.verdict(v.Reconciled, v.Passage.Kind)
+	}
+}
+
+func (u *ui) verdict(equal bool, k ecluse.PassageKind) {
+	switch {
+	case k == ecluse.Dry:
+		u.tell("= dry run: nothing was written", "= essai à vide : rien n'a été écrit")
+	case equal:
+		u.text(u.paint(green, u.say("= equal: nothing missing, nothing extra, nothing altered", "= égal : rien ne manque, rien en trop, rien d'altéré")) + "\n")
+	default:
+		u.text(u.paint(red, u.say("≠ different: see `ecluse report`", "≠ différent : voir `ecluse report`")) + "\n")
+	}
+}
+
+type statusCmd struct{ which }
+
+func (x *statusCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		all, err := r.Status(c.ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			c.ui.status(s)
+		}
+		if len(all) == 0 {
+			c.ui.tell("No migration yet. Next: ecluse sign contract.yaml --as KEY, by both parties.",
+				"Aucune reprise. Ensuite : ecluse sign contract.yaml --as CLÉ, par les deux parties.")
+		}
+		return c.ui.object(all)
+	})
+}
+
+func (u *ui) status(s app.Status) {
+	u.text(u.lock(s.Place))
+	u.tell("%s: %s", "%s : %s", u.paint(bold, string(s.Migration)), u.state(s.Place))
+	u.tell("  sealed: %d chunks, %s", "  scellé : %d paquets, %s", s.Chunks, size(s.Bytes))
+	if !s.EraseBy.IsZero() {
+		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
+	}
+	for _, n := range s.Next {
+		by := make([]string, len(n.By))
+		for i, a := range n.By {
+			by[i] = string(a)
+		}
+		t := n.Verb.Text()
+		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
+	}
+}
+
+func (u *ui) days(d time.Duration) string {
+	if d < 48*time.Hour {
+		return d.Round(time.Minute).String()
+	}
+	return u.say("%d days", "%d jours", int(d.Hours()/24))
+}
+
+func (u *ui) state(p procedure.Place) string {
+	s := string(p.Migration)
+	if p.Passage != procedure.None {
+		s += fmt.Sprintf(", %s %s", p.Kind, p.Passage)
+	}
+	if p.Held() {
+		s += u.say(" (held)", " (suspendue)")
+	}
+	return s
+}
+
+type reportCmd struct{ which }
+
+func (x *reportCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		v, err := r.Report(c.ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		c.ui.report(v)
+		return c.ui.object(v)
+	})
+}
+
+type acceptCmd struct {
+	which
+	as
+	Reject map[string]string `help:"${accept_reject}" placeholder:"REASON=DISPOSITION"`
+	All    string            `help:"${accept_all}" placeholder:"DISPOSITION"`
+}
+
+func (x *acceptCmd) Run(c *call) error {
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.Accept(c.ctx, app.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
+		if err != nil {
+			return err
+		}
+		c.ui.signature(v)
+		return c.ui.object(v)
+	})
+}
+
+// order is a signed act on the migration itself.
+type order struct {
+	which
+	as
+	Because string `required:"" help:"${because_flag}"`
+}
+
+func (x *order) run(c *call, do func(*app.Room, context.Context, app.Order) (*app.Signature, error)) error {
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := do(r, c.ctx, app.Order{Migration: x.Migration, Because: x.Because, Key: key})
+		if err != nil {
+			return err
+		}
+		c.ui.signature(v)
+		return c.ui.object(v)
+	})
+}
+
+type (
+	objectCmd  struct{ order }
+	suspendCmd struct{ order }
+	resumeCmd  struct{ order }
+	eraseCmd   struct{ order }
+)
+
+func (x *objectCmd) Run(c *call) error  { return x.run(c, (*app.Room).Object) }
+func (x *suspendCmd) Run(c *call) error { return x.run(c, (*app.Room).Suspend) }
+func (x *resumeCmd) Run(c *call) error  { return x.run(c, (*app.Room).Resume) }
+func (x *eraseCmd) Run(c *call) error   { return x.run(c, (*app.Room).Erase) }
+
+type undoCmd struct {
+	which
+	as
+}
+
+func (x *undoCmd) Run(c *call) error {
+	var key ssh.Signer
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(func(r *app.Room) error {
+		v, err := r.Undo(c.ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(func(sluice.Stage) int64 { return 0 })})
+		if err != nil {
+			return err
+		}
+		c.ui.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
+		return c.ui.object(v)
+	})
+}
+
+type dueCmd struct {
+	Watch bool `help:"${due_watch}"`
+}
+
+func (x *dueCmd) Run(c *call) error {
+	r, err := app.Open(c.ctx, c.lock)
+	if err != nil {
+		return err
+	}
+	if x.Watch {
+		err = r.Watch(c.ctx, func(d app.DueView) { c.ui.due(d) })
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return errors.Join(err, r.Close())
+	}
+	d, err := r.Due(c.ctx)
+	if err == nil {
+		c.ui.due(*d)
+		err = c.ui.object(d)
+	}
+	return errors.Join(err, r.Close())
+}
+
+func (u *ui) due(d app.DueView) {
+	for _, it := range d.Done {
+		u.tell("%s  done: %s %s", "%s  fait : %s %s", d.Now.Local().Format(time.DateTime), it.What, it.Migration)
+	}
+	for _, it := range d.Failed {
+		u.tell("%s  ! failed, will be tried again: %s %s: %s", "%s  ! échec, sera retenté : %s %s : %s", d.Now.Local().Format(time.DateTime), it.What, it.Migration, it.Why)
+	}
+	if !d.Next.IsZero() {
+		u.tell("next due: %s", "prochaine échéance : %s", d.Next.Local().Format("2006-01-02 15:04 MST"))
+	}
+}

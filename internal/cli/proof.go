@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/demo"
+	"ecluse/internal/procedure"
+)
+
+type grantsCmd struct {
+	Verb  string `arg:"" enum:"inspect,read,load" help:"${grants_verb}"`
+	Place string `enum:"source,target" default:"source" help:"${grants_place}"`
+	User  string `help:"${grants_user}"`
+	which
+}
+
+func (x *grantsCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		sql, err := r.Grants(c.ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User})
+		if err != nil {
+			return err
+		}
+		c.ui.text(sql)
+		return c.ui.object(map[string]string{"sql": sql})
+	})
+}
+
+type evidenceCmd struct {
+	which
+	Dir string `arg:"" help:"${evidence_dir}"`
+}
+
+func (x *evidenceCmd) Run(c *call) error {
+	return c.with(func(r *app.Room) error {
+		v, err := r.Evidence(c.ctx, x.Migration, x.Dir)
+		if err != nil {
+			return err
+		}
+		c.ui.tell("%d files in %s, listed in SHA256SUMS and signed by both gates", "%d fichiers dans %s, énumérés dans SHA256SUMS et signés par les deux programmes", v.Files, v.Dir)
+		c.ui.tell("check them anywhere:\n  %s\n  %s", "à vérifier où l'on veut :\n  %s\n  %s", v.Verify, v.VerifySh)
+		return c.ui.object(v)
+	})
+}
+
+type verifyCmd struct {
+	Dir        string             `arg:"" help:"${verify_dir}"`
+	Controller ecluse.Fingerprint `placeholder:"SHA256:…" help:"${root_controller}"`
+	Processor  ecluse.Fingerprint `placeholder:"SHA256:…" help:"${root_processor}"`
+}
+
+func (x *verifyCmd) Run(c *call) error {
+	roots := map[ecluse.Side]ecluse.Fingerprint{}
+	if x.Controller != "" {
+		roots[ecluse.Controller] = x.Controller
+	}
+	if x.Processor != "" {
+		roots[ecluse.Processor] = x.Processor
+	}
+	report := evidence.Verify(os.DirFS(x.Dir), roots)
+	c.ui.text(report.String())
+	if err := c.ui.object(report); err != nil {
+		return err
+	}
+	if !report.OK() {
+		return exit(ecluse.Unverified.ExitCode())
+	}
+	return nil
+}
+
+type versionCmd struct{}
+
+func (x *versionCmd) Run(c *call) error {
+	v := app.Version()
+	goVersion := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = info.GoVersion
+	}
+	c.ui.text(fmt.Sprintf("ecluse %s (%s), %s %s\n", v, goVersion, c.ui.say("procedure", "procédure"), procedure.Digest()))
+	return c.ui.object(map[string]any{"version": v, "go": goVersion, "procedure": procedure.Digest()})
+}
+
+type demoCmd struct {
+	Patients int    `default:"2000" help:"${demo_patients}"`
+	Dir      string `help:"${demo_dir}" placeholder:"DIR"`
+}
+
+func (x *demoCmd) Run(c *call) error {
+	v, err := demo.Run(c.ctx, demo.Request{
+		Patients: x.Patients, Dir: x.Dir,
+		Tell:  func(s demo.Scene) { c.ui.scene(s) },
+		Watch: c.ui.watch(demo.Expected(x.Patients)),
+	})
+	if err != nil {
+		return err
+	}
+	c.ui.outcome(v)
+	return c.ui.object(v)
+}
+
+// scene tells one step of the demonstration.
+func (u *ui) scene(s demo.Scene) {
+	if u.json {
+		return
+	}
+	u.clear()
+	if s.Number > 0 {
+		u.text("\n" + u.paint(bold, fmt.Sprintf("%2d. %s", s.Number, u.say(s.Title.EN, s.Title.FR))) + "\n")
+	}
+	if s.Place.Migration != "" {
+		u.text(u.lock(s.Place))
+	}
+	for _, l := range s.Lines {
+		u.text("    " + u.say(l.EN, l.FR) + "\n")
+	}
+}
+
+// outcome is the last screen of the demonstration.
+func (u *ui) outcome(v *demo.Outcome) {
+	if u.json {
+		return
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(en, fr, value string) { fmt.Fprintf(w, "    %s\t%s\n", u.say(en, fr), value) }
+	row("rows read", "lignes lues", count(v.RowsRead))
+	row("rows loaded", "lignes chargées", count(v.RowsLoaded))
+	row("source rows put aside", "lignes source mises de côté", count(v.RowsRejected))
+	row("columns refused", "colonnes refusées", u.say("%d, of which %d of log-ins and passwords", "%d, dont %d d'identifiants et mots de passe", v.ColumnsRefused, v.Credentials))
+	row("comparison", "comparaison", map[bool]string{true: u.paint(green, u.say("= equal", "= égal")), false: u.paint(red, u.say("≠ different", "≠ différent"))}[v.Reconciled])
+	row("erased", "effacé", u.say("keys destroyed, ciphertext deleted, looked for: nothing found", "clés détruites, chiffré supprimé, recherché : rien trouvé"))
+	row("canaries outside the old database", "canaris hors de l'ancienne base", count(int64(v.CanariesFound)))
+	row("evidence", "preuve", v.Verdict)
+	row("signatures asked of the controller", "signatures demandées au responsable", fmt.Sprint(v.ControllerSignatures))
+	row("time", "durée", fmt.Sprintf("%.1f s, %s %s/s", v.Seconds, count(int64(float64(v.RowsRead)/max(v.PassageSeconds, 0.001))), u.say("rows", "lignes")))
+	row("peak memory", "mémoire au plus haut", fmt.Sprintf("%.0f MiB", v.PeakRSSMiB))
+	w.Flush()
+	u.text("\n" + b.String())
+	u.tell("\n    Verify it yourself:\n    sh %s/verify.sh --controller %s --processor %s", "\n    Vérifiez vous-même :\n    sh %s/verify.sh --controller %s --processor %s",
+		v.Bundle, v.Roots.Controller, v.Roots.Processor)
+}
+
+// lock draws the lock as it stands: which gate is open, what is in the chamber.
+func (u *ui) lock(p procedure.Place) string {
+	source, chamber, target := "┃", "      ", "┃"
+	note := ""
+	switch p.Migration {
+	case procedure.Reading:
+		source, chamber, note = "┆", "≈ ≈   ", u.say("source gate open: sealed chunks come in", "porte amont ouverte : des paquets scellés entrent")
+	case procedure.Sealed:
+		chamber, note = "≈ ≈ ≈ ", u.say("both gates closed: the chamber is sealed", "portes fermées : le dépôt est scellé")
+	case procedure.Accepted, procedure.Erasing:
+		chamber, note = "≈ ≈ ≈ ", u.say("accepted: erasure comes by itself", "recette prononcée : l'effacement vient de lui-même")
+	case procedure.Erased, procedure.Closed:
+		chamber, note = "      ", u.say("empty: keys destroyed, nothing left", "vide : clés détruites, plus rien")
+	default:
+		note = u.say("both gates closed, nothing inside", "portes fermées, rien dedans")
+	}
+	switch p.Passage {
+	case procedure.Loading:
+		target, note = "┆", u.say("target gate open: opened, mapped, loaded", "porte aval ouverte : ouvert, transcodé, chargé")
+	case procedure.Loaded, procedure.Compared:
+		note = u.say("loaded; the target is read back and compared", "chargé ; la cible est relue et comparée")
+	}
+	old, fresh := u.say("old lab", "ancien"), u.say("new lab", "nouveau")
+	return fmt.Sprintf("    %-8s ~~~~%s %s %s~~~~ %-8s  %s\n", old, source, u.paint(blue, chamber), target, fresh, u.paint(dim, note))
+}
