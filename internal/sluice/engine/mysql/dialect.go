@@ -22,18 +22,19 @@ func (Dialect) ViewName(p *mandate.ReadPlan, d *mandate.ReadDataset) string {
 			return ""
 		}
 	}
-	return ecluse.TableName{Schema: viewDatabase(p.Migration), Name: string(d.Dataset)}.String()
+	return ecluse.TableName{Schema: viewDatabase(p), Name: string(d.Dataset)}.String()
 }
 
 // maxName is how many characters a database's name may have.
 const maxName = 64
 
-func viewDatabase(m ecluse.MigrationID) string {
-	n := "ecluse_" + strings.ReplaceAll(string(m), "-", "_")
-	if len(n) > maxName {
-		n = n[:maxName-17] + "_" + ecluse.DigestOf([]byte(m)).Hex()[:16]
-	}
-	return n
+// viewDatabase names the migration and the gate: laboratories choose their ids by
+// themselves and may share a server.
+func viewDatabase(p *mandate.ReadPlan) string {
+	n := "ecluse_" + strings.ReplaceAll(string(p.Migration), "-", "_")
+	const mark = 8
+	n = n[:min(len(n), maxName-1-mark)]
+	return n + "_" + ecluse.DigestOf([]byte(string(p.Source.Gate) + " " + string(p.Migration))).Hex()[:mark]
 }
 
 // ReadStatement is the statement that reads a whole dataset.

@@ -47,7 +47,11 @@ func (s *session) privileges(ctx context.Context) (*reader.Privileges, error) {
 		return nil, err
 	}
 	for _, role := range roles {
-		if err := c.Exec(ctx, "SET ROLE "+role); err != nil {
+		err := c.Exec(ctx, "SET ROLE "+role)
+		if engine.Number(err) == notOwnRole {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if err := k.collect(ctx); err != nil {
@@ -67,6 +71,10 @@ func (s *session) privileges(ctx context.Context) (*reader.Privileges, error) {
 	out.Superuser = k.superuser
 	return out, nil
 }
+
+// notOwnRole is the error for a role granted to a role: it works within the other,
+// and cannot be taken by itself.
+const notOwnRole = 1959
 
 // keyring gathers what an account can do, over all its roles.
 type keyring struct {
@@ -101,15 +109,23 @@ func ignoreUnknown(err error) error {
 	return err
 }
 
+// ordinary leaves out what the server shows to everybody.
+const ordinary = "TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')"
+
 // collect asks what the account can do as it is now. The server itself works out
 // what each column's rights come to; only rights on whole tables, and beyond
 // tables, are read from the grants.
 func (k *keyring) collect(ctx context.Context) error {
-	tables := map[ecluse.TableName]bool{}
-	err := k.conn.Each(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, PRIVILEGES FROM information_schema.COLUMNS "+
-		"WHERE TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema')", func(row []string) error {
+	tables := map[ecluse.TableName]bool{} // those on which the account has any right
+	err := k.conn.Each(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE "+ordinary, func(row []string) error {
+		tables[ecluse.TableName{Schema: row[0], Name: row[1]}] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = k.conn.Each(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, PRIVILEGES FROM information_schema.COLUMNS WHERE "+ordinary, func(row []string) error {
 		t := ecluse.TableName{Schema: row[0], Name: row[1]}
-		tables[t] = true
 		for p := range strings.SplitSeq(row[3], ",") {
 			switch strings.ToLower(strings.TrimSpace(p)) {
 			case "select":

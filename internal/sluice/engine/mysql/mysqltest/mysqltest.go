@@ -37,7 +37,7 @@ func New(t testing.TB) *DB {
 		t.Fatal(err)
 	}
 	c.MultiStatements = true
-	c.Params = map[string]string{"sql_mode": "''", "time_zone": "'+00:00'"}
+	c.Params = map[string]string{"sql_mode": "''", "time_zone": "'+00:00'", "lock_wait_timeout": "30"}
 	connector, err := driver.NewConnector(c)
 	if err != nil {
 		t.Fatal(err)
