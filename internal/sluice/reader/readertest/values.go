@@ -162,3 +162,64 @@ func Rows(b *record.Batch) []string {
 
 // columnName names a column for a type.
 func columnName(i int, typ ecluse.Type) string { return fmt.Sprintf("c%d_%s", i, typ.Kind) }
+
+// Append adds v, a value in the forms of Database.Insert, to a column.
+func Append(t testing.TB, c *record.Column, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case nil:
+		c.AppendNull()
+	case bool:
+		c.AppendBool(v)
+	case int64:
+		c.AppendInt(v)
+	case float64:
+		c.AppendFloat(v)
+	case []byte:
+		c.AppendBytes(v)
+	case string:
+		appendText(t, c, v)
+	default:
+		t.Fatalf("a %T is no value of the suite", v)
+	}
+}
+
+func appendText(t testing.TB, c *record.Column, v string) {
+	t.Helper()
+	switch typ := c.Type(); typ.Kind {
+	case ecluse.Decimal:
+		n, ok := new(big.Rat).SetString(v)
+		scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(typ.Scale)), nil)
+		if ok {
+			n.Mul(n, new(big.Rat).SetInt(scale))
+		}
+		if !ok || !n.IsInt() {
+			t.Fatalf("%q is no %s", v, typ)
+		}
+		c.AppendInt(n.Num().Int64())
+	case ecluse.Date:
+		c.AppendInt(parse(t, time.DateOnly, v).Unix() / 86400)
+	case ecluse.Time:
+		c.AppendInt(parse(t, "15:04:05.999999", v).Sub(parse(t, "15:04:05", "00:00:00")).Microseconds())
+	case ecluse.Timestamp, ecluse.Instant:
+		c.AppendInt(parse(t, "2006-01-02 15:04:05.999999", v).UnixMicro())
+	default:
+		c.AppendString(v)
+	}
+}
+
+// Batch makes a batch of a table's columns.
+func Batch(t testing.TB, columns []Column, rows [][]any) *record.Batch {
+	t.Helper()
+	s := &record.Schema{}
+	for _, c := range columns {
+		s.Fields = append(s.Fields, record.Field{Name: c.Name, Type: c.Type})
+	}
+	b := record.NewBatch(s, len(rows))
+	for _, row := range rows {
+		for i, v := range row {
+			Append(t, b.Columns[i], v)
+		}
+	}
+	return b
+}
