@@ -182,6 +182,10 @@ func columnNames(t *ecluse.Table) []string {
 	return names
 }
 
+// RowidName is a name by which the rowid of a table can be called; empty when its
+// columns have taken all.
+func RowidName(t *ecluse.Table) string { return rowidName(columnNames(t)) }
+
 // rowidName is a name by which the rowid can be called beside these columns.
 func rowidName(columns []string) string {
 	for _, n := range rowidNames {
@@ -297,4 +301,18 @@ func text(v driver.Value) string {
 func number(v driver.Value) int64 {
 	n, _ := v.(int64)
 	return n
+}
+
+// Cascading lists the tables from which a row cannot go without other tables'
+// rows going or changing: a foreign key with ON DELETE CASCADE, SET NULL or SET
+// DEFAULT refers to them.
+func Cascading(ctx context.Context, c *Conn) ([]string, error) {
+	var out []string
+	err := c.Each(ctx, func(v []driver.Value) error {
+		out = append(out, text(v[0]))
+		return nil
+	}, `SELECT DISTINCT p.name FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k
+		JOIN sqlite_schema AS p ON p.type = 'table' AND p.name = k."table" COLLATE NOCASE
+		WHERE t.type = 'table' AND k.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')`)
+	return out, Strip("inspect", c.path, err)
 }

@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	driversqlite "modernc.org/sqlite"
+
+	"ecluse"
 )
 
 // Mode is how a file is opened. A file that does not exist is never made.
@@ -56,8 +58,13 @@ func Open(ctx context.Context, path string, m Mode) (*Conn, error) {
 		return nil, Strip("open database", path, err)
 	}
 	c := &Conn{raw: raw, path: path}
-	// The file is looked at only now: it may be no database at all.
-	if _, err := c.One(ctx, "SELECT count(*) FROM sqlite_schema"); err != nil {
+	// The file is looked at only now: it may be no database at all. One that may
+	// not be written was opened for reading without a word.
+	_, err = c.One(ctx, "SELECT count(*) FROM sqlite_schema")
+	if err == nil && m == ReadWrite {
+		err = c.writable()
+	}
+	if err != nil {
 		raw.Close()
 		return nil, Strip("open database", path, err)
 	}
@@ -88,6 +95,19 @@ func dsn(path string, m Mode) (string, error) {
 		q.Set("_query_only", "1")
 	}
 	return "file://" + (&url.URL{Path: p}).EscapedPath() + "?" + q.Encode(), nil
+}
+
+func (c *Conn) writable() error {
+	ro, err := c.raw.(interface {
+		IsReadOnly(schema string) (bool, error)
+	}).IsReadOnly("main")
+	if err != nil || !ro {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "open database", Where: c.path, Why: "the file can only be read",
+		Next: "give the account the right to write the file and its folder",
+	}
 }
 
 // Path is the file's.

@@ -13,8 +13,8 @@ import (
 )
 
 // Strip makes an error of the driver one that may be shown: the engine's result
-// code and what its message says of names, never of values. Errors of ours and of
-// contexts pass as they are.
+// code and what its message says of names, never of values. An *ecluse.Error
+// passes as it is, and what did not come from SQLite stays in the chain.
 func Strip(what, where string, err error) error {
 	var ours *ecluse.Error
 	var theirs *driversqlite.Error
@@ -26,7 +26,7 @@ func Strip(what, where string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &ecluse.Error{Kind: ecluse.Interrupted, What: what, Where: where, Err: err}
 	case !errors.As(err, &theirs):
-		return &ecluse.Error{Kind: ecluse.Failed, What: what, Where: where, Why: "the database driver stopped"}
+		return &ecluse.Error{Kind: ecluse.Failed, What: what, Where: where, Err: err}
 	}
 	e := &ecluse.Error{Kind: ecluse.Failed, What: what, Where: where, Why: explain(theirs)}
 	switch theirs.Code() & 0xff {
@@ -110,3 +110,6 @@ func explain(e *driversqlite.Error) string {
 	}
 	return fmt.Sprintf("result code %d", code)
 }
+
+// ForeignKeyCode is SQLite's code for a foreign key without an answer.
+const ForeignKeyCode = sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql/driver"
-	"errors"
 
 	"ecluse"
 	"ecluse/internal/mandate"
@@ -34,20 +33,11 @@ func (s *session) ReadChunk(ctx context.Context, dataset ecluse.DatasetID, after
 		return nil, false, &ecluse.Error{Kind: ecluse.Invalid, What: what, Err: err}
 	}
 	end, last, err := c.read(ctx)
-	var stop *emitError
-	switch {
-	case errors.As(err, &stop):
-		return nil, false, stop.err
-	case err != nil:
+	if err != nil {
 		return nil, false, engine.Strip(what, "", err)
 	}
 	return end, last, nil
 }
-
-// emitError is an error of the caller's, which comes back to it as it is.
-type emitError struct{ err error }
-
-func (e *emitError) Error() string { return e.err.Error() }
 
 // batch is the one that all chunks of a dataset are read into.
 func (s *session) batch(d *mandate.ReadDataset) *record.Batch {
@@ -154,11 +144,9 @@ func (c *chunk) flush() error {
 		return nil
 	}
 	c.bytes += c.batch.Size()
-	if err := c.emit(c.batch); err != nil {
-		return &emitError{err}
-	}
+	err := c.emit(c.batch)
 	c.batch.Reset()
-	return nil
+	return err
 }
 
 // query opens the rows after a place; up to the chunk's end, if it is known.

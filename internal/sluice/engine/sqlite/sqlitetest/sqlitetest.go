@@ -41,18 +41,24 @@ type File struct {
 // New makes an empty file that disappears with the test.
 func New(t testing.TB) *File {
 	t.Helper()
-	f := &File{Path: filepath.Join(t.TempDir(), "laboratory.db")}
-	if err := os.WriteFile(f.Path, nil, 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "laboratory.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := engine.Open(context.Background(), f.Path, engine.ReadWrite)
+	f := At(t, path)
+	f.Exec(t, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF")
+	return f
+}
+
+// At is the file at path, which is there already.
+func At(t testing.TB, path string) *File {
+	t.Helper()
+	c, err := engine.Open(context.Background(), path, engine.ReadWrite)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.conn = c
 	t.Cleanup(func() { c.Close() })
-	f.Exec(t, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF")
-	return f
+	return &File{Path: path, conn: c}
 }
 
 // Exec runs statements.
@@ -164,3 +170,38 @@ func (f *File) Grant(testing.TB, *mandate.ReadPlan) {}
 
 // Widen has nothing to widen.
 func (f *File) Widen(testing.TB, string) {}
+
+// Generate inserts a row without its first column and returns the number that
+// column got.
+func (f *File) Generate(t testing.TB, table readertest.Table, rest []any) int64 {
+	t.Helper()
+	names := make([]string, len(rest))
+	values := make([]driver.Value, len(rest))
+	for i, v := range rest {
+		names[i], values[i] = table.Columns[i+1].Name, v
+	}
+	f.Exec(t, engine.InsertSQL(f.Name(table.Name), names, 1), values...)
+	id, err := f.conn.One(context.Background(), "SELECT last_insert_rowid()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := id.(int64)
+	return n
+}
+
+// Revoke makes a table unwritable in the one way SQLite has: it is not there.
+func (f *File) Revoke(t testing.TB, table string) {
+	t.Helper()
+	f.Exec(t, "ALTER TABLE "+engine.Quote(table)+" RENAME TO "+engine.Quote(table+" away"))
+}
+
+// Markers counts the markers there are.
+func (f *File) Markers(t testing.TB) int {
+	t.Helper()
+	v, err := f.conn.One(context.Background(), "SELECT count(*) FROM "+engine.MarkerTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := v.(int64)
+	return int(n)
+}

@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"math"
+	"strconv"
+
+	"ecluse"
+	engine "ecluse/internal/sluice/engine/sqlite"
+	"ecluse/internal/sluice/record"
+)
+
+// fit is what a column of the target does to values on their way in. SQLite
+// changes some without a word; such a source row is refused instead.
+type fit struct {
+	affinity engine.Affinity
+	key      bool // of the primary key
+}
+
+// check finds what is wrong with value i of a column; nil when nothing can be.
+func (f fit) check(k ecluse.DataKind) func(c *record.Column, i int) string {
+	var check func(c *record.Column, i int) string
+	numeric := f.affinity == engine.Integer || f.affinity == engine.Real || f.affinity == engine.Numeric
+	switch {
+	case k == ecluse.Float:
+		check = func(c *record.Column, i int) string {
+			if math.IsNaN(c.Float(i)) {
+				return "NaN, which SQLite keeps as null"
+			}
+			return ""
+		}
+	case k == ecluse.Number && numeric:
+		check = func(c *record.Column, i int) string {
+			if _, ok := number(c.Bytes(i)); !ok && !special(c.Bytes(i)) {
+				return "more digits than SQLite keeps of a number"
+			}
+			return ""
+		}
+	case k == ecluse.Text && numeric:
+		check = func(c *record.Column, i int) string {
+			if altered(c.Bytes(i)) {
+				return "a text that SQLite would keep as another number"
+			}
+			return ""
+		}
+	}
+	if check == nil && !f.key {
+		return nil
+	}
+	return func(c *record.Column, i int) string {
+		switch {
+		case c.Null(i) && f.key:
+			return "null in the primary key"
+		case c.Null(i) || check == nil:
+			return ""
+		}
+		return check(c, i)
+	}
+}
+
+// number is an exact number as SQLite keeps it: an integer of 64 bits or a
+// binary float. It is false when that would not be the number any more.
+func number(text []byte) (driver.Value, bool) {
+	digits := plain(text)
+	if digits == nil {
+		return nil, false
+	}
+	s := string(digits)
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(f, 0) {
+		return nil, false
+	}
+	if strconv.FormatFloat(f, 'f', -1, 64) != s {
+		return nil, false
+	}
+	return f, true
+}
+
+// plain writes a number in plain notation without needless zeros: -0012.50 as
+// -12.5. It is nil for what is not a number in plain notation.
+func plain(text []byte) []byte {
+	sign, rest := []byte(nil), text
+	if len(rest) > 0 && (rest[0] == '-' || rest[0] == '+') {
+		if rest[0] == '-' {
+			sign = rest[:1]
+		}
+		rest = rest[1:]
+	}
+	whole, part, _ := bytes.Cut(rest, []byte{'.'})
+	for _, d := range [][]byte{whole, part} {
+		for _, c := range d {
+			if c < '0' || c > '9' {
+				return nil
+			}
+		}
+	}
+	if len(whole)+len(part) == 0 {
+		return nil
+	}
+	whole, part = bytes.TrimLeft(whole, "0"), bytes.TrimRight(part, "0")
+	if len(whole) == 0 {
+		whole = []byte{'0'}
+		if len(part) == 0 {
+			sign = nil
+		}
+	}
+	out := append(append(make([]byte, 0, len(text)+2), sign...), whole...)
+	if len(part) > 0 {
+		out = append(append(out, '.'), part...)
+	}
+	return out
+}
+
+// special tells the numbers that are words: they stay texts in SQLite.
+func special(text []byte) bool {
+	switch string(text) {
+	case "NaN", "Infinity", "-Infinity":
+		return true
+	}
+	return false
+}
+
+// altered tells a text that a numeric column would turn into a number that reads
+// otherwise: 007, 1.50, 1e3, with blanks around.
+func altered(text []byte) bool {
+	trimmed := bytes.Trim(text, " \t\n\v\f\r")
+	if len(trimmed) == 0 || bytes.IndexByte([]byte("+-.0123456789"), trimmed[0]) < 0 {
+		return false
+	}
+	if _, err := strconv.ParseFloat(string(trimmed), 64); err != nil && !isRange(err) {
+		return false
+	}
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return err != nil || strconv.FormatInt(n, 10) != string(text)
+}
+
+func isRange(err error) bool {
+	e, ok := err.(*strconv.NumError)
+	return ok && e.Err == strconv.ErrRange
+}
