@@ -230,6 +230,7 @@ func TestPutRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pass.SetWorkFactor(10)
 	sum := func(d *evidence.Descriptor) { d.SHA256[0] ^= 1 }
 	for name, c := range map[string]struct {
 		slot   ecluse.Slot
@@ -340,7 +341,6 @@ func TestSlotIsWrittenOnce(t *testing.T) {
 			t.Error("two were told of different chunks in one slot")
 		}
 	}
-	b.open()
 	if s := b.strays(); len(s) > 0 || len(b.files()) != 2 {
 		t.Errorf("%v, of %v", s, b.files())
 	}
