@@ -123,6 +123,11 @@ func (b *Builder) AddReport(s Signed) error { return b.addSigned(FileReport, s) 
 // AddErasure adds a gate's signed statement of what it destroyed.
 func (b *Builder) AddErasure(g Gate, s Signed) error { return b.addSigned(ErasureFile(g), s) }
 
+// AddStatement adds any other signed statement of a gate.
+func (b *Builder) AddStatement(g Gate, s Signed) error {
+	return b.addSigned(StatementFile(g, s.Digest()), s)
+}
+
 // AddLeaves adds the journal's leaves, as Leaf.Bytes gives them, from the first.
 func (b *Builder) AddLeaves(leaves [][]byte) error {
 	return b.Add(FileLeaves, append(bytes.Join(leaves, []byte("\n")), '\n'))

@@ -62,12 +62,15 @@ type story struct {
 	files                 func(files map[string][]byte)
 	sumsBy                map[Gate]ssh.Signer
 	trigger               Trigger
+	undoFormat            string
+	undoBy                ssh.Signer
 }
 
 func newStory(c *cast) *story {
 	same := func(s string) string { return s }
 	return &story{
 		cast: c, readPlan: same, loadPlan: same, trigger: ByAcceptance,
+		undoFormat: UndoFormat, undoBy: c.target,
 		contract: `ecluse: contract/v1
 parties:
   controller: {name: Laboratoire des Tilleuls, root: %s}
@@ -292,6 +295,7 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 func (w *telling) closing(c *Certificate, stored []*Descriptor) {
 	if w.trigger != ByAcceptance {
 		c.Outcome = Undone
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.undoBy, StatementHead{w.undoFormat, testMigration, c.Plan}))))
 	}
 	for _, d := range stored {
 		c.Objects = append(c.Objects, ErasedObject{d.Slot, d.SHA256, d.Size, d.Rows, w.at.Truncate(time.Second)})

@@ -15,6 +15,7 @@ const (
 	RecipientFormat   = "recipient/v1"
 	PrivilegesFormat  = "privileges/v1"
 	ReportFormat      = "report/v1"
+	UndoFormat        = "undo/v1"
 	ErasureFormat     = "erasure/v1"
 	CertificateFormat = "certificate/v1"
 )

@@ -80,6 +80,12 @@ func HeadFile(size int64) string { return fmt.Sprintf("journal/heads/%012d.txt",
 // ErasureFile is the name of a gate's own statement of what it destroyed.
 func ErasureFile(g Gate) string { return "erasure/" + string(g) + ".json" }
 
+// StatementFile is the name of any other statement of a gate: reports of other
+// passages, what an undo took out.
+func StatementFile(g Gate, d ecluse.Digest) string {
+	return fmt.Sprintf("statements/%s-%s.json", g, d.Hex())
+}
+
 const sigSuffix = ".sig"
 
 func sigBy(name string, by string) string { return name + "." + by + sigSuffix }
@@ -114,6 +120,7 @@ var bundleNames = regexp.MustCompile(`^(` + strings.Join([]string{
 	`(chunks|rejects)/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]{6,}\.[0-9]+\.json(\.sig)?`,
 	`(manifest|report)\.json(\.sig)?`,
 	`erasure/(source|target)\.json(\.sig)?`,
+	`statements/(source|target)-[0-9a-f]{64}\.json(\.sig)?`,
 	`certificate\.json(\.(source|target)\.sig)?`,
 	`journal/leaves\.jsonl`,
 	`journal/heads/[0-9]{12,}\.txt(\.(lock|source|target)\.sig)?`,
@@ -168,7 +175,7 @@ command it runs. The first line says OK, KO, or KO not anchored (without the roo
     privileges/         what the gates' database accounts could and could not read
     chunks/, rejects/   a signed descriptor of every sealed chunk; manifest.json closes the list
     journal/            every leaf of the journal, and its heads signed by lock and gates
-    report.json         the comparison that was accepted
+    report.json         the comparison that was accepted; statements/ other reports of the gates
     certificate.json    the erasure; erasure/ each gate's own word
     binary.txt          the program's SHA-256
     limits.txt          what this evidence does not say

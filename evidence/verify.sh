@@ -77,7 +77,7 @@ names="$names|rosters/(controller|processor)-[1-9][0-9]*\\.(yaml|yaml\\.sig|sign
 names="$names|recipients/(chunks|rejects)\\.json(\\.sig)?|privileges/(source|target)-[a-z0-9-]+\\.json(\\.sig)?"
 names="$names|(chunks|rejects)/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]{6,}\\.[0-9]+\\.json(\\.sig)?"
 names="$names|(manifest|report)\\.json(\\.sig)?|erasure/(source|target)\\.json(\\.sig)?|certificate\\.json(\\.(source|target)\\.sig)?"
-names="$names|journal/leaves\\.jsonl|journal/heads/[0-9]{12,}\\.txt(\\.(lock|source|target)\\.sig)?"
+names="$names|statements/(source|target)-[0-9a-f]{64}\\.json(\\.sig)?|journal/leaves\\.jsonl|journal/heads/[0-9]{12,}\\.txt(\\.(lock|source|target)\\.sig)?"
 
 [ -f SHA256SUMS ] && [ -f SHA256SUMS.source.sig ] && [ -f SHA256SUMS.target.sig ] || ko "SHA256SUMS or a signature of it is missing"
 one_form SHA256SUMS.source.sig && one_form SHA256SUMS.target.sig || ko "a signature of SHA256SUMS was altered"
@@ -121,8 +121,7 @@ for f in contract.yaml instruction.yaml; do
 done
 facts contract.yaml >"$tmp/contract"
 facts instruction.yaml >"$tmp/instruction"
-[ "$(fact "$tmp/contract" 'ecluse - ecluse') $(fact "$tmp/instruction" 'ecluse - ecluse')" = 'contract/v1 instruction/v1' ] ||
-	ko "contract.yaml or instruction.yaml is of another format"
+[ "$(fact "$tmp/contract" 'ecluse - ecluse') $(fact "$tmp/instruction" 'ecluse - ecluse')" = 'contract/v1 instruction/v1' ] || ko "a document is of another format"
 contract=$(digest contract.yaml)
 instruction=$(digest instruction.yaml)
 id=$(fact "$tmp/instruction" 'id - id')
@@ -423,13 +422,14 @@ cat "$tmp/chunks" "$tmp/rejects" | awk '{ print $1, $2, $3, $4, $5, $6 }' | sort
 run cmp "$tmp/all" "$tmp/erased" >>"$log" 2>&1 || ko "the chunks listed as erased are not those described"
 ok "$(wc -l <"$tmp/all") chunks, all in journal and certificate"
 
-list '(privileges|erasure)/.*\.json' >"$tmp/statements"
+list '(privileges|erasure|statements)/.*\.json' >"$tmp/statements"
 while read -r f; do
 	gate=$target && format=erasure/v1
 	case $f in */source*) gate=$source ;; esac
-	case $f in privileges/*) format=privileges/v1 ;; esac
+	case $f in privileges/*) format=privileges/v1 ;; statements/*) format='[a-z]*/v1' ;; esac
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
+grep -q '"outcome":"undone"' certificate.json && { cat statements/target-*.json 2>/dev/null | grep -q '^{"ecluse":"undo/v1"' || ko "the target gate does not say what it took out again"; }
 [ ! -f report.json ] || statement "$target" report/v1 report.json
 case $trigger in
 acceptance)

@@ -268,23 +268,56 @@ func (v *verifier) checkErased() (string, error) {
 	return fmt.Sprintf("%d of %d", len(gone), len(all)), nil
 }
 
-// checkStatement checks a gate's statement of a format about this migration.
-func (v *verifier) checkStatement(name string, g Gate, format string) error {
+// statement checks a gate's statement about this migration and reads its head.
+func (v *verifier) statement(name string, g Gate) (StatementHead, error) {
 	s, err := v.signed(name)
 	if err != nil {
-		return err
+		return StatementHead{}, err
 	}
 	h, err := PeekStatement(s, v.gate(g))
 	if err != nil {
-		return because(ecluse.Unverified, name, err)
+		return h, because(ecluse.Unverified, name, err)
 	}
-	if h.Format != format || h.Migration != v.instruction.id {
-		return unverified("verify statement", "%s is a %s of the migration %s", name, h.Format, h.Migration)
+	if h.Migration != v.instruction.id {
+		return h, unverified("verify statement", "%s is of the migration %s", name, h.Migration)
 	}
 	if h.Plan != v.certificate.Plan && !v.loads[h.Plan] {
-		return unverified("verify statement", "%s is about a plan that is not in the folder", name)
+		return h, unverified("verify statement", "%s is about a plan that is not in the folder", name)
 	}
-	return nil
+	return h, nil
+}
+
+func (v *verifier) checkStatement(name string, g Gate, format string) error {
+	h, err := v.statement(name, g)
+	if err == nil && h.Format != format {
+		return unverified("verify statement", "%s is a %s", name, h.Format)
+	}
+	return err
+}
+
+// checkStatements checks what else the gates said. A load that the certificate
+// calls undone has the target gate's word for it.
+func (v *verifier) checkStatements() (string, error) {
+	undone := v.certificate.Outcome != Undone
+	names := v.named("statements/", ".json")
+	for _, name := range names {
+		g := TargetGate
+		if strings.HasPrefix(name, "statements/source-") {
+			g = SourceGate
+		}
+		h, err := v.statement(name, g)
+		if err != nil {
+			return "", err
+		}
+		if name != StatementFile(g, v.digest(name)) {
+			return "", unverified("verify statement", "%s is not named by its own hash", name)
+		}
+		undone = undone || g == TargetGate && h.Format == UndoFormat
+	}
+	if !undone {
+		return "", unverified("verify statement", "the target gate's statement of what it took out again is missing")
+	}
+	return fmt.Sprintf("%d statements", len(names)), nil
 }
 
 // checkPrivileges checks the records of what accounts could do. A completed
