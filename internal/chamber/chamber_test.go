@@ -356,6 +356,32 @@ func TestSlotIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// A process that comes second, after it has written all of its chunk, takes it
+// back and is told of the first.
+func TestSecondIsTold(t *testing.T) {
+	b := setup(t)
+	first, second := b.seal("rows"), b.seal("rows")
+	other, err := Open(b.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.c.step = func(name string) {
+		if name == "written" {
+			if _, err := other.Put(t.Context(), b.terms, b.describe(b.source, slot(0), first, nil), bytes.NewReader(first)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stored, err := b.c.Put(t.Context(), b.terms, b.describe(b.source, slot(0), second, nil), bytes.NewReader(second))
+	d, err2 := evidence.ParseDescriptor(stored, b.terms.Gate)
+	if ecluse.KindOf(err) != ecluse.Refused || err2 != nil || d.SHA256 != ecluse.DigestOf(first) {
+		t.Errorf("%v, %v", err, err2)
+	}
+	if s := b.strays(); len(s) > 0 || len(b.files()) != 2 {
+		t.Errorf("%v, of %v", s, b.files())
+	}
+}
+
 func TestManifest(t *testing.T) {
 	b := setup(t)
 	body := b.seal("rows")
