@@ -11,14 +11,15 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/due"
 	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
 
-// actLife is how long after signing an act may be handed in: the program hands
-// it in at once.
-const actLife = 12 * time.Hour
+// actLife is how long an act holds for what is still to begin: as long as a
+// passage may begin after its approval (mandate.BeginWithin).
+const actLife = mandate.BeginWithin
 
 // signer is a key whose owner the rosters know.
 type signer struct {

@@ -18,7 +18,7 @@ type initCmd struct {
 }
 
 func (x *initCmd) Run(c *call) error {
-	made, err := app.Init(x.Dir, map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Controller, ecluse.Processor: x.Processor})
+	made, err := app.Init(c.ctx, x.Dir, map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Controller, ecluse.Processor: x.Processor})
 	if err != nil {
 		return err
 	}

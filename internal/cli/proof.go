@@ -64,7 +64,7 @@ func (x *verifyCmd) Run(c *call) error {
 		roots[ecluse.Processor] = x.Processor
 	}
 	report := evidence.Verify(os.DirFS(x.Dir), roots)
-	c.ui.text(report.String())
+	c.ui.text(report.Text())
 	if err := c.ui.object(report); err != nil {
 		return err
 	}

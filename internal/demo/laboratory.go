@@ -213,7 +213,7 @@ func (g *generator) patient(id int64) {
 	case r.IntN(300) == 0: // not known
 		sex = ""
 	}
-	last := ""
+	last := 0
 	for range requestsPerPatient {
 		last = max(last, g.request(id))
 	}
@@ -225,18 +225,19 @@ func (g *generator) patient(id int64) {
 }
 
 // request makes one request with its results; it returns the day it was entered.
-func (g *generator) request(patient int64) string {
+func (g *generator) request(patient int64) int {
 	r := g.rnd
 	g.made.Requests++
 	id := g.made.Requests
 	at := time.Date(2012, 1, 2, 6, 0, 0, 0, time.UTC).Add(time.Duration(r.IntN(12*365*24*60)) * time.Minute)
-	g.insert("DEMANDE", id, patient, pick(r, g.codes), at.Format("2006-01-02"), at.Format("02/01/2006 15:04"), fmt.Sprintf("S%02d", r.IntN(30)), remark(r, 20))
+	day := at.Year()*10000 + int(at.Month())*100 + at.Day()
+	g.insert("DEMANDE", id, patient, pick(r, g.codes), day, at.Format("02/01/2006 15:04"), fmt.Sprintf("S%02d", r.IntN(30)), remark(r, 20))
 	first := r.IntN(len(analyses))
 	for k := range resultsPerRequest {
 		g.made.Results++
 		g.result(g.made.Results, id, analyses[(first+k*3)%len(analyses)], at)
 	}
-	return at.Format("2006-01-02")
+	return day
 }
 
 func (g *generator) result(id, request int64, a analysis, at time.Time) {

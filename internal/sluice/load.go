@@ -76,7 +76,7 @@ type Loaded struct {
 // twice.
 func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	plan := l.Permit.Plan()
-	if plan == nil {
+	if plan == nil || l.Permit.UndoesOnly() {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Why: "there is no permit to load", Article: "GDPR art. 29"}
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, l.Permit.NotAfter(),

@@ -11,7 +11,7 @@ CREATE TABLE PATIENT (
   TEL       TEXT,
   EMAIL     TEXT,
   MUTUELLE  TEXT,
-  DERNVIS   TEXT,               -- last visit, AAAA-MM-JJ
+  DERNVIS   INTEGER,            -- last visit, AAAAMMJJ
   REMARQUE  TEXT,               -- free text
   LOGIN     TEXT,               -- of the patients' portal
   MOTDEPASSE TEXT               -- of the patients' portal
@@ -33,7 +33,7 @@ CREATE TABLE DEMANDE (
   NUMDEM   INTEGER PRIMARY KEY,
   NUMPAT   INTEGER NOT NULL,
   CODPRESC TEXT,
-  SAISIE   TEXT NOT NULL,       -- AAAA-MM-JJ
+  SAISIE   INTEGER NOT NULL,    -- AAAAMMJJ
   PRELEVE  TEXT,                -- JJ/MM/AAAA HH:MM
   SERVICE  TEXT,
   COMMENTAIRE TEXT              -- free text

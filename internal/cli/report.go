@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"ecluse/internal/gate"
+	"ecluse/internal/sluice/reconcile"
+)
+
+// report shows the comparison: what was read, what stands in the target, what
+// was put aside and why.
+func (u *ui) report(s *gate.LoadStatement) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s  %s\n", u.paint(bold, string(s.Migration)), s.Passage, s.At.Local().Format(time.DateTime))
+	fmt.Fprintln(&b, u.say("%s rows read in %d chunks, %s loaded, %s put aside", "%s lignes lues en %d paquets, %s chargées, %s mises de côté",
+		count(s.RowsRead), s.Chunks, count(s.RowsLoaded), count(s.RowsRejected)))
+	if p := s.Compared; p != nil {
+		u.reportTables(&b, p)
+		u.reportChecks(&b, p)
+		u.reportGroups(&b, u.say("put aside", "mises de côté"), p.Rejected)
+		u.reportGroups(&b, u.say("replaced or missing", "remplacé ou manquant"), p.Reported)
+	}
+	u.text(b.String())
+	if s.Compared != nil {
+		u.verdict(s.Compared.Equal, s.Passage.Kind)
+	}
+}
+
+func (u *ui) mark(equal bool) string {
+	if equal {
+		return u.paint(green, "=")
+	}
+	return u.paint(red, "≠")
+}
+
+func (u *ui) reportTables(b *strings.Builder, p *reconcile.Public) {
+	if len(p.Tables) == 0 {
+		return
+	}
+	fmt.Fprintln(b, u.say("the target, read back %s:", "la cible, relue le %s :", p.ReadBack.Local().Format("2006-01-02 15:04:05 MST")))
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "  \t%s\t%s\t%s\t%s\t\n", u.say("table", "table"), u.say("before", "avant"), u.say("loaded", "chargé"), u.say("after", "après"))
+	for _, t := range p.Tables {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\n", u.mark(t.Equal), t.Table, count(t.Before), count(t.Loaded), count(t.After), u.outcomeWord(t.Verdict()))
+	}
+	w.Flush()
+}
+
+// outcomeWord is a table's verdict in the language of the screen.
+func (u *ui) outcomeWord(v string) string {
+	fr := map[string]string{"equal": "égal", "untouched": "intact", "extra": "en trop", "missing": "manquant", "altered": "altéré"}[v]
+	return u.say(v, fr)
+}
+
+func (u *ui) reportChecks(b *strings.Builder, p *reconcile.Public) {
+	for _, c := range p.Checks {
+		fmt.Fprintf(b, "  %s %s\n", u.mark(c.Off == 0 && c.Lines > 0),
+			u.say("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off))
+	}
+}
+
+func (u *ui) reportGroups(b *strings.Builder, title string, groups []reconcile.PublicGroup) {
+	if len(groups) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s:\n", title)
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, g := range groups {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, g.Count, g.By)
+	}
+	w.Flush()
+}

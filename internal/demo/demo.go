@@ -1,0 +1,401 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/durable"
+	"ecluse/internal/procedure"
+	"ecluse/internal/sluice"
+)
+
+// Request asks for the demonstration.
+type Request struct {
+	Patients int
+	Dir      string // to make; empty: a new one in the temporary folder
+	Tell     func(Scene)
+	Watch    sluice.Watch
+}
+
+// Scene is one step of the story, in both languages.
+type Scene struct {
+	Number int // of the procedure's steps; 0 for what comes before and after
+	Title  procedure.Text
+	Place  procedure.Place // where the migration stands; zero before it is born
+	Lines  []procedure.Text
+}
+
+// Outcome is what the demonstration came to. Its JSON is stable.
+type Outcome struct {
+	RowsRead             int64   `json:"rows_read"`
+	RowsLoaded           int64   `json:"rows_loaded"`
+	RowsRejected         int64   `json:"rows_rejected"`
+	ColumnsRefused       int     `json:"columns_refused"` // log-ins and passwords included
+	Credentials          int     `json:"columns_credential"`
+	Reconciled           bool    `json:"reconciled"`
+	Erased               bool    `json:"erased"`
+	Bundle               string  `json:"bundle"`
+	Verdict              string  `json:"verdict"` // of the evidence, verified offline
+	Roots                Roots   `json:"roots"`
+	CanariesFound        int     `json:"canaries_found"` // files, the two databases aside
+	ControllerSignatures int     `json:"controller_signatures"`
+	Seconds              float64 `json:"seconds"`
+	PassageSeconds       float64 `json:"passage_seconds"` // reading, loading and comparing
+	PeakRSSMiB           float64 `json:"peak_rss_mib"`
+	Dir                  string  `json:"dir"`
+}
+
+// Roots are the fingerprints that the evidence is verified against.
+type Roots struct {
+	Controller ecluse.Fingerprint `json:"controller"`
+	Processor  ecluse.Fingerprint `json:"processor"`
+}
+
+// Expected guesses rows for the progress line.
+func Expected(patients int) func(sluice.Stage) int64 {
+	return func(sluice.Stage) int64 { return int64(patients) * (resultsPerPatient + requestsPerPatient + 1) / 2 }
+}
+
+const migration ecluse.MigrationID = "quatre-vents-01"
+
+// story is a demonstration under way.
+type story struct {
+	Request
+	cast *Cast
+	room *app.Room
+	made *app.Made
+	old  *Made
+	out  *Outcome
+	now  time.Time
+}
+
+func (s *story) path(name string) string { return filepath.Join(s.Dir, name) }
+
+func (s *story) tell(ctx context.Context, number int, en, fr string, lines ...procedure.Text) error {
+	scene := Scene{Number: number, Title: procedure.Text{EN: en, FR: fr}, Lines: lines}
+	if s.room != nil {
+		all, err := s.room.Status(ctx, "")
+		if err != nil {
+			return err
+		}
+		if len(all) > 0 {
+			scene.Place = all[0].Place
+		}
+	}
+	s.Tell(scene)
+	return nil
+}
+
+func line(en, fr string, args ...any) procedure.Text {
+	return procedure.Text{EN: fmt.Sprintf(en, args...), FR: fmt.Sprintf(fr, args...)}
+}
+
+// Run tells the whole story on data of its own: an invented old laboratory is
+// made, and nothing else is touched.
+func Run(ctx context.Context, q Request) (*Outcome, error) {
+	if q.Patients < 1 || q.Patients > 1_000_000 {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "run the demonstration", Where: "--patients", Why: "want 1 to 1,000,000"}
+	}
+	if err := q.folder(); err != nil {
+		return nil, err
+	}
+	s := &story{Request: q, out: &Outcome{Dir: q.Dir}, now: time.Now()}
+	for _, step := range []func(context.Context) error{
+		s.people, s.contract, s.inspect, s.instruct, s.mapping, s.approve, s.rehearse, s.plan, s.pass, s.accept, s.prove,
+	} {
+		if err := step(ctx); err != nil {
+			if s.room != nil {
+				err = errors.Join(err, s.room.Close())
+			}
+			return nil, err
+		}
+	}
+	s.out.Seconds = time.Since(s.now).Seconds()
+	s.out.PeakRSSMiB = peakRSS()
+	return s.out, s.room.Close()
+}
+
+// folder makes the demonstration's own folder; it never enters one with
+// something in it.
+func (q *Request) folder() error {
+	if q.Dir == "" {
+		dir, err := os.MkdirTemp("", "ecluse-demo-")
+		q.Dir = dir
+		return err
+	}
+	entries, err := os.ReadDir(q.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "run the demonstration", Where: q.Dir, Why: "the folder is not empty, and the demonstration touches nothing but its own data",
+			Next: "name a new folder",
+		}
+	}
+	return durable.Mkdir(q.Dir)
+}
+
+func (s *story) people(ctx context.Context) (err error) {
+	s.old, err = MakeOld(ctx, s.path("ancilab.db"), s.Patients)
+	if err != nil {
+		return err
+	}
+	if err := MakeNew(ctx, s.path("novalab.db")); err != nil {
+		return err
+	}
+	if s.cast, err = NewCast(s.path("keys")); err != nil {
+		return err
+	}
+	if s.made, err = app.Init(ctx, s.path("room"), s.cast.Prints); err != nil {
+		return err
+	}
+	s.out.Roots = Roots{s.cast.Prints[ecluse.Controller], s.cast.Prints[ecluse.Processor]}
+	for gate, db := range map[string]string{"source": "ancilab.db", "target": "novalab.db"} {
+		text := fmt.Sprintf("ecluse: gate/v1\nengine: sqlite\ncatalogue: {file: %[1]q}\nrows: {file: %[1]q}\n", filepath.Join("..", "..", db))
+		if err := durable.WriteFile(filepath.Join(s.path("room"), gate, "gate.yaml"), []byte(text)); err != nil {
+			return err
+		}
+	}
+	if s.room, err = app.Open(ctx, s.path("room")); err != nil {
+		return err
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		text, err := s.cast.Roster(side, s.now)
+		if err != nil {
+			return err
+		}
+		if _, err := s.room.AddRoster(ctx, "roster.yaml", text, s.cast.Roots[side]); err != nil {
+			return err
+		}
+	}
+	return s.tell(ctx, 0, "Demonstration on invented people", "Démonstration sur des personnes inventées",
+		line("Old laboratory ANCILAB: %d patients, %d results, log-ins and passwords, %d damaged rows.",
+			"Ancien laboratoire ANCILAB : %d patients, %d résultats, identifiants et mots de passe, %d lignes abîmées.", s.old.Patients, s.old.Results, s.old.Damaged),
+		line("New laboratory NOVALAB: another shape. Everything lies in %s", "Nouveau laboratoire NOVALAB : une autre forme. Tout est dans %s", s.Dir),
+		line("Four people, each with a key of their own; two roots that signed only their rosters.",
+			"Quatre personnes, chacune avec sa clé ; deux racines qui n'ont signé que les listes."))
+}
+
+// sign writes a document and has somebody sign it.
+func (s *story) sign(ctx context.Context, name string, text []byte, who string, withPlan bool) error {
+	file := s.path(name)
+	if err := durable.WriteFile(file, text); err != nil {
+		return err
+	}
+	_, err := s.room.Sign(ctx, app.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: s.cast.People[who].Signer})
+	return err
+}
+
+func (s *story) contract(ctx context.Context) error {
+	text, err := s.cast.Contract(s.now)
+	if err != nil {
+		return err
+	}
+	for _, who := range []string{Julie, Claire} {
+		if err := s.sign(ctx, "contract.yaml", text, who, false); err != nil {
+			return err
+		}
+	}
+	return s.tell(ctx, 1, "Contract", "Contrat",
+		line("Claire Aubry (laboratory) and Julie Carron (processor) sign it: every mention of GDPR art. 28(3).",
+			"Claire Aubry (laboratoire) et Julie Carron (sous-traitant) le signent : toutes les mentions de l'art. 28(3) du RGPD."))
+}
+
+func (s *story) inspect(ctx context.Context) error {
+	v, err := s.room.Inspect(ctx, app.SourcePlace)
+	if err != nil {
+		return err
+	}
+	columns := 0
+	for _, t := range v.Catalogue.Tables {
+		columns += len(t.Columns)
+	}
+	return s.tell(ctx, 2, "Inspection", "Relevé",
+		line("%d tables, %d columns: names and types. Not a row was read.", "%d tables, %d colonnes : noms et types. Pas une ligne n'a été lue.", len(v.Catalogue.Tables), columns))
+}
+
+func (s *story) instruct(ctx context.Context) error {
+	contract, err := os.ReadFile(s.path("contract.yaml"))
+	if err != nil {
+		return err
+	}
+	text, err := fill("instruction.yaml", map[string]any{
+		"Contract": ecluse.DigestOf(contract), "SourceGate": s.made.SourceGate, "TargetGate": s.made.TargetGate,
+		"Rows": s.Patients*(resultsPerPatient+requestsPerPatient+1) + 10000, "Bytes": "20GB",
+		"EraseBy": stamp(s.now.AddDate(0, 1, 0)),
+	})
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(s.path("instruction.yaml"), text); err != nil {
+		return err
+	}
+	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: s.cast.People[Marc].Signer})
+	if err != nil {
+		return err
+	}
+	s.out.ColumnsRefused, s.out.Credentials = p.Counts.Refused+p.Counts.Credential, p.Counts.Credential
+	if err := s.sign(ctx, "instruction.yaml", text, Claire, true); err != nil {
+		return err
+	}
+	s.out.ControllerSignatures++
+	return s.tell(ctx, 3, "Instruction, with the read plan that comes of it", "Instruction, avec le plan de lecture qui en découle",
+		line("%d columns taken, %d only compared, %d refused: of these, %d hold log-ins and passwords, which nobody can instruct.",
+			"%d colonnes prises, %d seulement comparées, %d refusées : dont %d d'identifiants et mots de passe, que nul ne peut demander.",
+			p.Counts.Taken, p.Counts.Filters, s.out.ColumnsRefused, p.Counts.Credential),
+		line("Requests from 2015 to October 2020, their patients and results. Claire signs instruction and plan at one sitting.",
+			"Demandes de 2015 à octobre 2020, leurs patients et résultats. Claire signe instruction et plan en une séance."))
+}
+
+func (s *story) mapping(ctx context.Context) error {
+	instruction, err := os.ReadFile(s.path("instruction.yaml"))
+	if err != nil {
+		return err
+	}
+	with := map[string]any{"Instruction": ecluse.DigestOf(instruction)}
+	for key, name := range map[string]string{"Codes": "codes.csv", "Loinc": "loinc.csv"} {
+		table, err := files.ReadFile("files/" + name)
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(s.path(name), table); err != nil {
+			return err
+		}
+		with[key] = ecluse.DigestOf(table)
+	}
+	text, err := fill("mapping.yaml", with)
+	if err != nil {
+		return err
+	}
+	if err := s.sign(ctx, "mapping.yaml", text, Marc, false); err != nil {
+		return err
+	}
+	return s.tell(ctx, 4, "Mapping", "Transcodage",
+		line("Marc Tissot's mapping is checked against instruction and new database: codes to LOINC, units, dates.",
+			"La table de Marc Tissot est vérifiée contre l'instruction et la nouvelle base : codes vers LOINC, unités, dates."))
+}
+
+// approvePlan has somebody approve the plan in a file.
+func (s *story) approvePlan(ctx context.Context, file, who string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	_, err = s.room.Approve(ctx, text, s.cast.People[who].Signer)
+	return err
+}
+
+func (s *story) approve(ctx context.Context) error {
+	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry})
+	if err != nil {
+		return err
+	}
+	if err := s.approvePlan(ctx, p.ReadFile, Marc); err != nil {
+		return err
+	}
+	if err := s.tell(ctx, 6, "Read plan approved", "Plan de lecture approuvé",
+		line("Two parties, two people: Claire with the instruction, Marc now.", "Deux parties, deux personnes : Claire avec l'instruction, Marc maintenant.")); err != nil {
+		return err
+	}
+	if p, err = s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry}); err != nil {
+		return err
+	}
+	return s.approvePlan(ctx, p.LoadFile, Marc)
+}
+
+func (s *story) rehearse(ctx context.Context) error {
+	v, err := s.room.Apply(ctx, app.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
+	if err != nil {
+		return err
+	}
+	s.out.RowsRead = v.RowsRead
+	s.out.PassageSeconds += v.Seconds
+	return s.tell(ctx, 8, "Read, sealed; a dry run", "Lu, scellé ; un essai à vide",
+		line("%d rows read, sealed at once for the target gate alone: %d chunks in the chamber. Nothing there opens one.",
+			"%d lignes lues, scellées aussitôt pour le seul programme d'en face : %d paquets au dépôt. Rien ne les y ouvre.", v.RowsRead, v.Chunks),
+		line("Dry run: everything mapped and checked, nothing written; %d rows would be put aside.",
+			"Essai à vide : tout transcodé et vérifié, rien d'écrit ; %d lignes seraient mises de côté.", v.RowsRejected))
+}
+
+func (s *story) plan(ctx context.Context) error {
+	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Final})
+	if err != nil {
+		return err
+	}
+	if err := s.approvePlan(ctx, p.LoadFile, Claire); err != nil {
+		return err
+	}
+	s.out.ControllerSignatures++
+	return s.tell(ctx, 9, "Load plan approved by the laboratory", "Plan de chargement approuvé par le laboratoire")
+}
+
+func (s *story) pass(ctx context.Context) error {
+	v, err := s.room.Apply(ctx, app.ApplyRequest{Migration: migration, Passage: ecluse.Final, Watch: s.Watch})
+	if err != nil {
+		return err
+	}
+	s.out.RowsLoaded, s.out.RowsRejected, s.out.Reconciled = v.RowsLoaded, v.RowsRejected, v.Reconciled
+	s.out.PassageSeconds += v.Seconds
+	lines := []procedure.Text{line("%d rows loaded, each chunk in one transaction with its marker; %d source rows put aside, sealed for the laboratory.",
+		"%d lignes chargées, chaque paquet en une transaction avec sa marque ; %d lignes source mises de côté, scellées pour le laboratoire.", v.RowsLoaded, v.RowsRejected)}
+	for _, t := range v.Load.Compared.Tables {
+		lines = append(lines, line("%s: %d before, %d loaded, %d after: %s", "%s : %d avant, %d chargées, %d après : %s", t.Table, t.Before, t.Loaded, t.After, t.Verdict()))
+	}
+	for _, c := range v.Load.Compared.Checks {
+		lines = append(lines, line("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off))
+	}
+	return s.tell(ctx, 10, "Loaded, read back, compared", "Chargé, relu, comparé", lines...)
+}
+
+func (s *story) accept(ctx context.Context) error {
+	if _, err := s.room.Accept(ctx, app.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
+		return err
+	}
+	s.out.ControllerSignatures++
+	if err := s.tell(ctx, 11, "Accepted", "Recette prononcée",
+		line("Claire signs the report and says what becomes of the rows put aside: her third and last signature.",
+			"Claire signe le rapport et dit le sort des lignes mises de côté : sa troisième et dernière signature.")); err != nil {
+		return err
+	}
+	d, err := s.room.Due(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range d.Failed {
+		return &ecluse.Error{Kind: ecluse.Failed, What: string(f.What), Why: f.Why}
+	}
+	all, err := s.room.Status(ctx, migration)
+	if err != nil {
+		return err
+	}
+	s.out.Erased = all[0].Place.Migration == procedure.Erased
+	return s.tell(ctx, 12, "Erased, by itself", "Effacé, de lui-même",
+		line("Both halves of the key destroyed, ciphertext deleted, both looked for: nothing found. Both gates sign the certificate.",
+			"Les deux moitiés de la clé détruites, le chiffré supprimé, les deux recherchés : rien trouvé. Les deux programmes signent l'attestation."))
+}
+
+func (s *story) prove(ctx context.Context) error {
+	v, err := s.room.Evidence(ctx, migration, s.path("evidence"))
+	if err != nil {
+		return err
+	}
+	s.out.Bundle = v.Dir
+	report := evidence.Verify(os.DirFS(v.Dir), s.cast.Prints)
+	s.out.Verdict = report.Verdict()
+	if s.out.CanariesFound, err = s.canaries(); err != nil {
+		return err
+	}
+	return s.tell(ctx, 13, "Evidence", "Preuve",
+		line("%d files; verified offline: %s", "%d fichiers ; vérifiés hors ligne : %s", v.Files, s.out.Verdict),
+		line("What must not travel was searched in every file but the two databases: found in %d.",
+			"Ce qui ne doit pas sortir a été cherché dans tous les fichiers hors les deux bases : trouvé dans %d.", s.out.CanariesFound))
+}
