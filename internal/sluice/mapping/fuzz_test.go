@@ -76,13 +76,13 @@ func FuzzExpression(f *testing.F) {
 
 // FuzzMapping: no document makes Parse or Check panic.
 func FuzzMapping(f *testing.F) {
-	f.Add(head + "from: {d: [{into: t, columns: {id: id}}]}")
+	f.Add(strings.Replace(head, "0000\n", "0001\n", 1) + "from: {d: [{into: t, columns: {id: id}}]}")
 	f.Add(strings.Replace(head, "0000\n", "0001\n", 1) + "tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\nhold: {kinds: {key: [code], rows: 9}}\n" +
 		"from:\n  d:\n    - into: u\n      each: {p: \"split(values, ',')\", position: n}\n      let: {c: \"codes[code, n]\"}\n      skip: p == ''\n" +
 		"      reject: {when: c == null, reason: no code}\n      columns: {id: counter, t_id: {row_of: t}, v: {value: p, miss: keep}}\n" +
 		"sequences: {s: t.id}\nchecks: {n: {table: t, count: true, where: [{column: id, null: true}]}}")
 	in := labInputs(f, codesCSV)
-	f.Fuzz(func(_ *testing.T, text string) {
+	f.Fuzz(func(t *testing.T, text string) {
 		doc, err := Parse("mapping.yaml", []byte(text))
 		if err != nil {
 			return
@@ -92,7 +92,7 @@ func FuzzMapping(f *testing.F) {
 			return
 		}
 		r := NewRun(p)
-		if r.Begin("d", nil) == nil && r.Apply(labRows(f)) == nil {
+		if r.Begin("d", nil) == nil && r.Apply(labRows(t)) == nil {
 			_, _ = r.Output()
 		}
 	})
