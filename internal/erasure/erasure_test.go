@@ -1,0 +1,385 @@
+package erasure_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/chamber"
+	"ecluse/internal/erasure"
+)
+
+const migration = ecluse.MigrationID("megabus-2026-01")
+
+// world is a chamber with two chunks and two gates with keys. Every call of an
+// erasure passes by tell, which can fail.
+type world struct {
+	*testing.T
+	dir    string
+	signer ssh.Signer
+	c      *chamber.Chamber
+	keys   map[evidence.Gate][]string // file names below dir
+	gone   map[evidence.Gate][]evidence.DestroyedKey
+	calls  []string
+	failAt int // 0: never
+	bodies [][]byte
+	clock  time.Time
+}
+
+var errCut = errors.New("cut short")
+
+func (w *world) tell(call string) error {
+	w.calls = append(w.calls, call)
+	if len(w.calls) == w.failAt {
+		return errCut
+	}
+	return nil
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, dir: t.TempDir(), gone: map[evidence.Gate][]evidence.DestroyedKey{}, clock: time.Date(2026, 12, 31, 18, 0, 0, 5, time.UTC)}
+	if w.signer, err = ssh.NewSignerFromSigner(key); err != nil {
+		t.Fatal(err)
+	}
+	w.keys = map[evidence.Gate][]string{evidence.SourceGate: {"source-release", "source-k"}, evidence.TargetGate: {"target-secret", "target-identity"}}
+	for _, names := range w.keys {
+		for _, n := range names {
+			w.write(filepath.Join("gates", n), []byte("a key"))
+		}
+	}
+	if w.c, err = chamber.Open(filepath.Join(w.dir, "chamber")); err != nil {
+		t.Fatal(err)
+	}
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		w.put(i, id.Recipient())
+	}
+	return w
+}
+
+func (w *world) write(name string, b []byte) {
+	w.Helper()
+	path := filepath.Join(w.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		w.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) put(sequence int, to age.Recipient) {
+	w.Helper()
+	var out bytes.Buffer
+	a, err := age.Encrypt(&out, to)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if _, err := a.Write([]byte(strings.Repeat("rows ", 5000))); err != nil {
+		w.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		w.Fatal(err)
+	}
+	d := &evidence.Descriptor{
+		Migration: migration, Plan: ecluse.DigestOf([]byte("plan")), Epoch: 1, Slot: ecluse.Slot{Dataset: "result", Sequence: sequence}, Rows: 10,
+		Size: int64(out.Len()), SHA256: ecluse.DigestOf(out.Bytes()), Sum: ecluse.DigestOf(nil),
+	}
+	s, err := evidence.SignDescriptor(w.signer, d)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.bodies = append(w.bodies, bytes.Clone(out.Bytes()))
+	terms := chamber.Terms{Migration: migration, Plan: d.Plan, Gate: evidence.FingerprintOf(w.signer.PublicKey())}
+	if _, err := w.c.Put(w.Context(), terms, s, &out); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// holder is a gate's keys as files.
+type holder struct {
+	w    *world
+	gate evidence.Gate
+}
+
+func (h holder) Destroy(context.Context, ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
+	if err := h.w.tell("destroy " + string(h.gate)); err != nil {
+		return nil, err
+	}
+	if h.w.gone[h.gate] == nil {
+		for _, n := range h.w.keys[h.gate] {
+			if err := os.Remove(filepath.Join(h.w.dir, "gates", n)); err != nil {
+				return nil, err
+			}
+			h.w.gone[h.gate] = append(h.w.gone[h.gate], evidence.DestroyedKey{Name: n, Algorithm: "AES-256-GCM", Destroyed: h.w.clock})
+		}
+	}
+	return slices.Clone(h.w.gone[h.gate]), nil
+}
+
+func (h holder) Left(context.Context, ecluse.MigrationID) ([]string, error) {
+	var left []string
+	for _, n := range h.w.keys[h.gate] {
+		if _, err := os.Stat(filepath.Join(h.w.dir, "gates", n)); err == nil {
+			left = append(left, n)
+		}
+	}
+	return left, h.w.tell("look at " + string(h.gate))
+}
+
+// shelf is the chamber.
+type shelf struct{ w *world }
+
+func (s shelf) Remove(_ context.Context, m ecluse.MigrationID, now time.Time) (*erasure.Removed, error) {
+	if err := s.w.tell("remove"); err != nil {
+		return nil, err
+	}
+	inv, err := s.w.c.Erase(m, now)
+	if err != nil {
+		return nil, err
+	}
+	return &erasure.Removed{Objects: inv.Erasures(), Probes: inv.Probes}, nil
+}
+
+func (s shelf) Left(_ context.Context, m ecluse.MigrationID) ([]string, error) {
+	if err := s.w.tell("look at chamber"); err != nil {
+		return nil, err
+	}
+	return s.w.c.Remains(m)
+}
+
+func (w *world) Undo(context.Context, ecluse.MigrationID) error { return w.tell("undo") }
+
+func (w *world) Note(_ context.Context, _ ecluse.MigrationID, n erasure.Note) error {
+	return w.tell("note " + string(n.Step))
+}
+
+func (w *world) now(context.Context) (time.Time, error) {
+	w.clock = w.clock.Add(time.Second)
+	return w.clock, nil
+}
+
+func (w *world) erasure() erasure.Erasure {
+	digest := ecluse.DigestOf([]byte("x"))
+	return erasure.Erasure{
+		Ground: evidence.Certificate{
+			Migration: migration, Plan: digest, Contract: digest, Instruction: digest, Manifest: digest, Binary: digest,
+			Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, SourceAdmin: ecluse.Controller, Tool: "ecluse test", OneRoom: true,
+		},
+		Loads: w, Source: holder{w, evidence.SourceGate}, Target: holder{w, evidence.TargetGate}, Chamber: shelf{w}, Journal: w, Now: w.now,
+		Places: []erasure.Place{
+			{ErasedPlace: evidence.ErasedPlace{Place: "lock folder", Held: "sealed chunks", Backups: "nightly, the last expires 2027-01-31"}, Dirs: []string{filepath.Join(w.dir, "chamber"), filepath.Join(w.dir, "tmp")}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "backups of the host", Held: "copies of sealed chunks", Backups: "as above"}, Why: "they are in another building"},
+		},
+	}
+}
+
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	c, err := erasure.Run(t.Context(), w.erasure())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"undo", "note undone", "destroy source", "note key destroyed", "destroy target", "note key destroyed",
+		"remove", "note ciphertext removed", "look at source", "look at target", "look at chamber", "note looked for",
+	}
+	if diff := cmp.Diff(want, w.calls); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := evidence.SignCertificate(w.signer, c); err != nil {
+		t.Errorf("it is no certificate: %v", err)
+	}
+	if len(c.Keys) != 4 || c.Keys[0].Holder != evidence.SourceGate || c.Keys[3].Holder != evidence.TargetGate || len(c.Objects) != 2 || len(c.Places) != 2 {
+		t.Errorf("%+v", c)
+	}
+	for i, o := range c.Objects {
+		if o.SHA256 != ecluse.DigestOf(w.bodies[i]) || o.Size != int64(len(w.bodies[i])) || o.Rows != 10 {
+			t.Errorf("%+v is not what was stored", o)
+		}
+	}
+	if len(c.Looked) != 4 || !strings.HasPrefix(c.Looked[3].What, "2 pieces of the ciphertext in lock folder (") {
+		t.Errorf("%+v", c.Looked)
+	}
+	if !slices.Contains(c.Limits, "backups of the host: not searched, they are in another building") {
+		t.Errorf("%v", c.Limits)
+	}
+}
+
+// Cut short at any call, it ends the same when it is called again.
+func TestRunResumes(t *testing.T) {
+	for n := 1; ; n++ {
+		w := newWorld(t)
+		w.failAt = n
+		_, err := erasure.Run(t.Context(), w.erasure())
+		if n > 12 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !errors.Is(err, errCut) {
+			t.Fatalf("call %d: %v", n, err)
+		}
+		w.failAt = 0
+		w.c, err = chamber.Open(filepath.Join(w.dir, "chamber"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := erasure.Run(t.Context(), w.erasure())
+		if err != nil {
+			t.Fatalf("after call %d: %v", n, err)
+		}
+		if _, err := evidence.SignCertificate(w.signer, c); err != nil || len(c.Keys) != 4 || len(c.Objects) != 2 {
+			t.Fatalf("after call %d: %v %+v", n, err, c)
+		}
+	}
+}
+
+// When a gate cannot be reached the rest is destroyed all the same, and nobody is
+// told that it is over.
+func TestRunWithoutAGate(t *testing.T) {
+	w := newWorld(t)
+	e := w.erasure()
+	away := errors.New("no route to host")
+	e.Target = unreachable{away}
+	if _, err := erasure.Run(t.Context(), e); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	if left, err := (holder{w, evidence.SourceGate}).Left(t.Context(), migration); len(left) > 0 || err != nil {
+		t.Errorf("the source gate still holds %v", left)
+	}
+	if left, err := w.c.Remains(migration); len(left) > 0 || err != nil {
+		t.Errorf("the chamber still holds %v", left)
+	}
+}
+
+type unreachable struct{ err error }
+
+func (u unreachable) Destroy(context.Context, ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
+	return nil, u.err
+}
+
+func (u unreachable) Left(context.Context, ecluse.MigrationID) ([]string, error) { return nil, u.err }
+
+// A load that cannot be undone keeps its keys: without them it never could be.
+func TestUndoComesFirst(t *testing.T) {
+	w := newWorld(t)
+	w.failAt = 1
+	if _, err := erasure.Run(t.Context(), w.erasure()); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if left, err := (holder{w, evidence.TargetGate}).Left(t.Context(), migration); len(left) != 2 || err != nil {
+		t.Errorf("keys were destroyed before the load was undone: %v", left)
+	}
+}
+
+// There is no certificate while anything is found.
+func TestFoundAfterwards(t *testing.T) {
+	for name, leave := range map[string]func(*world){
+		"a copy of a chunk":       func(w *world) { w.write("tmp/copy.bin", w.bodies[0]) },
+		"a chunk inside a backup": func(w *world) { w.write("tmp/a/b.tar", append(make([]byte, 300<<10), w.bodies[1]...)) },
+		"a key": func(w *world) {
+			w.gone[evidence.TargetGate] = []evidence.DestroyedKey{{Name: "k", Algorithm: "a", Destroyed: w.clock}}
+		},
+		"a file put back": func(w *world) {
+			if _, err := w.c.Erase(migration, w.clock); err != nil {
+				w.Fatal(err)
+			}
+			w.write("chamber/live/"+string(migration)+"/chunks/objects/x.age", []byte("restored"))
+		},
+	} {
+		w := newWorld(t)
+		leave(w)
+		c, err := erasure.Run(t.Context(), w.erasure())
+		if ecluse.KindOf(err) != ecluse.Unverified || c != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if slices.Contains(w.calls, "note looked for") {
+			t.Errorf("%s: the journal was told that nothing was found", name)
+		}
+	}
+}
+
+func TestSearch(t *testing.T) {
+	dir := t.TempDir()
+	probe := make([]byte, chamber.ProbeSize)
+	if _, err := rand.Read(probe); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, 1, 1000, 256<<10 - 1, 256 << 10, 256<<10 + 16, 256<<10 + 31, 256<<10 + 32, 512<<10 + 5, 700 << 10} {
+		b := make([]byte, 800<<10)
+		copy(b[at:], probe)
+		name := fmt.Sprintf("f%d", at)
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := erasure.Search(t.Context(), []string{dir}, [][]byte{make([]byte, 0), {7, 7, 7}, probe})
+		if err != nil || len(s.Found) != 1 || s.Found[0] != name {
+			t.Errorf("at %d: %v %v", at, s.Found, err)
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "near"), append(probe[:31:31], probe[31]^1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := erasure.Search(t.Context(), []string{dir, filepath.Join(dir, "nowhere")}, [][]byte{probe})
+	if err != nil || len(s.Found) != 0 || s.Files != 1 || s.Bytes != 32 {
+		t.Errorf("%+v %v", s, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCut)
+	if _, err := erasure.Search(ctx, []string{dir}, nil); !errors.Is(err, errCut) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+func BenchmarkSearch(b *testing.B) {
+	dir := b.TempDir()
+	noise := make([]byte, 32<<20)
+	if _, err := rand.Read(noise); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "noise"), noise, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var probes [][]byte
+	for range 64 {
+		p := make([]byte, 32)
+		if _, err := rand.Read(p); err != nil {
+			b.Fatal(err)
+		}
+		probes = append(probes, p)
+	}
+	b.SetBytes(int64(len(noise)))
+	for b.Loop() {
+		if s, err := erasure.Search(b.Context(), []string{dir}, probes); err != nil || len(s.Found) > 0 {
+			b.Fatal(s.Found, err)
+		}
+	}
+}
