@@ -72,7 +72,7 @@ func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 	}
 	roots := fmt.Sprintf("--controller %s --processor %s", r.lock.roots[ecluse.Controller], r.lock.roots[ecluse.Processor])
 	v.Verify = "ecluse verify " + dir + " " + roots
-	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + roots
+	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
 	return v, r.lock.store.Do(ctx, journal.Event{
 		Tree: evidence.InstallationTree, Type: journal.BundleWritten, IDs: map[string]string{"migration": string(m), "bundle": ecluse.DigestOf(sums).String()},
 	}, func(*sqlite.Tx) error { return nil })

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/chamber"
+	"ecluse/internal/erasure"
 	"ecluse/internal/gate"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
@@ -37,12 +38,12 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID) error {
 	if err != nil {
 		return err
 	}
-	c, err := r.ground(ctx, m, mig.Place, i)
+	ground, err := r.ground(ctx, m, mig.Place, i)
 	if err != nil {
 		return err
 	}
 	if mig.Place.Migration != procedure.Erasing {
-		event := journal.Event{Tree: string(m), Type: journal.ErasureBegun, IDs: map[string]string{"reason": strings.ReplaceAll(string(c.Trigger), " ", "-")}}
+		event := journal.Event{Tree: string(m), Type: journal.ErasureBegun, IDs: map[string]string{"reason": strings.ReplaceAll(string(ground.Trigger), " ", "-")}}
 		err := l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 			_, err := tx.Move(ctx, m, procedure.Erase, procedure.Lock)
 			return err
@@ -51,23 +52,110 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID) error {
 			return err
 		}
 	}
-	if err := r.undoUnaccepted(ctx, m); err != nil {
-		return err
-	}
-	if err := l.keepDescriptors(ctx, m, i); err != nil {
-		return err
-	}
-	if err := r.destroyKeys(ctx, m, c); err != nil {
-		return err
-	}
-	inventory, err := l.emptyChamber(ctx, m)
+	c, err := erasure.Run(ctx, erasure.Erasure{
+		Ground:  *ground,
+		Loads:   unaccepted{r},
+		Source:  keyHolder{r, SourcePlace, procedure.SourceGate, ground.Plan},
+		Target:  keyHolder{r, TargetPlace, procedure.TargetGate, ground.Plan},
+		Chamber: ciphertext{l, i},
+		Places: []erasure.Place{
+			{ErasedPlace: evidence.ErasedPlace{Place: "the lock's folder", Held: "sealed chunks", Backups: "of ciphertext: none known to the program, and none opens any more"}, Dirs: []string{l.dir}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the source gate's folder", Held: "release secret, K, identity of rejects", Backups: "none, by its manual"}, Dirs: []string{filepath.Join(r.dir, sourceDir)}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the target gate's folder", Held: "wrapped identity and its half of the key", Backups: "none, by its manual"}, Dirs: []string{filepath.Join(r.dir, targetDir)}},
+		},
+		Journal: noted{l},
+		Now: func(ctx context.Context) (time.Time, error) {
+			now, _, err := l.store.Now(ctx)
+			return now, err
+		},
+	})
 	if err != nil {
 		return err
 	}
-	if err := r.lookAfter(ctx, m, inventory, c); err != nil {
-		return err
+	return r.certify(ctx, m, c)
+}
+
+// unaccepted undoes what was loaded and not accepted.
+type unaccepted struct{ *Room }
+
+func (u unaccepted) Undo(ctx context.Context, m ecluse.MigrationID) error {
+	return u.undoUnaccepted(ctx, m)
+}
+
+// keyHolder is one gate, as far as keys go.
+type keyHolder struct {
+	room  *Room
+	at    Place
+	actor procedure.Actor
+	plan  ecluse.Digest
+}
+
+func (k keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
+	if k.at == TargetPlace && k.room.target != nil {
+		k.room.target.ForgetLease(m)
 	}
-	return r.certify(ctx, m, inventory, c)
+	d, err := k.room.homes[k.at].Erase(m, k.plan, string(k.at))
+	if err != nil {
+		return nil, err
+	}
+	if err := k.room.lock.Post(ctx, m, gate.ErasureReport, d.Signed); err != nil {
+		return nil, err
+	}
+	var keys []evidence.DestroyedKey
+	for _, x := range d.Keys {
+		keys = append(keys, evidence.DestroyedKey{Name: x.Name, Algorithm: x.Algorithm, Destroyed: d.At})
+	}
+	return keys, k.room.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
+}
+
+func (k keyHolder) Left(_ context.Context, m ecluse.MigrationID) ([]string, error) {
+	return k.room.homes[k.at].Files(m)
+}
+
+// ciphertext is the chamber. What it held stays known by its signed descriptors.
+type ciphertext struct {
+	*lock
+	instruction *mandate.Instruction
+}
+
+func (c ciphertext) Remove(ctx context.Context, m ecluse.MigrationID, now time.Time) (*erasure.Removed, error) {
+	if err := c.keepDescriptors(ctx, m, c.instruction); err != nil {
+		return nil, err
+	}
+	inv, err := c.chamber.Erase(m, now)
+	if err != nil {
+		return nil, err
+	}
+	out := &erasure.Removed{Objects: inv.Erasures(), Probes: inv.Probes, At: inv.Erased}
+	for _, o := range inv.Rejects {
+		out.Objects = append(out.Objects, evidence.ErasedObject{Slot: o.Slot, SHA256: o.SHA256, Size: o.Size, Rows: o.Rows, Erased: inv.Erased})
+	}
+	slices.SortFunc(out.Objects, func(a, b evidence.ErasedObject) int {
+		switch x, y := a.Slot, b.Slot; {
+		case x.Dataset != y.Dataset:
+			return strings.Compare(string(x.Dataset), string(y.Dataset))
+		case x.Sequence != y.Sequence:
+			return x.Sequence - y.Sequence
+		default:
+			return x.Version - y.Version
+		}
+	})
+	return out, nil
+}
+
+func (c ciphertext) Left(_ context.Context, m ecluse.MigrationID) ([]string, error) {
+	return c.chamber.Remains(m)
+}
+
+// noted journals the steps that have no event of their own.
+type noted struct{ *lock }
+
+func (n noted) Note(ctx context.Context, m ecluse.MigrationID, x erasure.Note) error {
+	t, ok := map[erasure.Step]journal.Type{erasure.TextGone: journal.CiphertextRemoved, erasure.LookedOver: journal.ErasureChecked}[x.Step]
+	if !ok {
+		return nil
+	}
+	return n.store.Do(ctx, journal.Event{Tree: string(m), Type: t, Numbers: x.Numbers}, nil)
 }
 
 // ground says why a migration is erased, and what became of its load.
@@ -76,7 +164,6 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, p procedure.Pla
 	c := &evidence.Certificate{
 		Migration: m, Contract: i.Contract, Instruction: i.Digest(), Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, OneRoom: true,
 		SourceAdmin: ecluse.Controller,
-		Method:      "cryptographic erase (NIST SP 800-88 r2): both halves of the key destroyed; then the ciphertext unlinked",
 		Tool:        "ecluse " + Version(),
 	}
 	plan, err := l.store.Current(ctx, m, evidence.KindReadPlan)
@@ -235,128 +322,8 @@ func (l *lock) manifestKept(ctx context.Context, m ecluse.MigrationID) (*evidenc
 	return &all[0], nil
 }
 
-// destroyKeys has both gates destroy their halves.
-func (r *Room) destroyKeys(ctx context.Context, m ecluse.MigrationID, c *evidence.Certificate) error {
-	for _, g := range []struct {
-		at    Place
-		gate  evidence.Gate
-		actor procedure.Actor
-	}{{SourcePlace, evidence.SourceGate, procedure.SourceGate}, {TargetPlace, evidence.TargetGate, procedure.TargetGate}} {
-		if g.at == TargetPlace && r.target != nil {
-			r.target.ForgetLease(m)
-		}
-		s, err := r.homes[g.at].Erase(m, c.Plan, string(g.at))
-		if err != nil {
-			return err
-		}
-		if err := r.lock.Post(ctx, m, gate.ErasureReport, s.Signed); err != nil {
-			return err
-		}
-		for _, k := range s.Keys {
-			c.Keys = append(c.Keys, evidence.DestroyedKey{Name: k.Name, Holder: g.gate, Algorithm: k.Algorithm, Destroyed: s.At})
-		}
-		if err := r.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, g.actor); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// emptyChamber unlinks the ciphertext.
-func (l *lock) emptyChamber(ctx context.Context, m ecluse.MigrationID) (*chamber.Inventory, error) {
-	now, _, err := l.store.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	inv, err := l.chamber.Erase(m, now)
-	if err != nil {
-		return nil, err
-	}
-	return inv, l.store.Do(ctx, journal.Event{
-		Tree: string(m), Type: journal.CiphertextRemoved, Numbers: map[string]int64{"chunks": int64(len(inv.Chunks)), "rejects": int64(len(inv.Rejects)), "bytes": inv.Bytes},
-	}, nil)
-}
-
-// lookAfter searches what was erased, and refuses to certify when it is found.
-func (r *Room) lookAfter(ctx context.Context, m ecluse.MigrationID, inv *chamber.Inventory, c *evidence.Certificate) error {
-	now, _, err := r.lock.store.Now(ctx)
-	if err != nil {
-		return err
-	}
-	at := now.UTC().Truncate(time.Second)
-	if at.Before(inv.Erased) {
-		at = inv.Erased
-	}
-	remains, err := r.lock.chamber.Remains(m)
-	if err != nil {
-		return err
-	}
-	found := map[string]int64{"files of the migration in the chamber": int64(len(remains))}
-	for name, place := range map[string]Place{"keys of the migration at the source gate": SourcePlace, "keys of the migration at the target gate": TargetPlace} {
-		found[name] = 0
-		if r.homes[place].Holds(m) {
-			found[name] = 1
-		}
-	}
-	copies, err := r.copies(inv)
-	if err != nil {
-		return err
-	}
-	found["pieces of the ciphertext in the three folders"] = copies
-	var names []string
-	for name, n := range found {
-		if n > 0 {
-			return &ecluse.Error{
-				Kind: ecluse.Unverified, What: "look for remains", Where: string(m), Why: "there are " + name + " after the erasure",
-				Next: "ecluse due tries again; look who keeps copies there",
-			}
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		c.Looked = append(c.Looked, evidence.LookedFor{What: name, At: at})
-	}
-	return r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.ErasureChecked, Numbers: map[string]int64{"found": 0}}, nil)
-}
-
 // certify states the erasure under both gates' signatures.
-func (r *Room) certify(ctx context.Context, m ecluse.MigrationID, inv *chamber.Inventory, c *evidence.Certificate) error {
-	c.Objects = inv.Erasures()
-	for _, o := range inv.Rejects {
-		c.Objects = append(c.Objects, evidence.ErasedObject{Slot: o.Slot, SHA256: o.SHA256, Size: o.Size, Rows: o.Rows, Erased: inv.Erased})
-	}
-	slices.SortFunc(c.Objects, func(a, b evidence.ErasedObject) int {
-		switch x, y := a.Slot, b.Slot; {
-		case x.Dataset != y.Dataset:
-			return strings.Compare(string(x.Dataset), string(y.Dataset))
-		case x.Sequence != y.Sequence:
-			return x.Sequence - y.Sequence
-		default:
-			return x.Version - y.Version
-		}
-	})
-	c.Erased = c.Looked[len(c.Looked)-1].At
-	for _, l := range c.Looked {
-		if l.At.After(c.Erased) {
-			c.Erased = l.At
-		}
-	}
-	for _, k := range c.Keys {
-		if k.Destroyed.After(c.Erased) {
-			c.Erased = k.Destroyed
-		}
-	}
-	c.Places = []evidence.ErasedPlace{
-		{Place: "lock folder", Held: "sealed chunks", Backups: "none known to the program: copies of ciphertext open no more"},
-		{Place: "source gate's folder", Held: "release secret, K, identity of rejects", Backups: "none, by its manual"},
-		{Place: "target gate's folder", Held: "wrapped identity and its half of the key", Backups: "none, by its manual"},
-	}
-	c.Limits = []string{
-		"the source database is not touched and still holds its data",
-		"a copy of the keys made outside the program before their destruction is not seen",
-		"spare cells of solid-state disks and snapshots of a provider cannot be searched: there the destroyed keys are the argument",
-	}
+func (r *Room) certify(ctx context.Context, m ecluse.MigrationID, c *evidence.Certificate) error {
 	var certificate evidence.Signed
 	for _, at := range []Place{SourcePlace, TargetPlace} {
 		signed, err := r.homes[at].Certify(c)

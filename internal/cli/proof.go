@@ -142,7 +142,7 @@ func (u *ui) outcome(v *demo.Outcome) {
 	row("peak memory", "mémoire au plus haut", fmt.Sprintf("%.0f MiB", v.PeakRSSMiB))
 	w.Flush()
 	u.text("\n" + b.String())
-	u.tell("\n    Verify it yourself:\n    sh %s/verify.sh --controller %s --processor %s", "\n    Vérifiez vous-même :\n    sh %s/verify.sh --controller %s --processor %s",
+	u.tell("\n    Verify it yourself:\n    sh %[1]s/verify.sh %[1]s --controller %[2]s --processor %[3]s", "\n    Vérifiez vous-même :\n    sh %[1]s/verify.sh %[1]s --controller %[2]s --processor %[3]s",
 		v.Bundle, v.Roots.Controller, v.Roots.Processor)
 }
 
