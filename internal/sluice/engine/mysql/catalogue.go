@@ -46,6 +46,7 @@ func catalogue(ctx context.Context, c *Conn, schemas []string) (*ecluse.Catalogu
 			return nil, err
 		}
 	}
+	r.storeViews()
 	out := &ecluse.Catalogue{Engine: ecluse.MySQL}
 	for _, t := range r.tables {
 		out.Tables = append(out.Tables, *t)
@@ -101,6 +102,27 @@ func (r *cataloguer) readTables(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// storeViews says of views how the tables beneath are stored, where all tables
+// are stored in the same way: which those beneath are is not shown to an account
+// that sees names only.
+func (r *cataloguer) storeViews() {
+	storage := ""
+	for _, t := range r.tables {
+		switch {
+		case t.Kind != ecluse.BaseTable:
+		case storage == "":
+			storage = t.Storage
+		case storage != t.Storage:
+			return
+		}
+	}
+	for _, t := range r.tables {
+		if t.Kind == ecluse.View {
+			t.Storage = storage
+		}
+	}
 }
 
 func (r *cataloguer) readColumns(ctx context.Context) error {

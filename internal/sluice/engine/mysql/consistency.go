@@ -45,7 +45,7 @@ func CheckStorage(consistency string, table ecluse.TableName, storage string) er
 	}
 	why := "it is stored as " + storage + ", which has no snapshots"
 	if storage == "" {
-		why = "it is a view, and whether all the tables beneath have snapshots cannot be known"
+		why = "it is a view, and not every table that may lie beneath has snapshots"
 	}
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: "begin an epoch", Where: table.String(), Why: why,

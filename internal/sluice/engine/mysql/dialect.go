@@ -13,28 +13,36 @@ type Dialect struct{}
 // Engine is ecluse.MySQL.
 func (Dialect) Engine() ecluse.Engine { return ecluse.MySQL }
 
-// ViewName is the granted view of a dataset: the dataset's name in a database of
-// the migration's own. A table of which the instruction lets the account read
-// more than it takes, because no view can be had, is read itself.
+// ViewName is the granted view of a dataset: the dataset's name, in a database of
+// the migration's own. A mark of the view's own statement ends it, so that a view
+// that an earlier version of the instruction left behind is not read in its
+// place. A table of which the instruction lets the account read more than it
+// takes, because no view can be had, is read itself.
 func (Dialect) ViewName(p *mandate.ReadPlan, d *mandate.ReadDataset) string {
 	for _, c := range p.MayAlsoRead {
 		if c == "all" || strings.HasPrefix(c, d.From.String()+".") {
 			return ""
 		}
 	}
-	return ecluse.TableName{Schema: viewDatabase(p), Name: string(d.Dataset)}.String()
+	query, _, err := viewStatement(p, d)
+	if err != nil {
+		return "" // ReadStatement says why
+	}
+	return ecluse.TableName{Schema: viewDatabase(p), Name: marked(string(d.Dataset), query)}.String()
 }
-
-// maxName is how many characters a database's name may have.
-const maxName = 64
 
 // viewDatabase names the migration and the gate: laboratories choose their ids by
 // themselves and may share a server.
 func viewDatabase(p *mandate.ReadPlan) string {
-	n := "ecluse_" + strings.ReplaceAll(string(p.Migration), "-", "_")
-	const mark = 8
-	n = n[:min(len(n), maxName-1-mark)]
-	return n + "_" + ecluse.DigestOf([]byte(string(p.Source.Gate) + " " + string(p.Migration))).Hex()[:mark]
+	id := string(p.Migration)
+	return marked("ecluse_"+strings.ReplaceAll(id, "-", "_"), string(p.Source.Gate)+" "+id)
+}
+
+// marked ends a name with eight digits of the SHA-256 of text, within the 64
+// characters that a name may have.
+func marked(name, text string) string {
+	const longest, mark = 64, 8
+	return name[:min(len(name), longest-1-mark)] + "_" + ecluse.DigestOf([]byte(text)).Hex()[:mark]
 }
 
 // ReadStatement is the statement that reads a whole dataset.

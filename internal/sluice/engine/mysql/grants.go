@@ -64,33 +64,20 @@ type granter struct {
 func (g *granter) dataset(d *mandate.ReadDataset) error {
 	g.myisam = g.myisam || d.Storage != "" && !snapshots(d.Storage)
 	if d.View == "" {
-		g.grant(d.From, g.named(d)...)
+		g.grant(d.From, selected(d)...)
 		return g.conditions(d, 0)
 	}
 	v, err := viewName(d)
 	if err != nil {
 		return err
 	}
-	b, err := newBuilder(g.plan, d)
+	query, refs, err := viewStatement(g.plan, d)
 	if err != nil {
 		return err
 	}
-	from, where, err := b.rows(d)
-	if err != nil {
-		return err
-	}
-	var columns []string
-	for _, c := range g.named(d) {
-		columns = append(columns, b.alias+"."+name(c))
-	}
-	s := "CREATE OR REPLACE ALGORITHM = MERGE DEFINER = CURRENT_USER SQL SECURITY DEFINER VIEW " + tableName(v) + " AS\nSELECT " +
-		strings.Join(columns, ", ") + "\nFROM " + from
-	if len(where) > 0 {
-		s += "\nWHERE " + strings.Join(where, "\n  AND ")
-	}
-	g.views = append(g.views, s)
+	g.views = append(g.views, "CREATE ALGORITHM = MERGE DEFINER = CURRENT_USER SQL SECURITY DEFINER VIEW "+tableName(v)+" AS\n"+query)
 	g.grants = append(g.grants, "GRANT SELECT ON "+tableName(v)+" TO "+g.account.String())
-	for _, r := range b.refs {
+	for _, r := range refs {
 		g.beneath = once(g.beneath, r.Table.Schema)
 	}
 	g.databases = once(g.databases, v.Schema)
@@ -104,8 +91,30 @@ func once(list []string, s string) []string {
 	return append(list, s)
 }
 
-// named is the columns of the source that a dataset selects.
-func (g *granter) named(d *mandate.ReadDataset) []string {
+// viewStatement is what a granted view selects: only what the dataset takes, and
+// only the rows that its conditions leave.
+func viewStatement(p *mandate.ReadPlan, d *mandate.ReadDataset) (query string, refs []Ref, err error) {
+	b, err := newBuilder(p, d)
+	if err != nil {
+		return "", nil, err
+	}
+	from, where, err := b.rows(d)
+	if err != nil {
+		return "", nil, err
+	}
+	var columns []string
+	for _, c := range selected(d) {
+		columns = append(columns, b.alias+"."+name(c))
+	}
+	query = "SELECT " + strings.Join(columns, ", ") + "\nFROM " + from
+	if len(where) > 0 {
+		query += "\nWHERE " + strings.Join(where, "\n  AND ")
+	}
+	return query, b.refs, nil
+}
+
+// selected is the columns of the source that a dataset selects.
+func selected(d *mandate.ReadDataset) []string {
 	if d.Distinct {
 		return []string{d.Columns[0].Name}
 	}
@@ -160,7 +169,7 @@ func (g *granter) script() string {
 	}
 	fmt.Fprintf(&b, createUser, g.account)
 	for _, d := range g.databases {
-		fmt.Fprintf(&b, "CREATE DATABASE IF NOT EXISTS %s CHARACTER SET utf8mb4;\n", name(d))
+		fmt.Fprintf(&b, "DROP DATABASE IF EXISTS %[1]s;\nCREATE DATABASE %[1]s CHARACTER SET utf8mb4;\n", name(d))
 	}
 	for _, s := range g.views {
 		b.WriteString(s + ";\n")

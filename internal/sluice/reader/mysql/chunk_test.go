@@ -173,7 +173,7 @@ func TestCursorsOfOtherDatasetsAreRefused(t *testing.T) {
 		}
 	}
 	_, err := readChunk(t.Context(), s, "nothing", nil, nil)
-	wantError(t, err, ecluse.Invalid, "no such dataset")
+	wantError(t, err, ecluse.Refused, "no such dataset")
 }
 
 // The caller's own error comes back as it is, and the session goes on.

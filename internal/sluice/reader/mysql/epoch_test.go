@@ -30,9 +30,9 @@ func TestSnapshotNeedsRowVersions(t *testing.T) {
 		p := l.permit(t, bothPatients).Plan()
 		p.Consistency = "snapshot" // a compiler that let it through
 		_, err := l.source(t).open(t.Context(), p)
-		wantError(t, err, ecluse.Refused, l.db.Name+".result", strings.ToLower(engineName), "locked")
+		wantError(t, err, ecluse.Refused, l.db.Database+".result", strings.ToLower(engineName), "locked")
 	}
-	l := newLab(t, patients+"CREATE VIEW seen AS SELECT id, name FROM patient")
+	l := newLab(t, patients+"CREATE VIEW seen AS SELECT id, name FROM patient; ALTER TABLE result ENGINE = MyISAM")
 	p := l.permit(t, "datasets:\n  seen: {from: {db}.seen, columns: {id: technical, name: identity}}")
 	_, err := l.source(t).Open(t.Context(), p)
 	wantError(t, err, ecluse.Refused, "it is a view")

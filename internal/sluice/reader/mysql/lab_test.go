@@ -34,7 +34,7 @@ func newLab(t testing.TB, ddl string) *lab {
 	var inspect engine.Account
 	l.config.Catalogue, inspect = l.db.Account(t)
 	l.config.Read, l.account = l.db.Account(t)
-	l.config.Schemas = []string{l.db.Name}
+	l.config.Schemas = []string{l.db.Database}
 	l.db.Run(t, engine.InspectGrants(inspect, l.config.Schemas))
 	return l
 }
@@ -56,8 +56,14 @@ func (l *lab) permit(t testing.TB, body string) mandate.ReadPermit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := l.world.ReadPermit(t, catalogue, engine.Dialect{}, strings.ReplaceAll(body, "{db}", l.db.Name))
-	script, err := engine.ReadGrants(p.Plan(), l.account)
+	p := l.world.ReadPermit(t, catalogue, engine.Dialect{}, strings.ReplaceAll(body, "{db}", l.db.Database))
+	l.grant(t, p.Plan())
+	return p
+}
+
+func (l *lab) grant(t testing.TB, plan *mandate.ReadPlan) {
+	t.Helper()
+	script, err := engine.ReadGrants(plan, l.account)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +75,6 @@ func (l *lab) permit(t testing.TB, body string) mandate.ReadPermit {
 			}
 		}
 	})
-	return p
 }
 
 func (l *lab) open(t testing.TB, body string) reader.Session {

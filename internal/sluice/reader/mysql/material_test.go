@@ -19,7 +19,7 @@ import (
 func material(t *testing.T, path string, replace ...string) *lab {
 	t.Helper()
 	l := newLab(t, "")
-	replace = append(replace, "blis_127", l.db.Name)
+	replace = append(replace, "blis_127", l.db.Database)
 	l.db.Load(t, path, replace...)
 	l.db.Run(t, "SET sql_mode = '', time_zone = '+00:00', foreign_key_checks = 0")
 	return l
@@ -125,7 +125,7 @@ checks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, ok := catalogue.Table(ecluse.TableName{Schema: l.db.Name, Name: "Patient"}); !ok || len(p.Columns) != 19 || !p.Columns[17].Generated || !p.Columns[18].Generated || p.Columns[0].Identity != "auto_increment" {
+	if p, ok := catalogue.Table(ecluse.TableName{Schema: l.db.Database, Name: "Patient"}); !ok || len(p.Columns) != 19 || !p.Columns[17].Generated || !p.Columns[18].Generated || p.Columns[0].Identity != "auto_increment" {
 		t.Errorf("catalogue: %+v", p)
 	}
 }
@@ -149,7 +149,7 @@ func TestMaterialBLIS(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("datasets:\n")
 	for _, n := range slices.Sorted(maps.Keys(tables)) {
-		table, ok := catalogue.Table(ecluse.TableName{Schema: l.db.Name, Name: n})
+		table, ok := catalogue.Table(ecluse.TableName{Schema: l.db.Database, Name: n})
 		if !ok {
 			t.Fatalf("no table %s", n)
 		}

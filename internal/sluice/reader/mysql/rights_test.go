@@ -19,7 +19,7 @@ CREATE FUNCTION peek(n int) RETURNS varchar(40) READS SQL DATA SQL SECURITY DEFI
 CREATE FUNCTION own(n int) RETURNS int SQL SECURITY INVOKER RETURN n;`)
 	p := l.permit(t, onePatient)
 	user := l.account.String()
-	db := "`" + l.db.Name + "`"
+	db := "`" + l.db.Database + "`"
 	role, nested := "r_"+l.config.Read.User, "n_"+l.config.Read.User
 	l.db.Run(t, fmt.Sprintf("CREATE ROLE %s; CREATE ROLE %s; GRANT %s TO %s; GRANT SELECT (doctor) ON %s.result TO %s", role, nested, nested, role, db, nested))
 	t.Cleanup(func() { l.db.Run(t, "DROP ROLE "+role+"; DROP ROLE "+nested) })
@@ -53,7 +53,7 @@ CREATE FUNCTION own(n int) RETURNS int SQL SECURITY INVOKER RETURN n;`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := beyondView(may, view, l.db.Name); got != c.want {
+		if got := beyondView(may, view, l.db.Database); got != c.want {
 			t.Errorf("%s: %s; want %s", c.grant, got, c.want)
 		}
 		l.db.Run(t, c.revoke)
@@ -113,7 +113,7 @@ accounts: {source: {may_also_read: ['{db}.patient.nir', '{db}.result.doctor'], b
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(slices.Sorted(maps.Values(map[int]string{0: beyondView(may, "", l.db.Name)}))); got != "[patient: born id name; result: id patient_id]" {
+	if got := fmt.Sprint(slices.Sorted(maps.Values(map[int]string{0: beyondView(may, "", l.db.Database)}))); got != "[patient: born id name; result: id patient_id]" {
 		t.Errorf("grants: %s", got)
 	}
 }

@@ -39,7 +39,7 @@ func (s *session) ReadChunk(ctx context.Context, dataset ecluse.DatasetID, after
 	what := "read dataset " + string(dataset)
 	r, ok := s.readings[dataset]
 	if !ok {
-		return nil, false, &ecluse.Error{Kind: ecluse.Invalid, What: what, Why: "the plan has no such dataset"}
+		return nil, false, &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the plan has no such dataset", Article: "GDPR art. 29"}
 	}
 	if s.over != nil {
 		return nil, false, s.over
@@ -146,7 +146,7 @@ func (s *session) Check(ctx context.Context, name string) (*record.Batch, error)
 	what := "count check " + name
 	k, ok := s.counts[name]
 	if !ok {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: what, Why: "the plan has no such check"}
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the plan has no such check", Article: "GDPR art. 29"}
 	}
 	if s.over != nil {
 		return nil, s.over

@@ -20,8 +20,8 @@ import (
 // DB is a new, empty database and the administrator's connections to it.
 type DB struct {
 	*sql.DB
-	Name string
-	Root mysql.Config // the administrator's account, in this database
+	Database string
+	Root     mysql.Config // the administrator's account, in this database
 }
 
 // New makes a database and drops it when the test ends. A missing server fails
@@ -36,21 +36,21 @@ func New(t testing.TB) *DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.MultiStatements = true
+	c.MultiStatements, c.InterpolateParams = true, true
 	c.Params = map[string]string{"sql_mode": "''", "time_zone": "'+00:00'", "lock_wait_timeout": "30"}
 	connector, err := driver.NewConnector(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := &DB{DB: sql.OpenDB(connector), Name: "écluse_" + random()}
+	db := &DB{DB: sql.OpenDB(connector), Database: "écluse_" + random()}
 	db.SetMaxOpenConns(1) // USE holds for the next statement
-	db.Run(t, "CREATE DATABASE `"+db.Name+"` CHARACTER SET utf8mb4; USE `"+db.Name+"`")
+	db.Run(t, "CREATE DATABASE `"+db.Database+"` CHARACTER SET utf8mb4; USE `"+db.Database+"`")
 	if db.Root, err = mysql.ParseDSN(dsn); err != nil {
 		t.Fatal(err)
 	}
-	db.Root.Database = db.Name
+	db.Root.Database = db.Database
 	t.Cleanup(func() {
-		db.Run(t, "DROP DATABASE `"+db.Name+"`")
+		db.Run(t, "DROP DATABASE `"+db.Database+"`")
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
