@@ -126,7 +126,7 @@ func (c ciphertext) Remove(ctx context.Context, m ecluse.MigrationID, now time.T
 	if err != nil {
 		return nil, err
 	}
-	out := &erasure.Removed{Objects: inv.Erasures(), Probes: inv.Probes, At: inv.Erased}
+	out := &erasure.Removed{Objects: inv.Erasures(), Probes: inv.Probes}
 	for _, o := range inv.Rejects {
 		out.Objects = append(out.Objects, evidence.ErasedObject{Slot: o.Slot, SHA256: o.SHA256, Size: o.Size, Rows: o.Rows, Erased: inv.Erased})
 	}
