@@ -32,7 +32,11 @@ func (f fit) check(k ecluse.DataKind) func(c *record.Column, i int) string {
 		}
 	case k == ecluse.Number && numeric:
 		check = func(c *record.Column, i int) string {
-			if _, ok := number(c.Bytes(i)); !ok && !special(c.Bytes(i)) {
+			v := c.Bytes(i)
+			if _, _, ok := small(v); ok || special(v) {
+				return ""
+			}
+			if _, ok := number(v); !ok {
 				return "more digits than SQLite keeps of a number"
 			}
 			return ""
@@ -62,6 +66,12 @@ func (f fit) check(k ecluse.DataKind) func(c *record.Column, i int) string {
 // number is an exact number as SQLite keeps it: an integer of 64 bits or a
 // binary float. It is false when that would not be the number any more.
 func number(text []byte) (driver.Value, bool) {
+	if m, scale, ok := small(text); ok {
+		if scale == 0 {
+			return m, true
+		}
+		return float64(m) / power10[scale], true // both exact, so the nearest float there is
+	}
 	digits := plain(text)
 	if digits == nil {
 		return nil, false
@@ -71,13 +81,46 @@ func number(text []byte) (driver.Value, bool) {
 		return n, true
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(f, 0) {
-		return nil, false
-	}
-	if strconv.FormatFloat(f, 'f', -1, 64) != s {
+	if err != nil || math.IsInf(f, 0) || strconv.FormatFloat(f, 'f', -1, 64) != s {
 		return nil, false
 	}
 	return f, true
+}
+
+// exactDigits is how many decimal digits every binary float of 64 bits keeps.
+const exactDigits = 15
+
+var power10 = [exactDigits + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// small reads a number of at most 15 digits: m × 10^−scale, scale as small as
+// can be. It is false for any other text.
+func small(text []byte) (m int64, scale int, ok bool) {
+	digits, negative, point := 0, false, false
+	for i, c := range text {
+		switch {
+		case c >= '0' && c <= '9':
+			if digits++; digits > exactDigits {
+				return 0, 0, false
+			}
+			m = m*10 + int64(c-'0')
+			if point {
+				scale++
+			}
+		case c == '.' && !point:
+			point = true
+		case c == '-' && i == 0:
+			negative = true
+		default:
+			return 0, 0, false
+		}
+	}
+	for scale > 0 && m%10 == 0 {
+		m, scale = m/10, scale-1
+	}
+	if negative {
+		m = -m
+	}
+	return m, scale, digits > 0
 }
 
 // plain writes a number in plain notation without needless zeros: -0012.50 as
