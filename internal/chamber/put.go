@@ -143,7 +143,7 @@ func inOrder(all []entry, d *evidence.Descriptor) error {
 			older = e.d
 		}
 	}
-	why := ""
+	var why string
 	switch {
 	case d.Slot.Sequence > 0 && before == nil:
 		why = "the chunk before it is not there"
@@ -179,7 +179,7 @@ func (c *Chamber) receive(ctx context.Context, a area, d *evidence.Descriptor, b
 	c.at("created")
 	digest := sha256.New()
 	// One byte more than there should be, to see that there is none.
-	n, err := io.Copy(io.MultiWriter(f, digest), io.LimitReader(&until{ctx, in}, d.Size+1))
+	n, err := io.Copy(io.MultiWriter(f, digest), io.LimitReader(while(ctx, in), d.Size+1))
 	switch {
 	case err != nil:
 		return f, err
@@ -215,17 +215,18 @@ func createHeld(dir string) (*os.File, error) {
 	}
 }
 
-// until reads while its context lives.
-type until struct {
-	ctx context.Context
-	r   io.Reader
-}
+type readerFunc func([]byte) (int, error)
 
-func (u *until) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// while reads r as long as ctx lives.
+func while(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return r.Read(p)
+	})
 }
 
 // commit names the object, then links the descriptor into its place. Of two

@@ -87,7 +87,7 @@ func TestEncoding(t *testing.T) {
 		{kind(ecluse.Date), 18000, "0ba09902"},
 		{kind(ecluse.Time), -1, "0cffffffffffffffff"},
 		{kind(ecluse.Timestamp), 1, "0d0100000000000000"},
-		{kind(ecluse.Instant), int64(ecluse.Infinity), "0effffffffffffff7f"},
+		{kind(ecluse.Instant), ecluse.Infinity, "0effffffffffffff7f"},
 	} {
 		if got := hex.EncodeToString(encoded(t, c.typ, c.v, false)); got != c.want {
 			t.Errorf("%v %v: %s, want %s", c.typ, c.v, got, c.want)
@@ -124,7 +124,7 @@ func TestEncodingRules(t *testing.T) {
 // decodeNumber reads a canonical number back, to judge the encoder by.
 func decodeNumber(b []byte) (*big.Rat, bool) {
 	r := new(big.Rat)
-	negative := false
+	var negative bool
 	var digits string
 	var e int64
 	switch {

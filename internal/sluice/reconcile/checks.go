@@ -132,8 +132,6 @@ func (a *Amount) add(o *Amount) *Amount {
 	return &Amount{Special: "NaN"}
 }
 
-func (a *Amount) zero() bool { return a.Special == "" && a.Exact.Sign() == 0 }
-
 func (a *Amount) equal(o *Amount) bool {
 	if a == nil || o == nil {
 		return a == o

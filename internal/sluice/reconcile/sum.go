@@ -251,7 +251,8 @@ func (s *Summer) bind(b *record.Batch) error {
 // encode leaves the canonical encoding of row i in s.row, from one column to
 // before another.
 func (s *Summer) encode(i, from, to int) error {
-	row, ok := s.row[:0], true
+	row := s.row[:0]
+	var ok bool
 	for n := from; n < to; n++ {
 		c := s.at[n]
 		if c == nil {
