@@ -55,7 +55,7 @@ const silence = 30 * time.Minute
 
 // The session, whatever the server's settings: what is not set here could cut
 // short (sql_select_limit), reinterpret (time_zone, sql_mode) or end (timeouts)
-// a reading. sort_length covers the longest key an index can have (3072 bytes).
+// a reading. max_sort_length covers the longest key an index can have (3072 bytes).
 func sessionSettings() map[string]string {
 	return map[string]string{
 		"time_zone":             "'+00:00'",
@@ -64,6 +64,7 @@ func sessionSettings() map[string]string {
 		"sql_select_limit":      "18446744073709551615",
 		"sql_big_selects":       "1",
 		"max_sort_length":       strconv.Itoa(sortLength),
+		"sort_buffer_size":      "16777216",
 		"max_error_count":       "64",
 		"sql_quote_show_create": "1",
 		"lock_wait_timeout":     "60",

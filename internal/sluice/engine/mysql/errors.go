@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ func meaningOf(number uint16) meaning {
 		return meaning{"a table or column of the plan is not there", "inspect the source again: it is not the one the plan was compiled from"}
 	case 1102, 1109:
 		return meaning{"a name in the statement is not known", ""}
+	case 1037, 1038, 1041:
+		return meaning{"the server has no memory left for sorting", "give it more (sort_buffer_size, max_session_mem_used), or read when it has less to do"}
 	case 1114, 3, 28, 1021:
 		return meaning{"the server has no room left for sorting", "free space in its tmpdir"}
 	case 1153, 1301:
@@ -86,7 +89,12 @@ func Lost(err error) bool {
 // reason is what may be said of an error that is not the server's.
 func reason(err error) string {
 	var op *net.OpError
+	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		return "the server's certificate is not one to trust: " + certificate.Err.Error()
+	case errors.Is(err, mysql.ErrNativePassword), errors.Is(err, mysql.ErrOldPassword), errors.Is(err, mysql.ErrCleartextPassword), errors.Is(err, mysql.ErrUnknownPlugin):
+		return "the account logs in by a way that is not supported: use mysql_native_password, ed25519 or caching_sha2_password"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "nothing answers there"
 	case Lost(err):

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/internal/mandate/mandatetest"
 	engine "ecluse/internal/sluice/engine/mysql"
 	"ecluse/internal/sluice/record"
 )
@@ -149,6 +150,21 @@ func TestChangedUnderneath(t *testing.T) {
 	l.db.Run(t, "ALTER TABLE patient DROP COLUMN name")
 	_, err = readChunk(t.Context(), l.openWith(t, p), "patient", nil, nil)
 	wantError(t, err, ecluse.Failed, "granted view does not work", "1356")
+}
+
+// A view left from an earlier version of the instruction is not read for the new.
+func TestOldGrantsAreNotEnough(t *testing.T) {
+	l := newLab(t, patients)
+	body := "datasets:\n  patient: {from: '{db}.patient', key: [id], columns: {id: technical}, where: [{column: id, from: \"%d\"}]}"
+	l.permit(t, fmt.Sprintf(body, 0))
+	catalogue, err := l.source(t).Catalogue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.world = mandatetest.New(t)
+	narrower := l.world.ReadPermit(t, catalogue, engine.Dialect{}, strings.ReplaceAll(fmt.Sprintf(body, 2), "{db}", l.db.Database))
+	_, err = readChunk(t.Context(), l.openWith(t, narrower), "patient", nil, nil)
+	wantError(t, err, ecluse.Failed, "lacks a right", "ecluse grants")
 }
 
 func TestNoServerAndNoEntry(t *testing.T) {
