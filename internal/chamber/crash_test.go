@@ -4,11 +4,13 @@ package chamber
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +67,16 @@ func TestCrashChild(t *testing.T) {
 		return b
 	}
 	terms := Terms{Migration: "megabus-2026-01", Plan: ecluse.DigestOf([]byte("plan")), Gate: ecluse.Fingerprint(read("gate"))}
+	if call == "full" {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4096, Max: 4096}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Put(t.Context(), terms, evidence.Signed{Body: read("descriptor"), Signature: read("signature")}, bytes.NewReader(read("body")))
+		if !errors.Is(err, syscall.EFBIG) || ecluse.KindOf(err) != ecluse.Failed {
+			t.Fatalf("a full disk: %v", err)
+		}
+		return
+	}
 	switch call {
 	case "put":
 		_, err = c.Put(t.Context(), terms, evidence.Signed{Body: read("descriptor"), Signature: read("signature")}, bytes.NewReader(read("body")))
@@ -85,6 +97,16 @@ func (b *bench) hand(s evidence.Signed, body []byte) {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(b.dir), name), v, 0o600); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A disk that has no room for the chunk says so, and nothing is left of it.
+func TestFullDisk(t *testing.T) {
+	b := setup(t)
+	body := b.seal(strings.Repeat("rows", 4096))
+	b.hand(b.describe(b.source, slot(0), body, nil), body)
+	if b.crash("full", 0) || len(b.files()) > 0 {
+		t.Errorf("%v", b.files())
 	}
 }
 
