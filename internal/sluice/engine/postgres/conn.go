@@ -191,8 +191,8 @@ func (c *Conn) Exec(ctx context.Context, statements string) (int64, error) {
 	return results[len(results)-1].CommandTag.RowsAffected(), nil
 }
 
-// Each runs a short statement, with arguments $1… as texts, and calls f with each
-// row as texts, NULL being the empty one.
+// Each runs a short statement, with arguments $1… as texts, and calls f, unless
+// it is nil, with each row as texts, NULL being the empty one.
 func (c *Conn) Each(ctx context.Context, statement string, f func(row []string) error, args ...string) error {
 	values := make([][]byte, len(args))
 	for i, a := range args {
@@ -205,7 +205,7 @@ func (c *Conn) Each(ctx context.Context, statement string, f func(row []string) 
 		for i, v := range r.Values() {
 			texts[i] = string(v)
 		}
-		if wrong == nil {
+		if wrong == nil && f != nil {
 			wrong = f(texts)
 		}
 	}

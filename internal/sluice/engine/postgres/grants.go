@@ -205,11 +205,11 @@ func grantDefaults(t ecluse.TableName, role string) string {
 		EXECUTE format('GRANT USAGE ON SEQUENCE %%s TO %%I', s, %s);
 	END LOOP;
 END $default$;
-`, defaultSequences(literal(t.Schema), literal(t.Name)), literal(role))
+`, DefaultSequences(literal(t.Schema), literal(t.Name)), literal(role))
 }
 
-// defaultSequences asks for the sequences that defaults of a table draw from.
-func defaultSequences(schema, table string) string {
+// DefaultSequences asks for the sequences that defaults of a table draw from.
+func DefaultSequences(schema, table string) string {
 	return `SELECT d.refobjid::regclass FROM pg_attrdef AS f
 		JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
 		JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS ` + Markers + `.passage (
 	passage text NOT NULL,
 	plan text NOT NULL,
 	begun timestamptz NOT NULL DEFAULT now(),
-	before json,
+	before text,
 	ended timestamptz,
 	outcome text,
 	PRIMARY KEY (migration, passage)
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS ` + Markers + `.marker (
 	refused json NOT NULL,
 	rows json NOT NULL,
 	at timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (migration, passage, dataset, sequence),
+	PRIMARY KEY (migration, passage, dataset, sequence, version),
 	FOREIGN KEY (migration, passage) REFERENCES ` + Markers + `.passage
 );
 COMMENT ON SCHEMA ` + Markers + ` IS 'Écluse: which chunks of a migration are in. It holds no record.';

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -130,21 +131,10 @@ func (s *Snapshot) Scan(ctx context.Context, table ecluse.TableName, columns []s
 	if err != nil {
 		return err
 	}
-	q := &scanning{table: t, emit: emit}
-	for _, n := range columns {
-		col, ok := t.Column(n)
-		if !ok {
-			return &ecluse.Error{Kind: ecluse.Differs, What: "read back", Where: table.String(), Why: "there is no column " + n}
-		}
-		w, cast := readAs(col.Type, col.Declared)
-		q.fields = append(q.fields, Field{n, col.Type, w})
-		item := "t." + name(n)
-		if cast {
-			item += "::text"
-		}
-		q.items = append(q.items, item)
+	q := &scanning{table: t, emit: emit, ranges: 1}
+	if q.fields, q.items, err = asked(t, columns); err != nil {
+		return err
 	}
-	q.ranges = 1
 	if t.Storage == heap {
 		if err := q.measure(ctx, s); err != nil {
 			return err
@@ -155,6 +145,23 @@ func (s *Snapshot) Scan(ctx context.Context, table ecluse.TableName, columns []s
 		g.Go(func() error { return q.work(gctx, s) })
 	}
 	return Wrap(ctx, "read back", table.String(), g.Wait())
+}
+
+// asked is how columns of a table are asked for.
+func asked(t *ecluse.Table, columns []string) (fields []Field, items []string, err error) {
+	for _, n := range columns {
+		col, ok := t.Column(n)
+		if !ok {
+			return nil, nil, &ecluse.Error{Kind: ecluse.Differs, What: "read", Where: t.Name.String(), Why: "there is no column " + n}
+		}
+		w, cast := readAs(col.Type, col.Declared)
+		item := "t." + name(n)
+		if cast {
+			item += "::text"
+		}
+		fields, items = append(fields, Field{n, col.Type, w}), append(items, item)
+	}
+	return fields, items, nil
 }
 
 // scanning is one table being read back.
@@ -240,4 +247,61 @@ func (s *Snapshot) Check(ctx context.Context, c ecluse.ShapeCheck) (*record.Batc
 	}
 	defer func() { s.free <- conn }()
 	return k.Run(ctx, conn)
+}
+
+// Rows reads a small table whole, in the order of its primary key, or of all
+// columns when it has none; texts in the order of their bytes. More than limit
+// rows are refused.
+func (s *Snapshot) Rows(ctx context.Context, table ecluse.TableName, columns []string, limit int) (*record.Batch, error) {
+	t, err := s.table(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	fields, items, err := asked(t, columns)
+	if err != nil {
+		return nil, err
+	}
+	key := t.PrimaryKey
+	if len(key) == 0 {
+		key = columns
+	}
+	order := make([]string, len(key))
+	for i, k := range key {
+		order[i] = "t." + name(k)
+		if col, ok := t.Column(k); ok && col.Type.Kind == ecluse.Text {
+			order[i] = textBytes(order[i])
+		}
+	}
+	all := record.NewBatch(Schema(fields), 0)
+	batch := record.NewBatch(Schema(fields), 0)
+	d, err := NewDecoder(fields, func(full *record.Batch) (*record.Batch, error) {
+		if full != nil {
+			for i, c := range full.Columns {
+				all.Columns[i].AppendRange(c, 0, full.Rows())
+			}
+		}
+		return batch, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.take(ctx)
+	if err != nil {
+		return nil, Wrap(ctx, "read table", table.String(), err)
+	}
+	defer func() { s.free <- conn }()
+	query := "SELECT " + strings.Join(items, ", ") + " FROM " + Name(table) + " AS t ORDER BY " + strings.Join(order, ", ") + " LIMIT " + strconv.Itoa(limit+1)
+	if _, err = conn.CopyOut(ctx, copyOut(query), d); err == nil {
+		err = d.Close()
+	}
+	switch {
+	case err != nil:
+		return nil, Wrap(ctx, "read table", table.String(), err)
+	case all.Rows() > limit:
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "read table", Where: table.String(), Why: fmt.Sprintf("it has more than %d rows", limit),
+			Next: "look codes up in a smaller table, or raise the mapping's ceiling",
+		}
+	}
+	return all, nil
 }
