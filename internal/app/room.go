@@ -118,7 +118,7 @@ func (r *Room) sourceGate(ctx context.Context) (*gate.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, dialect, err := openSource(ctx, c)
+	db, dialect, err := openSource(c)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (r *Room) targetGate(ctx context.Context) (*gate.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, dialect, err := openTarget(ctx, c)
+	db, dialect, err := openTarget(c)
 	if err != nil {
 		return nil, err
 	}

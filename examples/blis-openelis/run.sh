@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# A real laboratory passes the lock: C4G BLIS on MariaDB to OpenELIS Global on
+# PostgreSQL, from a signed contract to a verified certificate of erasure, all
+# through the command line. At the end the facts of the new database are compared
+# with what an independent migration reached.
+#
+#   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/run.sh [WORK-FOLDER]
+#
+# It needs the servers of scripts/servers, and starts them when they do not run.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+: "${ECLUSE_MATERIAL:?set it to the folder that holds pair-blis-openelis/}"
+pair=$(cd "$ECLUSE_MATERIAL/pair-blis-openelis" && pwd)
+if [ -z "${ECLUSE_TEST_POSTGRES:-}" ] || [ -z "${ECLUSE_TEST_MYSQL:-}" ]; then
+	exec "$root/scripts/servers" run "$0" "$@"
+fi
+work=${1:-$(mktemp -d)}
+mkdir -p "$work"
+cd "$work"
+export ECLUSE_LOCK=$work/room ECLUSE_LANG=en
+(cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$work/ecluse" ./cmd/ecluse)
+ecluse() { "$work/ecluse" "$@"; }
+say() { printf '\n== %s\n' "$*"; }
+
+# ---- two private databases --------------------------------------------------
+my_port=${ECLUSE_TEST_MYSQL##*:} my_port=${my_port%%)*}
+my() { mariadb --no-defaults -h 127.0.0.1 -P "$my_port" -u root "$@"; }
+pg_base=${ECLUSE_TEST_POSTGRES%/*}
+pg_port=${pg_base##*:}
+pg() { psql -Xq -v ON_ERROR_STOP=1 "$pg_base/$1" "${@:2}"; }
+db=oe_$$
+
+say "load the dumps into private servers"
+my -e 'DROP DATABASE IF EXISTS blis_127'
+my --init-command="SET sql_mode=''" <"$pair/source-blis_127.sql"
+for role in clinlims admin; do
+	pg postgres -c "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$role') THEN CREATE ROLE $role SUPERUSER; END IF; END \$\$"
+done
+pg postgres -c "CREATE DATABASE $db"
+pg "$db" -f "$pair/target-openelis.sql" >/dev/null
+for user in catalogue read load; do openssl rand -hex 16 >"$user.password" && chmod 600 "$user.password"; done
+for user in catalogue read; do
+	my -e "CREATE OR REPLACE USER ecluse_$user@'%' IDENTIFIED BY '$(cat $user.password)'"
+done
+pg postgres -c "DROP ROLE IF EXISTS ecluse_load" 2>/dev/null || true
+pg postgres -c "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ecluse_load') THEN CREATE ROLE ecluse_load LOGIN; END IF; END \$\$" \
+	-c "ALTER ROLE ecluse_load PASSWORD '$(cat load.password)'"
+
+# ---- people, each with a key of their own -----------------------------------
+say "keys, rosters, lock"
+mkdir -p keys
+for who in root-controller root-processor claire-aubry julie-carron marc-tissot; do ecluse key new "keys/$who" >/dev/null; done
+print_of() { ssh-keygen -lf "keys/$1.pub" | cut -d' ' -f2; }
+controller=$(print_of root-controller) processor=$(print_of root-processor)
+ecluse init "$ECLUSE_LOCK" --controller "$controller" --processor "$processor"
+cp catalogue.password read.password "$ECLUSE_LOCK/source/"
+cp load.password "$ECLUSE_LOCK/target/"
+cat >"$ECLUSE_LOCK/source/gate.yaml" <<Y
+ecluse: gate/v1
+engine: mysql
+catalogue: {host: 127.0.0.1, port: $my_port, database: blis_127, user: ecluse_catalogue, password_file: catalogue.password}
+rows: {host: 127.0.0.1, port: $my_port, database: blis_127, user: ecluse_read, password_file: read.password}
+Y
+cat >"$ECLUSE_LOCK/target/gate.yaml" <<Y
+ecluse: gate/v1
+engine: postgresql
+catalogue: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load, password_file: load.password}
+rows: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load, password_file: load.password}
+Y
+
+# fill FILE SED…: a document of this folder with its blanks filled in
+day() { date -u -d "$1" +%F; }
+fill() {
+	local name=$1
+	shift
+	sed "$@" "$here/$name" >"$name"
+}
+dates=(-e "s|@START@|$(day now)|" -e "s|@END@|$(day '+60 days')|" -e "s|@NOW@|$(date -u +%FT%TZ)|" -e "s|@EXPIRES@|$(date -u -d '+29 days' +%FT%TZ)|")
+keys=()
+for who in claire-aubry julie-carron marc-tissot; do keys+=(-e "s|@KEY_$who@|$(cut -d' ' -f1,2 "keys/$who.pub")|"); done
+for side in controller processor; do
+	fill "roster-$side.yaml" "${dates[@]}" "${keys[@]}"
+	ecluse roster add "roster-$side.yaml" --as "keys/root-$side"
+done
+sha() { sha256sum "$1" | cut -d' ' -f1; }
+gate_of() { ssh-keygen -lf "$ECLUSE_LOCK/$1/gate_key" | cut -d' ' -f2; }
+
+say "1. contract"
+fill contract.yaml "${dates[@]}" -e "s|@CONTROLLER_ROOT@|$controller|" -e "s|@PROCESSOR_ROOT@|$processor|"
+ecluse contract check contract.yaml
+ecluse sign contract.yaml --as keys/julie-carron
+ecluse sign contract.yaml --as keys/claire-aubry
+
+say "2. inspection"
+ecluse grants inspect | my
+ecluse inspect source | head -5
+
+say "3. instruction, 5. read plan"
+fill instruction.yaml -e "s|^contract: .*|contract: sha256:$(sha contract.yaml)|" \
+	-e "s|^source: {gate: [^,]*|source: {gate: $(gate_of source)|" -e "s|^target: {gate: [^,]*|target: {gate: $(gate_of target)|" \
+	-e "s|^erase_by: .*|erase_by: $(date -u -d '+30 days' +%FT%TZ)|"
+ecluse plan --instruction instruction.yaml --as keys/marc-tissot >read-plan.txt
+grep -c refused read-plan.txt || true
+ecluse sign instruction.yaml --with-plan --as keys/claire-aubry
+
+say "4. mapping"
+cp "$pair/measure-order.csv" .
+fill mapping.yaml -e "s|^instruction: .*|instruction: sha256:$(sha instruction.yaml)|"
+ecluse mapping check mapping.yaml | tail -3
+ecluse sign mapping.yaml --as keys/marc-tissot
+
+say "6. approval, narrow accounts"
+plans=$ECLUSE_LOCK/plans/blis-openelis-01
+ecluse approve "$plans-readplan.json" --as keys/marc-tissot
+ecluse grants read >read-grants.sql
+my <read-grants.sql
+ecluse plan --passage final >/dev/null
+ecluse grants load >load-grants.sql
+pg "$db" -f load-grants.sql >/dev/null
+
+say "7, 8. reading; a dry run"
+ecluse plan --passage dry >/dev/null
+ecluse approve "$plans-loadplan-dry.json" --as keys/marc-tissot
+ecluse apply --dry-run
+
+say "9, 10. the load, approved by the laboratory; comparison"
+ecluse plan --passage final >/dev/null
+ecluse approve "$plans-loadplan-final.json" --as keys/claire-aubry
+ecluse apply "$plans-loadplan-final.json"
+ecluse report
+ecluse status
+
+say "11. acceptance, 12. erasure, 13. evidence"
+ecluse accept --as keys/claire-aubry --all 'looked at by the laboratory one by one'
+ecluse due
+ecluse evidence evidence
+ecluse verify evidence --controller "$controller" --processor "$processor" | head -1
+sh evidence/verify.sh evidence --controller "$controller" --processor "$processor" | head -1
+
+say "the facts of the new laboratory"
+pg "$db" -A -t -f "$pair/verify.sql" >facts.txt
+diff "$pair/expected.txt" facts.txt
+echo "facts: all $(wc -l <facts.txt) as expected"
+pg postgres -c "DROP DATABASE $db WITH (FORCE)"
