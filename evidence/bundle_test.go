@@ -57,11 +57,15 @@ type story struct {
 	recipient             func(r *Recipient, gate *ssh.Signer)
 	certificate           func(c *Certificate)
 	report                func(h *StatementHead)
+	privileges            func(h *StatementHead)
+	roster                func(r *Roster)
 	head                  func(h *Head)
 	headBy                map[string]ssh.Signer
 	files                 func(files map[string][]byte)
 	sumsBy                map[Gate]ssh.Signer
 	trigger               Trigger
+	processor             *Roster       // as told
+	plan                  ecluse.Digest // as told
 	undoFormat            string
 	undoBy                ssh.Signer
 }
@@ -97,6 +101,8 @@ datasets: {patient: {columns: {patient_id: technical}}}
 		recipient:   func(*Recipient, *ssh.Signer) {},
 		certificate: func(*Certificate) {},
 		report:      func(*StatementHead) {},
+		privileges:  func(*StatementHead) {},
+		roster:      func(*Roster) {},
 		head:        func(*Head) {},
 		headBy:      map[string]ssh.Signer{"lock": c.lock, "source": c.source, "target": c.target},
 		files:       func(map[string][]byte) {},
@@ -200,9 +206,18 @@ func (w *telling) rosters() {
 	for side, people := range map[ecluse.Side][]Person{
 		ecluse.Controller: {w.pAnne, w.pHugo}, ecluse.Processor: {w.pPaul, w.pLuc},
 	} {
+		older := testRoster(w.t, side, 2, people...)
 		r := testRoster(w.t, side, 3, w.people(side, people)...)
+		r.Previous = older.Digest()
+		w.story.roster(r)
+		r = must(ParseRoster("roster.yaml", r.Text()))
+		for _, each := range []*Roster{older, r} {
+			w.do(w.b.AddRoster(must(SignRoster(w.rosterRoot[side], each.Text()))))
+		}
 		w.roster[side] = r
-		w.do(w.b.AddRoster(must(SignRoster(w.rosterRoot[side], r.Text()))))
+		if side == ecluse.Processor {
+			w.processor = r
+		}
 	}
 }
 
@@ -222,6 +237,7 @@ func (w *telling) reading(contract, instruction []byte) ecluse.Digest {
 		digest[ForChunks], digest[ForRejects]))
 	w.do(w.b.Add(FileReadPlan, []byte(text)))
 	plan := ecluse.DigestOf([]byte(text))
+	w.plan = plan
 	w.says("instruction", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory,
 		Clause{VerbSign, KindInstruction, ecluse.DigestOf(instruction)}, Clause{VerbApprove, KindReadPlan, plan})
 	w.says("readplan", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, Clause{VerbApprove, KindReadPlan, plan})
@@ -235,7 +251,9 @@ func (w *telling) chunks(plan ecluse.Digest) ([]*Descriptor, ecluse.Digest) {
 		testDescriptor("patient", 0, false), testDescriptor("patient", 1, true), testDescriptor("result", 0, true),
 	}
 	privileges := func(label string) {
-		w.do(w.b.AddPrivileges(SourceGate, label, must(SignStatement(w.source, StatementHead{PrivilegesFormat, testMigration, plan}))))
+		h := StatementHead{PrivilegesFormat, testMigration, plan}
+		w.story.privileges(&h)
+		w.do(w.b.AddPrivileges(SourceGate, label, must(SignStatement(w.source, h))))
 	}
 	privileges("1-before")
 	for _, d := range ds {

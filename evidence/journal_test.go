@@ -142,6 +142,13 @@ func TestProofs(t *testing.T) {
 		if err := CheckConsistency(proof, newer, older); err != nil {
 			t.Fatal(err)
 		}
+		later := head(old)
+		later.At = later.At.Add(time.Second)
+		other := head(old)
+		other.Tree = "other-2026"
+		if CheckConsistency(proof, newer, later) == nil || CheckConsistency(proof, newer, other) == nil {
+			t.Fatal("a head before the older one, or of another tree, continues it")
+		}
 		if old > 0 {
 			older.Root[5] ^= 1
 			if ecluse.KindOf(CheckConsistency(proof, newer, older)) != ecluse.Unverified {

@@ -81,9 +81,6 @@ func (s Signed) Verify(namespace string) (ssh.PublicKey, error) {
 	if err := CheckKey(sig.PublicKey); err != nil {
 		return nil, because(ecluse.Unverified, what, err)
 	}
-	if sig.Namespace != namespace {
-		return nil, unverified(what, "it was made for %q", sig.Namespace)
-	}
 	err = sshsig.Verify(bytes.NewReader(s.Body), sig, sig.PublicKey, sig.HashAlgorithm, namespace)
 	if err != nil {
 		return nil, because(ecluse.Unverified, what, err)

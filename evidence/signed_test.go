@@ -134,6 +134,7 @@ func TestVerifyRefuses(t *testing.T) {
 	refused("other body", Signed{[]byte("bodz"), s.Signature}, NamespaceChunk, fp)
 	refused("other namespace", s, NamespaceAct, fp)
 	refused("other key", s, NamespaceChunk, FingerprintOf(other.PublicKey()))
+	refused("something in the reserved field", reserve(t, s), NamespaceChunk, fp)
 	refused("no signature", Signed{Body: s.Body}, NamespaceChunk, fp)
 	refused("text before", Signed{s.Body, append([]byte("x\n"), s.Signature...)}, NamespaceChunk, fp)
 	refused("text after", Signed{s.Body, append(bytes.Clone(s.Signature), '\n')}, NamespaceChunk, fp)
@@ -145,6 +146,27 @@ func TestVerifyRefuses(t *testing.T) {
 			refused("flipped byte", Signed{s.Body, flipped}, NamespaceChunk, fp)
 		}
 	}
+}
+
+// reserve puts something into the field of a signature that has no use yet and
+// that no signature covers.
+func reserve(t *testing.T, s Signed) Signed {
+	t.Helper()
+	blob, err := unarmor(s.Signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b struct {
+		Magic                        [6]byte
+		Version                      uint32
+		Key, Namespace               string
+		Reserved, HashAlgorithm, Sig string
+	}
+	if err := ssh.Unmarshal(blob, &b); err != nil {
+		t.Fatal(err)
+	}
+	b.Reserved = "x"
+	return Signed{s.Body, []byte(armourBegin + wrap(ssh.Marshal(b), 64) + armourEnd)}
 }
 
 func TestSignRefuses(t *testing.T) {

@@ -13,7 +13,7 @@
 # It follows the same chain as `ecluse verify`: sums, gates, instruction, acts,
 # rosters, roots; then plans, chunks, the whole journal, the certificate.
 # `ecluse verify` also compares e-mail addresses and employee numbers to tell two
-# people apart; here two people are two keys.
+# people apart (here two people are two keys), and reads every document strictly.
 set -u
 LC_ALL=C TZ=UTC
 export LC_ALL TZ
@@ -373,7 +373,7 @@ if [ -n "$plan" ]; then
 	done
 	ok "read plan approved by two parties and two people; its recipients signed by the gates"
 fi
-finals=''
+finals='' mapped=''
 list 'loadplan-.*' >"$tmp/plans"
 while read -r f; do
 	d=$(digest "$f") && kind=${f#loadplan-} && kind=${kind%%-*}
@@ -385,9 +385,10 @@ while read -r f; do
 	by=$(said controller signatory approve loadplan "$d")
 	[ "$kind" = final ] || by="$by$(said processor operator approve loadplan "$d")"
 	[ -n "$by" ] || ko "nobody entitled approved $f"
-	[ "$kind" != final ] || finals="$finals $d"
+	[ "$kind" != final ] || { finals="$finals $d" && grep -q -x -F "$(digest mapping.yaml)" "$tmp/needs" && mapped=yes; }
 	printf '%s\n' "$d" >>"$tmp/loads"
 done <"$tmp/plans"
+[ -z "$finals$mapped" ] || [ -n "$mapped" ] || ko "mapping.yaml is not the mapping of a final load plan"
 ok "$(wc -l <"$tmp/plans") load plans approved"
 
 # ---- chunks, manifest, erasure ----------------------------------------------------

@@ -88,10 +88,10 @@ func TestVerifyFiles(t *testing.T) {
 		}
 		bundle[name] = f
 	}
-	for name, mode := range map[string]uint32{"extra.txt": 0o600, "acts/SHA256SUMS": 0o600} {
+	for _, name := range []string{"extra.txt", "acts/SHA256SUMS", DocumentFile(ecluse.DigestOf([]byte("x")))} {
 		bundle[name] = &fstest.MapFile{Data: []byte("x"), Mode: 0o600}
 		if got := Verify(bundle, c.roots()).Verdict(); got != VerdictKO {
-			t.Errorf("with %s of mode %o: %s", name, mode, got)
+			t.Errorf("with %s: %s", name, got)
 		}
 		delete(bundle, name)
 	}
@@ -136,6 +136,7 @@ func forgeries(t testing.TB) []forgery {
 		{"roster of another root", "rosters", func(s *story) {
 			s.rosterRoot = map[ecluse.Side]ssh.Signer{ecluse.Controller: stranger, ecluse.Processor: s.root[ecluse.Processor]}
 		}},
+		{"roster that follows another", "rosters", func(s *story) { s.roster = func(r *Roster) { r.Previous[0] ^= 1 } }},
 		{"signers who are not in the roster", "rosters", func(s *story) {
 			s.files = func(f map[string][]byte) { f["rosters/processor-3.signers"] = []byte("x") }
 		}},
@@ -149,6 +150,15 @@ func forgeries(t testing.TB) []forgery {
 		{"act handed in too late", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.NotAfter = a.NotBefore.Add(time.Second) })},
 		{"act of another migration", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.Migration = "other-2026" })},
 		{"act on a document not there", "acts", edit("accept", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[1].Subject[0] ^= 1 })},
+		{"act under another number of roster", "acts", edit("loadplan", func(_ *story, a *Act, _ *ssh.Signer) { a.RosterNumber = 2 })},
+		{"act handed in and left out", "acts", func(s *story) {
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == "manifest" {
+					l.Type, l.IDs = LeafAct, map[string]string{"act": l.IDs["manifest"]}
+				}
+				return true
+			}
+		}},
 		{"act never handed in", "acts", func(s *story) { s.leaf = func(l *Leaf) bool { return l.Index != 1 || l.Type != LeafAct } }},
 		{"contract act before the mandate", "acts", edit("contract", func(_ *story, a *Act, _ *ssh.Signer) { a.NotBefore = a.NotBefore.AddDate(-1, 0, 0) })},
 		{"a person whose mandate ended", "acts", func(s *story) {
@@ -190,8 +200,15 @@ func forgeries(t testing.TB) []forgery {
 		{"final load plan approved by nobody", "load plans", drop("loadplan")},
 		{"final load plan approved by the processor", "load plans", edit("loadplan", func(s *story, a *Act, by *ssh.Signer) {
 			a.Side, a.Person, a.Role, *by = ecluse.Processor, s.pLuc.ID, ecluse.Operator, s.luc
-			a.Roster = testRosterDigest(t, s)
+			a.Roster = s.processor.Digest()
 		})},
+		{"read plan of another contract", "read plan", func(s *story) { s.readPlan = replace(`"contract":"sha256:`, `"contract":"`+zero+`","was":"sha256:`) }},
+		{"mapping that is not the final one", "load plans", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				f[DocumentFile(ecluse.DigestOf(f[FileMapping]))] = f[FileMapping]
+				f[FileMapping] = []byte("another")
+			}
+		}},
 		{"load plan of another read plan", "load plans", func(s *story) { s.loadPlan = replace(`"read_plan":"sha256:`, `"read_plan":"`+zero+`","was":"sha256:`) }},
 		{"load plan of an unknown mapping", "load plans", func(s *story) { s.loadPlan = replace(`"mapping":"sha256:`, `"mapping":"`+zero+`","was":"sha256:`) }},
 		{"load plan of an unknown table", "load plans", func(s *story) {
@@ -204,12 +221,35 @@ func forgeries(t testing.TB) []forgery {
 		{"recipient not in the plan", "recipients", func(s *story) { s.readPlan = replace(`"recipient":"sha256:`, `"recipient":"`+zero+`","was":"sha256:`) }},
 
 		{"chunk of another plan", "chunks", func(s *story) { s.descriptor = func(d *Descriptor) { d.Plan[0] ^= 1 } }},
+		{"superseded chunk of another plan", "chunks", func(s *story) {
+			s.descriptor = func(d *Descriptor) {
+				if d.Slot.Dataset == "result" {
+					d.Plan[0] ^= 1
+				}
+			}
+			s.manifest = func(m *Manifest) { m.Datasets = m.Datasets[:2] }
+		}},
+		{"rejects of an unknown load plan", "chunks", func(s *story) {
+			s.descriptor = func(d *Descriptor) {
+				if d.Slot.Dataset == "ecluse.rejects.patient" {
+					d.Plan[0] ^= 1
+				}
+			}
+		}},
 		{"chunk of another migration", "chunks", func(s *story) { s.descriptor = func(d *Descriptor) { d.Migration = "other-2026" } }},
 		{"chunk the journal never saw", "chunks", func(s *story) { s.leaf = func(l *Leaf) bool { return l.Index != 4 || l.Type != LeafChunk } }},
 		{"chunk left out of the folder", "chunks", func(s *story) {
 			s.files = func(f map[string][]byte) {
 				delete(f, "rejects/ecluse.rejects.patient/000000.0.json")
 				delete(f, "rejects/ecluse.rejects.patient/000000.0.json.sig")
+			}
+		}},
+		{"chunk under another name", "chunks", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				for _, suffix := range []string{"", ".sig"} {
+					f["chunks/other/000000.0.json"+suffix] = f["chunks/result/000000.0.json"+suffix]
+					delete(f, "chunks/result/000000.0.json"+suffix)
+				}
 			}
 		}},
 		{"manifest with other rows", "chunks", func(s *story) {
@@ -219,7 +259,16 @@ func forgeries(t testing.TB) []forgery {
 		{"manifest not the certificate's", "chunks", func(s *story) { s.certificate = func(c *Certificate) { c.Manifest[0] ^= 1 } }},
 
 		{"chunk not erased", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Objects = c.Objects[1:] } }},
+		{"chunk erased that never was", "every chunk", func(s *story) {
+			s.certificate = func(c *Certificate) {
+				o := c.Objects[0]
+				o.Slot.Dataset = "zzz"
+				c.Objects = append(c.Objects, o)
+			}
+		}},
 		{"chunk erased otherwise", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Objects[0].Size++ } }},
+		{"privileges of another plan", "records", func(s *story) { s.privileges = func(h *StatementHead) { h.Plan[0] ^= 1 } }},
+		{"privileges of another migration", "records", func(s *story) { s.privileges = func(h *StatementHead) { h.Migration = "other-2026" } }},
 		{"no record of privileges after", "records", func(s *story) {
 			s.files = func(f map[string][]byte) {
 				delete(f, "privileges/source-1-after.json")
@@ -238,11 +287,28 @@ func forgeries(t testing.TB) []forgery {
 			a.Person, a.Role, *by = s.pHugo.ID, ecluse.DPO, s.hugo
 		})},
 		{"report of another load", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = ecluse.DigestOf(nil) } }},
+		{"report of the reading", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = s.plan } }},
 		{"report of another kind", "report", func(s *story) { s.report = func(h *StatementHead) { h.Format = PrivilegesFormat } }},
+		{"accepted and never closed", "report", func(s *story) {
+			s.certificate = func(c *Certificate) { c.Manifest = ecluse.Digest{} }
+			s.files = func(f map[string][]byte) { delete(f, FileManifest); delete(f, FileManifest+".sig") }
+		}},
 		{"another act named", "report", func(s *story) { s.certificate = func(c *Certificate) { c.Act[0] ^= 1 } }},
 
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
+		{"statement under another name", "other statements", func(s *story) {
+			s.trigger = ByDeadline
+			s.files = func(f map[string][]byte) {
+				name := StatementFile(TargetGate, ecluse.DigestOf(nil))
+				for old := range f {
+					if strings.HasPrefix(old, "statements/") && !strings.HasPrefix(old, name) {
+						f[name+strings.TrimPrefix(old, old[:len(name)])] = f[old]
+						delete(f, old)
+					}
+				}
+			}
+		}},
 		{"no order after all", "report", func(s *story) {
 			s.trigger = ByOrder
 			edit("order", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[0].Verb = VerbObject })(s)
@@ -255,6 +321,21 @@ func forgeries(t testing.TB) []forgery {
 		{"head over another tree", "journal", func(s *story) { s.head = func(h *Head) { h.Root[0] ^= 1 } }},
 		{"head of another size", "journal", func(s *story) { s.head = func(h *Head) { h.Size++ } }},
 		{"head dated before its leaves", "journal", func(s *story) { s.head = func(h *Head) { h.At = testDay } }},
+		{"two locks", "journal", func(s *story) {
+			s.head = func(h *Head) {
+				s.headBy["lock"] = s.lock
+				if h.Size == 3 {
+					s.headBy["lock"] = stranger
+				}
+			}
+		}},
+		{"heads whose time runs backwards", "journal", func(s *story) {
+			s.head = func(h *Head) {
+				if h.Size == 3 {
+					h.At = h.At.Add(time.Hour)
+				}
+			}
+		}},
 		{"head of another migration", "journal", func(s *story) { s.head = func(h *Head) { h.Tree = "other-2026" } }},
 		{"head cosigned by one gate twice", "journal", func(s *story) { s.headBy["target"] = s.source }},
 		{"lock with the gate's key", "journal", func(s *story) { s.headBy["lock"] = s.source }},
@@ -282,11 +363,6 @@ func forgeries(t testing.TB) []forgery {
 			}
 		}},
 	}
-}
-
-// testRosterDigest is the digest of the processor's roster in a story.
-func testRosterDigest(t testing.TB, s *story) ecluse.Digest {
-	return testRoster(t, ecluse.Processor, 3, s.pPaul, s.pLuc).Digest()
 }
 
 func TestVerifyForgeries(t *testing.T) {
