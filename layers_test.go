@@ -56,7 +56,8 @@ func layers() []layer {
 		{water + "/reader/*", []string{root, rec, mandate, water + "/reader", engine + "/="}},
 		{water + "/writer/*", []string{root, rec, mandate, water + "/reader", water + "/writer", engine + "/="}},
 		{water + "/seal", []string{root, rec, "evidence"}},
-		{water + "/mapping", []string{root, rec, "evidence", doc}},
+		{water + "/mapping", []string{root, rec, "evidence", doc, water + "/mapping/expr"}},
+		{water + "/mapping/expr", []string{root, rec}},
 		{water + "/reconcile", []string{root, rec, water + "/reader", engine + "/*"}},
 		{water, []string{root, "evidence", mandate, water + "/**"}},
 

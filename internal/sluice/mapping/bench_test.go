@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ecluse"
+	"ecluse/internal/sluice/mapping/mappingtest"
 	"ecluse/internal/sluice/record"
 )
 
@@ -17,7 +18,7 @@ const resultLike = "id int, request_id int, analysis_code text, value_num decima
 // columns as they are.
 func benchmarkProgram(tb testing.TB) (*Program, *record.Batch) {
 	tb.Helper()
-	src := schema(tb, resultLike)
+	src := mappingtest.Schema(tb, resultLike)
 	var codes bytes.Buffer
 	codes.WriteString("local,loinc\n")
 	names := []string{"GLU", "CREA", "NA", "K", "HB", "WBC", "PLT", "CRP", "TSH", "FER", "CHOL", "ALT", "AST", "INR", "A1C", "UREA", "BHCG", "HIV", "ECBU", "GRP"}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ecluse"
+	"ecluse/internal/sluice/mapping/expr"
 	"ecluse/internal/sluice/record"
 )
 
@@ -24,7 +25,7 @@ type Inputs struct {
 // frozen table holds people.
 func Check(doc *Document, in Inputs) (*Program, error) {
 	k := &checking{
-		doc: doc, in: in, problems: problems{lines: doc.lines}, byName: map[string]*table{},
+		doc: doc, in: in, problems: problems{lines: doc.lines}, byName: map[string]*expr.Table{},
 		program: &Program{datasets: map[ecluse.DatasetID]*dataset{}}, counters: map[string]*Counter{},
 	}
 	if !in.Instruction.IsZero() && doc.Instruction != in.Instruction {
@@ -53,7 +54,7 @@ type checking struct {
 	doc      *Document
 	in       Inputs
 	program  *Program
-	byName   map[string]*table
+	byName   map[string]*expr.Table
 	counters map[string]*Counter
 	links    []link // what each dataset needs of others
 	shapes   []ecluse.ShapeDataset
@@ -68,13 +69,13 @@ func (k *checking) tables() error {
 			k.add(field+".sha256", "no file with this digest is given: is "+f.File+" there, and unchanged?")
 			continue
 		}
-		t, err := readFrozen(name, f, k.in.Frozen[at])
+		t, err := readFrozen(name, f, k.in.Frozen[at], len(k.program.tables))
 		var refused *ecluse.Error
 		if errors.As(err, &refused) {
 			refused.Where = f.File + ", " + refused.Where
 			return refused
 		}
-		k.table(field, t, err)
+		k.table(field, frozenTable, t, err)
 		k.program.shape.Frozen = append(k.program.shape.Frozen, ecluse.ShapeFrozen{Name: name, File: f.File, Digest: f.SHA256.Digest, Key: f.Key})
 	}
 	for name, h := range k.doc.Hold.All() {
@@ -84,8 +85,8 @@ func (k *checking) tables() error {
 			k.add(field, "no such dataset in the instruction")
 			continue
 		}
-		t, err := newTable(name, "held dataset", schema, h.Key, h.Rows)
-		k.table(field, t, err)
+		t, err := expr.NewTable(name, schema, h.Key, h.Rows, len(k.program.tables))
+		k.table(field, heldDataset, t, err)
 		k.program.shape.Held = append(k.program.shape.Held, ecluse.ShapeHeld{Dataset: ecluse.DatasetID(name), Key: h.Key, Rows: h.Rows})
 	}
 	for name, t := range k.doc.Targets.All() {
@@ -115,8 +116,8 @@ func (k *checking) target(field, name string, t *TargetTable) {
 			schema.Fields = append(schema.Fields, record.Field{Name: c, Type: col.Type})
 		}
 	}
-	def, err := newTable(name, "target table", schema, t.Key, t.Rows)
-	k.table(field, def, err)
+	def, err := expr.NewTable(name, schema, t.Key, t.Rows, len(k.program.tables))
+	k.table(field, targetTable, def, err)
 	shape := ecluse.ShapeTarget{Name: name, Table: t.Table, Key: t.Key, Rows: t.Rows}
 	for _, f := range schema.Fields {
 		shape.Columns = append(shape.Columns, f.Name)
@@ -124,14 +125,13 @@ func (k *checking) target(field, name string, t *TargetTable) {
 	k.program.shape.Targets = append(k.program.shape.Targets, shape)
 }
 
-func (k *checking) table(field string, t *table, err error) {
+func (k *checking) table(field string, from origin, t *expr.Table, err error) {
 	if err != nil {
 		k.add(field, err.Error())
 		return
 	}
-	t.slot = len(k.program.tables)
-	k.program.tables = append(k.program.tables, t)
-	k.byName[t.name] = t
+	k.program.tables = append(k.program.tables, &lookup{Table: t, from: from, closed: from == frozenTable})
+	k.byName[t.Name] = t
 }
 
 // dataset compiles the rules of one dataset.
@@ -142,7 +142,7 @@ func (k *checking) dataset(name string, list []Into) error {
 		k.add("from."+name, "no such dataset in the instruction")
 		return nil
 	}
-	c, err := newCompiler(schema, k.byName)
+	c, err := expr.New(schema, k.byName)
 	if err != nil {
 		return err
 	}
@@ -155,16 +155,9 @@ func (k *checking) dataset(name string, list []Into) error {
 			return err
 		}
 	}
-	d.steps, d.consts, d.domains = prune(c.steps, d.needed()), c.consts, c.domains
+	d.code = c.Code(d.needed()...)
 	k.program.datasets[id] = d.dataset
-	for i, f := range schema.Fields {
-		if c.reads[i] {
-			d.shape.Reads = append(d.shape.Reads, f.Name)
-		}
-	}
-	for t := range c.lookups {
-		d.link.lookups = append(d.link.lookups, t)
-	}
+	d.shape.Reads, d.link.lookups = c.Reads(), c.Lookups()
 	k.links = append(k.links, d.link)
 	k.shapes = append(k.shapes, d.shape)
 	return nil
@@ -174,34 +167,31 @@ func (k *checking) dataset(name string, list []Into) error {
 type datasetCheck struct {
 	*checking
 	*dataset
-	c     *compiler
+	c     *expr.Compiler
 	shape ecluse.ShapeDataset
 	link  link
 }
 
 // needed is the registers that rules read.
-func (d *datasetCheck) needed() map[int]bool {
-	needed := map[int]bool{}
-	for _, r := range d.c.pieces {
-		needed[r] = true
-	}
+func (d *datasetCheck) needed() []int {
+	var regs []int
 	for _, e := range d.entries {
 		if e.skip >= 0 {
-			needed[e.skip] = true
+			regs = append(regs, e.skip)
 		}
 		for _, c := range e.rejects {
-			needed[c.reg] = true
+			regs = append(regs, c.reg)
 		}
 		for _, s := range e.sinks {
 			if s.raw < 0 && s.counter < 0 && s.rowOf < 0 {
-				needed[s.reg] = true
+				regs = append(regs, s.reg)
 			}
 			if s.alt >= 0 {
-				needed[s.alt] = true
+				regs = append(regs, s.alt)
 			}
 		}
 	}
-	return needed
+	return regs
 }
 
 // reason numbers a reason for putting a row aside.
@@ -214,8 +204,8 @@ func (d *datasetCheck) reason(s string) int {
 }
 
 // expr compiles an expression of a field, or notes what is wrong with it.
-func (d *datasetCheck) expr(field, text string) (operand, bool) {
-	o, err := d.c.compile(text)
+func (d *datasetCheck) expr(field, text string) (expr.Operand, bool) {
+	o, err := d.c.Compile(text)
 	if err != nil {
 		d.add(field, err.Error())
 		return o, false
@@ -225,7 +215,7 @@ func (d *datasetCheck) expr(field, text string) (operand, bool) {
 
 // entry compiles one target table.
 func (d *datasetCheck) entry(field string, in *Into) error {
-	if err := d.c.enter(); err != nil {
+	if err := d.c.Enter(); err != nil {
 		return err
 	}
 	tab, ok := d.in.Target.Table(in.Into)
@@ -242,9 +232,7 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 	d.each(field, in, e, &shape)
 	for name, text := range in.Let.All() {
 		if o, ok := d.expr(field+".let."+name, *text); ok {
-			if o.literal {
-				d.add(field+".let."+name, "null needs no name")
-			} else if err := d.c.name(name, o); err != nil {
+			if err := d.name(name, o); err != nil {
 				d.add(field+".let."+name, err.Error())
 			}
 		}
@@ -273,6 +261,14 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// name puts a value in scope.
+func (d *datasetCheck) name(name string, o expr.Operand) error {
+	if name == counterWord {
+		return errors.New("counter is a word of the language")
+	}
+	return d.c.Name(name, o)
+}
+
 // each makes the domain of an exploded list.
 func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.ShapeTable) {
 	position, _ := in.Each.Get("position")
@@ -285,23 +281,23 @@ func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.Shap
 		switch {
 		case !ok:
 			return
-		case o.typ.Kind != listKind:
+		case o.Type.Kind != expr.List:
 			d.add(field+".each."+name, "want a list, such as split(x, ',')")
 			return
-		case o.mayMiss:
+		case o.MayMiss:
 			d.add(field+".each."+name, "the list may have no result: say what it is then, with coalesce")
 			return
 		}
-		piece, at := d.c.newDomain(o, name)
-		e.domain = piece.domain
-		if err := d.c.name(name, piece); err != nil {
+		piece, at := d.c.Explode(o, name)
+		e.domain = piece.Domain
+		if err := d.name(name, piece); err != nil {
 			d.add(field+".each."+name, err.Error())
 		}
 		if position == nil {
 			continue
 		}
 		shape.Each += ", position " + *position
-		if err := d.c.name(*position, at); err != nil {
+		if err := d.name(*position, at); err != nil {
 			d.add(field+".each.position", err.Error())
 		}
 	}
@@ -314,12 +310,12 @@ func (d *datasetCheck) condition(field, text string, domain int) int {
 	switch {
 	case !ok:
 		return 0
-	case o.typ.Kind != kBool:
+	case o.Type.Kind != ecluse.Bool:
 		d.add(field, "want a condition, true or false")
-	case o.mayMiss:
+	case o.MayMiss:
 		d.add(field, "the condition may have no result: test x == null, or use coalesce(…, false)")
 	}
-	return d.c.moved(o, domain).reg
+	return d.c.In(o, domain).Reg
 }
 
 // columns compiles the written columns of an entry.
@@ -392,10 +388,10 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 	if s.reg, ok = d.target(field, o, c, s, e.domain); !ok {
 		return nil
 	}
-	if o.column > 0 && e.domain == 0 && o.typ.Kind == c.Type.Kind && o.typ.Scale == c.Type.Scale {
-		s.raw = o.column - 1
+	if o.Column >= 0 && e.domain == expr.Source && o.Type.Kind == c.Type.Kind && o.Type.Scale == c.Type.Scale {
+		s.raw = o.Column
 	}
-	var alt operand
+	var alt expr.Operand
 	switch col.Miss {
 	case MissKeep:
 		if alt, ok = d.kept(field, o); !ok {
@@ -405,7 +401,7 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 		if alt, ok = d.expr(field, col.Default); !ok {
 			return nil
 		}
-		if alt.mayMiss {
+		if alt.MayMiss {
 			d.add(field, "default: may have no result itself")
 			return nil
 		}
@@ -419,50 +415,47 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 }
 
 // outcome checks that a miss has one, where it can happen, and only there.
-func (d *datasetCheck) outcome(col *Column, o operand) error {
+func (d *datasetCheck) outcome(col *Column, o expr.Operand) error {
 	switch {
-	case o.mayMiss && col.Miss == "":
+	case o.MayMiss && col.Miss == "":
 		return errors.New("this may have no result: state miss: null, keep, value, reject or block")
-	case !o.mayMiss && col.Miss != "":
+	case !o.MayMiss && col.Miss != "":
 		return errors.New("this always has a result (null is one: use coalesce); take miss away")
 	}
 	return nil
 }
 
 // kept is the one thing that a missed expression was made from.
-func (d *datasetCheck) kept(field string, o operand) (operand, bool) {
-	if len(o.names) != 1 {
-		d.add(field, "miss: keep wants an expression made from one column; this one is made from "+strings.Join(o.names, ", "))
+func (d *datasetCheck) kept(field string, o expr.Operand) (expr.Operand, bool) {
+	if len(o.Names) != 1 {
+		d.add(field, "miss: keep wants an expression made from one column; this one is made from "+strings.Join(o.Names, ", "))
 		return o, false
 	}
-	if p, ok := d.c.scope[o.names[0]]; ok {
-		return p, true
-	}
-	return d.c.column(d.schema.Index(o.names[0])), true
+	return d.c.Named(o.Names[0]), true
 }
 
 // target brings an operand to the column's type and to the entry's rows.
-func (d *datasetCheck) target(field string, o operand, c *ecluse.Column, s *sink, domain int) (int, bool) {
-	v, err := d.c.converted(o, c.Type)
+func (d *datasetCheck) target(field string, o expr.Operand, c *ecluse.Column, s *sink, domain int) (int, bool) {
+	v, err := d.c.Convert(o, c.Type)
 	if err != nil {
 		d.add(field, err.Error())
 		return 0, false
 	}
-	if v.domain == noDomain && !d.constantFits(field, &d.c.consts[v.reg], s) {
+	if v.Domain == expr.Constant && !d.constantFits(field, d.c.Value(v), s) {
 		return 0, false
 	}
-	return d.c.moved(v, domain).reg, true
+	return d.c.In(v, domain).Reg, true
 }
 
-func (d *datasetCheck) constantFits(field string, v *vector, s *sink) bool {
-	switch {
-	case v.state[0] == isNull && s.fit.notNull:
+func (d *datasetCheck) constantFits(field string, v *expr.Vector, s *sink) bool {
+	switch state := v.State(0); {
+	case state == expr.Null && s.fit.notNull:
 		d.add(field, "null in a column that takes none")
-	case v.state[0] == isNull:
+	case state == expr.Null:
 		return true
-	case v.state[0] != 0:
+	case state&expr.Miss != 0:
 		d.add(field, "this has no result")
-	case stored(s.kind) && !s.fit.integer(v.num[0], s.kind), !stored(s.kind) && !s.fit.text(v.txt[0], s.kind):
+	case state != 0, !s.fits(v, 0):
 		d.add(field, "the value does not fit the column")
 	default:
 		return true
@@ -492,13 +485,13 @@ func (d *datasetCheck) counter(field string, s *sink, table ecluse.TableName, c 
 }
 
 func numbers(t ecluse.Type) bool {
-	return t.Kind == kInt || t.Kind == kDecimal && t.Scale == 0 || t.Kind == kNumber
+	return t.Kind == ecluse.Int || t.Kind == ecluse.Decimal && t.Scale == 0 || t.Kind == ecluse.Number
 }
 
 // highest is the highest number that a counted column can hold.
 func highest(t ecluse.Type, f fit) int64 {
-	if t.Kind == kNumber {
-		return pow10[maxScale] - 1
+	if t.Kind == ecluse.Number {
+		return nines(18)
 	}
 	return f.high
 }
@@ -552,7 +545,7 @@ func (k *checking) leavings() {
 			}
 		}
 		for i, f := range schema.Fields {
-			if t := k.byName[string(id)]; t != nil && t.what == "held dataset" && t.used[i] {
+			if t := k.byName[string(id)]; t != nil && k.held(string(id)) && t.Used(i) {
 				continue
 			}
 			if !used[f.Name] {

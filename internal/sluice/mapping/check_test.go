@@ -9,6 +9,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/document"
+	"ecluse/internal/sluice/mapping/mappingtest"
 	"ecluse/internal/sluice/record"
 )
 
@@ -124,7 +125,7 @@ func TestFrozenHoldsNobody(t *testing.T) {
 	}
 	codes := "code,loinc,valid_from,label\n007,2345-7,2020-01-01,Glucose à jeun\nGLU,14749-6,2020-01-01,0612345\n"
 	p, err := build(t, "tables: {k: {file: c.csv, sha256: "+sha(codes)+", key: [code]}}\nfrom: {d: [{into: t, columns: {id: id, a: {value: \"k[code].label\", miss: keep}}}]}", labInputs(t, codes))
-	if err != nil || p.tables[0].schema.Fields[0].Type.Kind != kText {
+	if err != nil || p.tables[0].Schema.Fields[0].Type.Kind != ecluse.Text {
 		t.Errorf("codes: %v", err)
 	}
 }
@@ -139,7 +140,7 @@ func TestOrder(t *testing.T) {
 			}
 		}
 	}
-	s := schema(t, "id int, r int, label text")
+	s := mappingtest.Schema(t, "id int, r int, label text")
 	inputs := func() Inputs {
 		in := Inputs{Datasets: map[ecluse.DatasetID]*record.Schema{}, Target: target(t, "a: id int!, r int", "b: id int!, r int", "c: id int!, r int")}
 		for _, d := range []ecluse.DatasetID{"x", "y", "z", "h"} {
@@ -232,21 +233,21 @@ func TestFit(t *testing.T) {
 		text   []string
 		fits   []bool
 	}{
-		"smallint":       {pg, ecluse.Column{Type: ecluse.Type{Kind: kInt}, Declared: "smallint"}, []int64{32767, 32768, -32768, -32769}, nil, []bool{true, false, true, false}},
-		"integer":        {pg, ecluse.Column{Type: ecluse.Type{Kind: kInt}, Declared: "integer"}, []int64{1<<31 - 1, 1 << 31}, nil, []bool{true, false}},
-		"sqlite integer": {lite, ecluse.Column{Type: ecluse.Type{Kind: kInt}, Declared: "INTEGER"}, []int64{1 << 40}, nil, []bool{true}},
-		"unsigned":       {ecluse.MySQL, ecluse.Column{Type: ecluse.Type{Kind: kInt}, Declared: "int(10) unsigned"}, []int64{-1, 1<<32 - 1, 1 << 32}, nil, []bool{false, true, false}},
-		"decimal":        {pg, ecluse.Column{Type: ecluse.Type{Kind: kDecimal, Precision: 4, Scale: 2}}, []int64{9999, 10000, -9999}, nil, []bool{true, false, true}},
-		"milliseconds":   {pg, ecluse.Column{Type: ecluse.Type{Kind: kTimestamp}, FracDigits: 3}, []int64{1000, 1001, ecluse.Infinity}, nil, []bool{true, false, true}},
-		"before Julian":  {pg, ecluse.Column{Type: ecluse.Type{Kind: kTimestamp}, FracDigits: 6}, []int64{postgresEpoch, postgresEpoch - 1}, nil, []bool{true, false}},
-		"time of day":    {pg, ecluse.Column{Type: ecluse.Type{Kind: kTime}, FracDigits: 6}, []int64{-1, microsPerDay, microsPerDay + 1}, nil, []bool{false, true, false}},
-		"single":         {pg, ecluse.Column{Type: ecluse.Type{Kind: kFloat, Precision: 24}}, []int64{0x3ff0000000000000, 0x3fb999999999999a}, nil, []bool{true, false}},
-		"characters":     {pg, ecluse.Column{Type: ecluse.Type{Kind: kText}, MaxLength: 3}, nil, []string{"éàü", "éàüx", "a\x00b"}, []bool{true, false, false}},
-		"NUL elsewhere":  {lite, ecluse.Column{Type: ecluse.Type{Kind: kText}}, nil, []string{"a\x00b"}, []bool{true}},
-		"labels":         {pg, ecluse.Column{Type: ecluse.Type{Kind: kText}, Labels: []string{"M", "F"}}, nil, []string{"M", "X"}, []bool{true, false}},
-		"bytes":          {pg, ecluse.Column{Type: ecluse.Type{Kind: kBytes}, MaxLength: 2}, nil, []string{"éa", "ab"}, []bool{false, true}},
-		"numeric(30,2)":  {pg, ecluse.Column{Type: ecluse.Type{Kind: kNumber}, Declared: "numeric(30,2)"}, nil, []string{"1.50", "1.500", "1.501", strings.Repeat("9", 28), strings.Repeat("9", 29), "NaN", "Infinity", "-0012.3"}, []bool{true, true, false, true, false, true, false, true}},
-		"numeric":        {pg, ecluse.Column{Type: ecluse.Type{Kind: kNumber}, Declared: "numeric"}, nil, []string{"Infinity", "1.23456789012345678901"}, []bool{true, true}},
+		"smallint":       {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Int}, Declared: "smallint"}, []int64{32767, 32768, -32768, -32769}, nil, []bool{true, false, true, false}},
+		"integer":        {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Int}, Declared: "integer"}, []int64{1<<31 - 1, 1 << 31}, nil, []bool{true, false}},
+		"sqlite integer": {lite, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Int}, Declared: "INTEGER"}, []int64{1 << 40}, nil, []bool{true}},
+		"unsigned":       {ecluse.MySQL, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Int}, Declared: "int(10) unsigned"}, []int64{-1, 1<<32 - 1, 1 << 32}, nil, []bool{false, true, false}},
+		"decimal":        {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Decimal, Precision: 4, Scale: 2}}, []int64{9999, 10000, -9999}, nil, []bool{true, false, true}},
+		"milliseconds":   {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Timestamp}, FracDigits: 3}, []int64{1000, 1001, ecluse.Infinity}, nil, []bool{true, false, true}},
+		"before Julian":  {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Timestamp}, FracDigits: 6}, []int64{postgresEpoch, postgresEpoch - 1}, nil, []bool{true, false}},
+		"time of day":    {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Time}, FracDigits: 6}, []int64{-1, dayMicros, dayMicros + 1}, nil, []bool{false, true, false}},
+		"single":         {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Float, Precision: 24}}, []int64{0x3ff0000000000000, 0x3fb999999999999a}, nil, []bool{true, false}},
+		"characters":     {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Text}, MaxLength: 3}, nil, []string{"éàü", "éàüx", "a\x00b"}, []bool{true, false, false}},
+		"NUL elsewhere":  {lite, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Text}}, nil, []string{"a\x00b"}, []bool{true}},
+		"labels":         {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Text}, Labels: []string{"M", "F"}}, nil, []string{"M", "X"}, []bool{true, false}},
+		"bytes":          {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Bytes}, MaxLength: 2}, nil, []string{"éa", "ab"}, []bool{false, true}},
+		"numeric(30,2)":  {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Number}, Declared: "numeric(30,2)"}, nil, []string{"1.50", "1.500", "1.501", strings.Repeat("9", 28), strings.Repeat("9", 29), "NaN", "Infinity", "-0012.3"}, []bool{true, true, false, true, false, true, false, true}},
+		"numeric":        {pg, ecluse.Column{Type: ecluse.Type{Kind: ecluse.Number}, Declared: "numeric"}, nil, []string{"Infinity", "1.23456789012345678901"}, []bool{true, true}},
 	} {
 		f := fitOf(c.engine, &c.col)
 		for i, want := range c.fits {

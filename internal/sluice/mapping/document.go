@@ -10,6 +10,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/document"
+	"ecluse/internal/sluice/mapping/expr"
 )
 
 // Format is the first line of a mapping.
@@ -223,10 +224,7 @@ func (d *fileDigest) UnmarshalText(b []byte) error {
 	return err
 }
 
-var (
-	namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}[a-z0-9]$`)
-)
+var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}[a-z0-9]$`)
 
 // Parse reads a mapping. It knows neither instruction nor target: Check does.
 // The error is document.Problems.
@@ -262,7 +260,7 @@ func Parse(file string, b []byte) (*Document, error) {
 func (d *Document) parseTables(p *problems) {
 	names := map[string]bool{}
 	table := func(field, name string, key []string, rows int) {
-		if !namePattern.MatchString(name) {
+		if !expr.IsName(name) {
 			p.add(field, "a table is looked up by its name: letters, digits and underscores")
 		}
 		if names[name] {
@@ -309,13 +307,13 @@ func (d *Document) parseInto(p *problems, field string, in *Into) {
 	vars := 0
 	for name, v := range in.Each.All() {
 		if name == "position" {
-			if !namePattern.MatchString(*v) {
+			if !expr.IsName(*v) {
 				p.add(field+".each.position", "want a name")
 			}
 			continue
 		}
 		vars++
-		if !namePattern.MatchString(name) {
+		if !expr.IsName(name) {
 			p.add(field+".each."+name, "want a name")
 		}
 	}
@@ -323,7 +321,7 @@ func (d *Document) parseInto(p *problems, field string, in *Into) {
 		p.add(field+".each", "want one name for the pieces, and position")
 	}
 	for name := range in.Let.All() {
-		if !namePattern.MatchString(name) {
+		if !expr.IsName(name) {
 			p.add(field+".let."+name, "want a name")
 		}
 	}

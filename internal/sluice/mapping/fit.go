@@ -2,8 +2,6 @@ package mapping
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -11,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"ecluse"
+	"ecluse/internal/sluice/mapping/expr"
+	"ecluse/internal/sluice/record"
 )
 
 // fit is what a target column can hold. Nothing is cut, rounded or replaced to
@@ -28,8 +28,11 @@ type fit struct {
 	notNull   bool
 }
 
-// postgresEpoch is 4714-11-24 BC, PostgreSQL's first day.
-const postgresEpoch = int64(-210866803200000000)
+// postgresEpoch is 4714-11-24 BC, PostgreSQL's first day, in microseconds.
+const (
+	postgresEpoch = int64(-210866803200000000)
+	dayMicros     = int64(24*60*60) * 1_000_000
+)
 
 var declaredDigits = regexp.MustCompile(`^(?:numeric|decimal) ?\((\d+)(?:, ?(\d+))?\)`)
 
@@ -38,23 +41,23 @@ func fitOf(engine ecluse.Engine, col *ecluse.Column) fit {
 	f := fit{low: math.MinInt64, high: math.MaxInt64, unit: 1, notNull: !col.Nullable}
 	declared := strings.ToLower(col.Declared)
 	switch col.Type.Kind {
-	case kBool:
+	case ecluse.Bool:
 		f.low, f.high = 0, 1
-	case kInt:
+	case ecluse.Int:
 		if engine != ecluse.SQLite {
 			f.low, f.high = intRange(declared)
 		}
-	case kDecimal:
-		f.high = pow10[min(max(col.Type.Precision, 0), maxScale)] - 1
+	case ecluse.Decimal:
+		f.high = nines(col.Type.Precision)
 		f.low = -f.high
-	case kNumber:
+	case ecluse.Number:
 		if m := declaredDigits.FindStringSubmatch(declared); m != nil {
 			f.digits, _ = strconv.Atoi(m[1])
 			f.scale, _ = strconv.Atoi(m[2])
 		}
-	case kFloat:
+	case ecluse.Float:
 		f.single = col.Type.Precision == 24
-	case kText:
+	case ecluse.Text:
 		f.chars, f.noNUL = col.MaxLength, engine == ecluse.PostgreSQL
 		for i, l := range col.Labels {
 			if i == 0 {
@@ -62,23 +65,32 @@ func fitOf(engine ecluse.Engine, col *ecluse.Column) fit {
 			}
 			f.labels[l] = true
 		}
-	case kBytes:
+	case ecluse.Bytes:
 		f.chars, f.binary = col.MaxLength, true
-	case kTime, kTimestamp, kInstant:
+	case ecluse.Time, ecluse.Timestamp, ecluse.Instant:
 		for range 6 - min(max(col.FracDigits, 0), 6) {
 			f.unit *= 10
 		}
-		if engine == ecluse.PostgreSQL && col.Type.Kind == kTime {
-			f.low, f.high = 0, microsPerDay
+		if engine == ecluse.PostgreSQL && col.Type.Kind == ecluse.Time {
+			f.low, f.high = 0, dayMicros
 		} else if engine == ecluse.PostgreSQL {
 			f.low = postgresEpoch
 		}
-	case kDate:
+	case ecluse.Date:
 		if engine == ecluse.PostgreSQL {
-			f.low = postgresEpoch / microsPerDay
+			f.low = postgresEpoch / dayMicros
 		}
 	}
 	return f
+}
+
+// nines is the highest number of so many digits, 18 at most.
+func nines(digits int) int64 {
+	n := int64(1)
+	for range min(digits, 18) {
+		n *= 10
+	}
+	return n - 1
 }
 
 // intRange is the range of an integer type by its declared name.
@@ -104,24 +116,24 @@ func intRange(declared string) (low, high int64) {
 
 // integer tells whether v fits.
 func (f *fit) integer(v int64, k ecluse.DataKind) bool {
-	if k == kFloat {
+	if k == ecluse.Float {
 		x := math.Float64frombits(uint64(v))
 		return !f.single || x != x || float64(float32(x)) == x
 	}
 	if v >= f.low && v <= f.high && (f.unit == 1 || v%f.unit == 0) {
 		return true
 	}
-	return infinite(v) && (k == kDate || k == kTimestamp || k == kInstant)
+	return (v == ecluse.Infinity || v == ecluse.NegInfinity) && (k == ecluse.Date || k == ecluse.Timestamp || k == ecluse.Instant)
 }
 
 // free tells that every value kept as an integer fits.
 func (f *fit) free(k ecluse.DataKind) bool {
-	return f.low == math.MinInt64 && f.high == math.MaxInt64 && f.unit == 1 && !(k == kFloat && f.single)
+	return f.low == math.MinInt64 && f.high == math.MaxInt64 && f.unit == 1 && !(k == ecluse.Float && f.single)
 }
 
 // freeText tells that every value kept as bytes fits.
 func (f *fit) freeText(k ecluse.DataKind) bool {
-	if k == kNumber {
+	if k == ecluse.Number {
 		return f.digits == 0
 	}
 	return f.chars == 0 && !f.noNUL && f.labels == nil
@@ -130,7 +142,7 @@ func (f *fit) freeText(k ecluse.DataKind) bool {
 // text tells whether a text, number or binary value fits.
 func (f *fit) text(s []byte, k ecluse.DataKind) bool {
 	switch {
-	case k == kNumber:
+	case k == ecluse.Number:
 		return f.digits == 0 || f.number(s)
 	case f.binary:
 		return f.chars == 0 || len(s) <= f.chars
@@ -163,60 +175,10 @@ func (f *fit) number(s []byte) bool {
 	return len(whole) <= f.digits-f.scale && len(frac) <= f.scale
 }
 
-// converted is an operand as a target column's type, where that loses nothing
-// by its nature: whole numbers, decimals and numbers among themselves. What a
-// value needs beyond that, the mapping says.
-func (c *compiler) converted(o operand, t ecluse.Type) (operand, error) {
-	if o.literal {
-		return c.null(t), nil
+// fits tells whether a value that is there fits the column.
+func (s *sink) fits(v *expr.Vector, i int) bool {
+	if record.Fixed(s.kind) {
+		return s.fit.integer(v.Int(i), s.kind)
 	}
-	from, to := o.typ.Kind, t.Kind
-	sf, st := o.typ.Scale, t.Scale
-	if to != kDecimal {
-		st = 0
-	}
-	switch {
-	case from == kDecimal && to == kDecimal && sf == st:
-		return o, nil
-	case (from == kInt || from == kDecimal) && (to == kInt || to == kDecimal) && (from != kInt || to != kInt):
-		return c.numOr(misfit, fmt.Sprintf("fit %d to %d", sf, st), t, false, o, func(v int64) (int64, bool) { return rescale(v, sf, st, "exact") }), nil
-	case (from == kInt || from == kDecimal) && to == kNumber:
-		return c.numToText(fmt.Sprintf("number of %d", sf), t, false, o, func(dst []byte, v int64) ([]byte, bool) { return appendDecimal(dst, v, sf), true }), nil
-	case from == kNumber && (to == kInt || to == kDecimal):
-		return c.textOr(misfit, fmt.Sprintf("fit number to %d", st), t, false, o, func(s []byte) (int64, bool) {
-			d, scale, ok := parseExact(s)
-			if !ok {
-				return 0, false
-			}
-			return rescale(d, scale, st, "exact")
-		}), nil
-	case from == kInt && to == kFloat:
-		return c.numOr(misfit, "fit float", t, false, o, func(v int64) (int64, bool) {
-			return int64(math.Float64bits(float64(v))), v >= -1<<53 && v <= 1<<53
-		}), nil
-	case from == to && from != rowKind:
-		return o, nil
-	}
-	return o, errors.New(mismatch(from, to))
-}
-
-// mismatch says what to write instead.
-func mismatch(from, to ecluse.DataKind) string {
-	why := fmt.Sprintf("the column is %s, the expression gives %s", to, from)
-	hints := map[[2]ecluse.DataKind]string{
-		{kDate, kTimestamp}: "timestamp(x)", {kTimestamp, kDate}: "date_of(x)", {kInstant, kTimestamp}: "wall(x, 'UTC')",
-		{kTimestamp, kInstant}: "instant(x, 'UTC')", {kDate, kInstant}: "instant(timestamp(x), 'UTC')", {kInstant, kDate}: "date_of(wall(x, 'UTC'))",
-		{kText, kInt}: "to_int(x)", {kText, kDecimal}: "to_decimal(x, 2)", {kText, kNumber}: "to_number(x)", {kText, kFloat}: "to_float(x)",
-		{kText, kDate}: "parse_date(x, 'YYYY-MM-DD')", {kText, kTime}: "parse_time(x, 'HH:MI')", {kText, kTimestamp}: "parse_timestamp(x, 'YYYY-MM-DD HH:MI:SS')",
-		{kFloat, kDecimal}: "to_decimal(x, 2, half_up)", {kFloat, kInt}: "to_int(to_decimal(x, 0, half_up))", {kFloat, kNumber}: "to_decimal(x, 2, half_up)",
-		{kDecimal, kFloat}: "to_float(to_text(x))", {kNumber, kFloat}: "to_float(x)", {kBool, kInt}: "x ? 1 : 0", {kInt, kBool}: "x != 0",
-		{kBool, kText}: "x ? 'Y' : 'N'", {kText, kBool}: "x == 'Y'", {kDate, kText}: "format_date(x, 'DD/MM/YYYY')",
-		{kTimestamp, kText}: "format_date(x, 'YYYY-MM-DD HH:MI:SS')", {kInstant, kText}: "format_date(wall(x, 'UTC'), 'YYYY-MM-DD HH:MI:SS')",
-		{kInt, kText}: "to_text(x)", {kDecimal, kText}: "to_text(x)", {kNumber, kText}: "to_text(x)", {kFloat, kText}: "to_text(x)",
-		{rowKind, kInt}: "a column of the row: x.name",
-	}
-	if h, ok := hints[[2]ecluse.DataKind{from, to}]; ok {
-		return why + ": write " + h
-	}
-	return why
+	return s.fit.text(v.Text(i), s.kind)
 }

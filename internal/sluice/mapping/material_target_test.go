@@ -82,24 +82,24 @@ func describe(c *ecluse.Column) {
 	scale, _ := strconv.Atoi(m[3])
 	switch m[1] + m[4] {
 	case "numeric":
-		c.Type = ecluse.Type{Kind: kNumber}
+		c.Type = ecluse.Type{Kind: ecluse.Number}
 		if size > 0 {
-			c.Type = ecluse.Type{Kind: kDecimal, Precision: size, Scale: scale}
+			c.Type = ecluse.Type{Kind: ecluse.Decimal, Precision: size, Scale: scale}
 		}
 	case "integer", "bigint", "smallint":
-		c.Type = ecluse.Type{Kind: kInt}
+		c.Type = ecluse.Type{Kind: ecluse.Int}
 	case "boolean":
-		c.Type = ecluse.Type{Kind: kBool}
+		c.Type = ecluse.Type{Kind: ecluse.Bool}
 	case "double precision":
-		c.Type = ecluse.Type{Kind: kFloat, Precision: 53}
+		c.Type = ecluse.Type{Kind: ecluse.Float, Precision: 53}
 	case "bytea":
-		c.Type = ecluse.Type{Kind: kBytes}
+		c.Type = ecluse.Type{Kind: ecluse.Bytes}
 	case "timestamp without time zone":
-		c.Type = ecluse.Type{Kind: kTimestamp}
+		c.Type = ecluse.Type{Kind: ecluse.Timestamp}
 	case "timestamp with time zone":
-		c.Type = ecluse.Type{Kind: kInstant}
+		c.Type = ecluse.Type{Kind: ecluse.Instant}
 	default:
-		c.Type, c.MaxLength = ecluse.Type{Kind: kText}, size
+		c.Type, c.MaxLength = ecluse.Type{Kind: ecluse.Text}, size
 	}
 }
 
@@ -121,15 +121,15 @@ func copyIn(ctx context.Context, t *testing.T, conn *pgx.Conn, rows Rows) {
 				continue
 			}
 			switch c.Type().Kind {
-			case kDecimal:
+			case ecluse.Decimal:
 				out[j] = pgtype.Numeric{Int: big.NewInt(c.Int(i)), Exp: -int32(c.Type().Scale), Valid: true}
-			case kInt:
+			case ecluse.Int:
 				out[j] = c.Int(i)
-			case kBool:
+			case ecluse.Bool:
 				out[j] = c.Int(i) != 0
-			case kFloat:
+			case ecluse.Float:
 				out[j] = c.Float(i)
-			case kTimestamp, kInstant:
+			case ecluse.Timestamp, ecluse.Instant:
 				out[j] = time.UnixMicro(c.Int(i)).UTC()
 			default:
 				out[j] = string(c.Bytes(i))

@@ -259,7 +259,7 @@ func datasetSchema(t *testing.T, db *sql.DB, d *mandate.Dataset) *record.Schema 
 	t.Helper()
 	kind := func(column, as string) ecluse.Type {
 		if as == "text" {
-			return ecluse.Type{Kind: kText}
+			return ecluse.Type{Kind: ecluse.Text}
 		}
 		var declared string
 		q := "select data_type from information_schema.columns where table_schema = database() and table_name = ? and column_name = ?"
@@ -268,20 +268,20 @@ func datasetSchema(t *testing.T, db *sql.DB, d *mandate.Dataset) *record.Schema 
 		}
 		switch declared {
 		case "int":
-			return ecluse.Type{Kind: kInt}
+			return ecluse.Type{Kind: ecluse.Int}
 		case "timestamp":
-			return ecluse.Type{Kind: kInstant}
+			return ecluse.Type{Kind: ecluse.Instant}
 		case "datetime":
-			return ecluse.Type{Kind: kTimestamp}
+			return ecluse.Type{Kind: ecluse.Timestamp}
 		case "varchar", "char":
-			return ecluse.Type{Kind: kText}
+			return ecluse.Type{Kind: ecluse.Text}
 		}
 		t.Fatalf("column %s: no travelling type for %s here", column, declared)
 		return ecluse.Type{}
 	}
 	s := &record.Schema{}
 	if d.Distinct != "" {
-		s.Fields = []record.Field{{Name: d.Distinct, Type: kind(d.Distinct, d.As)}, {Name: "ordinal", Type: ecluse.Type{Kind: kInt}}}
+		s.Fields = []record.Field{{Name: d.Distinct, Type: kind(d.Distinct, d.As)}, {Name: "ordinal", Type: ecluse.Type{Kind: ecluse.Int}}}
 		return s
 	}
 	for name, c := range d.Columns.All() {
@@ -336,13 +336,13 @@ func appendRaw(t *testing.T, c *record.Column, raw []byte) {
 		return
 	}
 	switch k := c.Type().Kind; k {
-	case kInt:
+	case ecluse.Int:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		if err != nil {
 			t.Fatal("not a whole number")
 		}
 		c.AppendInt(n)
-	case kTimestamp, kInstant:
+	case ecluse.Timestamp, ecluse.Instant:
 		v, err := time.Parse("2006-01-02 15:04:05", string(raw))
 		if err != nil {
 			t.Fatal("not a timestamp")

@@ -178,7 +178,7 @@ func (k *checking) checks() {
 		}
 		c := ecluse.ShapeCheck{Name: name, Table: f.Table, Count: f.Count, Sum: f.Sum, First: f.First, Last: f.Last, By: f.By, Minus: f.Minus, Codes: f.Codes}
 		if f.Sum != "" {
-			if col := k.column(field+".sum", f.Table, f.Sum); col != nil && !slices.Contains(kinds(kInt, kDecimal, kNumber), col.Type.Kind) {
+			if col := k.column(field+".sum", f.Table, f.Sum); col != nil && !slices.Contains([]ecluse.DataKind{ecluse.Int, ecluse.Decimal, ecluse.Number}, col.Type.Kind) {
 				k.add(field+".sum", "only exact numbers are added up")
 			}
 		}
@@ -186,7 +186,7 @@ func (k *checking) checks() {
 			if column == "" {
 				continue
 			}
-			if col := k.column(field+"."+key, f.Table, column); col != nil && slices.Contains(kinds(kText, kBytes, kBool, kFloat), col.Type.Kind) {
+			if col := k.column(field+"."+key, f.Table, column); col != nil && slices.Contains([]ecluse.DataKind{ecluse.Text, ecluse.Bytes, ecluse.Bool, ecluse.Float}, col.Type.Kind) {
 				k.add(field+"."+key, "want a date, a time or an exact number")
 			}
 		}

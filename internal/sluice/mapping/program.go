@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"ecluse"
+	"ecluse/internal/sluice/mapping/expr"
 	"ecluse/internal/sluice/record"
 )
 
@@ -9,7 +10,7 @@ import (
 // may share it.
 type Program struct {
 	shape    ecluse.Shape
-	tables   []*table // by slot; frozen ones are full
+	tables   []*lookup // by slot; frozen ones are full
 	datasets map[ecluse.DatasetID]*dataset
 	counters []Counter
 	unused   []string
@@ -40,9 +41,7 @@ func (p *Program) Unused() []string { return p.unused }
 type dataset struct {
 	id      ecluse.DatasetID
 	schema  *record.Schema
-	steps   []step
-	consts  []vector
-	domains int
+	code    *expr.Code
 	entries []*entry
 	reasons []string
 }
@@ -74,3 +73,22 @@ type sink struct {
 
 	onMiss, onMisfit, onNull int // reasons
 }
+
+// lookup is a table that expressions look rows up in, and where its rows come from.
+type lookup struct {
+	*expr.Table
+	from   origin
+	closed bool // all rows are in
+}
+
+// origin is where a look-up table's rows come from.
+type origin string
+
+const (
+	frozenTable origin = "frozen table"
+	heldDataset origin = "held dataset"
+	targetTable origin = "target table"
+)
+
+// maxHeldRows bounds what is kept in memory for look-ups.
+const maxHeldRows = 1_000_000

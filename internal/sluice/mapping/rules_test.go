@@ -9,12 +9,13 @@ import (
 	"pgregory.net/rapid"
 
 	"ecluse"
+	"ecluse/internal/sluice/mapping/mappingtest"
 	"ecluse/internal/sluice/record"
 )
 
 // lab is a small invented laboratory: one dataset of results with packed values.
 func lab(t testing.TB) (src *record.Schema, held *record.Schema) {
-	return schema(t, "id int, sex text, code text, values text, amount decimal(10,3)"), schema(t, "code text, label text, kind int")
+	return mappingtest.Schema(t, "id int, sex text, code text, values text, amount decimal(10,3)"), mappingtest.Schema(t, "code text, label text, kind int")
 }
 
 func labInputs(t testing.TB, frozen ...string) Inputs {
@@ -31,7 +32,7 @@ func labInputs(t testing.TB, frozen ...string) Inputs {
 
 func labRows(t testing.TB) *record.Batch {
 	src, _ := lab(t)
-	return batch(t, src,
+	return mappingtest.Batch(t, src,
 		[]any{1, "M", "x", "a,b,", 1500},
 		[]any{2, "X", "y", "c", 250},
 		[]any{3, nil, "z", "", nil},
@@ -149,11 +150,11 @@ from: {d: [{into: t, columns: {id: id, a: {value: "kinds[code].label", miss: "nu
 	if err := r.Begin("d", nil); err == nil {
 		t.Error("a chunk was begun before its look-up tables were there")
 	}
-	two := batch(t, heldSchema, []any{"x", "un", 1}, []any{"y", "deux", 2})
+	two := mappingtest.Batch(t, heldSchema, []any{"x", "un", 1}, []any{"y", "deux", 2})
 	if err := r.Hold("kinds", two); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Hold("kinds", batch(t, heldSchema, []any{"x", "encore", 1})); err == nil || !strings.Contains(err.Error(), "row 3: its key is that of an earlier row") {
+	if err := r.Hold("kinds", mappingtest.Batch(t, heldSchema, []any{"x", "encore", 1})); err == nil || !strings.Contains(err.Error(), "row 3: its key is that of an earlier row") {
 		t.Errorf("a key given twice: %v", err)
 	}
 	r = NewRun(p)
@@ -166,7 +167,7 @@ from: {d: [{into: t, columns: {id: id, a: {value: "kinds[code].label", miss: "nu
 	if err := r.Held("kinds"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.HoldTarget("known", batch(t, schema(t, "code text, id int"), []any{"un", 77}, []any{nil, 3})); err != nil {
+	if err := r.HoldTarget("known", mappingtest.Batch(t, mappingtest.Schema(t, "code text, id int"), []any{"un", 77}, []any{nil, 3})); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Begin("d", nil); err != nil {
@@ -225,7 +226,7 @@ from:
 				}
 				to := min(from+chunk, n)
 				for at := from; at < to; at += size {
-					if err := r.Apply(batch(t, src, rows[at:min(at+size, to)]...)); err != nil {
+					if err := r.Apply(mappingtest.Batch(t, src, rows[at:min(at+size, to)]...)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -238,7 +239,7 @@ from:
 					for i := range rs.Batch.Rows() {
 						line := fmt.Sprint(int(rs.Source[i])+from, ":")
 						for _, c := range rs.Batch.Columns {
-							line += " " + cell(c, i)
+							line += " " + mappingtest.Cell(c, i)
 						}
 						tables[rs.Table.String()] = append(tables[rs.Table.String()], line)
 					}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strconv"
 
 	"ecluse"
+	"ecluse/internal/sluice/mapping/expr"
 	"ecluse/internal/sluice/record"
 )
 
@@ -14,9 +16,11 @@ import (
 // a Run serves one goroutine.
 type Run struct {
 	program  *Program
-	tables   []*table
+	tables   []*lookup
 	set      *dataset // of the chunk under way; nil: none
-	m        machine
+	m        *expr.Machine
+	in       *record.Batch
+	from     int     // first row of the block in the batch
 	base     int32   // source rows of the chunk before the block
 	rejected []int32 // by row of the block: number of the reason; −1: none
 	states   []entryState
@@ -38,9 +42,9 @@ type span struct{ from, to int }
 
 // sinkState is one written column in the making.
 type sinkState struct {
-	own    vector  // the column's values where an outcome changed some
-	values *vector // what is written
-	missed []int32 // rows whose miss has an outcome
+	own    expr.Vector  // the column's values where an outcome changed some
+	values *expr.Vector // what is written
+	missed []int32      // rows whose miss has an outcome
 }
 
 // Output is what became of a chunk. It is good until the next Begin.
@@ -72,8 +76,8 @@ type PutAside struct {
 func NewRun(p *Program) *Run {
 	r := &Run{program: p}
 	for _, t := range p.tables {
-		if t.what != "frozen table" {
-			t = t.empty()
+		if t.from != frozenTable {
+			t = &lookup{Table: t.Empty(), from: t.from}
 		}
 		r.tables = append(r.tables, t)
 	}
@@ -82,49 +86,49 @@ func NewRun(p *Program) *Run {
 
 // Hold adds rows of a held dataset; Held says that there are no more.
 func (r *Run) Hold(d ecluse.DatasetID, b *record.Batch) error {
-	return r.fill("held dataset", string(d), b)
+	return r.fill(heldDataset, string(d), b)
 }
 
 // Held ends a held dataset.
-func (r *Run) Held(d ecluse.DatasetID) error { return r.close("held dataset", string(d)) }
+func (r *Run) Held(d ecluse.DatasetID) error { return r.close(heldDataset, string(d)) }
 
 // HoldTarget gives all rows of a target table that the mapping calls name, with
 // the columns of ecluse.ShapeTarget in their order.
 func (r *Run) HoldTarget(name string, b *record.Batch) error {
-	if err := r.fill("target table", name, b); err != nil {
+	if err := r.fill(targetTable, name, b); err != nil {
 		return err
 	}
-	return r.close("target table", name)
+	return r.close(targetTable, name)
 }
 
-func (r *Run) find(what, name string) (*table, error) {
+func (r *Run) find(from origin, name string) (*lookup, error) {
 	for _, t := range r.tables {
-		if t.name == name && t.what == what {
+		if t.Name == name && t.from == from {
 			if t.closed {
 				return nil, ecluse.Errorf(ecluse.Failed, "hold "+name, "it is complete already")
 			}
 			return t, nil
 		}
 	}
-	return nil, ecluse.Errorf(ecluse.Failed, "hold "+name, "the mapping has no %s of that name", what)
+	return nil, ecluse.Errorf(ecluse.Failed, "hold "+name, "the mapping has no %s of that name", from)
 }
 
-func (r *Run) fill(what, name string, b *record.Batch) error {
-	t, err := r.find(what, name)
+func (r *Run) fill(from origin, name string, b *record.Batch) error {
+	t, err := r.find(from, name)
 	if err != nil {
 		return err
 	}
-	if !b.Schema.Equal(t.schema) {
+	if !b.Schema.Equal(t.Schema) {
 		return &ecluse.Error{Kind: ecluse.Differs, What: "hold " + name, Why: "its columns are not those the mapping was checked against"}
 	}
-	if err := t.fill(b); err != nil {
+	if err := t.Fill(b); err != nil {
 		return &ecluse.Error{Kind: ecluse.Refused, What: "hold " + name, Err: err, Next: "correct hold: in the mapping: its key, or the ceiling"}
 	}
 	return nil
 }
 
-func (r *Run) close(what, name string) error {
-	t, err := r.find(what, name)
+func (r *Run) close(from origin, name string) error {
+	t, err := r.find(from, name)
 	if err != nil {
 		return err
 	}
@@ -143,7 +147,7 @@ func (r *Run) Begin(d ecluse.DatasetID, counters map[string]int64) error {
 	}
 	for _, t := range r.tables {
 		if !t.closed {
-			return ecluse.Errorf(ecluse.Failed, what, "%s %s is not there yet", t.what, t.name)
+			return ecluse.Errorf(ecluse.Failed, what, "%s %s is not there yet", t.from, t.Name)
 		}
 	}
 	r.counters = maps.Clone(counters)
@@ -181,14 +185,14 @@ func (r *Run) Begin(d ecluse.DatasetID, counters map[string]int64) error {
 // load makes room for a dataset's registers and rows.
 func (r *Run) load(set *dataset) {
 	r.set = set
-	r.m = machine{
-		regs: make([]vector, len(set.consts)), rows: make([]int, set.domains),
-		parent: make([][]int32, set.domains), tables: r.tables,
+	tables := make([]*expr.Table, len(r.tables))
+	for i, t := range r.tables {
+		tables[i] = t.Table
 	}
-	copy(r.m.regs, set.consts)
+	r.m = expr.NewMachine(set.code, tables)
 	r.states = make([]entryState, len(set.entries))
 	for i, e := range set.entries {
-		r.states[i].batch = record.NewBatch(e.schema, blockRows)
+		r.states[i].batch = record.NewBatch(e.schema, expr.BlockRows)
 		r.states[i].sinks = make([]sinkState, len(e.sinks))
 	}
 }
@@ -205,8 +209,8 @@ func (r *Run) Apply(b *record.Batch) error {
 	if b.Rows() > math.MaxInt32-int(r.base) {
 		return ecluse.Errorf(ecluse.Refused, "map dataset "+string(r.set.id), "more than %d rows in a chunk", math.MaxInt32)
 	}
-	for from := 0; from < b.Rows(); from += blockRows {
-		if err := r.block(b, from, min(blockRows, b.Rows()-from)); err != nil {
+	for from := 0; from < b.Rows(); from += expr.BlockRows {
+		if err := r.block(b, from, min(expr.BlockRows, b.Rows()-from)); err != nil {
 			return err
 		}
 	}
@@ -235,16 +239,13 @@ func (r *Run) Output() (*Output, error) {
 	}
 }
 
-// block maps at most blockRows rows: every expression, then every row judged,
+// block maps at most expr.BlockRows rows: every expression, then every row judged,
 // then what is left written.
 func (r *Run) block(b *record.Batch, from, n int) error {
-	m := &r.m
-	m.in, m.from, m.rows[0] = b, from, n
-	for _, s := range r.set.steps {
-		s.run(m, m.rows[s.domain])
-	}
+	r.in, r.from = b, from
+	r.m.Run(b, from, n)
 	if cap(r.rejected) < n {
-		r.rejected = make([]int32, blockRows)
+		r.rejected = make([]int32, expr.BlockRows)
 	}
 	r.rejected = r.rejected[:n]
 	for i := range r.rejected {
@@ -269,10 +270,10 @@ func (r *Run) block(b *record.Batch, from, n int) error {
 
 // row is the row of the block that made row i of an entry.
 func (r *Run) row(e *entry, i int) int {
-	if e.domain == 0 {
+	if e.domain == expr.Source {
 		return i
 	}
-	return int(r.m.parent[e.domain][i])
+	return int(r.m.Parents(e.domain)[i])
 }
 
 // reject puts a source row aside for the first reason found.
@@ -284,17 +285,17 @@ func (r *Run) reject(e *entry, i, reason int) {
 
 // judge finds the rows that are skipped and the source rows that are rejected.
 func (r *Run) judge(e *entry, st *entryState) {
-	n := r.m.rows[e.domain]
+	n := r.m.Rows(e.domain)
 	if cap(st.alive) < n {
-		st.alive = make([]bool, max(n, blockRows))
+		st.alive = make([]bool, max(n, expr.BlockRows))
 	}
 	st.alive = st.alive[:n]
 	for i := range st.alive {
-		st.alive[i] = e.skip < 0 || !r.m.regs[e.skip].holds(i)
+		st.alive[i] = e.skip < 0 || !r.m.Reg(e.skip).Holds(i)
 	}
 	for _, c := range e.rejects {
 		for i, alive := range st.alive {
-			if alive && r.m.regs[c.reg].holds(i) {
+			if alive && r.m.Reg(c.reg).Holds(i) {
 				r.reject(e, i, c.reason)
 			}
 		}
@@ -312,27 +313,21 @@ func (r *Run) judge(e *entry, st *entryState) {
 	}
 }
 
-// holds tells a condition that is true.
-func (v *vector) holds(i int) bool {
-	i &= v.mask
-	return v.state[i] == 0 && v.num[i] != 0
-}
-
 // judgeRaw checks a source column that is copied as it is.
 func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
-	c, n := r.m.in.Columns[s.raw], len(st.alive)
-	integer, f := stored(s.kind), s.fit
+	c, n := r.in.Columns[s.raw], len(st.alive)
+	integer, f := record.Fixed(s.kind), s.fit
 	free := integer && f.free(s.kind)
 	if !integer {
 		// One look at all the bytes spares a look at each value.
-		f.noNUL = f.noNUL && bytes.IndexByte(c.Span(r.m.from, r.m.from+n), 0) >= 0
+		f.noNUL = f.noNUL && bytes.IndexByte(c.Span(r.from, r.from+n), 0) >= 0
 		free = f.freeText(s.kind)
 	}
 	if free && (!f.notNull || c.Nulls() == 0) {
 		return
 	}
 	for i, alive := range st.alive {
-		row := r.m.from + i
+		row := r.from + i
 		switch {
 		case !alive:
 		case c.Null(row):
@@ -359,22 +354,20 @@ func (r *Run) judgeRowOf(e *entry, s *sink, st *entryState) {
 
 // judgeValues gives misses their outcome and checks that values fit.
 func (r *Run) judgeValues(e *entry, s *sink, st *entryState, ss *sinkState) {
-	v := &r.m.regs[s.reg]
+	v := r.m.Reg(s.reg)
 	ss.values, ss.missed = v, ss.missed[:0]
-	integer := stored(s.kind)
 	for i, alive := range st.alive {
 		if !alive {
 			continue
 		}
-		p := i & v.mask
-		switch state := v.state[p]; {
+		switch state := v.State(i); {
 		case state == 0:
-			if integer && !s.fit.integer(v.num[p], s.kind) || !integer && !s.fit.text(v.txt[p], s.kind) {
+			if !s.fits(v, i) {
 				r.reject(e, i, s.onMisfit)
 			}
-		case state&misfit != 0:
+		case state&expr.Misfit != 0:
 			r.reject(e, i, s.onMisfit)
-		case state&isMiss != 0:
+		case state&expr.Miss != 0:
 			r.judgeMiss(e, s, ss, i)
 		case s.fit.notNull:
 			r.reject(e, i, s.onNull)
@@ -392,22 +385,17 @@ func (r *Run) judgeMiss(e *entry, s *sink, ss *sinkState, i int) {
 			r.reject(e, i, s.onNull)
 		}
 	case MissKeep, MissValue:
-		n := r.m.rows[e.domain]
 		if ss.values != &ss.own {
-			ss.own.room(s.kind, n)
-			for j := range n {
-				ss.own.copyFrom(j, ss.values, s.kind)
-			}
+			ss.own.CopyAll(ss.values, s.kind, r.m.Rows(e.domain))
 			ss.values = &ss.own
 		}
-		alt := &r.m.regs[s.alt]
-		ss.own.copyFrom(i, alt, s.kind)
-		switch state := ss.own.state[i]; {
+		ss.own.Copy(i, r.m.Reg(s.alt), s.kind)
+		switch state := ss.own.State(i); {
 		case state == 0:
-			if stored(s.kind) && !s.fit.integer(ss.own.num[i], s.kind) || !stored(s.kind) && !s.fit.text(ss.own.txt[i], s.kind) {
+			if !s.fits(&ss.own, i) {
 				r.reject(e, i, s.onMisfit)
 			}
-		case state != isNull:
+		case state != expr.Null:
 			r.reject(e, i, s.onMisfit)
 		case s.fit.notNull:
 			r.reject(e, i, s.onNull)
@@ -447,26 +435,26 @@ func (r *Run) write(e *entry, st *entryState) error {
 			r.repeat(e, s, st, col)
 		case s.raw >= 0:
 			for _, sp := range st.spans {
-				col.AppendRange(r.m.in.Columns[s.raw], r.m.from+sp.from, r.m.from+sp.to)
+				col.AppendRange(r.in.Columns[s.raw], r.from+sp.from, r.from+sp.to)
 			}
 		default:
-			appendValues(col, st.sinks[i].values, st.spans, stored(s.kind))
+			appendValues(col, st.sinks[i].values, st.spans, record.Fixed(s.kind))
 			r.count(e, s, st, &st.sinks[i])
 		}
 	}
 	return nil
 }
 
-func appendValues(to *record.Column, v *vector, spans []span, integer bool) {
+func appendValues(to *record.Column, v *expr.Vector, spans []span, integer bool) {
 	for _, sp := range spans {
 		for i := sp.from; i < sp.to; i++ {
-			switch p := i & v.mask; {
-			case v.state[p] != 0:
+			switch {
+			case v.State(i) != 0:
 				to.AppendNull()
 			case integer:
-				to.AppendInt(v.num[p])
+				to.AppendInt(v.Int(i))
 			default:
-				to.AppendBytes(v.txt[p])
+				to.AppendBytes(v.Text(i))
 			}
 		}
 	}
@@ -495,7 +483,7 @@ func (r *Run) number(e *entry, s *sink, st *entryState, col *record.Column) erro
 	c := &r.program.counters[s.counter]
 	last := r.counters[c.Name]
 	if cap(st.given) < len(r.rejected) {
-		st.given = make([]int64, blockRows)
+		st.given = make([]int64, expr.BlockRows)
 	}
 	st.given = st.given[:len(r.rejected)]
 	clear(st.given)
@@ -531,9 +519,13 @@ func (r *Run) repeat(e *entry, s *sink, st *entryState, col *record.Column) {
 }
 
 func appendNumber(col *record.Column, n int64) {
-	if stored(col.Type().Kind) {
+	if record.Fixed(col.Type().Kind) {
 		col.AppendInt(n)
 		return
 	}
-	col.CloseValue(appendDecimal(col.Grow(), n, 0))
+	col.CloseValue(strconv.AppendInt(col.Grow(), n, 10))
 }
+
+// Aside lists the source rows of the chunk under way that were put aside so far,
+// ascending. The list grows with Apply and is good until the next Begin.
+func (r *Run) Aside() []PutAside { return r.out.Rejected }

@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ type overload struct {
 	name   string
 	args   []ecluse.DataKind
 	result ecluse.DataKind
-	build  func(*callSite) (operand, error)
+	build  func(*callSite) (Operand, error)
 	// celArgs stands in for args where kinds are not enough: maps and lists.
 	celArgs []*types.Type
 }
@@ -83,7 +83,7 @@ func (o *overload) decl() *decls.FunctionDecl {
 	return f
 }
 
-func (l *lang) add(name string, result ecluse.DataKind, args []ecluse.DataKind, build func(*callSite) (operand, error)) {
+func (l *lang) add(name string, result ecluse.DataKind, args []ecluse.DataKind, build func(*callSite) (Operand, error)) {
 	l.put(&overload{name: name, args: args, result: result, build: build})
 }
 
@@ -122,23 +122,23 @@ type callSite struct {
 }
 
 // arg compiles argument i as the kind that the signature names.
-func (k *callSite) arg(i int) (operand, error) {
+func (k *callSite) arg(i int) (Operand, error) {
 	want := k.sig.args[i]
 	o, err := k.expr(k.args[i])
 	if err != nil {
 		return o, err
 	}
-	if o.literal {
+	if o.Null {
 		return k.null(widest(want)), nil
 	}
-	if o.typ.Kind != want {
-		return o, fault(k.args[i], "%s where %s is wanted", o.typ.Kind, want)
+	if o.Type.Kind != want {
+		return o, fault(k.args[i], "%s where %s is wanted", o.Type.Kind, want)
 	}
 	return o, nil
 }
 
-func (k *callSite) all() ([]operand, error) {
-	in := make([]operand, len(k.args))
+func (k *callSite) all() ([]Operand, error) {
+	in := make([]Operand, len(k.args))
 	for i := range in {
 		var err error
 		if in[i], err = k.arg(i); err != nil {
@@ -155,7 +155,7 @@ func (k *callSite) fixedText(i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if v := &k.consts[o.reg]; o.domain == noDomain && v.state[0] == 0 {
+	if v := &k.consts[o.Reg]; o.Domain == Constant && v.state[0] == 0 {
 		return string(v.txt[0]), nil
 	}
 	return "", fault(k.args[i], "must be a fixed text: it is read when the mapping is checked")
@@ -166,7 +166,7 @@ func (k *callSite) fixedInt(i int, low, high int64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if v := &k.consts[o.reg]; o.domain == noDomain && v.state[0] == 0 && v.num[0] >= low && v.num[0] <= high {
+	if v := &k.consts[o.Reg]; o.Domain == Constant && v.state[0] == 0 && v.num[0] >= low && v.num[0] <= high {
 		return int(v.num[0]), nil
 	}
 	return 0, fault(k.args[i], "must be a fixed number from %d to %d", low, high)
@@ -199,7 +199,7 @@ func isNullLiteral(e ast.Expr) bool {
 }
 
 // nullTest compiles x == null and x != null, for values and rows of every kind.
-func (w *walk) nullTest(e ast.Expr) (o operand, ok bool, err error) {
+func (w *walk) nullTest(e ast.Expr) (o Operand, ok bool, err error) {
 	call := e.AsCall()
 	name := call.FunctionName()
 	if name != operators.Equals && name != operators.NotEquals {
@@ -217,15 +217,15 @@ func (w *walk) nullTest(e ast.Expr) (o operand, ok bool, err error) {
 	if err != nil {
 		return o, true, err
 	}
-	if a.literal {
+	if a.Null {
 		return o, true, fault(e, "null is null")
 	}
 	want := int64(1)
 	if name == operators.NotEquals {
 		want = 0
 	}
-	o = w.emit(fmt.Sprintf("null test %d", want), widest(kBool), false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	o = w.emit(fmt.Sprintf("null test %d", want), widest(kBool), false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -237,6 +237,6 @@ func (w *walk) nullTest(e ast.Expr) (o operand, ok bool, err error) {
 			}
 		}
 	})
-	o.mayMiss = false
+	o.MayMiss = false
 	return o, true, nil
 }

@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ import (
 const maxCoalesce = 6
 
 func (l *lang) logic() {
-	l.add(operators.LogicalAnd, kBool, kinds(kBool, kBool), func(k *callSite) (operand, error) { return k.junction(false) })
-	l.add(operators.LogicalOr, kBool, kinds(kBool, kBool), func(k *callSite) (operand, error) { return k.junction(true) })
-	l.add(operators.LogicalNot, kBool, kinds(kBool), func(k *callSite) (operand, error) {
+	l.add(operators.LogicalAnd, kBool, kinds(kBool, kBool), func(k *callSite) (Operand, error) { return k.junction(false) })
+	l.add(operators.LogicalOr, kBool, kinds(kBool, kBool), func(k *callSite) (Operand, error) { return k.junction(true) })
+	l.add(operators.LogicalNot, kBool, kinds(kBool), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
@@ -64,17 +64,17 @@ func (l *lang) logic() {
 
 // junction is and (decided by false) or or (decided by true), in Kleene's logic:
 // a null beside what decides does not matter.
-func (k *callSite) junction(decides bool) (operand, error) {
+func (k *callSite) junction(decides bool) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	d := int64(0)
 	if decides {
 		d = 1
 	}
 	return k.emit(fmt.Sprintf("junction %d", d), widest(kBool), false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -113,17 +113,17 @@ func truth(b bool) int64 {
 	return 0
 }
 
-func comparison(k *callSite) (operand, error) {
+func comparison(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	holds, key := compare(k.sig.name), "compare "+k.sig.name
-	switch kind := in[0].typ.Kind; {
+	switch kind := in[0].Type.Kind; {
 	case kind == kNumber:
-		return operand{}, fault(k.node, "numbers of no fixed scale are compared as decimals: to_decimal(x, 3)")
-	case kind == kDecimal || in[1].typ.Kind == kDecimal:
-		sa, sb := in[0].typ.Scale, in[1].typ.Scale
+		return Operand{}, fault(k.node, "numbers of no fixed scale are compared as decimals: to_decimal(x, 3)")
+	case kind == kDecimal || in[1].Type.Kind == kDecimal:
+		sa, sb := in[0].Type.Scale, in[1].Type.Scale
 		return k.num2(fmt.Sprintf("%s %d %d", key, sa, sb), widest(kBool), in[0], in[1], func(a, b int64) (int64, bool) {
 			return truth(holds(cmpScaled(a, sa, b, sb))), true
 		}), nil
@@ -141,7 +141,7 @@ func comparison(k *callSite) (operand, error) {
 		}), nil
 	}
 	return k.emit(key+" text", widest(kBool), false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -176,11 +176,11 @@ func cmpFloat(a, b float64) int {
 }
 
 // alike brings decimals to one scale; other kinds are left as they are.
-func (k *callSite) alike(in []operand) ecluse.Type {
-	t := in[0].typ
+func (k *callSite) alike(in []Operand) ecluse.Type {
+	t := in[0].Type
 	for _, o := range in[1:] {
-		t.Scale = max(t.Scale, o.typ.Scale)
-		t.Precision = max(t.Precision, o.typ.Precision)
+		t.Scale = max(t.Scale, o.Type.Scale)
+		t.Precision = max(t.Precision, o.Type.Precision)
 	}
 	if t.Kind == kDecimal {
 		t.Precision = 18
@@ -192,30 +192,30 @@ func (k *callSite) alike(in []operand) ecluse.Type {
 }
 
 // choose is cond ? a : b. Where cond is null, so is the result.
-func choose(k *callSite) (operand, error) {
+func choose(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	t := k.alike(in[1:])
 	return k.emit("choose", t, false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			c, z := &m.regs[in[0]], &m.regs[out]
-			branch := [2]*vector{&m.regs[in[2]], &m.regs[in[1]]}
+			branch := [2]*Vector{&m.regs[in[2]], &m.regs[in[1]]}
 			z.room(t.Kind, n)
 			for i := range n {
 				if s := c.state[i&c.mask]; s != 0 {
 					z.set(i, t.Kind, s)
 					continue
 				}
-				z.copyFrom(i, branch[c.num[i&c.mask]&1], t.Kind)
+				z.Copy(i, branch[c.num[i&c.mask]&1], t.Kind)
 			}
 		}
 	}), nil
 }
 
 // set makes value i of a state other than present.
-func (v *vector) set(i int, k ecluse.DataKind, s uint8) {
+func (v *Vector) set(i int, k ecluse.DataKind, s uint8) {
 	v.state[i] = s
 	if stored(k) {
 		v.num[i] = 0
@@ -224,33 +224,22 @@ func (v *vector) set(i int, k ecluse.DataKind, s uint8) {
 	}
 }
 
-// copyFrom makes value i that of o.
-func (v *vector) copyFrom(i int, o *vector, k ecluse.DataKind) {
-	j := i & o.mask
-	v.state[i] = o.state[j]
-	if stored(k) {
-		v.num[i] = o.num[j]
-	} else {
-		v.txt[i] = o.txt[j]
-	}
-}
-
 // coalesce is the first value that is there, else the last, whatever it is.
-func coalesce(k *callSite) (operand, error) {
+func coalesce(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	t := k.alike(in)
-	last := in[len(in)-1].mayMiss
+	last := in[len(in)-1].MayMiss
 	o := k.emit("coalesce", t, false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			z := &m.regs[out]
 			z.room(t.Kind, n)
 			for i := range n {
 				for _, r := range in {
 					x := &m.regs[r]
-					z.copyFrom(i, x, t.Kind)
+					z.Copy(i, x, t.Kind)
 					if z.state[i] == 0 {
 						break
 					}
@@ -258,29 +247,29 @@ func coalesce(k *callSite) (operand, error) {
 			}
 		}
 	})
-	o.mayMiss = last
+	o.MayMiss = last
 	return o, nil
 }
 
 // nullIf is its first argument, or null where it equals the second.
-func nullIf(k *callSite) (operand, error) {
+func nullIf(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
-	t := in[0].typ
+	t := in[0].Type
 	return k.emit("null_if", t, false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.room(t.Kind, n)
 			for i := range n {
-				z.copyFrom(i, x, t.Kind)
+				z.Copy(i, x, t.Kind)
 				p, q := i&x.mask, i&y.mask
 				if z.state[i] != 0 || y.state[q] != 0 {
 					continue
 				}
 				if t.Kind == kText && bytes.Equal(x.txt[p], y.txt[q]) || t.Kind != kText && x.num[p] == y.num[q] {
-					z.set(i, t.Kind, isNull)
+					z.set(i, t.Kind, Null)
 				}
 			}
 		}
@@ -288,13 +277,13 @@ func nullIf(k *callSite) (operand, error) {
 }
 
 // empty tells a text that is null or of no characters.
-func empty(k *callSite) (operand, error) {
+func empty(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
-	o := k.emit("empty", widest(kBool), false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	o := k.emit("empty", widest(kBool), false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			clear(z.state)
@@ -304,25 +293,25 @@ func empty(k *callSite) (operand, error) {
 			}
 		}
 	})
-	o.mayMiss = false
+	o.MayMiss = false
 	return o, nil
 }
 
 // fixedList compiles the constants of a list or of one side of a map.
-func (k *callSite) fixedList(nodes []ast.Expr, want ecluse.DataKind) ([]operand, error) {
-	out := make([]operand, len(nodes))
+func (k *callSite) fixedList(nodes []ast.Expr, want ecluse.DataKind) ([]Operand, error) {
+	out := make([]Operand, len(nodes))
 	for i, e := range nodes {
 		o, err := k.expr(e)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case o.literal:
+		case o.Null:
 			o = k.null(widest(want))
-		case o.domain != noDomain:
+		case o.Domain != Constant:
 			return nil, fault(e, "must be written out: it is read when the mapping is checked")
-		case o.typ.Kind != want:
-			return nil, fault(e, "%s where %s is wanted", o.typ.Kind, want)
+		case o.Type.Kind != want:
+			return nil, fault(e, "%s where %s is wanted", o.Type.Kind, want)
 		}
 		out[i] = o
 	}
@@ -343,7 +332,7 @@ func (k *callSite) codeIndex(nodes []ast.Expr, kind ecluse.DataKind) (*codeIndex
 	x := &codeIndex{texts: map[string]int{}, ints: map[int64]int{}}
 	var spelled strings.Builder
 	for i, o := range keys {
-		v := &k.consts[o.reg]
+		v := &k.consts[o.Reg]
 		if v.state[0] != 0 {
 			return nil, "", fault(nodes[i], "null equals nothing: test x == null")
 		}
@@ -358,13 +347,13 @@ func (k *callSite) codeIndex(nodes []ast.Expr, kind ecluse.DataKind) (*codeIndex
 			}
 			x.ints[v.num[0]] = i
 		}
-		fmt.Fprintf(&spelled, " %d", o.reg)
+		fmt.Fprintf(&spelled, " %d", o.Reg)
 	}
 	return x, spelled.String(), nil
 }
 
 // find is the place of value i of a vector, or −1.
-func (x *codeIndex) find(v *vector, i int, kind ecluse.DataKind) int {
+func (x *codeIndex) find(v *Vector, i int, kind ecluse.DataKind) int {
 	var at int
 	var ok bool
 	if kind == kText {
@@ -379,21 +368,21 @@ func (x *codeIndex) find(v *vector, i int, kind ecluse.DataKind) int {
 }
 
 // inList is x in ['a', 'b'].
-func inList(k *callSite) (operand, error) {
+func inList(k *callSite) (Operand, error) {
 	if k.args[1].Kind() != ast.ListKind {
-		return operand{}, fault(k.args[1], "want a list written out, such as ['M', 'F']")
+		return Operand{}, fault(k.args[1], "want a list written out, such as ['M', 'F']")
 	}
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
-	kind := a.typ.Kind
+	kind := a.Type.Kind
 	x, spelled, err := k.codeIndex(k.args[1].AsList().Elements(), kind)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
-	return k.emit("in"+spelled, widest(kBool), false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	return k.emit("in"+spelled, widest(kBool), false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			v, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -407,49 +396,49 @@ func inList(k *callSite) (operand, error) {
 }
 
 // codeMap is {'a': 1, 'b': 2}[x]: no result where x is not a key.
-func codeMap(k *callSite) (operand, error) {
+func codeMap(k *callSite) (Operand, error) {
 	if k.args[0].Kind() != ast.MapKind {
-		return operand{}, fault(k.args[0], "want a map written out, such as {'M': 1, 'F': 2}")
+		return Operand{}, fault(k.args[0], "want a map written out, such as {'M': 1, 'F': 2}")
 	}
 	var keys, vals []ast.Expr
 	for _, e := range k.args[0].AsMap().Entries() {
 		keys, vals = append(keys, e.AsMapEntry().Key()), append(vals, e.AsMapEntry().Value())
 	}
 	if len(keys) == 0 {
-		return operand{}, fault(k.args[0], "the map is empty")
+		return Operand{}, fault(k.args[0], "the map is empty")
 	}
 	a, err := k.arg(1)
 	if err != nil {
 		return a, err
 	}
-	kind := a.typ.Kind
+	kind := a.Type.Kind
 	x, spelledKeys, err := k.codeIndex(keys, kind)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	values, err := k.fixedList(vals, k.sig.result)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	t := k.alike(values)
-	vectors := make([]*vector, len(values))
+	vectors := make([]*Vector, len(values))
 	spelled := spelledKeys + " to"
 	for i, o := range values {
-		v := k.consts[o.reg]
+		v := k.consts[o.Reg]
 		vectors[i] = &v
-		spelled += fmt.Sprintf(" %d", o.reg)
+		spelled += fmt.Sprintf(" %d", o.Reg)
 	}
-	return k.emit("codes"+spelled, t, true, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	return k.emit("codes"+spelled, t, true, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			v, z := &m.regs[in[0]], &m.regs[out]
 			z.room(t.Kind, n)
 			for i := range n {
 				if s := v.state[i&v.mask]; s != 0 {
 					z.set(i, t.Kind, s)
 				} else if at := x.find(v, i, kind); at >= 0 {
-					z.copyFrom(i, vectors[at], t.Kind)
+					z.Copy(i, vectors[at], t.Kind)
 				} else {
-					z.set(i, t.Kind, isMiss)
+					z.set(i, t.Kind, Miss)
 				}
 			}
 		}

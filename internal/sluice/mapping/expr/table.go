@@ -1,15 +1,8 @@
-package mapping
+package expr
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/checker"
 	"cel.dev/cel-go/common/ast"
@@ -21,38 +14,34 @@ import (
 	"ecluse/internal/sluice/record"
 )
 
-// maxHeldRows bounds what is kept in memory for look-ups.
-const maxHeldRows = 1_000_000
+// Table is what a look-up finds rows in. Its definition is fixed before
+// expressions are compiled; rows come with Fill, and only the columns that
+// expressions read are kept.
+type Table struct {
+	Name   string
+	Schema *record.Schema
 
-// table is what a look-up finds rows in: a frozen file, a held dataset or a table
-// of the target. Its definition is fixed when the mapping is checked; the rows of
-// the last two come with a run.
-type table struct {
-	name   string
-	what   string // "frozen table", "held dataset", "target table"
-	schema *record.Schema
-	key    []int // columns of the key, in its order
-	limit  int
-	slot   int // among the machine's tables
-	used   map[int]bool
-
+	key     []int // columns of the key, in its order
+	limit   int
+	slot    int // among the machine's tables
+	used    map[int]bool
 	columns []*record.Column // nil for columns that nothing reads
 	rows    int
-	closed  bool // all rows are in
 	texts   map[string]int32
 	ints    map[int64]int32
 }
 
-// newTable defines a table without rows.
-func newTable(name, what string, schema *record.Schema, key []string, limit int) (*table, error) {
-	t := &table{name: name, what: what, schema: schema, limit: limit, used: map[int]bool{}}
+// NewTable defines a table without rows, the slot-th of those that a machine
+// will be given.
+func NewTable(name string, schema *record.Schema, key []string, limit, slot int) (*Table, error) {
+	t := &Table{Name: name, Schema: schema, limit: limit, slot: slot, used: map[int]bool{}}
 	for _, k := range key {
 		i := schema.Index(k)
 		if i < 0 {
 			return nil, fmt.Errorf("no column %s", k)
 		}
 		switch schema.Fields[i].Type.Kind {
-		case ecluse.Int, ecluse.Text, ecluse.Decimal, ecluse.Date:
+		case kInt, kText, kDecimal, kDate:
 		default:
 			return nil, fmt.Errorf("a key of %s cannot be looked up", schema.Fields[i].Type.Kind)
 		}
@@ -62,13 +51,22 @@ func newTable(name, what string, schema *record.Schema, key []string, limit int)
 	return t, nil
 }
 
-// empty is the table ready to take a run's rows.
-func (t *table) empty() *table {
+// Used tells whether a column is in the key or read by an expression.
+func (t *Table) Used(column int) bool { return t.used[column] }
+
+// UseAll keeps every column.
+func (t *Table) UseAll() {
+	for i := range t.Schema.Fields {
+		t.used[i] = true
+	}
+}
+
+// Empty is a table of the same definition, ready to take rows.
+func (t *Table) Empty() *Table {
 	c := *t
-	c.rows, c.closed = 0, false
-	c.texts, c.ints = map[string]int32{}, map[int64]int32{}
-	c.columns = make([]*record.Column, len(t.schema.Fields))
-	for i, f := range t.schema.Fields {
+	c.rows, c.texts, c.ints = 0, map[string]int32{}, map[int64]int32{}
+	c.columns = make([]*record.Column, len(t.Schema.Fields))
+	for i, f := range t.Schema.Fields {
 		if t.used[i] {
 			c.columns[i] = record.NewColumn(f.Type, 0)
 		}
@@ -77,14 +75,15 @@ func (t *table) empty() *table {
 }
 
 // A key of one column needs no encoding: single tells one integer, plain one text.
-func (t *table) single() bool {
-	return len(t.key) == 1 && stored(t.schema.Fields[t.key[0]].Type.Kind)
+func (t *Table) single() bool {
+	return len(t.key) == 1 && stored(t.Schema.Fields[t.key[0]].Type.Kind)
 }
 
-func (t *table) plain() bool { return len(t.key) == 1 && !t.single() }
+func (t *Table) plain() bool { return len(t.key) == 1 && !t.single() }
 
-// fill adds rows. A row whose key has a null can be looked up by nobody.
-func (t *table) fill(b *record.Batch) error {
+// Fill adds rows of the table's schema. A row whose key has a null can be looked
+// up by nobody; two rows of one key are an error.
+func (t *Table) Fill(b *record.Batch) error {
 	if t.rows+b.Rows() > t.limit {
 		return fmt.Errorf("more than the %d rows that the mapping allows", t.limit)
 	}
@@ -141,10 +140,10 @@ func tableFunction(name string) string { return name + "[]" }
 
 // declare makes t[key…] and t[key…] == null known to the type checker. An integer key may be given as
 // a decimal and the other way round.
-func (t *table) declare(env *checker.Env, name string) error {
+func (t *Table) declare(env *checker.Env, name string) error {
 	signatures := [][]*types.Type{{}}
 	for _, k := range t.key {
-		accepts := kinds(t.schema.Fields[k].Type.Kind)
+		accepts := kinds(t.Schema.Fields[k].Type.Kind)
 		switch accepts[0] {
 		case kInt:
 			accepts = kinds(kInt, kDecimal)
@@ -181,31 +180,31 @@ func (t *table) declare(env *checker.Env, name string) error {
 
 // lookup is t[a, b]: the place of a row. A null in the key gives null, a key that
 // is not there no result.
-func (w *walk) lookup(e ast.Expr, t *table, args []ast.Expr) (operand, error) {
+func (w *walk) lookup(e ast.Expr, t *Table, args []ast.Expr) (Operand, error) {
 	if len(args) != len(t.key) {
-		return operand{}, fault(e, "%s is looked up by %d columns", t.name, len(t.key))
+		return Operand{}, fault(e, "%s is looked up by %d columns", t.Name, len(t.key))
 	}
-	in := make([]operand, len(args))
+	in := make([]Operand, len(args))
 	for i, a := range args {
 		o, err := w.expr(a)
 		if err != nil {
 			return o, err
 		}
-		want := t.schema.Fields[t.key[i]].Type
+		want := t.Schema.Fields[t.key[i]].Type
 		switch {
-		case o.literal:
+		case o.Null:
 			return o, fault(a, "null is in no key")
-		case o.typ.Kind == kDecimal && want.Kind == kInt, o.typ.Kind == kDecimal && want.Kind == kDecimal && o.typ.Scale > want.Scale:
+		case o.Type.Kind == kDecimal && want.Kind == kInt, o.Type.Kind == kDecimal && want.Kind == kDecimal && o.Type.Scale > want.Scale:
 			o = w.shrunk(o, want)
-		case want.Kind == kDecimal && (o.typ.Kind == kInt || o.typ.Kind == kDecimal):
+		case want.Kind == kDecimal && (o.Type.Kind == kInt || o.Type.Kind == kDecimal):
 			o = w.rescaled(o, want.Scale)
-		case o.typ.Kind != want.Kind:
-			return o, fault(a, "%s where the key of %s is %s", o.typ.Kind, t.name, want.Kind)
+		case o.Type.Kind != want.Kind:
+			return o, fault(a, "%s where the key of %s is %s", o.Type.Kind, t.Name, want.Kind)
 		}
 		in[i] = o
 	}
-	w.lookups[t.name] = true
-	o := w.emitFrom(0, "lookup "+t.name, ecluse.Type{Kind: rowKind}, true, in, func(in []int, out int) kernel {
+	w.lookups[t.Name] = true
+	o := w.emitFrom(0, "lookup "+t.Name, ecluse.Type{Kind: Row}, true, in, func(in []int, out int) kernel {
 		switch {
 		case t.single():
 			return findInt(t.slot, in[0], out)
@@ -219,13 +218,13 @@ func (w *walk) lookup(e ast.Expr, t *table, args []ast.Expr) (operand, error) {
 }
 
 // shrunk brings a decimal to a key's scale; what does not fit is not in the table.
-func (c *compiler) shrunk(o operand, want ecluse.Type) operand {
-	from := o.typ.Scale
+func (c *Compiler) shrunk(o Operand, want ecluse.Type) Operand {
+	from := o.Type.Scale
 	return c.num1(fmt.Sprintf("key %d to %d", from, want.Scale), want, true, o, func(x int64) (int64, bool) { return rescale(x, from, want.Scale, "exact") })
 }
 
 func findInt(slot, in, out int) kernel {
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		x, z, index := &m.regs[in], &m.regs[out], m.tables[slot].ints
 		z.integers(n)
 		for i := range n {
@@ -234,7 +233,7 @@ func findInt(slot, in, out int) kernel {
 			if s == 0 {
 				var ok bool
 				if at, ok = index[x.num[p]]; !ok {
-					s = isMiss
+					s = Miss
 				}
 			}
 			z.state[i], z.num[i] = s, int64(at)
@@ -243,7 +242,7 @@ func findInt(slot, in, out int) kernel {
 }
 
 func findText(slot, in, out int) kernel {
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		x, z, index := &m.regs[in], &m.regs[out], m.tables[slot].texts
 		z.integers(n)
 		for i := range n {
@@ -252,7 +251,7 @@ func findText(slot, in, out int) kernel {
 			if s == 0 {
 				var ok bool
 				if at, ok = index[string(x.txt[p])]; !ok {
-					s = isMiss
+					s = Miss
 				}
 			}
 			z.state[i], z.num[i] = s, int64(at)
@@ -260,12 +259,12 @@ func findText(slot, in, out int) kernel {
 	}
 }
 
-func findKey(t *table, in []int, out int) kernel {
+func findKey(t *Table, in []int, out int) kernel {
 	integer := make([]bool, len(t.key))
 	for i, k := range t.key {
-		integer[i] = stored(t.schema.Fields[k].Type.Kind)
+		integer[i] = stored(t.Schema.Fields[k].Type.Kind)
 	}
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		z, index := &m.regs[out], m.tables[t.slot].texts
 		z.integers(n)
 		for i := range n {
@@ -287,7 +286,7 @@ func findKey(t *table, in []int, out int) kernel {
 			if s == 0 {
 				var ok bool
 				if at, ok = index[string(m.key)]; !ok {
-					s = isMiss
+					s = Miss
 				}
 			}
 			z.state[i], z.num[i] = s, int64(at)
@@ -296,13 +295,13 @@ func findKey(t *table, in []int, out int) kernel {
 }
 
 // field is a column of a row that was looked up.
-func (c *compiler) field(row operand, name string) operand {
+func (c *Compiler) field(row Operand, name string) Operand {
 	t := row.table
-	col := t.schema.Index(name)
+	col := t.Schema.Index(name)
 	t.used[col] = true
-	typ := t.schema.Fields[col].Type
-	o := c.emitFrom(0, fmt.Sprintf("column %d of %s", col, t.name), typ, false, []operand{row}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	typ := t.Schema.Fields[col].Type
+	o := c.emitFrom(0, fmt.Sprintf("column %d of %s", col, t.Name), typ, false, []Operand{row}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z, from := &m.regs[in[0]], &m.regs[out], m.tables[t.slot].columns[col]
 			z.room(typ.Kind, n)
 			for i := range n {
@@ -312,7 +311,7 @@ func (c *compiler) field(row operand, name string) operand {
 				case x.state[p] != 0:
 					z.set(i, typ.Kind, x.state[p])
 				case from.Null(at):
-					z.set(i, typ.Kind, isNull)
+					z.set(i, typ.Kind, Null)
 				case stored(typ.Kind):
 					z.state[i], z.num[i] = 0, from.Int(at)
 				default:
@@ -322,118 +321,4 @@ func (c *compiler) field(row operand, name string) operand {
 		}
 	})
 	return o
-}
-
-// readFrozen reads a frozen table. A column whose every cell is a whole number
-// written the one usual way is one of integers; an empty cell is null.
-func readFrozen(name string, f *FrozenTable, b []byte) (*table, error) {
-	rows, err := readCSV(f, b)
-	if err != nil {
-		return nil, err
-	}
-	header := rows[0]
-	schema := &record.Schema{}
-	for i, h := range header {
-		typ, err := cellType(f.Types[h], i, rows[1:])
-		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", h, err)
-		}
-		schema.Fields = append(schema.Fields, record.Field{Name: h, Type: ecluse.Type{Kind: typ}})
-	}
-	for column := range f.Types {
-		if schema.Index(column) < 0 {
-			return nil, fmt.Errorf("types: no column %s", column)
-		}
-	}
-	if err := screenTable(header, rows[1:]); err != nil {
-		return nil, err
-	}
-	t, err := newTable(name, "frozen table", schema, f.Key, len(rows))
-	if err != nil {
-		return nil, err
-	}
-	for i := range header {
-		t.used[i] = true
-	}
-	batch := record.NewBatch(schema, len(rows)-1)
-	for _, row := range rows[1:] {
-		for i, cell := range row {
-			c := batch.Columns[i]
-			switch {
-			case cell == "":
-				c.AppendNull()
-			case schema.Fields[i].Type.Kind == kInt:
-				n, _ := strconv.ParseInt(cell, 10, 64) // cellType has looked
-				c.AppendInt(n)
-			default:
-				c.AppendString(cell)
-			}
-		}
-	}
-	t = t.empty()
-	if err := t.fill(batch); err != nil {
-		return nil, err
-	}
-	t.closed = true
-	return t, nil
-}
-
-func readCSV(f *FrozenTable, b []byte) ([][]string, error) {
-	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
-	if !utf8.Valid(b) {
-		return nil, errors.New("not UTF-8")
-	}
-	r := csv.NewReader(bytes.NewReader(b))
-	if f.Delimiter != "" {
-		r.Comma, _ = utf8.DecodeRuneInString(f.Delimiter)
-	}
-	var rows [][]string
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if rows = append(rows, row); len(rows) > maxHeldRows {
-			return nil, fmt.Errorf("more than %d rows", maxHeldRows)
-		}
-	}
-	if len(rows) == 0 {
-		return nil, errors.New("no header line")
-	}
-	seen := map[string]bool{}
-	for _, h := range rows[0] {
-		if h == "" || strings.TrimSpace(h) != h || seen[h] {
-			return nil, errors.New("header: every column needs a name of its own, without spaces around it")
-		}
-		seen[h] = true
-	}
-	return rows, nil
-}
-
-func cellType(declared string, column int, rows [][]string) (ecluse.DataKind, error) {
-	if declared == "text" {
-		return kText, nil
-	}
-	cells := 0
-	for i, row := range rows {
-		c := row[column]
-		if c == "" {
-			continue
-		}
-		cells++
-		n, err := strconv.ParseInt(c, 10, 64)
-		if err != nil || strconv.FormatInt(n, 10) != c {
-			if declared == "int" {
-				return "", fmt.Errorf("line %d is not a whole number", i+2)
-			}
-			return kText, nil
-		}
-	}
-	if cells == 0 && declared == "" {
-		return kText, nil
-	}
-	return kInt, nil
 }

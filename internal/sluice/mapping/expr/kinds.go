@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"fmt"
@@ -9,13 +9,8 @@ import (
 	"ecluse"
 )
 
-// Besides the kinds of record values an expression may be a list of texts
-// (split), a row of a look-up table, or the name of an option.
-const (
-	listKind   ecluse.DataKind = "list of text"
-	rowKind    ecluse.DataKind = "row"
-	optionKind ecluse.DataKind = "option"
-)
+// optionKind is the kind of the words that functions take, such as half_up.
+const optionKind ecluse.DataKind = "option"
 
 // Any of our values may be null. CEL's own types for int, string, bytes and bool
 // (what its literals are) take null only when wrapped; abstract types always do.
@@ -39,7 +34,7 @@ func celType(k ecluse.DataKind) *types.Type {
 		return celText
 	case ecluse.Bytes:
 		return celBytes
-	case listKind:
+	case List:
 		return celList
 	case optionKind:
 		return celOption
@@ -58,7 +53,7 @@ func valueKinds() []ecluse.DataKind {
 // stored tells the kinds kept as 64-bit integers from those kept as bytes.
 func stored(k ecluse.DataKind) (integer bool) {
 	switch k {
-	case ecluse.Text, ecluse.Number, ecluse.Bytes, listKind:
+	case ecluse.Text, ecluse.Number, ecluse.Bytes, List:
 		return false
 	}
 	return true

@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"slices"
@@ -9,15 +9,15 @@ import (
 
 // What a value is, beside its bits. A state is a set of flags; none: present.
 const (
-	isNull uint8 = 1 << iota // null where it came from
-	isMiss                   // no result: not found, not a date, beyond 64 bits
-	misfit                   // a result that the target column cannot hold
+	Null   uint8 = 1 << iota // null where it came from
+	Miss                     // no result: not found, not a date, beyond 64 bits
+	Misfit                   // a result that the target column cannot hold
 )
 
-// vector is one register: the values of one expression for the rows of a block.
+// Vector is one register: the values of one expression for the rows of a block.
 // A constant has one value and mask 0, so that v.num[i&v.mask] is right for both.
 // Texts are views: into the batch, into a constant, or into the register's arena.
-type vector struct {
+type Vector struct {
 	state []uint8
 	num   []int64
 	txt   [][]byte
@@ -27,43 +27,43 @@ type vector struct {
 }
 
 // integers makes room for n integers.
-func (v *vector) integers(n int) {
+func (v *Vector) integers(n int) {
 	v.states(n)
 	if cap(v.num) < n {
-		v.num = make([]int64, n, max(n, blockRows))
+		v.num = make([]int64, n, max(n, BlockRows))
 	}
 	v.num = v.num[:n]
 }
 
 // texts makes room for n texts and empties the arena.
-func (v *vector) texts(n int) {
+func (v *Vector) texts(n int) {
 	v.states(n)
 	if cap(v.txt) < n {
-		v.txt = make([][]byte, n, max(n, blockRows))
+		v.txt = make([][]byte, n, max(n, BlockRows))
 	}
 	v.txt, v.arena = v.txt[:n], v.arena[:0]
 }
 
 // lists makes room for n lists, still empty.
-func (v *vector) lists(n int) {
+func (v *Vector) lists(n int) {
 	v.states(n)
 	if cap(v.list) < n+1 {
-		v.list = make([]int32, n+1, max(n, blockRows)+1)
+		v.list = make([]int32, n+1, max(n, BlockRows)+1)
 	}
 	v.list, v.txt, v.arena = v.list[:n+1], v.txt[:0], v.arena[:0]
 	v.list[0] = 0
 }
 
-func (v *vector) states(n int) {
+func (v *Vector) states(n int) {
 	v.mask = -1
 	if cap(v.state) < n {
-		v.state = make([]uint8, n, max(n, blockRows))
+		v.state = make([]uint8, n, max(n, BlockRows))
 	}
 	v.state = v.state[:n]
 }
 
 // room makes room for n values of a kind.
-func (v *vector) room(k ecluse.DataKind, n int) {
+func (v *Vector) room(k ecluse.DataKind, n int) {
 	if stored(k) {
 		v.integers(n)
 	} else {
@@ -72,10 +72,10 @@ func (v *vector) room(k ecluse.DataKind, n int) {
 }
 
 // constant is a copy of a vector's first value, good for every row.
-func (v *vector) constant(k ecluse.DataKind) vector {
-	c := vector{state: []uint8{v.state[0]}}
+func (v *Vector) constant(k ecluse.DataKind) Vector {
+	c := Vector{state: []uint8{v.state[0]}}
 	switch {
-	case k == listKind:
+	case k == List:
 		for _, t := range v.txt {
 			c.txt = append(c.txt, append([]byte{}, t...))
 		}
@@ -88,25 +88,88 @@ func (v *vector) constant(k ecluse.DataKind) vector {
 	return c
 }
 
-// machine is the registers of one run and the block that is being worked on.
-// Domain 0 is the source rows; each `each` has a domain of its own, whose rows
-// know their source row.
-type machine struct {
-	regs   []vector
+// State tells what value i is; 0: present.
+func (v *Vector) State(i int) uint8 { return v.state[i&v.mask] }
+
+// Int is value i of a kind kept as integers.
+func (v *Vector) Int(i int) int64 { return v.num[i&v.mask] }
+
+// Text is value i of a kind kept as bytes, good for the block under way.
+func (v *Vector) Text(i int) record.Value { return v.txt[i&v.mask] }
+
+// Holds tells a condition that is true.
+func (v *Vector) Holds(i int) bool {
+	i &= v.mask
+	return v.state[i] == 0 && v.num[i] != 0
+}
+
+// CopyAll makes v the first n values of o.
+func (v *Vector) CopyAll(o *Vector, k ecluse.DataKind, n int) {
+	v.room(k, n)
+	for i := range n {
+		v.Copy(i, o, k)
+	}
+}
+
+// Copy makes value i that of o.
+func (v *Vector) Copy(i int, o *Vector, k ecluse.DataKind) {
+	j := i & o.mask
+	v.state[i] = o.state[j]
+	if stored(k) {
+		v.num[i] = o.num[j]
+	} else {
+		v.txt[i] = o.txt[j]
+	}
+}
+
+// Machine is the registers of one run of some code. It serves one goroutine.
+type Machine struct {
+	code   *Code
+	regs   []Vector
 	rows   []int     // per domain
-	parent [][]int32 // per domain; nil for domain 0
-	tables []*table
+	parent [][]int32 // per domain; nil for the source rows
+	tables []*Table  // by slot
 	in     *record.Batch
 	from   int // first row of the block in the batch
 	key    []byte
 }
 
-// blockRows is how many source rows are worked on at once: few enough for the
+// NewMachine makes room for the registers of some code. Tables stand in the order
+// of their slots.
+func NewMachine(code *Code, tables []*Table) *Machine {
+	m := &Machine{
+		code: code, regs: make([]Vector, len(code.consts)), rows: make([]int, code.domains),
+		parent: make([][]int32, code.domains), tables: tables,
+	}
+	copy(m.regs, code.consts)
+	return m
+}
+
+// Run computes the registers for the n rows of a batch from a row on; n is at
+// most BlockRows.
+func (m *Machine) Run(b *record.Batch, from, n int) {
+	m.in, m.from, m.rows[Source] = b, from, n
+	for _, s := range m.code.steps {
+		s.run(m, m.rows[s.domain])
+	}
+}
+
+// Reg is a register's values for the block under way.
+func (m *Machine) Reg(i int) *Vector { return &m.regs[i] }
+
+// Rows is the number of rows of a domain in the block under way.
+func (m *Machine) Rows(domain int) int { return m.rows[domain] }
+
+// Parents gives the source row of the block for each row of a domain; nil for
+// the source rows themselves.
+func (m *Machine) Parents(domain int) []int32 { return m.parent[domain] }
+
+// BlockRows is how many source rows are worked on at once: few enough for the
 // registers to stay in the processor's cache.
-const blockRows = 1024
+const BlockRows = 1024
 
 // kernel computes one register from others, for n rows.
-type kernel func(m *machine, n int)
+type kernel func(m *Machine, n int)
 
 // step is a kernel, the domain it runs in, and the registers it reads and writes.
 type step struct {
@@ -133,7 +196,7 @@ func prune(steps []step, needed map[int]bool) []step {
 
 // load copies a source column into a register; integers are shared.
 func load(column int, kind ecluse.DataKind, out int) kernel {
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		v, c := &m.regs[out], m.in.Columns[column]
 		v.states(n)
 		if c.Nulls() == 0 {
@@ -142,7 +205,7 @@ func load(column int, kind ecluse.DataKind, out int) kernel {
 			for i := range v.state {
 				v.state[i] = 0
 				if c.Null(m.from + i) {
-					v.state[i] = isNull
+					v.state[i] = Null
 				}
 			}
 		}
@@ -159,9 +222,9 @@ func load(column int, kind ecluse.DataKind, out int) kernel {
 
 // spread copies a register of the source rows to the rows of another domain.
 func spread(in, out, domain int, kind ecluse.DataKind) kernel {
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		x, z, parent := &m.regs[in], &m.regs[out], m.parent[domain][:n]
-		if kind == listKind {
+		if kind == List {
 			z.lists(n)
 			for i, p := range parent {
 				z.state[i] = x.state[p]
@@ -185,7 +248,7 @@ func spread(in, out, domain int, kind ecluse.DataKind) kernel {
 // explode makes a domain of the pieces of a list: their texts, their positions
 // from 1, and the source row of each.
 func explode(list, domain, piece, position int) kernel {
-	return func(m *machine, n int) {
+	return func(m *Machine, n int) {
 		x, p, q := &m.regs[list], &m.regs[piece], &m.regs[position]
 		parent := m.parent[domain][:0]
 		p.texts(0)

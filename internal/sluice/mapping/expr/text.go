@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"bytes"
@@ -20,41 +20,41 @@ func (l *lang) texts() {
 	l.view("trim", func(s []byte) ([]byte, bool) { return bytes.Trim(s, " \t\r\n\v\f"), true })
 	l.view("last_word", func(s []byte) ([]byte, bool) { return s[bytes.LastIndexByte(s, ' ')+1:], true })
 	l.add("before_last_word", kText, kinds(kText), beforeLastWord)
-	l.add("upper", kText, kinds(kText), func(k *callSite) (operand, error) { return k.runes("upper", unicode.ToUpper) })
-	l.add("lower", kText, kinds(kText), func(k *callSite) (operand, error) { return k.runes("lower", unicode.ToLower) })
-	l.add("left", kText, kinds(kText, kInt), func(k *callSite) (operand, error) {
+	l.add("upper", kText, kinds(kText), func(k *callSite) (Operand, error) { return k.runes("upper", unicode.ToUpper) })
+	l.add("lower", kText, kinds(kText), func(k *callSite) (Operand, error) { return k.runes("lower", unicode.ToLower) })
+	l.add("left", kText, kinds(kText, kInt), func(k *callSite) (Operand, error) {
 		return k.cut(func(s []byte, n int) []byte { return s[:runesIn(s, n)] })
 	})
-	l.add("right", kText, kinds(kText, kInt), func(k *callSite) (operand, error) {
+	l.add("right", kText, kinds(kText, kInt), func(k *callSite) (Operand, error) {
 		return k.cut(func(s []byte, n int) []byte { return s[runesIn(s, max(utf8.RuneCount(s)-n, 0)):] })
 	})
 	l.add("lpad", kText, kinds(kText, kInt, kText), lpad)
 	l.add("replace", kText, kinds(kText, kText, kText), replace)
 	l.add("repair", kText, kinds(kText, kText), repair)
 	l.add("strip", kText, kinds(kText, kText), strip)
-	l.add("before", kText, kinds(kText, kText), func(k *callSite) (operand, error) {
+	l.add("before", kText, kinds(kText, kText), func(k *callSite) (Operand, error) {
 		return k.around(func(s []byte, at, _ int) []byte { return s[:at] })
 	})
-	l.add("after", kText, kinds(kText, kText), func(k *callSite) (operand, error) {
+	l.add("after", kText, kinds(kText, kText), func(k *callSite) (Operand, error) {
 		return k.around(func(s []byte, at, n int) []byte { return s[at+n:] })
 	})
 	for name, f := range map[string]func(s, part []byte) bool{
 		"contains": bytes.Contains, "starts_with": bytes.HasPrefix, "ends_with": bytes.HasSuffix,
 	} {
-		l.add(name, kBool, kinds(kText, kText), func(k *callSite) (operand, error) { return k.part(f) })
+		l.add(name, kBool, kinds(kText, kText), func(k *callSite) (Operand, error) { return k.part(f) })
 	}
 	l.add("matches", kBool, kinds(kText, kText), matches)
-	l.add("size", kInt, kinds(kText), func(k *callSite) (operand, error) {
+	l.add("size", kInt, kinds(kText), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
 		}
 		return k.textToNum("size", widest(kInt), false, a, func(s []byte) (int64, bool) { return int64(utf8.RuneCount(s)), true }), nil
 	})
-	l.add("split", listKind, kinds(kText, kText), split)
-	l.add("split", listKind, kinds(kText, kText, optionKind), split)
-	l.add("size", kInt, kinds(listKind), listSize)
-	l.add(operators.Index, kText, kinds(listKind, kInt), listItem)
+	l.add("split", List, kinds(kText, kText), split)
+	l.add("split", List, kinds(kText, kText, optionKind), split)
+	l.add("size", kInt, kinds(List), listSize)
+	l.add(operators.Index, kText, kinds(List, kInt), listItem)
 	for _, kind := range kinds(kBool, kInt, kDecimal, kNumber, kFloat) {
 		l.add("to_text", kText, kinds(kind), toText)
 	}
@@ -62,7 +62,7 @@ func (l *lang) texts() {
 
 // view adds a function whose result is a part of its argument.
 func (l *lang) view(name string, f func([]byte) ([]byte, bool)) {
-	l.add(name, kText, kinds(kText), func(k *callSite) (operand, error) {
+	l.add(name, kText, kinds(kText), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
@@ -76,9 +76,9 @@ func (l *lang) view(name string, f func([]byte) ([]byte, bool)) {
 
 // textToText is a kernel from one text to one. f may append to dst, and returns
 // dst and its result: a part of dst or of the argument.
-func (c *compiler) textToText(key string, t ecluse.Type, mayMiss bool, a operand, f func(dst, s []byte) ([]byte, []byte, bool)) operand {
-	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+func (c *Compiler) textToText(key string, t ecluse.Type, mayMiss bool, a Operand, f func(dst, s []byte) ([]byte, []byte, bool)) Operand {
+	return c.emit(key, t, mayMiss, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.texts(n)
 			for i := range n {
@@ -86,7 +86,7 @@ func (c *compiler) textToText(key string, t ecluse.Type, mayMiss bool, a operand
 				s, v, ok := x.state[p], []byte(nil), true
 				if s == 0 {
 					if z.arena, v, ok = f(z.arena, x.txt[p]); !ok {
-						s, v = isMiss, nil
+						s, v = Miss, nil
 					}
 				}
 				z.state[i], z.txt[i] = s, v
@@ -96,9 +96,9 @@ func (c *compiler) textToText(key string, t ecluse.Type, mayMiss bool, a operand
 }
 
 // numToText is a kernel that spells one integer.
-func (c *compiler) numToText(key string, t ecluse.Type, mayMiss bool, a operand, f func(dst []byte, v int64) ([]byte, bool)) operand {
-	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+func (c *Compiler) numToText(key string, t ecluse.Type, mayMiss bool, a Operand, f func(dst []byte, v int64) ([]byte, bool)) Operand {
+	return c.emit(key, t, mayMiss, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.texts(n)
 			for i := range n {
@@ -107,7 +107,7 @@ func (c *compiler) numToText(key string, t ecluse.Type, mayMiss bool, a operand,
 				if s == 0 {
 					var ok bool
 					if z.arena, ok = f(z.arena, x.num[p]); !ok {
-						s = isMiss
+						s = Miss
 					}
 				}
 				z.state[i], z.txt[i] = s, z.arena[from:len(z.arena):len(z.arena)]
@@ -117,13 +117,13 @@ func (c *compiler) numToText(key string, t ecluse.Type, mayMiss bool, a operand,
 }
 
 // concat is a + b + c…, written at once.
-func concat(k *callSite) (operand, error) {
+func concat(k *callSite) (Operand, error) {
 	in, err := k.pieces(nil)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.emit("concat", widest(kText), false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			z := &m.regs[out]
 			z.texts(n)
 			for i := range n {
@@ -140,7 +140,7 @@ func concat(k *callSite) (operand, error) {
 }
 
 // pieces flattens nested additions of texts.
-func (k *callSite) pieces(in []operand) ([]operand, error) {
+func (k *callSite) pieces(in []Operand) ([]Operand, error) {
 	for i, e := range k.args {
 		if call := e.AsCall(); call.FunctionName() == operators.Add && !call.IsMemberFunction() {
 			sub := &callSite{walk: k.walk, node: e, args: call.Args(), sig: k.sig}
@@ -160,13 +160,13 @@ func (k *callSite) pieces(in []operand) ([]operand, error) {
 }
 
 // beforeLastWord is null, not a miss, where there is one word.
-func beforeLastWord(k *callSite) (operand, error) {
+func beforeLastWord(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
-	return k.emit("before_last_word", widest(kText), false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	return k.emit("before_last_word", widest(kText), false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.texts(n)
 			for i := range n {
@@ -178,14 +178,14 @@ func beforeLastWord(k *callSite) (operand, error) {
 				if at := bytes.LastIndexByte(x.txt[p], ' '); at >= 0 {
 					z.txt[i] = x.txt[p][:at]
 				} else {
-					z.state[i] = isNull
+					z.state[i] = Null
 				}
 			}
 		}
 	}), nil
 }
 
-func (k *callSite) runes(name string, f func(rune) rune) (operand, error) {
+func (k *callSite) runes(name string, f func(rune) rune) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -219,14 +219,14 @@ func runesIn(s []byte, n int) int {
 // maxPad bounds the numbers of characters that functions are given.
 const maxPad = 1000
 
-func (k *callSite) cut(f func(s []byte, n int) []byte) (operand, error) {
+func (k *callSite) cut(f func(s []byte, n int) []byte) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	n, err := k.fixedInt(1, 0, maxPad)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.textToText(fmt.Sprintf("%s %d", k.sig.name, n), widest(kText), false, a, func(dst, s []byte) ([]byte, []byte, bool) {
 		return dst, f(s, n), true
@@ -234,21 +234,21 @@ func (k *callSite) cut(f func(s []byte, n int) []byte) (operand, error) {
 }
 
 // lpad never cuts: what is longer stays as it is.
-func lpad(k *callSite) (operand, error) {
+func lpad(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	width, err := k.fixedInt(1, 1, maxPad)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	pad, err := k.fixedText(2)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	if utf8.RuneCountInString(pad) != 1 {
-		return operand{}, fault(k.args[2], "want one character")
+		return Operand{}, fault(k.args[2], "want one character")
 	}
 	return k.textToText(fmt.Sprintf("lpad %d %s", width, pad), widest(kText), false, a, func(dst, s []byte) ([]byte, []byte, bool) {
 		from := len(dst)
@@ -263,21 +263,21 @@ func lpad(k *callSite) (operand, error) {
 	}), nil
 }
 
-func replace(k *callSite) (operand, error) {
+func replace(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	was, err := k.fixedText(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	is, err := k.fixedText(2)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	if was == "" {
-		return operand{}, fault(k.args[1], "nothing cannot be replaced")
+		return Operand{}, fault(k.args[1], "nothing cannot be replaced")
 	}
 	old := []byte(was)
 	return k.textToText(fmt.Sprintf("replace %q %q", was, is), widest(kText), false, a, func(dst, s []byte) ([]byte, []byte, bool) {
@@ -307,18 +307,18 @@ var charsets = map[string]*charmap.Charmap{
 
 // repair undoes UTF-8 that was once read as another character set: what encodes
 // in that set to valid UTF-8 is that, all else stays as it is.
-func repair(k *callSite) (operand, error) {
+func repair(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	name, err := k.fixedText(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	set := charsets[name]
 	if set == nil {
-		return operand{}, fault(k.args[1], "want windows-1252, iso-8859-1, iso-8859-15, cp850 or macintosh")
+		return Operand{}, fault(k.args[1], "want windows-1252, iso-8859-1, iso-8859-15, cp850 or macintosh")
 	}
 	return k.textToText("repair "+name, widest(kText), false, a, func(dst, s []byte) ([]byte, []byte, bool) {
 		if ascii(s) {
@@ -351,14 +351,14 @@ func ascii(s []byte) bool {
 }
 
 // strip takes off what the pattern matches at the end.
-func strip(k *callSite) (operand, error) {
+func strip(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	re, pattern, err := k.pattern(1, `(?:%s)\z`)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.textToText("strip "+pattern, widest(kText), false, a, func(dst, s []byte) ([]byte, []byte, bool) {
 		return dst, s[:len(s)-len(re.Find(s))], true
@@ -381,30 +381,30 @@ func (k *callSite) pattern(i int, form string) (*regexp.Regexp, string, error) {
 	return re, s, nil
 }
 
-func matches(k *callSite) (operand, error) {
+func matches(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	re, pattern, err := k.pattern(1, "%s")
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.textToNum("matches "+pattern, widest(kBool), false, a, func(s []byte) (int64, bool) { return truth(re.Match(s)), true }), nil
 }
 
 // around is the part before or after the first occurrence of a fixed text.
-func (k *callSite) around(f func(s []byte, at, n int) []byte) (operand, error) {
+func (k *callSite) around(f func(s []byte, at, n int) []byte) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	sep, err := k.fixedText(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	if sep == "" {
-		return operand{}, fault(k.args[1], "must not be empty")
+		return Operand{}, fault(k.args[1], "must not be empty")
 	}
 	part := []byte(sep)
 	return k.textToText(k.sig.name+" "+sep, widest(kText), true, a, func(dst, s []byte) ([]byte, []byte, bool) {
@@ -416,13 +416,13 @@ func (k *callSite) around(f func(s []byte, at, n int) []byte) (operand, error) {
 	}), nil
 }
 
-func (k *callSite) part(f func(s, part []byte) bool) (operand, error) {
+func (k *callSite) part(f func(s, part []byte) bool) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.emit(k.sig.name, widest(kBool), false, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -438,27 +438,27 @@ func (k *callSite) part(f func(s, part []byte) bool) (operand, error) {
 
 // split cuts a text at every separator. drop_last_empty leaves out the empty
 // piece after a separator at the end.
-func split(k *callSite) (operand, error) {
+func split(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	sep, err := k.fixedText(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	if sep == "" {
-		return operand{}, fault(k.args[1], "must not be empty")
+		return Operand{}, fault(k.args[1], "must not be empty")
 	}
 	drop := len(k.args) == 3
 	if drop {
 		if _, err := k.option(2, "drop_last_empty"); err != nil {
-			return operand{}, err
+			return Operand{}, err
 		}
 	}
 	by := []byte(sep)
-	return k.emit(fmt.Sprintf("split %q %t", sep, drop), ecluse.Type{Kind: listKind}, false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	return k.emit(fmt.Sprintf("split %q %t", sep, drop), ecluse.Type{Kind: List}, false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.lists(n)
 			for i := range n {
@@ -488,13 +488,13 @@ func appendPieces(to [][]byte, s, by []byte, drop bool) [][]byte {
 	return append(to, s)
 }
 
-func listSize(k *callSite) (operand, error) {
+func listSize(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
-	return k.emit("list size", widest(kInt), false, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+	return k.emit("list size", widest(kInt), false, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -506,13 +506,13 @@ func listSize(k *callSite) (operand, error) {
 }
 
 // listItem is split(…)[i], from 0: no result beyond the end.
-func listItem(k *callSite) (operand, error) {
+func listItem(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.emit("item", widest(kText), true, in, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.texts(n)
 			for i := range n {
@@ -525,14 +525,14 @@ func listItem(k *callSite) (operand, error) {
 				if at := y.num[q]; at >= 0 && at < int64(len(items)) {
 					z.txt[i] = items[at]
 				} else {
-					z.state[i] = isMiss
+					z.state[i] = Miss
 				}
 			}
 		}
 	}), nil
 }
 
-func toText(k *callSite) (operand, error) {
+func toText(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -541,19 +541,19 @@ func toText(k *callSite) (operand, error) {
 }
 
 // spelled is a number or a boolean as text: 12, -0.50, true.
-func (k *callSite) spelled(a operand) operand {
+func (k *callSite) spelled(a Operand) Operand {
 	t := widest(kText)
-	switch a.typ.Kind {
+	switch a.Type.Kind {
 	case kInt:
 		return k.numToText("spell int", t, false, a, func(dst []byte, v int64) ([]byte, bool) { return strconv.AppendInt(dst, v, 10), true })
 	case kBool:
 		return k.numToText("spell bool", t, false, a, func(dst []byte, v int64) ([]byte, bool) { return strconv.AppendBool(dst, v != 0), true })
 	case kDecimal:
-		scale := a.typ.Scale
+		scale := a.Type.Scale
 		return k.numToText(fmt.Sprintf("spell decimal %d", scale), t, false, a, func(dst []byte, v int64) ([]byte, bool) { return appendDecimal(dst, v, scale), true })
 	case kFloat:
 		single := 64
-		if a.typ.Precision == 24 {
+		if a.Type.Precision == 24 {
 			single = 32
 		}
 		return k.numToText(fmt.Sprintf("spell float %d", single), t, false, a, func(dst []byte, v int64) ([]byte, bool) {

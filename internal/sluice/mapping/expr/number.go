@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"bytes"
@@ -28,17 +28,17 @@ func (l *lang) numbers() {
 		operators.Add: addInt, operators.Subtract: subInt,
 	} {
 		for _, s := range [][2]ecluse.DataKind{{kInt, kInt}, {kInt, kDecimal}, {kDecimal, kInt}, {kDecimal, kDecimal}} {
-			l.add(op, numberOf(s), s[:], func(k *callSite) (operand, error) { return k.sum(f) })
+			l.add(op, numberOf(s), s[:], func(k *callSite) (Operand, error) { return k.sum(f) })
 		}
 	}
 	for _, s := range [][2]ecluse.DataKind{{kInt, kInt}, {kInt, kDecimal}, {kDecimal, kInt}, {kDecimal, kDecimal}} {
 		l.add(operators.Multiply, numberOf(s), s[:], product)
 		l.add("div", kDecimal, kinds(s[0], s[1], kInt, optionKind), quotient)
 	}
-	l.add(operators.Modulo, kInt, kinds(kInt, kInt), func(k *callSite) (operand, error) {
+	l.add(operators.Modulo, kInt, kinds(kInt, kInt), func(k *callSite) (Operand, error) {
 		in, err := k.all()
 		if err != nil {
-			return operand{}, err
+			return Operand{}, err
 		}
 		return k.num2("modulo", widest(kInt), in[0], in[1], func(a, b int64) (int64, bool) {
 			if b == 0 || b == -1 {
@@ -48,12 +48,12 @@ func (l *lang) numbers() {
 		}), nil
 	})
 	for _, kind := range kinds(kInt, kDecimal) {
-		l.add(operators.Negate, kind, kinds(kind), func(k *callSite) (operand, error) {
+		l.add(operators.Negate, kind, kinds(kind), func(k *callSite) (Operand, error) {
 			a, err := k.arg(0)
 			if err != nil {
 				return a, err
 			}
-			return k.num1("negate", a.typ, false, a, func(x int64) (int64, bool) { return -x, x != math.MinInt64 }), nil
+			return k.num1("negate", a.Type, false, a, func(x int64) (int64, bool) { return -x, x != math.MinInt64 }), nil
 		})
 	}
 	l.add("round", kDecimal, kinds(kDecimal, kInt, optionKind), rounded)
@@ -70,7 +70,7 @@ func numberOf(s [2]ecluse.DataKind) ecluse.DataKind {
 // parsers are the conversions between kinds of numbers, and from text.
 func (l *lang) parsers() {
 	for _, from := range kinds(kText, kNumber) {
-		l.add("to_int", kInt, kinds(from), func(k *callSite) (operand, error) { return k.parseDecimal(0, "exact", widest(kInt)) })
+		l.add("to_int", kInt, kinds(from), func(k *callSite) (Operand, error) { return k.parseDecimal(0, "exact", widest(kInt)) })
 		l.add("to_decimal", kDecimal, kinds(from, kInt), toDecimal)
 		l.add("to_decimal", kDecimal, kinds(from, kInt, optionKind), toDecimal)
 		l.add("to_float", kFloat, kinds(from), toFloat)
@@ -78,16 +78,16 @@ func (l *lang) parsers() {
 	l.add("to_decimal", kDecimal, kinds(kInt, kInt), rounded)
 	l.add("to_decimal", kDecimal, kinds(kDecimal, kInt), rounded)
 	l.add("to_decimal", kDecimal, kinds(kFloat, kInt, optionKind), floatToDecimal)
-	l.add("to_int", kInt, kinds(kDecimal), func(k *callSite) (operand, error) {
+	l.add("to_int", kInt, kinds(kDecimal), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
 		}
-		s := a.typ.Scale
+		s := a.Type.Scale
 		return k.num1(fmt.Sprintf("whole %d", s), widest(kInt), true, a, func(x int64) (int64, bool) { return rescale(x, s, 0, "exact") }), nil
 	})
 	l.add("to_number", kNumber, kinds(kText), toNumber)
-	l.add("to_float", kFloat, kinds(kInt), func(k *callSite) (operand, error) {
+	l.add("to_float", kFloat, kinds(kInt), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
@@ -99,14 +99,14 @@ func (l *lang) parsers() {
 }
 
 // num1 is a kernel from one integer to one, or to none.
-func (c *compiler) num1(key string, t ecluse.Type, mayMiss bool, a operand, f func(int64) (int64, bool)) operand {
-	return c.numOr(isMiss, key, t, mayMiss, a, f)
+func (c *Compiler) num1(key string, t ecluse.Type, mayMiss bool, a Operand, f func(int64) (int64, bool)) Operand {
+	return c.numOr(Miss, key, t, mayMiss, a, f)
 }
 
 // numOr is num1 with another state for what has no result.
-func (c *compiler) numOr(none uint8, key string, t ecluse.Type, mayMiss bool, a operand, f func(int64) (int64, bool)) operand {
-	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+func (c *Compiler) numOr(none uint8, key string, t ecluse.Type, mayMiss bool, a Operand, f func(int64) (int64, bool)) Operand {
+	return c.emit(key, t, mayMiss, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -125,9 +125,9 @@ func (c *compiler) numOr(none uint8, key string, t ecluse.Type, mayMiss bool, a 
 
 // num2 is a kernel from two integers to one. Not to have a result is not
 // foreseen of it: see Column.Miss.
-func (c *compiler) num2(key string, t ecluse.Type, a, b operand, f func(x, y int64) (int64, bool)) operand {
-	return c.emit(key, t, false, []operand{a, b}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+func (c *Compiler) num2(key string, t ecluse.Type, a, b Operand, f func(x, y int64) (int64, bool)) Operand {
+	return c.emit(key, t, false, []Operand{a, b}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -135,7 +135,7 @@ func (c *compiler) num2(key string, t ecluse.Type, a, b operand, f func(x, y int
 				s, v, ok := x.state[p]|y.state[q], int64(0), true
 				if s == 0 {
 					if v, ok = f(x.num[p], y.num[q]); !ok {
-						s, v = isMiss, 0
+						s, v = Miss, 0
 					}
 				}
 				z.state[i], z.num[i] = s, v
@@ -145,14 +145,14 @@ func (c *compiler) num2(key string, t ecluse.Type, a, b operand, f func(x, y int
 }
 
 // textToNum is a kernel from one text to one integer, or to none.
-func (c *compiler) textToNum(key string, t ecluse.Type, mayMiss bool, a operand, f func([]byte) (int64, bool)) operand {
-	return c.textOr(isMiss, key, t, mayMiss, a, f)
+func (c *Compiler) textToNum(key string, t ecluse.Type, mayMiss bool, a Operand, f func([]byte) (int64, bool)) Operand {
+	return c.textOr(Miss, key, t, mayMiss, a, f)
 }
 
 // textOr is textToNum with another state for what has no result.
-func (c *compiler) textOr(none uint8, key string, t ecluse.Type, mayMiss bool, a operand, f func([]byte) (int64, bool)) operand {
-	return c.emit(key, t, mayMiss, []operand{a}, func(in []int, out int) kernel {
-		return func(m *machine, n int) {
+func (c *Compiler) textOr(none uint8, key string, t ecluse.Type, mayMiss bool, a Operand, f func([]byte) (int64, bool)) Operand {
+	return c.emit(key, t, mayMiss, []Operand{a}, func(in []int, out int) kernel {
+		return func(m *Machine, n int) {
 			x, z := &m.regs[in[0]], &m.regs[out]
 			z.integers(n)
 			for i := range n {
@@ -258,27 +258,27 @@ func round128(hi, lo, b uint64, negative bool, mode string) (int64, bool) {
 }
 
 // rescaled brings a decimal (or an integer) to a larger scale.
-func (c *compiler) rescaled(a operand, scale int) operand {
-	if a.typ.Scale == scale && a.typ.Kind == kDecimal {
+func (c *Compiler) rescaled(a Operand, scale int) Operand {
+	if a.Type.Scale == scale && a.Type.Kind == kDecimal {
 		return a
 	}
-	from := a.typ.Scale
+	from := a.Type.Scale
 	return c.num1(fmt.Sprintf("rescale %d to %d", from, scale), ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}, false, a,
 		func(x int64) (int64, bool) { return rescale(x, from, scale, "exact") })
 }
 
 // numberLiteral is 1.5 as it was written.
-func numberLiteral(k *callSite) (operand, error) {
+func numberLiteral(k *callSite) (Operand, error) {
 	s, err := k.fixedText(0)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	d, scale, ok := parseExact([]byte(s))
 	if !ok {
-		return operand{}, fault(k.node, "want at most 18 digits, such as 0.0113, without an exponent")
+		return Operand{}, fault(k.node, "want at most 18 digits, such as 0.0113, without an exponent")
 	}
 	return k.constant(fmt.Sprintf("decimal %d %d", d, scale), ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale},
-		vector{state: []uint8{0}, num: []int64{d}}), nil
+		Vector{state: []uint8{0}, num: []int64{d}}), nil
 }
 
 // parseExact reads -12.340 as (-12340, 3): every digit counts, no exponent.
@@ -315,34 +315,34 @@ func parseExact(s []byte) (d int64, scale int, ok bool) {
 }
 
 // sum is a + b or a − b.
-func (k *callSite) sum(f func(a, b int64) (int64, bool)) (operand, error) {
+func (k *callSite) sum(f func(a, b int64) (int64, bool)) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	t := widest(kInt)
 	if k.sig.result == kDecimal {
-		t = ecluse.Type{Kind: kDecimal, Precision: 18, Scale: max(in[0].typ.Scale, in[1].typ.Scale)}
+		t = ecluse.Type{Kind: kDecimal, Precision: 18, Scale: max(in[0].Type.Scale, in[1].Type.Scale)}
 		in[0], in[1] = k.rescaled(in[0], t.Scale), k.rescaled(in[1], t.Scale)
 	}
 	return k.num2(k.sig.name, t, in[0], in[1], f), nil
 }
 
-func product(k *callSite) (operand, error) {
+func product(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	t := widest(k.sig.result)
-	t.Scale = in[0].typ.Scale + in[1].typ.Scale
+	t.Scale = in[0].Type.Scale + in[1].Type.Scale
 	if t.Scale > maxScale {
-		return operand{}, fault(k.node, "%d digits after the point: round one of the two first", t.Scale)
+		return Operand{}, fault(k.node, "%d digits after the point: round one of the two first", t.Scale)
 	}
 	return k.num2("multiply", t, in[0], in[1], mulInt), nil
 }
 
 // quotient is div(a, b, scale, rounding).
-func quotient(k *callSite) (operand, error) {
+func quotient(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -353,19 +353,19 @@ func quotient(k *callSite) (operand, error) {
 	}
 	scale, mode, err := k.scaleAndMode(2)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	// a·10^−sa / (b·10^−sb) = (a·10^(scale+sb−sa) / b)·10^−scale
-	up := scale + b.typ.Scale - a.typ.Scale
+	up := scale + b.Type.Scale - a.Type.Scale
 	if up < 0 || up > maxScale {
-		return operand{}, fault(k.node, "these scales do not go together: round first")
+		return Operand{}, fault(k.node, "these scales do not go together: round first")
 	}
 	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}
 	o := k.num2(fmt.Sprintf("div %d %s", up, mode), t, a, b, func(x, y int64) (int64, bool) {
 		hi, lo := bits.Mul64(magnitude(x), uint64(pow10[up]))
 		return round128(hi, lo, magnitude(y), (x < 0) != (y < 0), mode)
 	})
-	o.mayMiss = true
+	o.MayMiss = true
 	return o, nil
 }
 
@@ -381,31 +381,31 @@ func (k *callSite) scaleAndMode(i int) (scale int, mode string, err error) {
 }
 
 // rounded is round(x, scale, rounding) and to_decimal(x, scale).
-func rounded(k *callSite) (operand, error) {
+func rounded(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	scale, mode, err := k.scaleAndMode(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
-	from := a.typ.Scale
+	from := a.Type.Scale
 	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}
 	return k.num1(fmt.Sprintf("round %d to %d %s", from, scale, mode), t, mode == "exact" && scale < from, a,
 		func(x int64) (int64, bool) { return rescale(x, from, scale, mode) }), nil
 }
 
-func toDecimal(k *callSite) (operand, error) {
+func toDecimal(k *callSite) (Operand, error) {
 	scale, mode, err := k.scaleAndMode(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.parseDecimal(scale, mode, ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale})
 }
 
 // parseDecimal reads a text or a number of no fixed scale.
-func (k *callSite) parseDecimal(scale int, mode string, t ecluse.Type) (operand, error) {
+func (k *callSite) parseDecimal(scale int, mode string, t ecluse.Type) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -420,7 +420,7 @@ func (k *callSite) parseDecimal(scale int, mode string, t ecluse.Type) (operand,
 }
 
 // toFloat takes what is written as a decimal, as strconv rounds it; no words.
-func toFloat(k *callSite) (operand, error) {
+func toFloat(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -464,7 +464,7 @@ func plainNumber(s []byte) bool {
 	return digits > 0
 }
 
-func toNumber(k *callSite) (operand, error) {
+func toNumber(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -475,17 +475,17 @@ func toNumber(k *callSite) (operand, error) {
 }
 
 // floatToDecimal takes the shortest decimal that reads back as the same float.
-func floatToDecimal(k *callSite) (operand, error) {
+func floatToDecimal(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	scale, mode, err := k.scaleAndMode(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	single := 64
-	if a.typ.Precision == 24 {
+	if a.Type.Precision == 24 {
 		single = 32
 	}
 	t := ecluse.Type{Kind: kDecimal, Precision: 18, Scale: scale}

@@ -1,4 +1,4 @@
-package mapping
+package expr
 
 import (
 	"fmt"
@@ -18,20 +18,20 @@ const (
 func infinite(v int64) bool { return v == ecluse.Infinity || v == ecluse.NegInfinity }
 
 func (l *lang) moments() {
-	l.add("date", kDate, kinds(kText), func(k *callSite) (operand, error) { return k.fixedMoment("YYYY-MM-DD", kDate) })
-	l.add("time", kTime, kinds(kText), func(k *callSite) (operand, error) { return k.fixedMoment("HH:MI:SS", kTime) })
-	l.add("timestamp", kTimestamp, kinds(kText), func(k *callSite) (operand, error) { return k.fixedMoment("YYYY-MM-DD HH:MI:SS", kTimestamp) })
-	l.add("instant", kInstant, kinds(kText), func(k *callSite) (operand, error) { return k.fixedMoment("YYYY-MM-DDTHH:MI:SSZ", kInstant) })
+	l.add("date", kDate, kinds(kText), func(k *callSite) (Operand, error) { return k.fixedMoment("YYYY-MM-DD", kDate) })
+	l.add("time", kTime, kinds(kText), func(k *callSite) (Operand, error) { return k.fixedMoment("HH:MI:SS", kTime) })
+	l.add("timestamp", kTimestamp, kinds(kText), func(k *callSite) (Operand, error) { return k.fixedMoment("YYYY-MM-DD HH:MI:SS", kTimestamp) })
+	l.add("instant", kInstant, kinds(kText), func(k *callSite) (Operand, error) { return k.fixedMoment("YYYY-MM-DDTHH:MI:SSZ", kInstant) })
 	for name, kind := range map[string]ecluse.DataKind{"parse_date": kDate, "parse_time": kTime, "parse_timestamp": kTimestamp} {
-		l.add(name, kind, kinds(kText, kText), func(k *callSite) (operand, error) { return k.parseMoment(kind) })
+		l.add(name, kind, kinds(kText, kText), func(k *callSite) (Operand, error) { return k.parseMoment(kind) })
 	}
 	for _, kind := range kinds(kDate, kTime, kTimestamp) {
 		l.add("format_date", kText, kinds(kind, kText), formatMoment)
 	}
-	l.add("date_of", kDate, kinds(kTimestamp), func(k *callSite) (operand, error) {
+	l.add("date_of", kDate, kinds(kTimestamp), func(k *callSite) (Operand, error) {
 		return k.moment("date of", kDate, func(v int64) (int64, bool) { return floorDiv(v, microsPerDay), true })
 	})
-	l.add("time_of", kTime, kinds(kTimestamp), func(k *callSite) (operand, error) {
+	l.add("time_of", kTime, kinds(kTimestamp), func(k *callSite) (Operand, error) {
 		a, err := k.arg(0)
 		if err != nil {
 			return a, err
@@ -40,7 +40,7 @@ func (l *lang) moments() {
 			return v - floorDiv(v, microsPerDay)*microsPerDay, !infinite(v)
 		}), nil
 	})
-	l.add("timestamp", kTimestamp, kinds(kDate), func(k *callSite) (operand, error) {
+	l.add("timestamp", kTimestamp, kinds(kDate), func(k *callSite) (Operand, error) {
 		return k.moment("midnight", kTimestamp, func(v int64) (int64, bool) { return mulInt(v, microsPerDay) })
 	})
 	l.add("timestamp", kTimestamp, kinds(kDate, kTime), dateAndTime)
@@ -58,7 +58,7 @@ func floorDiv(a, b int64) int64 {
 }
 
 // moment is a kernel that leaves infinities as they are.
-func (k *callSite) moment(key string, kind ecluse.DataKind, f func(int64) (int64, bool)) (operand, error) {
+func (k *callSite) moment(key string, kind ecluse.DataKind, f func(int64) (int64, bool)) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
@@ -71,10 +71,10 @@ func (k *callSite) moment(key string, kind ecluse.DataKind, f func(int64) (int64
 	}), nil
 }
 
-func dateAndTime(k *callSite) (operand, error) {
+func dateAndTime(k *callSite) (Operand, error) {
 	in, err := k.all()
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.num2("date and time", widest(kTimestamp), in[0], in[1], func(d, t int64) (int64, bool) {
 		if infinite(d) {
@@ -253,18 +253,18 @@ func (p *parts) split(v int64, kind ecluse.DataKind) bool {
 }
 
 // fixedMoment is date('2020-01-31') and the like, read when the mapping is checked.
-func (k *callSite) fixedMoment(form string, kind ecluse.DataKind) (operand, error) {
+func (k *callSite) fixedMoment(form string, kind ecluse.DataKind) (Operand, error) {
 	s, err := k.fixedText(0)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	f, err := layout(form)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	p, ok := parse(f, []byte(s))
 	if !ok {
-		return operand{}, fault(k.args[0], "want %s", form)
+		return Operand{}, fault(k.args[0], "want %s", form)
 	}
 	return k.constInt(kind, p.value(kind)), nil
 }
@@ -284,14 +284,14 @@ func (k *callSite) layout(i int, kind ecluse.DataKind, whole bool) ([]field, str
 	return f, form, nil
 }
 
-func (k *callSite) parseMoment(kind ecluse.DataKind) (operand, error) {
+func (k *callSite) parseMoment(kind ecluse.DataKind) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
 	f, form, err := k.layout(1, kind, true)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.textToNum(fmt.Sprintf("parse %s %s", kind, form), widest(kind), true, a, func(s []byte) (int64, bool) {
 		p, ok := parse(f, s)
@@ -299,19 +299,19 @@ func (k *callSite) parseMoment(kind ecluse.DataKind) (operand, error) {
 	}), nil
 }
 
-func formatMoment(k *callSite) (operand, error) {
+func formatMoment(k *callSite) (Operand, error) {
 	a, err := k.arg(0)
 	if err != nil {
 		return a, err
 	}
-	kind := a.typ.Kind
+	kind := a.Type.Kind
 	f, form, err := k.layout(1, kind, false)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	for _, x := range f {
 		if kind == kDate && x.token >= 'a' || kind == kTime && x.token > 0 && x.token < 'a' {
-			return operand{}, fault(k.args[1], "a %s has no such part", kind)
+			return Operand{}, fault(k.args[1], "a %s has no such part", kind)
 		}
 	}
 	return k.numToText(fmt.Sprintf("format %s %s", kind, form), widest(kText), true, a, func(dst []byte, v int64) ([]byte, bool) {
@@ -356,10 +356,10 @@ func (k *callSite) zone(i int) (*time.Location, error) {
 }
 
 // wall is what a clock on the wall of a zone shows at an instant.
-func wall(k *callSite) (operand, error) {
+func wall(k *callSite) (Operand, error) {
 	loc, err := k.zone(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	return k.moment("wall "+loc.String(), kTimestamp, func(v int64) (int64, bool) {
 		return addInt(v, offset(loc, floorDiv(v, microsPerSecond))*microsPerSecond)
@@ -375,15 +375,15 @@ func offset(loc *time.Location, unix int64) int64 {
 // instantOf is the instant at which a zone's clocks show a timestamp. The hour
 // that clocks skip in spring has none; the hour they show twice in autumn has
 // one only with the option earlier or later.
-func instantOf(k *callSite) (operand, error) {
+func instantOf(k *callSite) (Operand, error) {
 	loc, err := k.zone(1)
 	if err != nil {
-		return operand{}, err
+		return Operand{}, err
 	}
 	which := ""
 	if len(k.args) == 3 {
 		if which, err = k.option(2, "earlier", "later"); err != nil {
-			return operand{}, err
+			return Operand{}, err
 		}
 	}
 	o, err := k.moment(fmt.Sprintf("instant %s %s", loc, which), kInstant, func(v int64) (int64, bool) {
@@ -400,6 +400,6 @@ func instantOf(k *callSite) (operand, error) {
 		}
 		return 0, false
 	})
-	o.mayMiss = o.mayMiss || loc != time.UTC
+	o.MayMiss = o.MayMiss || loc != time.UTC
 	return o, err
 }
