@@ -51,7 +51,7 @@ func open(t *testing.T, s *sqlite.Store, eraseBy time.Time) {
 
 func schedule(t *testing.T, s *sqlite.Store, items ...due.Item) {
 	t.Helper()
-	err := s.Do(t.Context(), journal.Event{Tree: string(id), Type: journal.Extended}, func(tx *sqlite.Tx) error {
+	err := s.Do(t.Context(), journal.Event{Tree: string(id), Type: journal.DocumentStored}, func(tx *sqlite.Tx) error {
 		return tx.Schedule(t.Context(), ecluse.Digest{}, items...)
 	})
 	if err != nil {

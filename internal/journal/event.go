@@ -17,15 +17,11 @@ type Type string
 const (
 	Created         Type = "created"          // the lock was made, for two roots
 	RosterAccepted  Type = "roster-accepted"  // a roster of a higher number
-	ContractStored  Type = "contract-stored"  //
 	ContractSigned  Type = "contract-signed"  // by one party
-	ContractEnded   Type = "contract-ended"   //
+	ContractEnded   Type = "contract-ended"
 	ClockBack       Type = "clock-back"       // the machine's clock was set back
 	BodiesForgotten Type = "bodies-forgotten" // retention was reached
-	MigrationOpened Type = "migration-opened" //
-	MigrationClosed Type = "migration-closed" //
-	RemainsFound    Type = "remains-found"    // a file of no live migration
-	OrphansRemoved  Type = "orphans-removed"  //
+	MigrationOpened Type = "migration-opened"
 )
 
 // Events of a migration's tree.
@@ -52,11 +48,6 @@ const (
 	LeaseAsked        Type = "lease-asked"
 	LeaseLent         Type = "lease-lent"
 	LeaseEnded        Type = "lease-ended"
-	HeadCosigned      Type = "head-cosigned"
-	Suspended         Type = "suspended"
-	Resumed           Type = "resumed"
-	Objected          Type = "objected"
-	Extended          Type = "extended"
 	Warned            Type = "warned"
 	ApprovalLapsed    Type = "approval-lapsed"
 	Accepted          Type = "accepted"
@@ -81,12 +72,11 @@ const (
 // Types is the closed list.
 func Types() []Type {
 	return []Type{
-		Created, RosterAccepted, ContractStored, ContractSigned, ContractEnded, ClockBack, BodiesForgotten,
-		MigrationOpened, MigrationClosed, RemainsFound, OrphansRemoved,
+		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, Inspected, ReadPlanCompiled, LoadPlanCompiled,
 		MoveRefused, ReadingBegun, ReadingEnded, EpochBegun, ManifestClosed, RejectStored, PassageBegun, PassageEnded,
-		ChunkLoaded, PassageStopped, Compared, LeaseAsked, LeaseLent, LeaseEnded, HeadCosigned,
-		Suspended, Resumed, Objected, Extended, Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded,
+		ChunkLoaded, PassageStopped, Compared, LeaseAsked, LeaseLent, LeaseEnded,
+		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed,
 	}

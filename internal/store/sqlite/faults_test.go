@@ -109,7 +109,7 @@ func TestDocumentChangedOnDisk(t *testing.T) {
 	s := open(t, dir, true)
 	defer s.Close()
 	var d ecluse.Digest
-	err := s.Do(t.Context(), journal.Event{Tree: "installation", Type: journal.ContractStored}, func(tx *sqlite.Tx) (err error) {
+	err := s.Do(t.Context(), journal.Event{Tree: "installation", Type: journal.ContractSigned}, func(tx *sqlite.Tx) (err error) {
 		d, err = tx.AddDocument(t.Context(), "contract", "", []byte("contract"))
 		return err
 	})

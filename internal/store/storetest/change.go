@@ -81,14 +81,14 @@ func documents(t *testing.T, open Opener) {
 	key := newKey(t)
 	body := "ecluse: contract/v1\n"
 	var d ecluse.Digest
-	do(t, s, event("installation", journal.ContractStored), func(tx Tx) (err error) {
+	do(t, s, event("installation", journal.ContractSigned), func(tx Tx) (err error) {
 		if d, err = tx.AddDocument(ctx, "contract", "", []byte(body)); err != nil {
 			return err
 		}
 		_, err = tx.AddSigned(ctx, "contract", "", evidence.NamespaceStatement, sign(t, key, evidence.NamespaceStatement, body))
 		return err
 	})
-	wantKind(t, "a signature of another namespace", s.Do(ctx, event("installation", journal.ContractStored), func(tx Tx) error {
+	wantKind(t, "a signature of another namespace", s.Do(ctx, event("installation", journal.ContractSigned), func(tx Tx) error {
 		_, err := tx.AddSigned(ctx, "contract", "", evidence.NamespaceAct, sign(t, key, evidence.NamespaceStatement, body))
 		return err
 	}), ecluse.Unverified)

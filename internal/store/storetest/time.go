@@ -16,7 +16,7 @@ func whatIsDue(t *testing.T, open Opener) {
 	s := fresh(t, open)
 	ctx := t.Context()
 	schedule := func(act ecluse.Digest, items ...due.Item) error {
-		return s.Do(ctx, event(id, journal.Extended), func(tx Tx) error { return tx.Schedule(ctx, act, items...) })
+		return s.Do(ctx, event(id, journal.DocumentStored), func(tx Tx) error { return tx.Schedule(ctx, act, items...) })
 	}
 	items, err := s.Items(ctx, id)
 	if err != nil || len(items) != 3 || items[2].Kind != due.Erase {
@@ -27,10 +27,10 @@ func whatIsDue(t *testing.T, open Opener) {
 	later := erase
 	later.At = later.At.Add(time.Hour)
 	wantKind(t, "keeping longer without a signature", schedule(ecluse.Digest{}, later), ecluse.Refused)
-	wantKind(t, "taking the deadline away", s.Do(ctx, event(id, journal.Extended), func(tx Tx) error {
+	wantKind(t, "taking the deadline away", s.Do(ctx, event(id, journal.DocumentStored), func(tx Tx) error {
 		return tx.Cancel(ctx, due.Erase, id, "")
 	}), ecluse.Refused)
-	do(t, s, event(id, journal.Extended), func(tx Tx) error { return tx.SetDeadline(ctx, id, later.At, ecluse.Digest{1}) })
+	do(t, s, event(id, journal.DocumentStored), func(tx Tx) error { return tx.SetDeadline(ctx, id, later.At, ecluse.Digest{1}) })
 	m, err := s.Migration(ctx, id)
 	if err != nil || !m.EraseBy.Equal(later.At) {
 		t.Errorf("deadline %v, %v, want %v", m.EraseBy, err, later.At)
@@ -209,7 +209,7 @@ func heads(t *testing.T, open Opener) {
 	if _, cosigned, err := s.LastHead(ctx, string(id)); err != nil || len(cosigned) != 1 {
 		t.Errorf("cosigned %d times, %v", len(cosigned), err)
 	}
-	do(t, s, event(id, journal.HeadCosigned), nil)
+	do(t, s, event(id, journal.StatementStored), nil)
 	wantKind(t, "a head that is no longer the newest", func() error { head(); return cosign(h, print) }(), ecluse.Unverified)
 	if empty, err := log.Head(ctx, "empty-tree"); err != nil || empty.Body == nil {
 		t.Errorf("the head of an empty tree: %v", err)
