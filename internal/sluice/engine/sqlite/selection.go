@@ -130,31 +130,38 @@ func (s *Selection) SQL(limit int64, and ...string) string {
 }
 
 // Beyond is the condition that a row comes after the key given by parameters
-// ?first, ?first+1, … or, when orEqual, at it. nulls says which of them are null.
-func (s *Selection) Beyond(first int, orEqual bool, nulls []bool) string {
-	return s.compare(">", first, orEqual, nulls)
+// ?first, ?first+1, …; in a sorted selection, at it too, since others may be equal.
+// nulls says which of the parameters are null.
+func (s *Selection) Beyond(first int, nulls []bool) string {
+	if s.Sorted {
+		return s.sortedBy(">", first, nulls)
+	}
+	return s.indexed(">", first)
 }
 
 // UpTo is the condition that a row comes before such a key or at it.
 func (s *Selection) UpTo(first int, nulls []bool) string {
-	return s.compare("<", first, true, nulls)
+	if s.Sorted {
+		return s.sortedBy("<", first, nulls)
+	}
+	return s.indexed("<=", first)
 }
 
-func (s *Selection) compare(op string, first int, orEqual bool, nulls []bool) string {
-	if !s.Sorted {
-		keys, params := make([]string, len(s.Order)), make([]string, len(s.Order))
-		for i, k := range s.Order {
-			keys[i], params[i] = k.By, fmt.Sprintf("?%d", first+i)
-		}
-		if orEqual {
-			op += "="
-		}
-		if len(keys) == 1 {
-			return keys[0] + " " + op + " " + params[0]
-		}
-		return "(" + strings.Join(keys, ", ") + ") " + op + " (" + strings.Join(params, ", ") + ")"
+// indexed compares keys that are never null, in the way an index serves.
+func (s *Selection) indexed(op string, first int) string {
+	keys, params := make([]string, len(s.Order)), make([]string, len(s.Order))
+	for i, k := range s.Order {
+		keys[i], params[i] = k.By, fmt.Sprintf("?%d", first+i)
 	}
-	// Nulls come first in SQLite's order, and no comparison with one is true.
+	if len(keys) == 1 {
+		return keys[0] + " " + op + " " + params[0]
+	}
+	return "(" + strings.Join(keys, ", ") + ") " + op + " (" + strings.Join(params, ", ") + ")"
+}
+
+// sortedBy compares keys whose values may be null: nulls come first in SQLite's
+// order, and no comparison with one is true. Equal keys pass.
+func (s *Selection) sortedBy(op string, first int, nulls []bool) string {
 	var b strings.Builder
 	for i, k := range s.Order {
 		param := fmt.Sprintf("?%d", first+i)
@@ -169,13 +176,7 @@ func (s *Selection) compare(op string, first int, orEqual bool, nulls []bool) st
 		}
 		fmt.Fprintf(&b, "(%s OR (%s IS %s AND ", strict, k.By, param)
 	}
-	if orEqual {
-		b.WriteString("TRUE")
-	} else {
-		b.WriteString("FALSE")
-	}
-	b.WriteString(strings.Repeat("))", len(s.Order)))
-	return b.String()
+	return b.String() + "TRUE" + strings.Repeat("))", len(s.Order))
 }
 
 // output is the expression of a column that travels. Through the sign + a column

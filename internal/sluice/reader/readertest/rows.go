@@ -155,7 +155,10 @@ func duplicated(t *testing.T, p *place) (table Table, want map[string]int) {
 	p.db.Create(t, table)
 	want = map[string]int{}
 	for _, v := range [][]any{{"twice", "1.5"}, {nil, nil}, {"null amount", nil}, {nil, "-2"}, {"", "0"}} {
-		rows := make([][]any, 60_000)
+		rows := make([][]any, 40_000)
+		if v[0] == nil { // a chunk ends among nulls, wherever an engine sorts them
+			rows = make([][]any, 70_000)
+		}
 		for i := range rows {
 			rows[i] = v
 		}

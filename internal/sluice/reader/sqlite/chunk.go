@@ -154,7 +154,7 @@ func (c *chunk) query(ctx context.Context, from *cursor, limit int64) (*span, er
 	var conds []string
 	args := append([]driver.Value(nil), from.key...)
 	if len(from.key) > 0 {
-		conds = append(conds, c.selection.Beyond(1, from.skip > 0, nulls(from.key)))
+		conds = append(conds, c.selection.Beyond(1, nulls(from.key)))
 	}
 	if limit > 0 {
 		limit += from.skip
@@ -211,7 +211,7 @@ func (s *span) next() (bool, error) {
 
 // beyond tells that the row lies behind a place although its key is the place's.
 func (s *span) beyond(to *cursor) bool {
-	return s.selection.Sorted && s.equals(to.key) && (s.equals(s.at.key) && s.at.skip >= to.skip || to.skip == 0)
+	return s.selection.Sorted && s.equals(to.key) && s.equals(s.at.key) && s.at.skip >= to.skip
 }
 
 // pass moves the place behind the row.
@@ -242,23 +242,12 @@ func (s *span) equals(key []driver.Value) bool {
 	return true
 }
 
-// equal compares two values as SQLite's IS does.
+// equal compares two values of one storage class.
 func equal(a, b driver.Value) bool {
-	switch x := a.(type) {
-	case []byte:
-		y, ok := b.([]byte)
-		return ok && bytes.Equal(x, y)
-	case int64:
-		if y, ok := b.(float64); ok {
-			return float64(x) == y
-		}
-	case float64:
-		if y, ok := b.(int64); ok {
-			return x == float64(y)
-		}
-	}
-	if _, ok := b.([]byte); ok {
-		return false
+	x, isBlob := a.([]byte)
+	y, isBlobToo := b.([]byte)
+	if isBlob || isBlobToo {
+		return isBlob && isBlobToo && bytes.Equal(x, y)
 	}
 	return a == b
 }

@@ -205,3 +205,21 @@ func (f *File) Markers(t testing.TB) int {
 	n, _ := v.(int64)
 	return int(n)
 }
+
+// TemporaryFiles lists the files this process has open that have no name any
+// more, as SQLite's temporary files do on Linux.
+func TemporaryFiles(t testing.TB) []string {
+	t.Helper()
+	const folder = "/proc/self/fd"
+	fds, err := os.ReadDir(folder)
+	if err != nil {
+		t.Skip("this system does not list a process's open files")
+	}
+	var out []string
+	for _, fd := range fds {
+		if name, _ := os.Readlink(filepath.Join(folder, fd.Name())); strings.HasSuffix(name, " (deleted)") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
