@@ -15,9 +15,9 @@ type Type string
 
 // Events of the installation's tree.
 const (
-	Created         Type = "created"          // the lock was made, for two roots
-	RosterAccepted  Type = "roster-accepted"  // a roster of a higher number
-	ContractSigned  Type = "contract-signed"  // by one party
+	Created         Type = "created"         // the lock was made, for two roots
+	RosterAccepted  Type = "roster-accepted" // a roster of a higher number
+	ContractSigned  Type = "contract-signed" // by one party
 	ContractEnded   Type = "contract-ended"
 	ClockBack       Type = "clock-back"       // the machine's clock was set back
 	BodiesForgotten Type = "bodies-forgotten" // retention was reached
