@@ -122,8 +122,7 @@ done
 facts contract.yaml >"$tmp/contract"
 facts instruction.yaml >"$tmp/instruction"
 [ "$(fact "$tmp/contract" 'ecluse - ecluse') $(fact "$tmp/instruction" 'ecluse - ecluse')" = 'contract/v1 instruction/v1' ] || ko "a document is of another format"
-contract=$(digest contract.yaml)
-instruction=$(digest instruction.yaml)
+contract=$(digest contract.yaml) instruction=$(digest instruction.yaml)
 id=$(fact "$tmp/instruction" 'id - id')
 printf '%s\n' "$id" | grep -q -x -E '[a-z0-9-]{3,64}' || ko "the instruction has no id"
 [ "$(fact "$tmp/instruction" 'contract - contract')" = "$contract" ] || ko "the instruction is under another contract"
