@@ -260,3 +260,21 @@ func TestErrorsHoldNoValue(t *testing.T) {
 		t.Errorf("data source name: %v", err)
 	}
 }
+
+// The server's own settings must not reach a reading.
+func TestSessionIsPinned(t *testing.T) {
+	db := mysqltest.New(t)
+	conn := connect(t, db.Root)
+	for variable, want := range map[string]string{
+		"time_zone": "+00:00", "sql_mode": "", "sql_select_limit": "18446744073709551615", "max_sort_length": "4096", "sql_auto_is_null": "0",
+		"character_set_results": "utf8mb4", "character_set_client": "utf8mb4", "tx_read_only": "1", "max_statement_time": "0",
+		"idle_transaction_timeout": "0", "net_write_timeout": "604800",
+	} {
+		if got, err := conn.One(t.Context(), "SELECT @@session."+variable); err != nil || got != want {
+			t.Errorf("%s is %q, want %q (%v)", variable, got, want, err)
+		}
+	}
+	if err := conn.Exec(t.Context(), "CREATE TABLE t (a int)"); err == nil {
+		t.Error("a reading connection made a table")
+	}
+}
