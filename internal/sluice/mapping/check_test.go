@@ -80,6 +80,8 @@ func TestCheckRefuses(t *testing.T) {
 		"row as a value":     {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`{value: "codes[code, 1]", miss: "null"}`), "the column is text, the expression gives row"},
 		"held":               {"hold: {e: {key: [a], rows: 3}}\n" + column("sex"), "hold.e: no such dataset"},
 		"target table":       {"targets: {e: {table: zz, key: [a], columns: [b], rows: 3}}\n" + column("sex"), "the target has no table zz"},
+		"target twice":       {"targets: {e: {table: codes, key: [id], columns: [code], rows: 3}, f: {table: codes, key: [code], columns: [id], rows: 3}}\n" + column("sex"), "the table is held under another name already"},
+		"target written":     {"targets: {e: {table: t, key: [id], columns: [a], rows: 3}}\n" + column("sex"), "it would change under the passage"},
 		"sequence":           {column("sex") + "\nsequences: {s: t.id}", "sequences.s: the target has no such sequence"},
 		"check":              {column("sex") + "\nchecks: {c: {table: t, sum: a}}", "only exact numbers are added up"},
 		"check of nothing":   {column("sex") + "\nchecks: {c: {table: t, by: a}}", "no figure"},
@@ -251,7 +253,7 @@ func TestFit(t *testing.T) {
 	} {
 		f := fitOf(c.engine, &c.col)
 		for i, want := range c.fits {
-			got := false
+			var got bool
 			if c.num != nil {
 				got = f.integer(c.num[i], c.col.Type.Kind)
 			} else {

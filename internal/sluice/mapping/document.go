@@ -116,12 +116,24 @@ type Column struct {
 }
 
 type columnForm struct {
-	Value   string            `yaml:"value,omitempty"`
-	Miss    string            `yaml:"miss,omitempty"`
+	Value   word              `yaml:"value,omitempty"`
+	Miss    word              `yaml:"miss,omitempty"`
 	Default string            `yaml:"default,omitempty"`
 	Report  string            `yaml:"report,omitempty"`
 	From    *int64            `yaml:"from,omitempty"`
 	RowOf   *ecluse.TableName `yaml:"row_of,omitempty"`
+}
+
+// word is a single value in which null is a word like others.
+type word string
+
+// DecodeNode takes the text as written.
+func (w *word) DecodeNode(n *document.Node, _ func(*document.Node, any)) error {
+	if !document.IsScalar(n) {
+		return fmt.Errorf("want a single value")
+	}
+	*w = word(n.Value)
+	return nil
 }
 
 // counterWord is the expression of a column numbered by a counter.
@@ -138,7 +150,7 @@ func (c *Column) DecodeNode(n *document.Node, decode func(*document.Node, any)) 
 	}
 	var f columnForm
 	decode(n, &f)
-	*c = Column{Value: f.Value, Miss: Miss(f.Miss), Default: f.Default, Report: f.Report, From: f.From, RowOf: f.RowOf}
+	*c = Column{Value: string(f.Value), Miss: Miss(f.Miss), Default: f.Default, Report: f.Report, From: f.From, RowOf: f.RowOf}
 	return c.wellFormed()
 }
 

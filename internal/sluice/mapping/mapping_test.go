@@ -9,7 +9,6 @@ import (
 
 	"ecluse"
 	"ecluse/internal/sluice/mapping/mappingtest"
-	"ecluse/internal/sluice/record"
 )
 
 // show spells an output: one line a row, "table: a|b", then rejects and reports.
@@ -73,23 +72,4 @@ func build(t testing.TB, body string, in Inputs) (*Program, error) {
 		return nil, err
 	}
 	return Check(doc, in)
-}
-
-// apply runs one chunk of dataset d.
-func apply(t testing.TB, p *Program, b ...*record.Batch) *Output {
-	t.Helper()
-	r := NewRun(p)
-	if err := r.Begin("d", map[string]int64{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range b {
-		if err := r.Apply(b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o, err := r.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
 }

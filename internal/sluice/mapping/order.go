@@ -16,7 +16,6 @@ type link struct {
 	lookups []string           // tables looked up
 	tables  []ecluse.TableName // tables written, in order
 	refers  []reference
-	wrong   []string
 }
 
 // reference is a foreign key whose columns are all written.

@@ -1,3 +1,12 @@
+// Package mapping turns rows of instructed datasets into rows of the target's
+// tables. A mapping is a pure function of a chunk, of frozen tables and of the
+// counters' start: it reads no clock, no file and no database.
+//
+// Parse reads the document that a person wrote; Check compares it with the
+// instruction's datasets and the target's structure and compiles it; a Run
+// applies it, chunk after chunk. One source row makes all its target rows or is
+// put aside whole, with a reason that holds no value. What an expression can be
+// is in package expr; docs/reference/mapping.md is the reference.
 package mapping
 
 import (

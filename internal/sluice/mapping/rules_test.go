@@ -57,7 +57,7 @@ func TestRules(t *testing.T) {
 			"t 0: 1|k|1.50|∅\n",
 		},
 		"miss null": {
-			"from: {d: [{into: t, columns: {id: id, a: {value: \"{'M': 'man', 'F': 'woman'}[sex]\", miss: \"null\", report: unknown sex}}}]}",
+			"from: {d: [{into: t, columns: {id: id, a: {value: \"{'M': 'man', 'F': 'woman'}[sex]\", miss: null, report: unknown sex}}}]}",
 			"t 0: 1|man\nt 1: 2|∅\nt 2: 3|∅\nt 3: 4|woman\nt 4: 5|woman\nreport unknown sex: 1\n",
 		},
 		"miss keep": {

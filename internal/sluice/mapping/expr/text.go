@@ -3,9 +3,7 @@ package expr
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"regexp"
-	"strconv"
 	"unicode"
 	"unicode/utf8"
 
@@ -83,8 +81,9 @@ func (c *Compiler) textToText(key string, t ecluse.Type, mayMiss bool, a Operand
 			z.texts(n)
 			for i := range n {
 				p := i & x.mask
-				s, v, ok := x.state[p], []byte(nil), true
+				s, v := x.state[p], []byte(nil)
 				if s == 0 {
+					var ok bool
 					if z.arena, v, ok = f(z.arena, x.txt[p]); !ok {
 						s, v = Miss, nil
 					}
@@ -434,151 +433,4 @@ func (k *callSite) part(f func(s, part []byte) bool) (Operand, error) {
 			}
 		}
 	}), nil
-}
-
-// split cuts a text at every separator. drop_last_empty leaves out the empty
-// piece after a separator at the end.
-func split(k *callSite) (Operand, error) {
-	a, err := k.arg(0)
-	if err != nil {
-		return a, err
-	}
-	sep, err := k.fixedText(1)
-	if err != nil {
-		return Operand{}, err
-	}
-	if sep == "" {
-		return Operand{}, fault(k.args[1], "must not be empty")
-	}
-	drop := len(k.args) == 3
-	if drop {
-		if _, err := k.option(2, "drop_last_empty"); err != nil {
-			return Operand{}, err
-		}
-	}
-	by := []byte(sep)
-	return k.emit(fmt.Sprintf("split %q %t", sep, drop), ecluse.Type{Kind: List}, false, []Operand{a}, func(in []int, out int) kernel {
-		return func(m *Machine, n int) {
-			x, z := &m.regs[in[0]], &m.regs[out]
-			z.lists(n)
-			for i := range n {
-				p := i & x.mask
-				z.state[i] = x.state[p]
-				if z.state[i] == 0 {
-					z.txt = appendPieces(z.txt, x.txt[p], by, drop)
-				}
-				z.list[i+1] = int32(len(z.txt))
-			}
-		}
-	}), nil
-}
-
-func appendPieces(to [][]byte, s, by []byte, drop bool) [][]byte {
-	for {
-		at := bytes.Index(s, by)
-		if at < 0 {
-			break
-		}
-		to = append(to, s[:at])
-		s = s[at+len(by):]
-	}
-	if drop && len(s) == 0 {
-		return to
-	}
-	return append(to, s)
-}
-
-func listSize(k *callSite) (Operand, error) {
-	a, err := k.arg(0)
-	if err != nil {
-		return a, err
-	}
-	return k.emit("list size", widest(kInt), false, []Operand{a}, func(in []int, out int) kernel {
-		return func(m *Machine, n int) {
-			x, z := &m.regs[in[0]], &m.regs[out]
-			z.integers(n)
-			for i := range n {
-				p := i & x.mask
-				z.state[i], z.num[i] = x.state[p], int64(x.list[p+1]-x.list[p])
-			}
-		}
-	}), nil
-}
-
-// listItem is split(…)[i], from 0: no result beyond the end.
-func listItem(k *callSite) (Operand, error) {
-	in, err := k.all()
-	if err != nil {
-		return Operand{}, err
-	}
-	return k.emit("item", widest(kText), true, in, func(in []int, out int) kernel {
-		return func(m *Machine, n int) {
-			x, y, z := &m.regs[in[0]], &m.regs[in[1]], &m.regs[out]
-			z.texts(n)
-			for i := range n {
-				p, q := i&x.mask, i&y.mask
-				z.state[i], z.txt[i] = x.state[p]|y.state[q], nil
-				if z.state[i] != 0 {
-					continue
-				}
-				items := x.txt[x.list[p]:x.list[p+1]]
-				if at := y.num[q]; at >= 0 && at < int64(len(items)) {
-					z.txt[i] = items[at]
-				} else {
-					z.state[i] = Miss
-				}
-			}
-		}
-	}), nil
-}
-
-func toText(k *callSite) (Operand, error) {
-	a, err := k.arg(0)
-	if err != nil {
-		return a, err
-	}
-	return k.spelled(a), nil
-}
-
-// spelled is a number or a boolean as text: 12, -0.50, true.
-func (k *callSite) spelled(a Operand) Operand {
-	t := widest(kText)
-	switch a.Type.Kind {
-	case kInt:
-		return k.numToText("spell int", t, false, a, func(dst []byte, v int64) ([]byte, bool) { return strconv.AppendInt(dst, v, 10), true })
-	case kBool:
-		return k.numToText("spell bool", t, false, a, func(dst []byte, v int64) ([]byte, bool) { return strconv.AppendBool(dst, v != 0), true })
-	case kDecimal:
-		scale := a.Type.Scale
-		return k.numToText(fmt.Sprintf("spell decimal %d", scale), t, false, a, func(dst []byte, v int64) ([]byte, bool) { return appendDecimal(dst, v, scale), true })
-	case kFloat:
-		single := 64
-		if a.Type.Precision == 24 {
-			single = 32
-		}
-		return k.numToText(fmt.Sprintf("spell float %d", single), t, false, a, func(dst []byte, v int64) ([]byte, bool) {
-			return strconv.AppendFloat(dst, math.Float64frombits(uint64(v)), 'g', -1, single), true
-		})
-	}
-	return k.textToText("spell number", t, false, a, func(dst, s []byte) ([]byte, []byte, bool) { return dst, s, true })
-}
-
-// appendDecimal spells v·10^−scale with all its digits.
-func appendDecimal(dst []byte, v int64, scale int) []byte {
-	if v < 0 {
-		dst = append(dst, '-')
-	}
-	from := len(dst)
-	dst = strconv.AppendUint(dst, magnitude(v), 10)
-	for len(dst)-from <= scale {
-		dst = append(dst, '0')
-		copy(dst[from+1:], dst[from:])
-		dst[from] = '0'
-	}
-	if scale > 0 {
-		dst = append(dst, 0)
-		copy(dst[len(dst)-scale:], dst[len(dst)-scale-1:])
-		dst[len(dst)-scale-1] = '.'
-	}
-	return dst
 }
