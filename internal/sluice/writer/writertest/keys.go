@@ -2,6 +2,7 @@ package writertest
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"ecluse"
@@ -116,6 +117,11 @@ func testUnloadWithoutKey(t *testing.T, h Harness) {
 	if n := len(p.content(t, keyless)); n != 10 {
 		t.Fatalf("%d rows, want 10", n)
 	}
+	// Somebody works in the target, and writes the same as we did.
+	later := [][]any{{"twice", int64(1)}, {"twice", int64(1)}, {"later", nil}}
+	p.db.Insert(t, keyless, later)
+	before = append(before, texts(t, keyless, later)...)
+	slices.Sort(before)
 	deleted, err := s.Unload(t.Context(), chunk)
 	if err != nil || deleted[p.db.Name(keyless.Name)] != 6 {
 		t.Errorf("deleted %v, %v; want 6 rows", deleted, err)
@@ -183,6 +189,21 @@ func testSequences(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	if got := p.db.Generate(t, table, []any{"theirs"}); got != 505 {
-		t.Errorf("the next number is %d, want 505: never backwards", got)
+		t.Errorf("the next number is %d, want 505", got)
+	}
+	// Numbers that were given once are not given again, even to rows taken out.
+	gone := &writer.Chunk{Slot: slot(1), Rows: 1, Tables: []writer.Rows{p.rows(t, table, [][]any{{int64(1000), "c"}}, nil)}}
+	load(t, s, gone)
+	if err := s.MoveSequences(t.Context(), move); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Unload(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MoveSequences(t.Context(), move); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.db.Generate(t, table, []any{"theirs"}); got != 1001 {
+		t.Errorf("the next number is %d, want 1001: never backwards", got)
 	}
 }
