@@ -38,7 +38,7 @@ var rowidNames = []string{"rowid", "_rowid_", "oid"}
 // SQLite's own description of the file.
 func Catalogue(ctx context.Context, c *Conn) (*ecluse.Catalogue, error) {
 	out := &ecluse.Catalogue{Engine: ecluse.SQLite}
-	r := catalogueReader{ctx: ctx, c: c}
+	r := catalogueReader{c}
 	type entry struct {
 		name, kind, sql string
 		keyed, strict   bool
@@ -66,7 +66,7 @@ func Catalogue(ctx context.Context, c *Conn) (*ecluse.Catalogue, error) {
 		case e.keyed:
 			t.Storage = StorageKeyed
 		}
-		if err := r.table(&t, e.sql, e.strict); err != nil {
+		if err := r.table(ctx, &t, e.sql, e.strict); err != nil {
 			return nil, Strip("inspect", e.name, err)
 		}
 		for _, col := range t.Columns {
@@ -100,19 +100,16 @@ func Estimates(ctx context.Context, c *Conn) (map[ecluse.TableName]int64, error)
 	return out, Strip("estimate", c.path, err)
 }
 
-type catalogueReader struct {
-	ctx context.Context
-	c   *Conn
+type catalogueReader struct{ c *Conn }
+
+func (r catalogueReader) each(ctx context.Context, f func(v []driver.Value), sql, table string) error {
+	return r.c.Each(ctx, func(v []driver.Value) error { f(v); return nil }, sql, table)
 }
 
-func (r catalogueReader) each(f func(v []driver.Value), sql, table string) error {
-	return r.c.Each(r.ctx, func(v []driver.Value) error { f(v); return nil }, sql, table)
-}
-
-func (r catalogueReader) table(t *ecluse.Table, sql string, strict bool) error {
+func (r catalogueReader) table(ctx context.Context, t *ecluse.Table, sql string, strict bool) error {
 	name := t.Name.Name
 	key := map[int64]string{}
-	err := r.each(func(v []driver.Value) {
+	err := r.each(ctx, func(v []driver.Value) {
 		hidden := number(v[5])
 		if hidden == 1 {
 			return // an argument of a virtual table, no column
@@ -141,22 +138,22 @@ func (r catalogueReader) table(t *ecluse.Table, sql string, strict bool) error {
 	if t.Kind != ecluse.BaseTable {
 		return nil
 	}
-	pkIndex, err := r.unique(t)
+	pkIndex, err := r.unique(ctx, t)
 	if err != nil {
 		return err
 	}
 	r.identity(t, sql, pkIndex)
-	if err := r.foreignKeys(t); err != nil {
+	if err := r.foreignKeys(ctx, t); err != nil {
 		return err
 	}
-	return r.triggers(t)
+	return r.triggers(ctx, t)
 }
 
 var autoIncrement = regexp.MustCompile(`(?i)\bAUTOINCREMENT\b`)
 
 // identity finds the column that is another name of the rowid, and whether the
 // rowid can be named at all.
-func (r catalogueReader) identity(t *ecluse.Table, sql string, pkIndex bool) {
+func (catalogueReader) identity(t *ecluse.Table, sql string, pkIndex bool) {
 	if t.Storage != StorageRowid {
 		return
 	}
@@ -198,9 +195,9 @@ func rowidName(columns []string) string {
 
 // unique finds the unique keys without NULLs, and whether the primary key has an
 // index of its own.
-func (r catalogueReader) unique(t *ecluse.Table) (pkIndex bool, err error) {
+func (r catalogueReader) unique(ctx context.Context, t *ecluse.Table) (pkIndex bool, err error) {
 	var names []string
-	err = r.each(func(v []driver.Value) {
+	err = r.each(ctx, func(v []driver.Value) {
 		switch {
 		case text(v[1]) == "pk":
 			pkIndex = true
@@ -214,7 +211,7 @@ func (r catalogueReader) unique(t *ecluse.Table) (pkIndex bool, err error) {
 	for _, name := range names {
 		var columns []string
 		whole := true
-		err := r.each(func(v []driver.Value) {
+		err := r.each(ctx, func(v []driver.Value) {
 			col, ok := t.Column(text(v[0]))
 			whole = whole && ok && !col.Nullable
 			columns = append(columns, text(v[0]))
@@ -232,10 +229,10 @@ func (r catalogueReader) unique(t *ecluse.Table) (pkIndex bool, err error) {
 
 // foreignKeys lists the table's. SQLite keeps no names: they are numbered as
 // declared. Écluse writes with every one of them deferred to the commit.
-func (r catalogueReader) foreignKeys(t *ecluse.Table) error {
+func (r catalogueReader) foreignKeys(ctx context.Context, t *ecluse.Table) error {
 	byID := map[int64]*ecluse.ForeignKey{}
 	var last int64
-	err := r.each(func(v []driver.Value) {
+	err := r.each(ctx, func(v []driver.Value) {
 		id := number(v[0])
 		last = max(last, id)
 		fk := byID[id]
@@ -283,8 +280,8 @@ var triggerEvent = regexp.MustCompile("(?is)\\bTRIGGER\\s+(?:IF\\s+NOT\\s+EXISTS
 
 // triggers lists those that fire on insert; one whose text is not understood is
 // listed too.
-func (r catalogueReader) triggers(t *ecluse.Table) error {
-	return r.each(func(v []driver.Value) {
+func (r catalogueReader) triggers(ctx context.Context, t *ecluse.Table) error {
+	return r.each(ctx, func(v []driver.Value) {
 		m := triggerEvent.FindStringSubmatch(text(v[1]))
 		if m == nil || strings.EqualFold(m[1], "INSERT") {
 			t.Triggers = append(t.Triggers, text(v[0]))

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"database/sql/driver"
+	"errors"
 	"math"
 	"strconv"
 
@@ -174,14 +175,9 @@ func altered(text []byte) bool {
 	if len(trimmed) == 0 || bytes.IndexByte([]byte("+-.0123456789"), trimmed[0]) < 0 {
 		return false
 	}
-	if _, err := strconv.ParseFloat(string(trimmed), 64); err != nil && !isRange(err) {
+	if _, err := strconv.ParseFloat(string(trimmed), 64); err != nil && !errors.Is(err, strconv.ErrRange) {
 		return false
 	}
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	return err != nil || strconv.FormatInt(n, 10) != string(text)
-}
-
-func isRange(err error) bool {
-	e, ok := err.(*strconv.NumError)
-	return ok && e.Err == strconv.ErrRange
 }

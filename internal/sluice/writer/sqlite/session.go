@@ -95,7 +95,7 @@ func (s *session) transaction(ctx context.Context, what string, f func() error) 
 		_, err = s.conn.Exec(end, "COMMIT") // once asked for, its outcome is waited for
 	}
 	if err != nil {
-		s.conn.Exec(end, "ROLLBACK") // an error of its own says that SQLite has done it already
+		_, _ = s.conn.Exec(end, "ROLLBACK") // an error of its own says that SQLite has done it already
 		return engine.Strip(what, "", err)
 	}
 	return nil
