@@ -75,6 +75,7 @@ func TestCheckRefuses(t *testing.T) {
 		"frozen missing":     {"tables: {k: {file: k.csv, sha256: " + sha("x") + ", key: [a]}}\n" + column("sex"), "no file with this digest is given: is k.csv there, and unchanged?"},
 		"frozen key":         {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [zz]}}\n" + column("sex"), "tables.codes: no column zz"},
 		"frozen key dup":     {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [pos]}}\n" + column("sex"), "row 3: its key is that of an earlier row"},
+		"frozen decimal":     {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos], types: {label: decimal}}}\n" + column("sex"), "column label: line 2 is not a decimal"},
 		"key kind":           {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`"codes[code, sex].label"`), "no matching overload for 'codes[]' applied to '(string, string)'"},
 		"key size":           {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`"codes[code].label"`), "no matching overload for 'codes[]'"},
 		"row as a value":     {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`{value: "codes[code, 1]", miss: "null"}`), "the column is text, the expression gives row"},

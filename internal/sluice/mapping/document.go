@@ -42,7 +42,7 @@ type FrozenTable struct {
 	SHA256    fileDigest        `yaml:"sha256"`
 	Key       []string          `yaml:"key"`
 	Delimiter string            `yaml:"delimiter,omitempty"` // one character; a comma when absent
-	Types     map[string]string `yaml:"types,omitempty"`     // column: text or int, where the cells alone would say otherwise
+	Types     map[string]string `yaml:"types,omitempty"`     // column: text, int or decimal, where the cells alone would say otherwise
 }
 
 // HeldDataset is a small dataset of the instruction, kept whole in memory.
@@ -299,8 +299,8 @@ func (d *Document) parseTables(p *problems) {
 			p.add("tables."+name+".delimiter", "want one character")
 		}
 		for column, typ := range t.Types {
-			if typ != "text" && typ != "int" {
-				p.add("tables."+name+".types", fmt.Sprintf("%s: want text or int", column))
+			if typ != "text" && typ != "int" && typ != "decimal" {
+				p.add("tables."+name+".types", fmt.Sprintf("%s: want text, int or decimal", column))
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func readFrozen(name string, f *FrozenTable, b []byte, slot int) (*expr.Table, e
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", h, err)
 		}
-		schema.Fields = append(schema.Fields, record.Field{Name: h, Type: ecluse.Type{Kind: typ}})
+		schema.Fields = append(schema.Fields, record.Field{Name: h, Type: typ})
 	}
 	for column := range f.Types {
 		if schema.Index(column) < 0 {
@@ -47,16 +47,7 @@ func readFrozen(name string, f *FrozenTable, b []byte, slot int) (*expr.Table, e
 	batch := record.NewBatch(schema, len(rows)-1)
 	for _, row := range rows[1:] {
 		for i, cell := range row {
-			c := batch.Columns[i]
-			switch {
-			case cell == "":
-				c.AppendNull()
-			case schema.Fields[i].Type.Kind == ecluse.Int:
-				n, _ := strconv.ParseInt(cell, 10, 64) // cellType has looked
-				c.AppendInt(n)
-			default:
-				c.AppendString(cell)
-			}
+			appendCell(batch.Columns[i], cell)
 		}
 	}
 	t = t.Empty()
@@ -98,9 +89,27 @@ func readCSV(f *FrozenTable, b []byte) ([][]string, error) {
 	return rows, nil
 }
 
-func cellType(declared string, column int, rows [][]string) (ecluse.DataKind, error) {
+// appendCell adds a cell; cellType has seen that it is of the column's type.
+func appendCell(c *record.Column, cell string) {
+	switch t := c.Type(); {
+	case cell == "":
+		c.AppendNull()
+	case record.Fixed(t.Kind):
+		n, _ := expr.Decimal([]byte(cell), t.Scale)
+		c.AppendInt(n)
+	default:
+		c.AppendString(cell)
+	}
+}
+
+// cellType is the type of a column: the declared one, or by its cells.
+func cellType(declared string, column int, rows [][]string) (ecluse.Type, error) {
+	text, whole := ecluse.Type{Kind: ecluse.Text}, ecluse.Type{Kind: ecluse.Int}
 	if declared == "text" {
-		return ecluse.Text, nil
+		return text, nil
+	}
+	if declared == "decimal" {
+		return decimalType(column, rows)
 	}
 	cells := 0
 	for i, row := range rows {
@@ -112,13 +121,28 @@ func cellType(declared string, column int, rows [][]string) (ecluse.DataKind, er
 		n, err := strconv.ParseInt(c, 10, 64)
 		if err != nil || strconv.FormatInt(n, 10) != c {
 			if declared == "int" {
-				return "", fmt.Errorf("line %d is not a whole number", i+2)
+				return text, fmt.Errorf("line %d is not a whole number", i+2)
 			}
-			return ecluse.Text, nil
+			return text, nil
 		}
 	}
 	if cells == 0 && declared == "" {
-		return ecluse.Text, nil
+		return text, nil
 	}
-	return ecluse.Int, nil
+	return whole, nil
+}
+
+// decimalType has as many digits after the point as the cell with most.
+func decimalType(column int, rows [][]string) (ecluse.Type, error) {
+	t := ecluse.Type{Kind: ecluse.Decimal, Precision: 18}
+	for _, row := range rows {
+		_, frac, _ := strings.Cut(row[column], ".")
+		t.Scale = max(t.Scale, len(frac))
+	}
+	for i, row := range rows {
+		if _, ok := expr.Decimal([]byte(row[column]), t.Scale); !ok && row[column] != "" {
+			return t, fmt.Errorf("line %d is not a decimal of at most 18 digits, such as 0.0113", i+2)
+		}
+	}
+	return t, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"ecluse"
@@ -44,6 +45,8 @@ func labRows(t testing.TB) *record.Batch {
 func sha(s string) string { return ecluse.DigestOf([]byte(s)).Hex() }
 
 const codesCSV = "code,pos,label\nx,1,un\nx,2,deux\ny,1,\nz,1,trois\n"
+
+const factorsCSV = "code,factor\nx,0.0113\ny,2\n"
 
 func TestRules(t *testing.T) {
 	tables := "tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n"
@@ -91,12 +94,17 @@ func TestRules(t *testing.T) {
 			"from: {d: [{into: t, skip: id == 2, columns: {id: {value: counter, from: 100}, k: id}}, {into: u, columns: {id: id, t_id: {row_of: t}, v: \"'v'\"}}]}",
 			"t 0: 100|1\nt 2: 101|3\nt 3: 102|4\nt 4: 103|5\nu 0: 1|100|v\nu 2: 3|101|v\nu 3: 4|102|v\nu 4: 5|103|v\nrejected 1: u.t_id: null in a column that takes none\n",
 		},
+		"factor from a table": {
+			"tables: {f: {file: f.csv, sha256: " + sha(factorsCSV) + ", key: [code], types: {factor: decimal}}}\n" +
+				"from: {d: [{into: t, skip: amount == null || id == 4, columns: {id: id, n: {value: \"round(amount * f[code].factor, 2, half_up)\", miss: null}}}]}",
+			"t 0: 1|0.02\nt 1: 2|0.50\nt 4: 5|0.01\n",
+		},
 		"several reasons": {
 			"from: {d: [{into: t, reject: [{when: \"sex == 'X'\", reason: sex}, {when: id > 3, reason: late}], columns: {id: id}}]}",
 			"t 0: 1\nt 2: 3\nrejected 1: sex\nrejected 3: late\nrejected 4: late\n",
 		},
 	} {
-		p, err := build(t, c.body, labInputs(t, codesCSV))
+		p, err := build(t, c.body, labInputs(t, codesCSV, factorsCSV))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -259,4 +267,33 @@ from:
 			rt.Fatalf("cut differently, other rows:\n%s", cmp.Diff(strings.Split(whole, "]"), strings.Split(cut, "]")))
 		}
 	})
+}
+
+// TestRunsShareAProgram: two runs at once, as a gate has them (run with -race).
+func TestRunsShareAProgram(t *testing.T) {
+	p, in := benchmarkProgram(t)
+	var g errgroup.Group
+	outs := make([]string, 2)
+	for i := range outs {
+		g.Go(func() error {
+			r := NewRun(p)
+			if err := r.Begin("d", nil); err != nil {
+				return err
+			}
+			if err := r.Apply(in); err != nil {
+				return err
+			}
+			o, err := r.Output()
+			if err == nil {
+				outs[i] = show(o)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if outs[0] != outs[1] || outs[0] == "" {
+		t.Error("two runs of one program differ")
+	}
 }

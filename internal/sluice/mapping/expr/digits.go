@@ -162,3 +162,13 @@ func floatToDecimal(k *callSite) (Operand, error) {
 		return rescale(d, from, scale, mode)
 	}), nil
 }
+
+// Decimal reads a decimal written out, such as -12.50, at a scale: whether it is
+// one, and needs no more digits, is told.
+func Decimal(s []byte, scale int) (unscaled int64, ok bool) {
+	d, from, ok := parseExact(s)
+	if !ok || scale < 0 || scale > maxScale {
+		return 0, false
+	}
+	return rescale(d, from, scale, "exact")
+}
