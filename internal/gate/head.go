@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -45,11 +46,44 @@ func (h *Home) Watch(ctx context.Context, lock Heads, m ecluse.MigrationID, sign
 	if err != nil {
 		return err
 	}
-	if err := lock.Cosign(ctx, m, own); err != nil {
-		return err
-	}
-	return h.Note(m, func(e *Entry) error {
+	// The ledger first: this gate never signed a head that its ledger does not know.
+	err = h.Note(m, func(e *Entry) error {
 		e.Head = signed.Body
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return lock.Cosign(ctx, m, own)
+}
+
+// notBehind compares the ledger with the newest head under which the lock has
+// this gate's own signature. A ledger that was put back from a copy would let an
+// old paper pass for new.
+func (h *Home) notBehind(ctx context.Context, lock Heads, m ecluse.MigrationID) error {
+	signed, err := lock.Cosigned(ctx, m, h.Fingerprint())
+	if err != nil || signed == nil {
+		return err
+	}
+	mine, err := evidence.VerifyHead(*signed, h.Fingerprint())
+	if err != nil {
+		return err
+	}
+	known := &evidence.Head{}
+	if page := h.Entry(m); page.Head != nil {
+		if known, err = evidence.ParseHead(page.Head); err != nil {
+			return err
+		}
+	}
+	if mine.Tree == string(m) && mine.Size > known.Size {
+		return rolledBack(fmt.Sprintf("it has seen the journal of %s up to %d entries, and this gate signed %d", m, known.Size, mine.Size))
+	}
+	return nil
+}
+
+func rolledBack(why string) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "open the gate", Where: ledgerFile, Why: "the ledger was put back from an older copy: " + why,
+		Next: "bring the newest ledger back, or have the migration erased and a new instruction signed",
+	}
 }

@@ -30,6 +30,7 @@ type Home struct {
 
 	mu     sync.Mutex
 	ledger Ledger
+	kept   time.Time // the high-water time as it is on the disk
 }
 
 const (
@@ -103,6 +104,7 @@ func OpenHome(dir string) (*Home, error) {
 	if h.ledger.Migrations == nil {
 		h.ledger.Migrations = map[ecluse.MigrationID]*Entry{}
 	}
+	h.kept = h.ledger.HighWater
 	return h, nil
 }
 
@@ -215,7 +217,8 @@ type Entry struct {
 	Epoch       int                      `json:"epoch"`
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
-	Head        []byte                   `json:"head,omitempty"`     // last journal head cosigned
+	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
+	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"` // names of the secrets that were
 }
@@ -226,6 +229,10 @@ var ErrClockBack = errors.New("the clock stands before a time already seen")
 // clockSlack is how far a clock may be corrected backwards without being called
 // set back: what time synchronisation does in the ordinary.
 const clockSlack = 2 * time.Minute
+
+// clockKept is how often the time seen is made durable: a clock set back while
+// the gate is off is found out to within that.
+const clockKept = time.Minute
 
 // Now is the gate's clock, never before a time it has seen. A clock set back
 // beyond what synchronisation does stops the gate: a deadline must not move.
@@ -244,7 +251,10 @@ func (h *Home) Now() (time.Time, error) {
 		return high, nil
 	}
 	h.ledger.HighWater = now
-	return now, nil
+	if now.Sub(h.kept) < clockKept {
+		return now, nil
+	}
+	return now, h.save()
 }
 
 // Entry returns a copy of the ledger's page about a migration.
@@ -252,9 +262,7 @@ func (h *Home) Entry(m ecluse.MigrationID) Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.ledger.Migrations[m]; e != nil {
-		c := *e
-		c.Passages, c.Plans = maps.Clone(e.Passages), maps.Clone(e.Plans)
-		return c
+		return e.clone()
 	}
 	return Entry{}
 }
@@ -265,12 +273,9 @@ func (h *Home) Note(m ecluse.MigrationID, change func(*Entry) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	old := h.ledger.Migrations[m]
-	e := Entry{}
+	e := Entry{Passages: map[string]time.Time{}, Plans: map[string]ecluse.Digest{}, Undone: map[string]*Taken{}}
 	if old != nil {
-		e = *old
-	}
-	if e.Passages, e.Plans = maps.Clone(e.Passages), maps.Clone(e.Plans); e.Passages == nil {
-		e.Passages, e.Plans = map[string]time.Time{}, map[string]ecluse.Digest{}
+		e = old.clone()
 	}
 	if err := change(&e); err != nil {
 		return err
@@ -287,15 +292,27 @@ func (h *Home) Note(m ecluse.MigrationID, change func(*Entry) error) error {
 	return nil
 }
 
+// clone copies a page, so that a change that fails changes nothing.
+func (e *Entry) clone() Entry {
+	c := *e
+	c.Passages, c.Plans, c.Undone = maps.Clone(e.Passages), maps.Clone(e.Plans), maps.Clone(e.Undone)
+	if c.Passages == nil {
+		c.Passages = map[string]time.Time{}
+	}
+	if c.Plans == nil {
+		c.Plans = map[string]ecluse.Digest{}
+	}
+	if c.Undone == nil {
+		c.Undone = map[string]*Taken{}
+	}
+	return c
+}
+
 // RosterFloor is the highest roster number seen of a party.
 func (h *Home) RosterFloor() map[ecluse.Side]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	floor := map[ecluse.Side]int{}
-	for s, n := range h.ledger.Rosters {
-		floor[s] = n
-	}
-	return floor
+	return maps.Clone(h.ledger.Rosters)
 }
 
 // SawRosters raises the floor, durably.
@@ -323,5 +340,13 @@ func (h *Home) save() error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(filepath.Join(h.dir, ledgerFile), append(text, '\n'))
+	err = durable.WriteFile(filepath.Join(h.dir, ledgerFile), append(text, '\n'))
+	if err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Failed, What: "write the gate's ledger", Err: err,
+			Next: "make room, or give the user that runs ecluse the right to write the gate's folder; then run the same command again",
+		}
+	}
+	h.kept = h.ledger.HighWater
+	return nil
 }

@@ -178,7 +178,13 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	}
 	page := t.home.Entry(m)
 	begun := page.Passages[p.String()]
-	if err := page.goesOn(ecluse.Digest{}, ecluse.Digest{}, time.Time{}); err != nil {
+	if err := page.goesOn(ecluse.DigestOf(c.LoadPlan), page.Plans[p.String()], begun); err != nil {
+		return nil, err
+	}
+	if page.Undone[p.String()] != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
+	}
+	if err := t.home.notBehind(ctx, t.lock, m); err != nil {
 		return nil, err
 	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{

@@ -93,8 +93,10 @@ type Heads interface {
 	// record hashes proving that it extends the tree of size from, and nothing
 	// to prove when from is 0.
 	Head(ctx context.Context, m ecluse.MigrationID, from int64) (head evidence.Signed, proof [][32]byte, err error)
-	// Cosign hands in the gate's own signature under a head.
+	// Cosign hands in the gate's own signature under a head; Cosigned returns
+	// the newest head that a gate signed, or nil.
 	Cosign(ctx context.Context, m ecluse.MigrationID, head evidence.Signed) error
+	Cosigned(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint) (*evidence.Signed, error)
 }
 
 // Lock is all a gate sees of the lock. Its methods use only nouns of the root

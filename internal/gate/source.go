@@ -138,11 +138,19 @@ func names(f ecluse.Fingerprint, h *Home, place string) error {
 	}
 }
 
-// Lend answers requests for the release secret while the migration's own
-// instruction names both gates and nobody holds it.
+// Lend answers requests for the release secret by the target gate that the
+// instruction names. Once something was sealed that is the instruction which this
+// gate verified then, and no other.
 func (s *Source) Lend(ctx context.Context, i *mandate.Instruction) error {
 	if err := names(i.Source.Gate, s.home, "source"); err != nil {
 		return err
+	}
+	if known := s.home.Entry(i.ID).Instruction; !known.IsZero() && known != i.Digest() {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "lend the release secret", Where: string(i.ID), Article: "GDPR art. 29",
+			Why:  "chunks were sealed under the instruction " + known.String() + ", and another one asks",
+			Next: "go on under that one, or have the migration erased",
+		}
 	}
 	return s.lend(ctx, i.ID, i.Target.Gate)
 }

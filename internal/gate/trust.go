@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"filippo.io/age"
@@ -83,6 +84,12 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	if err := page.goesOn(digest, page.ReadPlan, page.ReadBegun); err != nil {
 		return none, nil, err
 	}
+	if err := s.home.notBehind(ctx, s.lock, m); err != nil {
+		return none, nil, err
+	}
+	if err := s.notBehindEpoch(ctx, m, page.Epoch); err != nil {
+		return none, nil, err
+	}
 	permit, err := mandate.PermitRead(mandate.ReadPermitInputs{
 		Trust: t, Papers: p, Source: catalogue, Procedure: s.procedure, Dialect: s.dialect, BegunAt: page.ReadBegun,
 	})
@@ -103,6 +110,21 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 		}
 		return nil
 	})
+}
+
+// notBehindEpoch looks at the chunks that this gate itself signed: none can be of
+// an epoch that its ledger does not know.
+func (s *Source) notBehindEpoch(ctx context.Context, m ecluse.MigrationID, epoch int) error {
+	there, err := s.lock.Slots(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, x := range there {
+		if d, err := evidence.ParseDescriptor(x, s.home.Fingerprint()); err == nil && d.Epoch > epoch {
+			return rolledBack(fmt.Sprintf("it knows %d epochs of %s, and this gate signed a chunk of epoch %d", epoch, m, d.Epoch))
+		}
+	}
+	return nil
 }
 
 // goesOn refuses another plan than the one that began.

@@ -17,66 +17,182 @@ type UndoStatement struct {
 	Passage ecluse.Passage          `json:"passage"`
 	Chunks  int                     `json:"chunks"`
 	Rows    int64                   `json:"rows"`
-	Tables  []reconcile.TableResult `json:"tables"`
+	Tables  []reconcile.TableResult `json:"tables"` // the target then, against the sums of before
 	At      time.Time               `json:"at"`
 }
 
-// Undo takes out of the target what this gate's own ledger says it loaded. It
-// needs no approval and goes on after every deadline.
+// Taken is the ledger's line about a passage that is taken out again: what stood
+// in the target when that began, and, once it is out, how the target stands. With
+// it an undoing goes on after an interruption at any point and still says what it
+// came to as a whole.
+type Taken struct {
+	Chunks int                     `json:"chunks"`
+	Rows   int64                   `json:"rows"`
+	Tables []reconcile.TableResult `json:"tables,omitempty"`
+	At     time.Time               `json:"at,omitzero"` // when it was out; zero: under way
+}
+
+// Undo takes a passage out of the target. It needs no approval and goes on after
+// every deadline. What is taken out is what the target's own markers say this
+// passage wrote under the plan that the ledger, or for a passage that never
+// began here the lock, names. It may be called again after any interruption, and
+// after its end.
 func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*UndoStatement, error) {
 	c, err := t.lock.Case(ctx, m, p.Kind)
 	if err != nil {
 		return nil, err
 	}
-	now, err := t.home.Now()
+	permit, err := t.permitUndo(c, m, p)
 	if err != nil {
 		return nil, err
 	}
-	page := t.home.Entry(m)
-	l := sluice.Loading{Target: t.db, Signer: t.home.signer, Watch: watch}
-	if l.Permit, err = mandate.PermitUndo(c.LoadPlan, page.Plans[p.String()], p, now); err != nil {
+	if err := t.count(ctx, m, permit); err != nil {
 		return nil, err
 	}
+	taken := t.home.Entry(m).Undone[p.String()]
+	switch {
+	case !taken.At.IsZero(): // only the target's own note that it is over may be missing
+		if err := t.over(ctx, permit, undone); err != nil {
+			return nil, err
+		}
+	case taken.Chunks == 0: // nothing had been loaded
+		if err := t.over(ctx, permit, undone); err != nil && ecluse.KindOf(err) != ecluse.Refused {
+			return nil, err
+		}
+		if err := t.out(m, p, []reconcile.TableResult{}); err != nil {
+			return nil, err
+		}
+	default:
+		if err := t.takeOut(ctx, c, permit, watch); err != nil {
+			return nil, err
+		}
+	}
+	return t.stateUndone(ctx, m, permit.Digest(), p)
+}
+
+// permitUndo lets out what this gate's ledger says it loaded. A passage that the
+// lock has begun and that never reached this gate is one too: then its markers,
+// if there are any, must be of the lock's plan.
+func (t *Target) permitUndo(c *Case, m ecluse.MigrationID, p ecluse.Passage) (mandate.LoadPermit, error) {
+	now, err := t.home.Now()
+	if err != nil {
+		return mandate.LoadPermit{}, err
+	}
+	plan := t.home.Entry(m).Plans[p.String()]
+	if plan.IsZero() {
+		plan = ecluse.DigestOf(c.LoadPlan)
+	}
+	return mandate.PermitUndo(c.LoadPlan, plan, p, now)
+}
+
+// count notes, once, what stands in the target before the first chunk goes.
+func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate.LoadPermit) error {
+	p := permit.Passage().String()
+	if t.home.Entry(m).Undone[p] != nil {
+		return nil
+	}
+	session, err := t.db.Open(ctx, permit)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	markers, err := session.Markers(ctx)
+	if err != nil {
+		return err
+	}
+	taken := &Taken{Chunks: len(markers)}
+	for _, k := range markers {
+		for _, rows := range k.Rows {
+			taken.Rows += rows
+		}
+	}
+	return t.home.Note(m, func(e *Entry) error {
+		e.Undone[p] = taken
+		return nil
+	})
+}
+
+// takeOut maps what was loaded once more and deletes it by its keys.
+func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit, watch sluice.Watch) error {
+	m, p := permit.Plan().Migration, permit.Passage()
+	l := sluice.Loading{Permit: permit, Target: t.db, Signer: t.home.signer, Watch: watch}
+	var err error
 	if l.ReadPlan, err = mandate.ParseReadPlan(c.ReadPlan); err != nil {
-		return nil, err
+		return err
 	}
 	k, err := t.check(ctx, l.ReadPlan, c.Mapping, c.Frozen)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if got := k.program.Shape().Mapping; got != l.Permit.Plan().Shape.Mapping {
-		return nil, &ecluse.Error{Kind: ecluse.Differs, What: "undo " + p.String(), Why: "another mapping is in force than the one it was loaded with", Next: "sign that mapping again: " + l.Permit.Plan().Shape.Mapping.String()}
+	if got, want := k.program.Shape().Mapping, permit.Plan().Shape.Mapping; got != want {
+		return &ecluse.Error{Kind: ecluse.Differs, What: "undo " + p.String(), Why: "another mapping is in force than the one it was loaded with", Next: "sign that mapping again: " + want.String()}
 	}
 	l.Program, l.Padded = k.program, k.padded
 	source := l.ReadPlan.Source.Gate
-	id, err := t.identity(ctx, m, source)
-	if err != nil {
-		return nil, err
+	if l.Identity, err = t.identity(ctx, m, source); err != nil {
+		return err
 	}
-	l.Identity = id
 	in := &inlet{lock: t.lock, migration: m, source: source, plan: l.ReadPlan.Digest()}
 	if err := in.refresh(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	l.Inlet = in
-	done, err := sluice.Undo(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	return t.stateUndone(ctx, m, l.Permit.Digest(), done)
+	l.Out = func(u *sluice.Undone) error { return t.out(m, p, u.Tables) }
+	_, err = sluice.Undo(ctx, l)
+	return err
 }
 
-func (t *Target) stateUndone(ctx context.Context, m ecluse.MigrationID, plan ecluse.Digest, u *sluice.Undone) (*UndoStatement, error) {
+// out notes that a passage is out of the target.
+func (t *Target) out(m ecluse.MigrationID, p ecluse.Passage, tables []reconcile.TableResult) error {
 	now, err := t.home.Now()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	return t.home.Note(m, func(e *Entry) error {
+		taken := *e.Undone[p.String()]
+		taken.Tables, taken.At = tables, now
+		e.Undone[p.String()] = &taken
+		return nil
+	})
+}
+
+// Outcomes of a passage, as a target's tombstone names them.
+const (
+	undone   = "undone"
+	accepted = "accepted"
+)
+
+// over replaces a passage's markers in the target by one tombstone.
+func (t *Target) over(ctx context.Context, permit mandate.LoadPermit, outcome string) error {
+	session, err := t.db.Open(ctx, permit)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.End(ctx, outcome)
+}
+
+// Keep leaves a passage that the controller accepted in the target for good: its
+// markers go, one line stays. Called again it changes nothing.
+func (t *Target) Keep(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage) error {
+	c, err := t.lock.Case(ctx, m, p.Kind)
+	if err != nil {
+		return err
+	}
+	permit, err := t.permitUndo(c, m, p) // to let go of it needs no more than to take it out
+	if err != nil {
+		return err
+	}
+	return t.over(ctx, permit, accepted)
+}
+
+// stateUndone says what an undoing came to, under the gate's signature. Called
+// again it says the same.
+func (t *Target) stateUndone(ctx context.Context, m ecluse.MigrationID, plan ecluse.Digest, p ecluse.Passage) (*UndoStatement, error) {
+	taken := t.home.Entry(m).Undone[p.String()]
 	s := &UndoStatement{
 		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: plan},
-		Passage:       u.Passage, Chunks: u.Chunks, Tables: u.Tables, At: now,
-	}
-	for _, n := range u.Rows {
-		s.Rows += n
+		Passage:       p, Chunks: taken.Chunks, Rows: taken.Rows, Tables: taken.Tables, At: taken.At,
 	}
 	signed, err := evidence.SignStatement(t.home.signer, s)
 	if err != nil {

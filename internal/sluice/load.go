@@ -56,6 +56,7 @@ type Loading struct {
 	Notes    Notes
 	Codes    map[string]map[string]string        // frozen tables that checks translate keys with: target's code → source's
 	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
+	Out      func(*Undone) error                 // of Undo: told that all is out, before the target forgets the passage; may be nil
 	Watch    Watch
 }
 
@@ -90,6 +91,9 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	defer key.Wipe()
 	o := newLoader(l, plan, key)
 	if plan.Passage == ecluse.Dry {
+		if err := o.startCounters(ctx); err != nil {
+			return nil, causeOf(ctx, err)
+		}
 		err := o.pass(ctx, o.discard)
 		o.count()
 		return &o.out, causeOf(ctx, err)
@@ -197,6 +201,27 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 		o.summers[t.Table] = reconcile.NewSummer(rt, key.Sub(seal.UseRows, t.Table.String()))
 	}
 	return o
+}
+
+// startCounters finds where counters would begin, for a run that writes nothing.
+func (o *loader) startCounters(ctx context.Context) error {
+	if len(o.Program.Counters()) == 0 {
+		return nil
+	}
+	s, err := o.Target.Snapshot(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for _, c := range o.Program.Counters() {
+		if !c.Above {
+			continue
+		}
+		if o.counters[c.Name], err = highest(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // begin takes the sums of before in the passage's first transaction, or reads

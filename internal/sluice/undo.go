@@ -68,6 +68,11 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 			Next: "look at the tables of the report; the passage stays open until they stand as before",
 		}
 	}
+	if l.Out != nil {
+		if err := l.Out(u); err != nil {
+			return u, err
+		}
+	}
 	o.meter.done()
 	return u, session.End(ctx, "undone")
 }

@@ -96,6 +96,17 @@ func (r reads) LastHead(ctx context.Context, tree string) (head evidence.Signed,
 	return head, cosigned, err
 }
 
+// Cosigned returns the newest head of a tree that a gate signed, with its
+// signature; a zero Signed when there is none.
+func (r reads) Cosigned(ctx context.Context, tree string, gate ecluse.Fingerprint) (s evidence.Signed, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT text, cosignature.signature FROM cosignature JOIN head USING (tree, size)
+	     WHERE tree = ? AND gate = ? ORDER BY size DESC LIMIT 1`, tree, string(gate)).Scan(&s.Body, &s.Signature)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, nil
+	}
+	return s, failed("read head", err)
+}
+
 // KeepHead keeps a head the lock signed. Of two made at once for one size the
 // first stays.
 func (s *Store) KeepHead(ctx context.Context, h *evidence.Head, signed evidence.Signed) error {
