@@ -258,6 +258,10 @@ func (d *docket) verifyInstruction() error {
 		return refusal(what, "its deadline passed on "+i.EraseBy.UTC().Format(time.RFC3339), "erasing is all that is left; a new instruction is a new migration")
 	}
 	d.until(i.EraseBy)
+	// A migration as a whole is named by its instruction.
+	if err := d.stopped(evidence.KindMigration, i.digest); err != nil {
+		return err
+	}
 	return d.stopped(evidence.KindInstruction, i.digest)
 }
 
