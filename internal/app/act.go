@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -93,6 +94,9 @@ func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, cl
 	if err != nil {
 		return nil, err
 	}
+	if now, err = l.afterStop(ctx, m, who.roster.Side, now); err != nil {
+		return nil, err
+	}
 	from := now.UTC().Truncate(time.Second)
 	if from.Before(who.roster.Issued) {
 		from = who.roster.Issued.UTC()
@@ -126,12 +130,38 @@ func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, cl
 	return v, nil
 }
 
+// afterStop waits, at most a second, until an act can be told to come after one by
+// which the same side stopped something: acts name whole seconds.
+func (l *lock) afterStop(ctx context.Context, m ecluse.MigrationID, side ecluse.Side, now time.Time) (time.Time, error) {
+	acts, err := l.store.Acts(ctx, m)
+	if err != nil {
+		return now, err
+	}
+	next := time.Time{}
+	for _, a := range acts {
+		stops := slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
+			return c.Verb == evidence.VerbSuspend || c.Verb == evidence.VerbObject || c.Verb == evidence.VerbRefuse
+		})
+		if at := a.Recorded.Truncate(time.Second).Add(time.Second); stops && a.Side == side && at.After(now) {
+			next = at
+		}
+	}
+	if next.IsZero() {
+		return now, nil
+	}
+	t := time.NewTimer(next.Sub(now))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return now, context.Cause(ctx)
+	}
+	now, _, err = l.store.Now(ctx)
+	return now, err
+}
+
 // role chooses the person's role that may make every move of the act.
 func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse.Role, error) {
-	verbs, err := procedure.ForAct(act)
-	if err != nil {
-		return "", err
-	}
 	start := procedure.Start()
 	if act.Migration != "" {
 		mig, err := l.store.Migration(ctx, act.Migration)
@@ -139,6 +169,10 @@ func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse
 			return "", err
 		}
 		start = mig.Place
+	}
+	verbs, err := movesOf(act, start)
+	if err != nil {
+		return "", err
 	}
 	var first error
 	for _, r := range who.person.Roles {
@@ -156,6 +190,20 @@ func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse
 		}
 	}
 	return "", first
+}
+
+// movesOf lists the moves an act makes from where the migration stands. To refuse
+// the load plan of a passage that has begun is to order it undone, as refusing
+// its report is.
+func movesOf(act *evidence.Act, p procedure.Place) ([]procedure.Verb, error) {
+	verbs, err := procedure.ForAct(act)
+	inside := []procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared}
+	for i, v := range verbs {
+		if v == procedure.RefuseLoad && slices.Contains(inside, p.Passage) {
+			verbs[i] = procedure.Undo
+		}
+	}
+	return verbs, err
 }
 
 // step makes a move; the approval that is signed together with its instruction
@@ -190,7 +238,15 @@ func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Si
 		if _, err := tx.AddAct(ctx, signed, act); err != nil {
 			return err
 		}
-		verbs, err := procedure.ForAct(act)
+		place := procedure.Start()
+		if act.Migration != "" {
+			mig, err := tx.Migration(ctx, act.Migration)
+			if err != nil {
+				return err
+			}
+			place = mig.Place
+		}
+		verbs, err := movesOf(act, place)
 		if err != nil {
 			return err
 		}
@@ -207,8 +263,10 @@ func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Si
 // carryOut makes one move of an act and what follows from it.
 func (l *lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb, by procedure.Actor) error {
 	if act.Migration == "" { // contracts stand before any migration
-		_, err := procedure.Next(procedure.Start(), v, by)
-		return err
+		if _, err := procedure.Next(procedure.Start(), v, by); err != nil {
+			return err
+		}
+		return contractSigned(ctx, tx, act)
 	}
 	m := act.Migration
 	mig, err := tx.Migration(ctx, m)
@@ -247,10 +305,90 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindReadPlan), now))
 	case procedure.ApproveLoad:
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindLoadPlan), now))
-	case procedure.Accept, procedure.Erase:
+	case procedure.Accept:
+		tx.Also(journal.Event{Tree: string(m), Type: journal.Accepted, IDs: map[string]string{"report": subject(evidence.KindReport).String()}})
+		if err := endPassage(ctx, tx, m, procedure.Accepted); err != nil {
+			return err
+		}
 		return tx.SetDeadline(ctx, m, now, digest)
+	case procedure.Erase:
+		return tx.SetDeadline(ctx, m, now, digest)
+	case procedure.Undo:
+		tx.Also(journal.Event{Tree: string(m), Type: journal.UndoBegun})
+		return undoOrdered(ctx, tx, m)
 	}
 	return nil
+}
+
+// endPassage closes the passage in hand in the list of passages.
+func endPassage(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, s procedure.State) error {
+	passages, err := tx.Passages(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, p := range passages {
+		if p.Ended.IsZero() {
+			if err := tx.SetPassage(ctx, m, p.Passage, s, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// undoOrdered ends a dry run, which wrote nothing; another passage is the target
+// gate's to undo.
+func undoOrdered(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID) error {
+	mig, err := tx.Migration(ctx, m)
+	if err != nil || mig.Place.Passage == procedure.Undoing {
+		return err
+	}
+	tx.Also(journal.Event{Tree: string(m), Type: journal.UndoEnded})
+	return endPassage(ctx, tx, m, procedure.Undone)
+}
+
+// contractSigned sets the deadlines of a contract that both parties have signed.
+func contractSigned(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	acts, err := tx.Acts(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, c := range act.Clauses {
+		if missing := unsigned(acts, c.Subject); missing != "" {
+			continue
+		}
+		text, err := tx.Document(ctx, c.Subject)
+		if err != nil {
+			return err
+		}
+		contract, err := mandate.ParseContract("contract", text)
+		if err != nil {
+			return err
+		}
+		tx.Also(journal.Event{Tree: evidence.InstallationTree, Type: journal.ContractSigned, IDs: map[string]string{"contract": c.Subject.String()}})
+		if err := tx.Schedule(ctx, ecluse.Digest{}, due.ForContract(c.Subject, tx.Now(), contract.End.Ends())...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsigned is the side that has not signed a contract; empty when both have.
+func unsigned(acts []store.Act, contract ecluse.Digest) ecluse.Side {
+	by := map[ecluse.Side]bool{}
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			if c.Verb == evidence.VerbSign && c.Kind == evidence.KindContract && c.Subject == contract {
+				by[a.Side] = true
+			}
+		}
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		if !by[side] {
+			return side
+		}
+	}
+	return ""
 }
 
 // inForce tells whether both parties signed a contract.
@@ -259,20 +397,10 @@ func (l *lock) inForce(ctx context.Context, contract ecluse.Digest) error {
 	if err != nil {
 		return err
 	}
-	by := map[ecluse.Side]store.Act{}
-	for _, a := range acts {
-		for _, c := range a.Clauses {
-			if c.Verb == evidence.VerbSign && c.Kind == evidence.KindContract && c.Subject == contract {
-				by[a.Side] = a
-			}
-		}
-	}
-	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		if _, ok := by[side]; !ok {
-			return &ecluse.Error{
-				Kind: ecluse.WaitsForSign, What: "find the contract", Where: contract.String(), Why: fmt.Sprintf("the %s has not signed it", side),
-				Next: "a signatory of that party: ecluse sign contract.yaml --as KEY", Article: "GDPR art. 28(3), 28(9)",
-			}
+	if side := unsigned(acts, contract); side != "" {
+		return &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: "find the contract", Where: contract.String(), Why: fmt.Sprintf("the %s has not signed it", side),
+			Next: "a signatory of that party: ecluse sign contract.yaml --as KEY", Article: "GDPR art. 28(3), 28(9)",
 		}
 	}
 	return nil

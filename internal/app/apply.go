@@ -23,7 +23,7 @@ import (
 type ApplyRequest struct {
 	Migration ecluse.MigrationID
 	Passage   ecluse.PassageKind
-	Plan      []byte // refused unless it is the plan in force; nil: not compared
+	Plan      []byte // refused unless it is the plan in force; of a read plan: read and do not load; nil: not compared
 	Watch     sluice.Watch
 }
 
@@ -51,7 +51,8 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.samePlan(ctx, m, q); err != nil {
+	readOnly, err := r.samePlan(ctx, m, q)
+	if err != nil {
 		return nil, err
 	}
 	i, err := r.lock.instruction(ctx, m)
@@ -61,7 +62,7 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if err := r.inWindow(ctx, i); err != nil {
 		return nil, err
 	}
-	reads, loads, err := r.todo(ctx, m, q.Passage)
+	reads, loads, err := r.todo(ctx, m, q.Passage, readOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +92,19 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	return out, nil
 }
 
-// samePlan refuses a plan's file that is not the plan in force.
-func (r *Room) samePlan(ctx context.Context, m ecluse.MigrationID, q ApplyRequest) error {
+// samePlan refuses a plan's file that is not the plan in force, and tells whether
+// it is the read plan.
+func (r *Room) samePlan(ctx context.Context, m ecluse.MigrationID, q ApplyRequest) (read bool, err error) {
 	if q.Plan == nil {
-		return nil
+		return false, nil
 	}
 	got := ecluse.DigestOf(q.Plan)
 	for _, kind := range []string{evidence.KindReadPlan, kindLoadPlan(q.Passage)} {
 		if d, err := r.lock.store.Current(ctx, m, kind); err != nil || d == got {
-			return err
+			return kind == evidence.KindReadPlan, err
 		}
 	}
-	return &ecluse.Error{
+	return false, &ecluse.Error{
 		Kind: ecluse.Differs, What: "apply plan", Where: got.String(), Why: "it is neither the read plan nor the " + string(q.Passage) + " load plan in force",
 		Next: "ecluse plan, read it, have it approved, and apply that file",
 	}
@@ -128,7 +130,7 @@ func (r *Room) inWindow(ctx context.Context, i *mandate.Instruction) error {
 }
 
 // todo finds out what is approved and not done.
-func (r *Room) todo(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (reads, loads bool, err error) {
+func (r *Room) todo(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, readOnly bool) (reads, loads bool, err error) {
 	mig, err := r.lock.store.Migration(ctx, m)
 	if err != nil {
 		return false, false, err
@@ -136,6 +138,9 @@ func (r *Room) todo(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 	p := mig.Place
 	_, cannotRead := procedure.Next(p, procedure.BeginReading, procedure.SourceGate)
 	reads = cannotRead == nil
+	if readOnly {
+		return reads, false, cannotRead
+	}
 	if p.Migration != procedure.Sealed && !reads {
 		return false, false, cannotRead
 	}
@@ -241,6 +246,15 @@ func (r *Room) stopped(ctx context.Context, m ecluse.MigrationID, err error) err
 // endLoading notes what the load came to.
 func (r *Room) endLoading(ctx context.Context, m ecluse.MigrationID, out *Applied) error {
 	s := out.Load
+	i, err := r.lock.instruction(ctx, m)
+	if err != nil {
+		return err
+	}
+	rejects, err := r.lock.rejectEvents(ctx, m, i.Target.Gate)
+	if err != nil {
+		return err
+	}
+	defer r.lock.forgetJournalled(m)
 	out.RowsLoaded, out.RowsRejected = s.RowsLoaded, s.RowsRejected
 	out.Reconciled = s.Compared.Equal
 	if out.Read == nil {
@@ -252,6 +266,9 @@ func (r *Room) endLoading(ctx context.Context, m ecluse.MigrationID, out *Applie
 		IDs: map[string]string{"passage": out.Passage.String(), "report": out.Report.String()}, Numbers: numbers,
 	}
 	return r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		for _, e := range rejects {
+			tx.Also(e)
+		}
 		p, err := tx.Move(ctx, m, procedure.FinishLoading, procedure.TargetGate)
 		if err != nil {
 			return err

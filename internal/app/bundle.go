@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -12,7 +14,6 @@ import (
 	"ecluse/internal/gate"
 	"ecluse/internal/journal"
 	"ecluse/internal/procedure"
-	"ecluse/internal/store/sqlite"
 )
 
 // BundleView is an evidence folder written.
@@ -29,6 +30,9 @@ func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 	m, err := r.migration(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "write evidence", Where: dir, Why: "it is a file, or a folder that is not empty", Next: "name a new folder"}
 	}
 	if err := r.move(ctx, m, journal.Closed, procedure.Close, procedure.Lock); err != nil {
 		return nil, err
@@ -56,26 +60,25 @@ func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 		}
 	}
 	v := &BundleView{Migration: m, Dir: dir}
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "write evidence", Where: dir, Why: "the folder is not empty", Next: "name a new one"}
-	}
-	err = b.Write(func(name string, body []byte) error {
-		v.Files++
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := durable.Mkdir(filepath.Dir(path)); err != nil {
-			return err
-		}
-		return durable.WriteFile(path, body)
+	err = whole(dir, func(into string) error {
+		return b.Write(func(name string, body []byte) error {
+			v.Files++
+			path := filepath.Join(into, filepath.FromSlash(name))
+			if err := durable.Mkdir(filepath.Dir(path)); err != nil {
+				return err
+			}
+			return durable.WriteFile(path, body)
+		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "write evidence", Where: dir, Err: err, Next: "nothing was left behind: run the same command again, or name another folder"}
 	}
 	roots := fmt.Sprintf("--controller %s --processor %s", r.lock.roots[ecluse.Controller], r.lock.roots[ecluse.Processor])
 	v.Verify = "ecluse verify " + dir + " " + roots
 	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
 	return v, r.lock.store.Do(ctx, journal.Event{
 		Tree: evidence.InstallationTree, Type: journal.BundleWritten, IDs: map[string]string{"migration": string(m), "bundle": ecluse.DigestOf(sums).String()},
-	}, func(*sqlite.Tx) error { return nil })
+	}, nil)
 }
 
 // bundle is a folder of evidence being gathered.
@@ -284,10 +287,21 @@ func (b *bundle) ending(ctx context.Context) error {
 		return err
 	}
 	for _, s := range reports {
+		add := func(s evidence.Signed) error { return b.AddStatement(evidence.TargetGate, s) }
 		if s.Digest() == accepted {
-			if err := b.AddReport(s); err != nil {
-				return err
-			}
+			add = b.AddReport
+		}
+		if err := add(s); err != nil {
+			return err
+		}
+	}
+	undone, err := b.lock.signed(ctx, b.m, string(gate.UndoReport), evidence.NamespaceStatement)
+	if err != nil {
+		return err
+	}
+	for _, s := range undone {
+		if err := b.AddStatement(evidence.TargetGate, s); err != nil {
+			return err
 		}
 	}
 	d, err := b.lock.store.Current(ctx, b.m, kindCertificate)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"io"
+	"maps"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -21,8 +22,17 @@ func (l *lock) Slots(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed
 	return l.chamber.List(m)
 }
 
-// Get fetches a chunk.
-func (l *lock) Get(_ context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+// Get fetches a chunk, unless the load it is for is held; what is undone goes on.
+func (l *lock) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return evidence.Signed{}, nil, err
+	}
+	if mig.Place.Passage == procedure.Loading {
+		if _, err := procedure.Next(mig.Place, procedure.BeginLoading, procedure.TargetGate); err != nil {
+			return evidence.Signed{}, nil, err
+		}
+	}
 	return l.chamber.Get(m, s)
 }
 
@@ -82,22 +92,32 @@ func (l *lock) journalChunk(ctx context.Context, m ecluse.MigrationID, digest ec
 	if err != nil || known[digest.String()] {
 		return err
 	}
+	if err := l.store.Do(ctx, chunkEvent(m, digest, d), also); err != nil {
+		return err
+	}
 	l.mu.Lock()
-	l.chunks[m][digest.String()] = true
-	l.mu.Unlock()
-	return l.store.Do(ctx, journal.Event{
+	defer l.mu.Unlock()
+	if l.chunks[m] != nil {
+		l.chunks[m][digest.String()] = true
+	}
+	return nil
+}
+
+func chunkEvent(m ecluse.MigrationID, digest ecluse.Digest, d *evidence.Descriptor) journal.Event {
+	return journal.Event{
 		Tree: string(m), Type: journal.ChunkStored,
 		IDs:     map[string]string{"descriptor": digest.String(), "slot": d.Slot.String()},
 		Numbers: map[string]int64{"rows": d.Rows, "bytes": d.Size, "epoch": int64(d.Epoch)},
-	}, also)
+	}
 }
 
-// journalled reads, once, which descriptors the journal knows.
+// journalled tells which descriptors the journal knows. The journal is read once;
+// the answer is the caller's own.
 func (l *lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string]bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.chunks[m]; known != nil {
-		return known, nil
+		return maps.Clone(known), nil
 	}
 	size, err := l.store.Size(ctx, string(m))
 	if err != nil {
@@ -114,7 +134,7 @@ func (l *lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string
 		}
 	}
 	l.chunks[m] = known
-	return known, nil
+	return maps.Clone(known), nil
 }
 
 // Close stores the manifest: everything that was to be read is in.
@@ -156,7 +176,9 @@ func (l *lock) repair(ctx context.Context, m ecluse.MigrationID, source ecluse.F
 	return nil
 }
 
-// PutReject stores rows put aside, sealed to the source gate.
+// PutReject stores rows put aside, sealed to the source gate. They are journalled
+// when their passage ends (rejectEvents): a chunk that is rolled back and loads
+// again puts others in their place, and the journal speaks of those that stay.
 func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error {
 	i, err := l.instruction(ctx, m)
 	if err != nil {
@@ -171,10 +193,39 @@ func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 		return err
 	}
 	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2 * int64(i.Limits.Bytes)}
-	if err := l.chamber.PutReject(ctx, t, descriptor, body); err != nil {
-		return err
+	return l.chamber.PutReject(ctx, t, descriptor, body)
+}
+
+// rejectEvents are the journal's entries about rows put aside that it does not
+// have yet.
+func (l *lock) rejectEvents(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) ([]journal.Event, error) {
+	all, err := l.chamber.Rejects(m)
+	if err != nil || len(all) == 0 {
+		return nil, err
 	}
-	return l.journalChunk(ctx, m, descriptor.Digest(), d, nil)
+	known, err := l.journalled(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	var events []journal.Event
+	for _, s := range all {
+		if known[s.Digest().String()] {
+			continue
+		}
+		d, err := evidence.ParseDescriptor(s, target)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, chunkEvent(m, s.Digest(), d))
+	}
+	return events, nil
+}
+
+// forgetJournalled makes the next look at the journal read it again.
+func (l *lock) forgetJournalled(m ecluse.MigrationID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.chunks, m)
 }
 
 // loadPlanOf checks that a digest is a load plan's of this migration.

@@ -25,6 +25,8 @@ type DueItem struct {
 	What      due.Kind           `json:"what"`
 	Migration ecluse.MigrationID `json:"migration,omitempty"`
 	Why       string             `json:"why,omitempty"` // it failed
+
+	kind ecluse.Kind // of the failure
 }
 
 // Due does what is due. A clock that was set back stops everything else: no
@@ -69,7 +71,7 @@ func (r *Room) dueView(ctx context.Context, rep due.Report) (*DueView, error) {
 		v.Done = append(v.Done, DueItem{What: it.Kind, Migration: it.Migration})
 	}
 	for _, f := range rep.Failed {
-		v.Failed = append(v.Failed, DueItem{What: f.Item.Kind, Migration: f.Item.Migration, Why: f.Err.Error()})
+		v.Failed = append(v.Failed, DueItem{What: f.Item.Kind, Migration: f.Item.Migration, Why: f.Err.Error(), kind: ecluse.KindOf(f.Err)})
 	}
 	var err error
 	v.Next, err = r.lock.store.Next(ctx)

@@ -248,12 +248,17 @@ func (r *Room) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 		return err
 	}
 	switch mig.Place.Passage {
+	case procedure.Accepted:
+		return r.keep(ctx, m)
 	case procedure.Loading, procedure.Loaded, procedure.Compared:
-		if err := r.begin(ctx, m, procedure.Lock); err != nil {
+		err := r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
+			if _, err := tx.Move(ctx, m, procedure.Undo, procedure.Lock); err != nil {
+				return err
+			}
+			return undoOrdered(ctx, tx, m)
+		})
+		if err != nil || mig.Place.Kind == ecluse.Dry {
 			return err
-		}
-		if mig.Place.Kind == ecluse.Dry {
-			return r.endPassage(ctx, m, procedure.Undone)
 		}
 	case procedure.Undoing:
 	default:
@@ -261,6 +266,28 @@ func (r *Room) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	}
 	_, err = r.undo(ctx, m, nil)
 	return err
+}
+
+// keep lets the target forget an accepted passage's markers. They hold no value:
+// a target that cannot be reached for it does not keep keys from being destroyed.
+func (r *Room) keep(ctx context.Context, m ecluse.MigrationID) error {
+	passages, err := r.lock.store.Passages(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, p := range passages {
+		if p.State != procedure.Accepted {
+			continue
+		}
+		t, err := r.targetGate(ctx)
+		if err == nil {
+			err = t.Keep(ctx, m, p.Passage)
+		}
+		if err != nil {
+			return r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"passage": p.Passage.String(), "reason": string(ecluse.KindOf(err))}}, nil)
+		}
+	}
+	return nil
 }
 
 // keepDescriptors keeps every signed descriptor, and the manifest, as evidence of
@@ -280,6 +307,11 @@ func (l *lock) keepDescriptors(ctx context.Context, m ecluse.MigrationID, i *man
 	if err != nil {
 		return err
 	}
+	late, err := l.rejectEvents(ctx, m, i.Target.Gate) // of a passage that never ended
+	if err != nil {
+		return err
+	}
+	defer l.forgetJournalled(m)
 	manifest, err := l.chamber.Manifest(m)
 	if err != nil {
 		return err
@@ -287,6 +319,9 @@ func (l *lock) keepDescriptors(ctx context.Context, m ecluse.MigrationID, i *man
 	return l.store.Do(ctx, journal.Event{
 		Tree: string(m), Type: journal.DocumentStored, Numbers: map[string]int64{"chunks": int64(len(chunks)), "rejects": int64(len(rejects))},
 	}, func(tx *sqlite.Tx) error {
+		for _, e := range late {
+			tx.Also(e)
+		}
 		for kind, all := range map[string][]evidence.Signed{kindChunk: chunks, kindReject: rejects} {
 			for _, s := range all {
 				if _, err := tx.AddSigned(ctx, kind, m, evidence.NamespaceChunk, s); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	"ecluse/internal/durable"
 	"ecluse/internal/gate"
 	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
 	"ecluse/internal/store/sqlite"
 )
 
@@ -174,6 +177,9 @@ func (l *lock) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 			return nil, err
 		}
 	}
+	if c.Mapping, err = l.mappingFor(ctx, mig.Place, kind, c); err != nil {
+		return nil, err
+	}
 	if c.Frozen, err = l.frozen(ctx, m); err != nil {
 		return nil, err
 	}
@@ -185,6 +191,20 @@ func (l *lock) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 	}
 	c.Acts, err = l.acts(ctx, m)
 	return c, err
+}
+
+// mappingFor is the mapping in force, or, while a passage of that kind is in the
+// target, the one it is loaded with: a later one is for the next passage.
+func (l *lock) mappingFor(ctx context.Context, p procedure.Place, kind ecluse.PassageKind, c *gate.Case) ([]byte, error) {
+	inside := []procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Undoing, procedure.Accepted}
+	if c.LoadPlan == nil || p.Kind != kind || !slices.Contains(inside, p.Passage) {
+		return c.Mapping, nil
+	}
+	plan, err := mandate.ParseLoadPlan(c.LoadPlan)
+	if err != nil {
+		return nil, err
+	}
+	return l.store.Document(ctx, plan.Shape.Mapping)
 }
 
 // current reads the document of a kind that is in force; nil when there is none.
@@ -403,4 +423,13 @@ func (l *lock) Cosign(ctx context.Context, m ecluse.MigrationID, head evidence.S
 		return &ecluse.Error{Kind: ecluse.Refused, What: "cosign head", Why: string(by) + " is not a gate of this migration"}
 	}
 	return l.log.Cosign(ctx, by, head)
+}
+
+// Cosigned returns the newest head of a migration's journal that a gate signed.
+func (l *lock) Cosigned(ctx context.Context, m ecluse.MigrationID, by ecluse.Fingerprint) (*evidence.Signed, error) {
+	s, err := l.store.Cosigned(ctx, string(m), by)
+	if err != nil || s.Body == nil {
+		return nil, err
+	}
+	return &s, nil
 }

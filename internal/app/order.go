@@ -11,6 +11,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/due"
 	"ecluse/internal/gate"
 	"ecluse/internal/journal"
 	"ecluse/internal/procedure"
@@ -69,29 +70,7 @@ func (r *Room) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 	if err != nil {
 		return nil, err
 	}
-	return v, r.endPassage(ctx, m, procedure.Accepted)
-}
-
-// endPassage closes the passage in hand in the list of passages.
-func (r *Room) endPassage(ctx context.Context, m ecluse.MigrationID, s procedure.State) error {
-	passages, err := r.lock.store.Passages(ctx, m)
-	if err != nil {
-		return err
-	}
-	for _, p := range passages {
-		if !p.Ended.IsZero() {
-			continue
-		}
-		event := journal.Event{Tree: string(m), Type: journal.Accepted, IDs: map[string]string{"passage": p.Passage.String()}}
-		if s == procedure.Undone {
-			event.Type = journal.UndoEnded
-		}
-		err := r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetPassage(ctx, m, p.Passage, s, true) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return v, r.waits(ctx, v)
 }
 
 // dispose writes the dispositions; every reason needs one. nil: no row was put
@@ -173,14 +152,25 @@ func (r *Room) Resume(ctx context.Context, q Order) (*Signature, error) {
 	return r.order(ctx, q, evidence.VerbResume)
 }
 
-// Erase orders erasure at once.
+// Erase orders erasure, and erases at once.
 func (r *Room) Erase(ctx context.Context, q Order) (*Signature, error) {
 	s, err := r.order(ctx, q, evidence.VerbErase)
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.Due(ctx)
-	return s, err
+	d, err := r.Due(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range d.Failed {
+		if f.What == due.Erase && f.Migration == s.Migration {
+			return nil, &ecluse.Error{
+				Kind: f.kind, What: "erase", Where: string(s.Migration), Why: "the order stands, and this kept it from being carried out: " + f.Why,
+				Next: "ecluse due tries again, and so does every command",
+			}
+		}
+	}
+	return s, r.waits(ctx, s)
 }
 
 // UndoRequest orders the passage in hand undone.
@@ -195,18 +185,15 @@ type UndoneView struct {
 	Migration ecluse.MigrationID  `json:"migration"`
 	Passage   ecluse.Passage      `json:"passage"`
 	Rows      int64               `json:"rows"`
-	Undo      *gate.UndoStatement `json:"undo"`
+	Undo      *gate.UndoStatement `json:"undo,omitempty"` // nil of a dry run, which wrote nothing
 }
 
-// Undo takes the passage in hand out of the target, by the order of an operator
-// or of the controller: an act that refuses the report, or, before there is one,
-// its load plan.
+// Undo takes the passage in hand out of the target, by the signed order of an
+// operator or of the controller: an act that refuses the report or, before there
+// is one, its load plan. Once ordered it goes on, after an interruption, with
+// nobody's signature.
 func (r *Room) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 	m, err := r.migration(ctx, q.Migration)
-	if err != nil {
-		return nil, err
-	}
-	who, err := r.lock.who(ctx, q.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -214,25 +201,61 @@ func (r *Room) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 	if err != nil {
 		return nil, err
 	}
+	v := &UndoneView{Migration: m}
+	if v.Passage, err = r.openPassage(ctx, m); err != nil {
+		return nil, err
+	}
 	if mig.Place.Passage != procedure.Undoing {
-		if err := r.begin(ctx, m, who.actors()...); err != nil {
+		if err := r.orderUndo(ctx, m, mig.Place, q.Key); err != nil {
 			return nil, err
 		}
+		if mig.Place.Kind == ecluse.Dry {
+			return v, nil
+		}
 	}
-	return r.undo(ctx, m, q.Watch)
+	v.Undo, err = r.undo(ctx, m, q.Watch)
+	if err != nil {
+		return nil, err
+	}
+	v.Rows = v.Undo.Rows
+	return v, nil
 }
 
-// begin orders the undoing.
-func (r *Room) begin(ctx context.Context, m ecluse.MigrationID, by ...procedure.Actor) error {
-	return r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
-		_, err := tx.Move(ctx, m, procedure.Undo, by...)
+// orderUndo hands in the act that orders it.
+func (r *Room) orderUndo(ctx context.Context, m ecluse.MigrationID, p procedure.Place, key ssh.Signer) error {
+	who, err := r.lock.who(ctx, key)
+	if err != nil {
 		return err
-	})
+	}
+	kind, name := evidence.KindLoadPlan, kindLoadPlan(p.Kind)
+	if p.Passage == procedure.Compared {
+		kind, name = evidence.KindReport, evidence.KindReport
+	}
+	subject, err := r.lock.store.Current(ctx, m, name)
+	if err != nil {
+		return err
+	}
+	_, err = r.lock.handIn(ctx, m, who, []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: subject}})
+	return err
+}
+
+// openPassage is the passage that has not ended.
+func (r *Room) openPassage(ctx context.Context, m ecluse.MigrationID) (ecluse.Passage, error) {
+	passages, err := r.lock.store.Passages(ctx, m)
+	if err != nil {
+		return ecluse.Passage{}, err
+	}
+	for _, p := range passages {
+		if p.Ended.IsZero() {
+			return p.Passage, nil
+		}
+	}
+	return ecluse.Passage{}, &ecluse.Error{Kind: ecluse.Refused, What: "undo", Where: string(m), Why: "no passage is in hand: what was accepted stays, what was undone is out", Next: "ecluse status"}
 }
 
 // undo carries an ordered undoing out.
-func (r *Room) undo(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*UndoneView, error) {
-	passages, err := r.lock.store.Passages(ctx, m)
+func (r *Room) undo(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*gate.UndoStatement, error) {
+	p, err := r.openPassage(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -240,26 +263,23 @@ func (r *Room) undo(ctx context.Context, m ecluse.MigrationID, watch sluice.Watc
 	if err != nil {
 		return nil, err
 	}
-	v := &UndoneView{Migration: m}
-	for _, p := range passages {
-		if p.Ended.IsZero() {
-			v.Passage = p.Passage
-		}
-	}
 	t, err := r.targetGate(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var done *gate.UndoStatement
 	err = r.lending(ctx, i, func(ctx context.Context) error {
-		v.Undo, err = t.Undo(ctx, m, v.Passage, watch)
+		done, err = t.Undo(ctx, m, p, watch)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	v.Rows = v.Undo.Rows
-	if err := r.move(ctx, m, journal.UndoEnded, procedure.FinishUndo, procedure.TargetGate); err != nil {
-		return nil, err
-	}
-	return v, r.endPassage(ctx, m, procedure.Undone)
+	event := journal.Event{Tree: string(m), Type: journal.UndoEnded, IDs: map[string]string{"passage": p.String()}, Numbers: map[string]int64{"chunks": int64(done.Chunks), "rows": done.Rows}}
+	return done, r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.FinishUndo, procedure.TargetGate); err != nil {
+			return err
+		}
+		return endPassage(ctx, tx, m, procedure.Undone)
+	})
 }

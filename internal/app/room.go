@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -51,35 +52,71 @@ func Version() string {
 // Init makes the three folders. Both parties' roots are given here and nowhere
 // else.
 func Init(ctx context.Context, dir string, roots map[ecluse.Side]ecluse.Fingerprint) (*Made, error) {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "make lock folder", Where: dir, Why: "it is not empty", Next: "name a new folder"}
-	}
-	for _, d := range []string{dir, filepath.Join(dir, plansDir)} {
-		if err := durable.Mkdir(d); err != nil {
-			return nil, err
-		}
+	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "make lock folder", Where: dir, Why: "it is a file, or a folder that is not empty", Next: "name a new folder"}
 	}
 	made := &Made{Dir: dir}
+	err := whole(dir, func(dir string) error { return made.fill(ctx, dir, roots) })
+	var known *ecluse.Error
+	if err != nil && !errors.As(err, &known) {
+		err = &ecluse.Error{Kind: ecluse.Failed, What: "make lock folder", Where: dir, Err: err, Next: "nothing was left behind: name a folder on a disk with room, that you may write"}
+	}
+	return made, err
+}
+
+// whole makes a folder with all that fill puts into it, or none: it is filled
+// under another name beside.
+func whole(dir string, fill func(dir string) error) (err error) {
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	part, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".part-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(part))
+		}
+	}()
+	if err := fill(part); err != nil {
+		return err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
+		return err
+	}
+	if err := os.Rename(part, dir); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
+}
+
+// fill makes the folders of a lock and two gates.
+func (made *Made) fill(ctx context.Context, dir string, roots map[ecluse.Side]ecluse.Fingerprint) error {
+	if err := durable.Mkdir(filepath.Join(dir, plansDir)); err != nil {
+		return err
+	}
 	for _, g := range []struct {
 		dir  string
 		into *ecluse.Fingerprint
 	}{{sourceDir, &made.SourceGate}, {targetDir, &made.TargetGate}} {
 		at := filepath.Join(dir, g.dir)
 		if err := durable.Mkdir(at); err != nil {
-			return nil, err
+			return err
 		}
 		h, err := gate.CreateHome(at, "ecluse "+g.dir+" gate", roots)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		*g.into = h.Fingerprint()
 		if err := durable.CreateFile(filepath.Join(at, config.FileName+".example"), []byte(config.Example)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	var err error
 	made.Lock, err = createLock(ctx, filepath.Join(dir, lockDir), roots)
-	return made, err
+	return err
 }
 
 // Open opens a lock folder. Databases are connected to when they are needed.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -34,6 +35,16 @@ func (r *Room) AddRoster(ctx context.Context, file string, text []byte, root ssh
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: "take in roster", Where: file, Why: fmt.Sprintf("%s is not the root of the %s", got, roster.Side),
 			Next: "sign it with the root key whose fingerprint was given to `ecluse init`",
+		}
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !now.Before(roster.Expires) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "take in roster", Where: file, Why: "it expired on " + roster.Expires.UTC().Format(time.RFC3339), Article: "GDPR art. 32(4)",
+			Next: "write one of the next number, for at most 30 days, and sign it",
 		}
 	}
 	signed, err := evidence.Sign(root, evidence.NamespaceRoster, text)
@@ -119,16 +130,8 @@ func (r *Room) signContract(ctx context.Context, q SignRequest, who *signer) (*S
 			}
 		}
 	}
-	v, err := r.lock.handIn(ctx, "", who, []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindContract, Subject: c.Digest()}},
+	return r.lock.handIn(ctx, "", who, []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindContract, Subject: c.Digest()}},
 		paper{evidence.KindContract, q.Text})
-	if err != nil || r.lock.inForce(ctx, c.Digest()) != nil {
-		return v, err
-	}
-	return v, r.lock.store.Do(ctx, journal.Event{
-		Tree: evidence.InstallationTree, Type: journal.ContractSigned, IDs: map[string]string{"contract": c.Digest().String()},
-	}, func(tx *sqlite.Tx) error {
-		return tx.Schedule(ctx, ecluse.Digest{}, due.ForContract(c.Digest(), tx.Now(), c.End.Ends())...)
-	})
 }
 
 func (r *Room) signInstruction(ctx context.Context, q SignRequest, who *signer) (*Signature, error) {
