@@ -38,6 +38,7 @@ func openSource(c *config.Gate) (reader.Source, mandate.Dialect, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		rows.Database = "" // it reads through views elsewhere, and may have no right here
 		s, err := mysqlreader.New(mysqlreader.Config{Catalogue: catalogue, Read: rows})
 		return s, mysql.Dialect{}, err
 	}

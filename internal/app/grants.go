@@ -13,7 +13,7 @@ type GrantsRequest struct {
 	Migration ecluse.MigrationID
 	Verb      string // inspect, read or load
 	Place     Place  // of inspect
-	User      string // empty: a name made of the verb
+	User      string // empty: the one that gate.yaml names
 }
 
 // Grants writes the SQL that makes a narrow account, for the database's
@@ -31,8 +31,11 @@ func (r *Room) Grants(ctx context.Context, q GrantsRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if q.User == "" {
-		q.User = "ecluse_" + q.Verb
+	if q.User == "" { // the account that gate.yaml names
+		q.User = c.Rows.User
+		if q.Verb == "inspect" {
+			q.User = c.Catalogue.User
+		}
 	}
 	if c.Engine == ecluse.SQLite {
 		return "", &ecluse.Error{

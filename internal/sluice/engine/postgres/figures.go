@@ -148,11 +148,7 @@ func newTargetCounting(t *ecluse.Table, c *ecluse.ShapeCheck) (*Counting, error)
 		if !ok {
 			return nil, refuse("there is no column " + c.By)
 		}
-		quoted := "t." + name(c.By)
-		if c.Minus != 0 {
-			quoted = "(" + quoted + " - " + strconv.FormatInt(c.Minus, 10) + ")"
-		}
-		k.by(quoted, col.Type, col.Declared)
+		k.by("t."+name(c.By), col.Type, col.Declared) // as the target writes it: who compares takes Minus off
 	}
 	if c.Count {
 		k.count("count(*)")

@@ -57,7 +57,8 @@ func (s *session) missingOf(ctx context.Context, t ecluse.TableName, ask func(qu
 		}
 	}
 	var lacking []string
-	err := s.conn.Each(ctx, `SELECT q.seq::text FROM (`+engine.DefaultSequences("$1", "$2")+`) AS q(seq) WHERE NOT has_sequence_privilege(q.seq, 'USAGE')`,
+	err := s.conn.Each(ctx, `SELECT q.seq::text FROM (`+engine.DefaultSequences("$1", "$2")+`) AS q(seq) JOIN pg_class AS k ON k.oid = q.seq
+		WHERE CASE WHEN k.relkind = 'S' THEN NOT has_sequence_privilege(k.oid, 'USAGE') END`,
 		func(v []string) error { lacking = append(lacking, v[0]); return nil }, t.Schema, t.Name)
 	for _, q := range lacking {
 		if err == nil {
