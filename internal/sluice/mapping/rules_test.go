@@ -99,6 +99,10 @@ func TestRules(t *testing.T) {
 				"from: {d: [{into: t, skip: amount == null || id == 4, columns: {id: id, n: {value: \"round(amount * f[code].factor, 2, half_up)\", miss: null}}}]}",
 			"t 0: 1|0.02\nt 1: 2|0.50\nt 4: 5|0.01\n",
 		},
+		"a list in its own pieces": {
+			"from: {d: [{into: u, skip: id != 1 || p == '', each: {p: \"split(values, ',')\", position: n}, columns: {id: n, t_id: id, v: {value: \"split(values, ',')[2 - n]\", miss: reject}}}]}",
+			"u 0: 1|1|b\nu 0: 2|1|a\n",
+		},
 		"several reasons": {
 			"from: {d: [{into: t, reject: [{when: \"sex == 'X'\", reason: sex}, {when: id > 3, reason: late}], columns: {id: id}}]}",
 			"t 0: 1\nt 2: 3\nrejected 1: sex\nrejected 3: late\nrejected 4: late\n",
@@ -123,6 +127,35 @@ func TestRules(t *testing.T) {
 		if d := cmp.Diff(c.want, show(out)); d != "" {
 			t.Errorf("%s (−want):\n%s", name, d)
 		}
+	}
+}
+
+// TestCopiedMustFit: what goes through unchanged is checked all the same.
+func TestCopiedMustFit(t *testing.T) {
+	src := mappingtest.Schema(t, "id int, s text, n number, f float(53)")
+	p, err := build(t, "from: {d: [{into: t, columns: {id: id, s: s, n: n, k: n, f: f, w: n}}]}", Inputs{
+		Datasets: map[ecluse.DatasetID]*record.Schema{"d": src},
+		Target:   target(t, "t: id int!, s text, n decimal(4,1), k int, f float(24), w number"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRun(p)
+	if err := r.Begin("d", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(mappingtest.Batch(t, src, []any{1, "a", "12", 0.5}, []any{2, "a\x00", "12", 0.5}, []any{3, "a", "12.5", 0.5},
+		[]any{4, "a", "NaN", 0.5}, []any{5, "a", "12", 0.1}, []any{6, nil, nil, nil}, []any{7, "a", "12000", 0.5})); err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "t 0: 1|a|12.0|12|0.5|12\nt 5: 6|∅|∅|∅|∅|∅\nrejected 1: t.s: the value does not fit the column\nrejected 2: t.k: the value does not fit the column\n" +
+		"rejected 3: t.n: the value does not fit the column\nrejected 4: t.f: the value does not fit the column\nrejected 6: t.n: the value does not fit the column\n"
+	if d := cmp.Diff(want, show(out)); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestExpressions(t *testing.T) {
 		"9223372036854775807 + i": "miss", "i + d": "decimal 19.50", "d * 0.0113": "decimal 0.141250", "d + e": "decimal 14.499",
 		"round(d * 0.0113, 3, half_up)": "decimal 0.141", "round(d * 0.0113, 3, down)": "decimal 0.141", "round(e, 2, half_even)": "decimal 2.00",
 		"div(d, 3, 2, half_up)": "decimal 4.17", "div(i, 2, 0, half_even)": "decimal 4", "div(i, 2, 0, exact)": "miss", "div(i, 0, 0, half_up)": "miss",
-		"div(-7, 2, 0, half_up)": "decimal -4", "div(i, 2, 0, down)": "decimal 3",
+		"div(-7, 2, 0, half_up)": "decimal -4", "div(i, 2, 0, down)": "decimal 3", "div(9000000000000000000, 1, 18, half_up)": "miss", "div(i, 3, 18, down)": "decimal 2.333333333333333333",
 		"to_int('042')": "int 42", "to_int('4.0')": "int 4", "to_int('4.5')": "miss", "to_int(s)": "miss", "to_int(n)": "miss", "to_int(d)": "miss",
 		"to_decimal('12.345', 3)": "decimal 12.345", "to_decimal('12.345', 2)": "miss", "to_decimal('12.345', 2, half_even)": "decimal 12.34",
 		"to_decimal(n, 2)": "decimal 12.50", "to_decimal(f, 1, exact)": "decimal 0.1", "to_decimal(i, 2)": "decimal 7.00",
@@ -36,7 +36,7 @@ func TestExpressions(t *testing.T) {
 		"contains(s, 'Paul')": "bool 1", "starts_with(s, 'Paul')": "bool 0", "ends_with(s, 'DUPONT')": "bool 1", "matches(s, '^J.*T$')": "bool 1",
 		"size(split(u, ','))": "int 5", "size(split(u, ',', drop_last_empty))": "int 4", "split(u, ',')[1]": "text b", "split(u, ',')[9]": "miss", "split(u, ',')[2]": "text ",
 		"to_text(i) + to_text(d) + to_text(b) + to_text(n)": "text 712.50true12.50", "to_text(-0.05)": "text -0.05", "to_text(f)": "text 0.1",
-		"zt + 'x'": "null", "trim(zt)": "null",
+		"zt + 'x'": "null", "trim(zt)": "null", "upper(s) + upper(left(u, 3))": "text JEAN PAUL DUPONTA,B",
 		// conditions and nulls
 		"i > 3 && b": "bool 1", "z > 3 && !b": "bool 0", "z > 3 && b": "null", "z > 3 || b": "bool 1", "z == null": "bool 1", "null != z": "bool 0", "split(u, ',')[9] == null": "bool 1",
 		"d == 12.5": "bool 1", "d > 12": "bool 1", "e < 2": "bool 1", "d >= e": "bool 1", "i == 7.0": "bool 1", "s < 'K'": "bool 1", "f == to_float('0.1')": "bool 1",
