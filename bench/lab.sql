@@ -5,6 +5,7 @@
 \else
   \set patients 100000
 \endif
+SET client_min_messages = warning;
 DROP TABLE IF EXISTS result, patient, test CASCADE;
 CREATE TABLE test (code text PRIMARY KEY, unit text, low numeric(10,3), high numeric(10,3));
 INSERT INTO test VALUES

@@ -143,7 +143,7 @@ func median(f []figure, of func(figure) float64) float64 {
 
 // limit moves the columns with psql, table after table.
 func (b *bench) limit(ctx context.Context) (figure, error) {
-	if err := b.psql(ctx, b.fresh, "-c", "TRUNCATE result, patient", "-c", "CHECKPOINT"); err != nil {
+	if err := b.psql(ctx, b.fresh, "-c", "SET client_min_messages = warning", "-c", "TRUNCATE result, patient", "-c", "DROP SCHEMA IF EXISTS ecluse CASCADE", "-c", "CHECKPOINT"); err != nil {
 		return figure{}, err
 	}
 	var script strings.Builder
@@ -156,7 +156,7 @@ func (b *bench) limit(ctx context.Context) (figure, error) {
 	if err != nil {
 		return f, err
 	}
-	return f, b.psql(ctx, b.fresh, "-c", "TRUNCATE result, patient", "-c", "CHECKPOINT")
+	return f, b.psql(ctx, b.fresh, "-c", "SET client_min_messages = warning", "-c", "TRUNCATE result, patient", "-c", "DROP SCHEMA IF EXISTS ecluse CASCADE", "-c", "CHECKPOINT")
 }
 
 // ecluse moves them through the lock. Papers, plans and approvals come before the
