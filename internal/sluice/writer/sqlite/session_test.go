@@ -1,6 +1,10 @@
 package sqlite
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -226,5 +230,53 @@ func TestReadOnlyFile(t *testing.T) {
 	}
 	if _, err := engine.Open(t.Context(), f.Path, engine.ReadWrite); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+// A context that ends in the middle of an insert leaves nothing behind on its
+// connection: past releases of the driver committed, or stayed in a transaction.
+func TestCancelledInserts(t *testing.T) {
+	const rounds, rows = 30, 5000
+	f := sqlitetest.New(t)
+	f.Exec(t, "CREATE TABLE a (id INTEGER PRIMARY KEY, u INT)")
+	columns := readertest.Columns(readertest.Int, "id", "u")
+	_, s := open(t, f, "a")
+	values := make([][]any, rows)
+	load := func(ctx context.Context, n int) error {
+		for i := range values {
+			values[i] = []any{int64(n*rows + i), nil}
+		}
+		_, err := s.Load(ctx, chunkOf(n, rowsOf(t, f, "a", columns, values...)), nil)
+		return err
+	}
+	begun := time.Now()
+	if err := load(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	took, in, stopped := time.Since(begun), 1, 0
+	for n := 1; n <= rounds; n++ {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.Int64N(int64(took))))
+		err := load(ctx, n)
+		cancel()
+		if err == nil {
+			in++
+			continue
+		}
+		stopped++
+		if !errors.Is(err, context.DeadlineExceeded) || ecluse.KindOf(err) != ecluse.Interrupted {
+			t.Errorf("an interrupted load gave %v", err)
+		}
+		if got := f.Strings(t, "SELECT '' || count(*) FROM a")[0]; got != fmt.Sprint(in*rows) {
+			t.Fatalf("%s rows after %d chunks and an interrupted one", got, in)
+		}
+		if n%3 == 0 { // and the next write is fine
+			if err := load(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+			in++
+		}
+	}
+	if m, err := s.Markers(t.Context()); err != nil || len(m) != in || stopped == 0 {
+		t.Errorf("%d markers for %d chunks, %d loads interrupted, %v", len(m), in, stopped, err)
 	}
 }
