@@ -53,17 +53,6 @@ type keyPart struct {
 // are ordered by all that travels of them and counted.
 func (r *Reading) Keyed() bool { return !r.counted }
 
-// Indexed tells whether the order is that of an index, so that reading can begin
-// anywhere at no cost. What is ordered by bytes the server has to sort.
-func (r *Reading) Indexed() bool {
-	for _, k := range r.keys {
-		if !k.integer {
-			return false
-		}
-	}
-	return r.Keyed()
-}
-
 // NewReading composes how dataset d of plan p is read. Through a granted view the
 // conditions stand inside the view.
 func NewReading(p *mandate.ReadPlan, d *mandate.ReadDataset) (*Reading, error) {
@@ -186,9 +175,8 @@ func (r *Reading) readDistinct(alias string) error {
 
 // Span says which rows of a dataset a statement is for.
 type Span struct {
-	After  *Position // nil: from the start
-	Limit  int64     // 0: to the end
-	Buffer bool      // let the server set the whole answer aside first, so that it frees its tables at once
+	After *Position // nil: from the start
+	Limit int64     // 0: to the end
 }
 
 // Statement is the statement for a span of rows.
@@ -197,9 +185,6 @@ func (r *Reading) Statement(s Span) string {
 	b.WriteString("SELECT ")
 	if r.Dataset.Distinct {
 		b.WriteString("DISTINCT ")
-	}
-	if s.Buffer {
-		b.WriteString("SQL_BUFFER_RESULT ")
 	}
 	b.WriteString(strings.Join(r.selects, ", ") + "\nFROM " + r.from)
 	where := r.where

@@ -128,8 +128,18 @@ func TestInterruptedStatementKeepsTheSnapshot(t *testing.T) {
 		t.Fatalf("%v, last %v", err, first.last)
 	}
 	l.db.Run(t, "DELETE FROM signed WHERE k < 0; DELETE FROM texts")
+	kills := func() (n int) {
+		if err := l.db.QueryRow("SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'COM_KILL'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := kills()
 	if got := figures(t, s, "all"); got != "NULL|270000|945000|NULL|NULL" {
 		t.Errorf("check: %s", got)
+	}
+	if kills() == before {
+		t.Error("the statement was read to its end and not interrupted")
 	}
 	var rest int
 	_, last, err := s.ReadChunk(t.Context(), "texts", first.end, nil, count(&rest))

@@ -79,6 +79,27 @@ func TestRereadSeesWhatChanged(t *testing.T) {
 	wantRows(t, allRows(t, s, "result"), "10|1", "11|3", "12|1", "13|-7", "14|1")
 }
 
+// Between two chunks no statement keeps a table from its writers, however it has
+// to be ordered.
+func TestRereadLetsOthersWrite(t *testing.T) {
+	l := newLab(t, `CREATE TABLE n (k int PRIMARY KEY, v varchar(60)) ENGINE=MyISAM; INSERT INTO n SELECT seq, REPEAT('x', 50) FROM seq_1_to_270000;
+		CREATE TABLE w (k varchar(60) COLLATE utf8mb4_nopad_bin PRIMARY KEY) ENGINE=MyISAM; INSERT INTO w SELECT CONCAT(seq, REPEAT('x', 50)) FROM seq_1_to_270000;
+		CREATE TABLE b (k int PRIMARY KEY, v longtext) ENGINE=MyISAM; INSERT INTO b SELECT seq, REPEAT('x', 1000000) FROM seq_1_to_50;
+		SET lock_wait_timeout = 1`)
+	l.world.Consistency = "reread"
+	s := l.open(t, "datasets:\n  n: {from: {db}.n, key: [k], columns: {k: technical, v: technical}}\n  w: {from: {db}.w, key: [k], columns: {k: technical}}\n"+
+		"  b: {from: {db}.b, key: [k], columns: {k: technical, v: technical}}")
+	for _, d := range []ecluse.DatasetID{"n", "w", "b"} {
+		c, err := readChunk(t.Context(), s, d, nil, nil)
+		if err != nil || c.last {
+			t.Fatalf("%s: %v, last %v", d, err, c.last)
+		}
+		if _, err := l.db.Exec("UPDATE " + string(d) + " SET k = k WHERE k = '1'"); err != nil {
+			t.Errorf("%s keeps writers out: %v", d, err)
+		}
+	}
+}
+
 func TestLostConnection(t *testing.T) {
 	l := newLab(t, spread)
 	s := l.open(t, spreadBody).(*session)

@@ -171,4 +171,8 @@ func TestBadBytesAreRefused(t *testing.T) {
 	s := l.open(t, "datasets:\n  b: {from: {db}.b, key: [id], columns: {id: technical, t: technical}}")
 	_, err := readChunk(t.Context(), s, "b", nil, nil)
 	wantError(t, err, ecluse.Invalid, "row 2, column t", "character set")
+	// Where they only filter, the server warns that it could not compare them.
+	s = l.open(t, "datasets:\n  b: {from: {db}.b, key: [id], columns: {id: technical}, where: [{column: t, in: [ok]}]}")
+	_, err = readChunk(t.Context(), s, "b", nil, nil)
+	wantError(t, err, ecluse.Failed, "warning 1977")
 }

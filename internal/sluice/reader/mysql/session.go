@@ -32,7 +32,7 @@ var _ reader.Session = (*session)(nil)
 
 // ReadChunk implements reader.Session. The statement that a chunk ends in stays
 // open, so that the next chunk goes on with it: what has to be sorted is sorted
-// once.
+// once. (Not where others write meanwhile: see begin.)
 func (s *session) ReadChunk(ctx context.Context, dataset ecluse.DatasetID, after, until reader.Cursor,
 	emit func(*record.Batch) error,
 ) (end reader.Cursor, last bool, err error) {
@@ -81,6 +81,9 @@ func (s *session) chunk(ctx context.Context, r *engine.Reading, after, until rea
 				st.at = until
 			case after != nil || st.pos.Ordinal > 0:
 				st.at = r.Encode(&st.pos)
+			}
+			if s.plan.Consistency == mandate.Reread {
+				return st.at, !more, s.abandon(ctx)
 			}
 			return st.at, !more, nil
 		}

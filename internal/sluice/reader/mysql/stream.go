@@ -58,20 +58,15 @@ func (st *stream) restart() {
 }
 
 // begin runs the stream's statement from where it stands. A source that is read
-// while others write is asked for a chunk at a time, so that tables without row
-// versions are not kept from their writers; what must be sorted is set aside by
-// the server first, for the same reason.
+// while others write is asked for a chunk at a time: a table without row versions
+// is locked to its writers until a statement has given its last row.
 func (s *session) begin(st *stream, resumed bool) error {
 	span := engine.Span{}
 	if resumed {
 		span.After = &st.pos
 	}
 	if s.plan.Consistency == mandate.Reread {
-		if st.reading.Indexed() {
-			span.Limit = reader.ChunkRows + 1
-		} else {
-			span.Buffer = true
-		}
+		span.Limit = reader.ChunkRows + 1
 	}
 	rows, err := s.conn.Query(s.alive, st.reading.Statement(span))
 	if err != nil {
@@ -146,6 +141,9 @@ func (s *session) abandon(ctx context.Context) error {
 	s.stream = nil
 	if st.ended {
 		return nil
+	}
+	if st.limit > 0 && st.seen == st.limit {
+		return st.rows.Close()
 	}
 	interrupted := s.conn.Interrupt(ctx) == nil // else the rest is read
 	if err := st.rows.Close(); err != nil && !engine.WasInterrupted(err) {
