@@ -76,7 +76,7 @@ func Run(ctx context.Context, env Env) int {
 	parser, err := kong.New(&c,
 		kong.Name("ecluse"), kong.Description(u.help("ecluse")), kong.Vars(u.helpVars()),
 		kong.Writers(env.Stdout, env.Stderr), kong.Exit(func(code int) { done = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}), kong.Help(u.helpPrinter),
 	)
 	if err != nil {
 		return u.fail(err)
@@ -87,7 +87,7 @@ func Run(ctx context.Context, env Env) int {
 	}
 	if err != nil {
 		return u.fail(&ecluse.Error{
-			Kind: ecluse.Invalid, What: u.say("read the command", "lire la commande"), Err: err,
+			Kind: ecluse.Invalid, What: u.say("read the command", "lire la commande"), Err: u.complaint(err),
 			Next: "ecluse --help",
 		})
 	}
@@ -123,15 +123,20 @@ func peek(env Env) (lang string, asJSON bool) {
 	return lang, asJSON
 }
 
-// room opens the lock folder, after doing what is due in it.
+// room opens the lock folder, after doing what is due in it. What is due and could
+// not be done is told, and keeps nothing else from being done.
 func (c *call) room() (*app.Room, error) {
 	r, err := app.Open(c.ctx, c.lock)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.Due(c.ctx); err != nil {
+	d, err := r.Due(c.ctx)
+	if err != nil {
 		r.Close()
 		return nil, err
+	}
+	for _, f := range d.Failed {
+		fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.failedDue(f))
 	}
 	return r, nil
 }

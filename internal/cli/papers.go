@@ -130,7 +130,7 @@ func (x *inspectCmd) Run(c *call) error {
 			if n, ok := v.Estimates[t.Name]; ok {
 				rows = c.ui.say("about %s rows", "environ %s lignes", count(n))
 			}
-			fmt.Fprintf(&b, "%s  (%s, %s)\n", c.ui.paint(bold, t.Name.String()), t.Kind, rows)
+			fmt.Fprintf(&b, "%s  (%s, %s)\n", c.ui.paint(bold, t.Name.String()), c.ui.tableWord(t.Kind), rows)
 			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 			for _, col := range t.Columns {
 				key := ""
@@ -261,12 +261,12 @@ func (x *approveCmd) Run(c *call) error {
 
 // signature tells what was signed, clause by clause.
 func (u *ui) signature(v *app.Signature) {
-	u.tell("%s (%s, %s) signed:", "%s (%s, %s) a signé :", v.Person, u.side(v.Side), v.Role)
+	u.tell("%s (%s, %s) signed:", "%s (%s, %s) a signé :", v.Person, u.side(v.Side), u.roleWord(v.Role))
 	for _, clause := range v.Clauses {
 		u.text("  " + clause + "\n")
 	}
 	if v.Waits != "" {
-		u.tell("  %s", "  %s", v.Waits)
+		u.tell("  next: %s", "  ensuite : %s", v.Waits)
 	}
 }
 

@@ -184,7 +184,7 @@ func (x *statusCmd) Run(c *call) error {
 			c.ui.tell("No migration yet. Next: ecluse sign contract.yaml --as KEY, by both parties.",
 				"Aucune reprise. Ensuite : ecluse sign contract.yaml --as CLÉ, par les deux parties.")
 		}
-		return c.ui.object(all)
+		return c.ui.object(map[string]any{"migrations": all})
 	})
 }
 
@@ -198,7 +198,7 @@ func (u *ui) status(s app.Status) {
 	for _, n := range s.Next {
 		by := make([]string, len(n.By))
 		for i, a := range n.By {
-			by[i] = string(a)
+			by[i] = u.actorWord(a)
 		}
 		t := n.Verb.Text()
 		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
@@ -213,9 +213,9 @@ func (u *ui) days(d time.Duration) string {
 }
 
 func (u *ui) state(p procedure.Place) string {
-	s := string(p.Migration)
+	s := u.stateWord(p.Migration)
 	if p.Passage != procedure.None {
-		s += fmt.Sprintf(", %s %s", p.Kind, p.Passage)
+		s += fmt.Sprintf(", %s %s", u.kindWord(p.Kind), u.stateWord(p.Passage))
 	}
 	if p.Held() {
 		s += u.say(" (held)", " (suspendue)")
@@ -239,7 +239,7 @@ func (x *reportCmd) Run(c *call) error {
 type acceptCmd struct {
 	which
 	as
-	Reject map[string]string `help:"${accept_reject}" placeholder:"REASON=DISPOSITION"`
+	Reject map[string]string `help:"${accept_reject}" placeholder:"REASON=DISPOSITION" mapsep:"none"`
 	All    string            `help:"${accept_all}" placeholder:"DISPOSITION"`
 }
 
@@ -254,6 +254,13 @@ func (x *acceptCmd) Run(c *call) error {
 			return err
 		}
 		c.ui.signature(v)
+		// Acceptance erases by itself; what keeps it from being done now is told,
+		// and every command tries again.
+		d, err := r.Due(c.ctx)
+		if err != nil {
+			return err
+		}
+		c.ui.due(*d)
 		return c.ui.object(v)
 	})
 }
@@ -323,7 +330,10 @@ func (x *dueCmd) Run(c *call) error {
 		return err
 	}
 	if x.Watch {
-		err = r.Watch(c.ctx, func(d app.DueView) { c.ui.due(d) })
+		err = r.Watch(c.ctx, func(d app.DueView) {
+			c.ui.due(d)
+			c.ui.objectLine(d)
+		})
 		if errors.Is(err, context.Canceled) {
 			err = nil
 		}
@@ -339,12 +349,17 @@ func (x *dueCmd) Run(c *call) error {
 
 func (u *ui) due(d app.DueView) {
 	for _, it := range d.Done {
-		u.tell("%s  done: %s %s", "%s  fait : %s %s", d.Now.Local().Format(time.DateTime), it.What, it.Migration)
+		u.tell("%s  done: %s %s", "%s  fait : %s %s", d.Now.Local().Format(time.DateTime), u.dueWord(it.What), it.Migration)
 	}
 	for _, it := range d.Failed {
-		u.tell("%s  ! failed, will be tried again: %s %s: %s", "%s  ! échec, sera retenté : %s %s : %s", d.Now.Local().Format(time.DateTime), it.What, it.Migration, it.Why)
+		u.tell("%s  %s", "%s  %s", d.Now.Local().Format(time.DateTime), u.failedDue(it))
 	}
 	if !d.Next.IsZero() {
 		u.tell("next due: %s", "prochaine échéance : %s", d.Next.Local().Format("2006-01-02 15:04 MST"))
 	}
+}
+
+// failedDue says what was due and could not be done.
+func (u *ui) failedDue(it app.DueItem) string {
+	return u.say("! due and failed, will be tried again: %s %s: %s", "! échu et manqué, sera retenté : %s %s : %s", u.dueWord(it.What), it.Migration, it.Why)
 }

@@ -99,6 +99,13 @@ func (u *ui) object(v any) error {
 	return e.Encode(v)
 }
 
+// objectLine prints one of many results under --json: an object on one line.
+func (u *ui) objectLine(v any) {
+	if u.json {
+		json.NewEncoder(u.out).Encode(v)
+	}
+}
+
 // Colours, each beside a word or sign that says the same.
 const (
 	bold   = "1"
