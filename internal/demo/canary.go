@@ -2,9 +2,13 @@ package demo
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,46 +17,79 @@ import (
 
 // canaries counts the files that hold the canary in some encoding: everything
 // that was written, the old laboratory's own database aside.
-func (s *story) canaries() (int, error) { return searchCanary(s.Dir, "ancilab.db") }
+func (s *story) canaries() (int, error) { return searchCanary(s.Dir, s.path("ancilab.db")) }
 
-// searchCanary searches every file under dir whose name does not begin with but.
+// searchCanary counts the files under dir that hold the canary and whose path
+// does not begin with but.
 func searchCanary(dir, but string) (int, error) {
 	found := 0
 	forms := encodings(canary)
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || strings.HasPrefix(e.Name(), but) {
+		if err != nil || !e.Type().IsRegular() || strings.HasPrefix(path, but) {
 			return err
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
+		hit, err := holds(path, forms)
+		if hit {
+			found++
 		}
-		for _, f := range forms {
-			if bytes.Contains(text, f) {
-				found++
-				break
-			}
-		}
-		return nil
+		return err
 	})
 	return found, err
 }
 
+// holds tells whether a file holds one of some texts. It is read in blocks that
+// overlap by the longest.
+func holds(path string, forms [][]byte) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	longest := 0
+	for _, form := range forms {
+		longest = max(longest, len(form))
+	}
+	buf, kept := make([]byte, 1<<20+longest), 0
+	for {
+		n, err := io.ReadFull(f, buf[kept:])
+		block := buf[:kept+n]
+		for _, form := range forms {
+			if bytes.Contains(block, form) {
+				return true, nil
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		kept = copy(buf, block[len(block)-longest:])
+	}
+}
+
 // encodings are the forms a text could leak in.
 func encodings(s string) [][]byte {
-	forms := [][]byte{[]byte(s), []byte(strings.ToLower(s)), []byte(hex.EncodeToString([]byte(s))), []byte(strings.ToUpper(hex.EncodeToString([]byte(s))))}
+	upper := strings.ToUpper(hex.EncodeToString([]byte(s)))
+	forms := [][]byte{[]byte(s), []byte(strings.ToLower(s)), []byte(strings.ToLower(upper)), []byte(upper), []byte(url.QueryEscape(s))}
 	var little, big []byte
 	for _, u := range utf16.Encode([]rune(s)) {
 		little = append(little, byte(u), byte(u>>8))
 		big = append(big, byte(u>>8), byte(u))
 	}
 	forms = append(forms, little, big)
-	for shift := range 3 { // base64 of the text at each of its three phases
+	// Base 64 and 32 of the text at each place in a group that it can begin at,
+	// less the digits that its neighbours change.
+	for shift := range 3 {
 		padded := append(bytes.Repeat([]byte{'x'}, shift), s...)
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			coded := enc.EncodeToString(padded)
 			forms = append(forms, []byte(coded[4:len(coded)-4]))
 		}
+	}
+	for shift := range 5 {
+		coded := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(append(bytes.Repeat([]byte{'x'}, shift), s...))
+		forms = append(forms, []byte(coded[8:len(coded)-8]))
 	}
 	return forms
 }

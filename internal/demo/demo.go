@@ -228,11 +228,7 @@ func (s *story) instruct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := fill("instruction.yaml", map[string]any{
-		"Contract": ecluse.DigestOf(contract), "SourceGate": s.made.SourceGate, "TargetGate": s.made.TargetGate,
-		"Rows": s.Patients*(resultsPerPatient+requestsPerPatient+1) + 10000, "Bytes": "20GB",
-		"EraseBy": stamp(s.now.AddDate(0, 1, 0)),
-	})
+	text, err := Instruction(ecluse.DigestOf(contract), s.made.SourceGate, s.made.TargetGate, s.Patients, s.now.AddDate(0, 1, 0))
 	if err != nil {
 		return err
 	}
@@ -261,20 +257,14 @@ func (s *story) mapping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	with := map[string]any{"Instruction": ecluse.DigestOf(instruction)}
-	for key, name := range map[string]string{"Codes": "codes.csv", "Loinc": "loinc.csv"} {
-		table, err := files.ReadFile("files/" + name)
-		if err != nil {
-			return err
-		}
+	text, frozen, err := Mapping(ecluse.DigestOf(instruction))
+	if err != nil {
+		return err
+	}
+	for name, table := range frozen {
 		if err := durable.WriteFile(s.path(name), table); err != nil {
 			return err
 		}
-		with[key] = ecluse.DigestOf(table)
-	}
-	text, err := fill("mapping.yaml", with)
-	if err != nil {
-		return err
 	}
 	if err := s.sign(ctx, "mapping.yaml", text, Marc, false); err != nil {
 		return err

@@ -128,6 +128,30 @@ func (c *Cast) Contract(now time.Time) ([]byte, error) {
 	})
 }
 
+// Instruction writes the controller's instruction under a contract, for two gates
+// and so many patients.
+func Instruction(contract ecluse.Digest, source, target ecluse.Fingerprint, patients int, eraseBy time.Time) ([]byte, error) {
+	return fill("instruction.yaml", map[string]any{
+		"Contract": contract, "SourceGate": source, "TargetGate": target,
+		"Rows": patients*(resultsPerPatient+requestsPerPatient+1) + 10000, "Bytes": "20GB", "EraseBy": stamp(eraseBy),
+	})
+}
+
+// Mapping writes the mapping of an instruction, and returns its frozen tables by
+// the names of their files, which lie beside it.
+func Mapping(instruction ecluse.Digest) (text []byte, frozen map[string][]byte, err error) {
+	with := map[string]any{"Instruction": instruction}
+	frozen = map[string][]byte{}
+	for key, name := range map[string]string{"Codes": "codes.csv", "Loinc": "loinc.csv"} {
+		if frozen[name], err = files.ReadFile("files/" + name); err != nil {
+			return nil, nil, err
+		}
+		with[key] = ecluse.DigestOf(frozen[name])
+	}
+	text, err = fill("mapping.yaml", with)
+	return text, frozen, err
+}
+
 func day(t time.Time) string   { return t.UTC().Format(time.DateOnly) }
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
