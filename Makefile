@@ -56,7 +56,7 @@ $(BIN)/gofumpt-$(GOFUMPT):
 	@touch $@
 
 docs: ## write again what is generated: docs/reference, depaware.txt
-	scripts/servers run env ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware|Acceptance)' ./...
+	scripts/servers run env ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware)' ./...
 
 clean:
 	scripts/servers down

@@ -78,7 +78,7 @@ func layers() []layer {
 		// progress, reports, problems of documents), never what makes them.
 		{"internal/cli", []string{
 			root, "evidence", "internal/app", "internal/config", "internal/demo",
-			doc, mandate, "internal/procedure", "internal/gate", water, water + "/reconcile",
+			doc, mandate, "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},
 		{"bench", []string{"**"}},
