@@ -47,6 +47,7 @@ func TestCheckRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ body, want string }{
 		"place":              {"from:\n  d:\n    - into: t\n      columns:\n        id: id\n        a: \"upper(sex) + amount\"\n", "mapping.yaml:9: from.d[0].columns.a: column 12: found no matching overload for '_+_'"},
 		"place after [,]":    {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`"codes[code, 1].label + id"`), "column 22: found no matching overload"},
+		"place in the walk":  {"tables: {codes: {file: c.csv, sha256: " + sha(codesCSV) + ", key: [code, pos]}}\n" + column(`{value: "codes[code, 1].label + lpad(sex, 3, 'xx')", miss: keep}`), "column 37: want one character"},
 		"dataset":            {"from: {e: [{into: t, columns: {id: id}}]}", "from.e: no such dataset"},
 		"table":              {"from: {d: [{into: v, columns: {id: id}}]}", "the target has no table v"},
 		"column":             {"from: {d: [{into: t, columns: {id: id, z: id}}]}", "t has no column z"},

@@ -159,6 +159,61 @@ func TestCopiedMustFit(t *testing.T) {
 	}
 }
 
+func TestCounterBounds(t *testing.T) {
+	in := labInputs(t)
+	in.Target.Tables[0].Columns[0].Declared = "smallint"
+	p, err := build(t, "from: {d: [{into: t, columns: {id: counter}}]}", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := p.Counters(); len(c) != 1 || !c[0].Above || c[0].Name != "t.id" {
+		t.Errorf("counters %+v", c)
+	}
+	r := NewRun(p)
+	if err := r.Begin("d", nil); err == nil || !strings.Contains(err.Error(), "counter t.id has no start") {
+		t.Errorf("no start: %v", err)
+	}
+	if err := r.Begin("d", map[string]int64{"t.id": 32762}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(labRows(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(labRows(t)); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("beyond a smallint: %v", err)
+	}
+	if err := r.Begin("e", nil); err == nil {
+		t.Error("a dataset without rules was begun")
+	}
+	if err := r.Apply(mappingtest.Batch(t, mappingtest.Schema(t, "id int"), []any{1})); ecluse.KindOf(err) != ecluse.Differs {
+		t.Errorf("other columns: %v", err)
+	}
+}
+
+// TestFrozenForms: a byte-order mark, another delimiter, quotes, stated types.
+func TestFrozenForms(t *testing.T) {
+	text := "\uFEFFcode;label;n\n\"x\";\"a;b\";007\n12;;8\n"
+	p, err := build(t, "tables: {k: {file: c.csv, sha256: "+sha(text)+", key: [code], delimiter: ';'}}\n"+
+		"from: {d: [{into: t, skip: id > 1, columns: {id: id, a: {value: \"k[code].label + k[code].n\", miss: null}}}]}", labInputs(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRun(p)
+	if err := r.Begin("d", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Apply(labRows(t)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := show(out); got != "rejected 0: t.a: the value does not fit the column\n" {
+		t.Errorf("got %s", got) // a;b007 has six characters: 007 is no number
+	}
+}
+
 func TestBlock(t *testing.T) {
 	p, err := build(t, "from: {d: [{into: t, columns: {id: id, a: {value: \"{'M': 'm', 'F': 'f'}[sex]\", miss: block}}}]}", labInputs(t))
 	if err != nil {
