@@ -1,9 +1,9 @@
 package postgres
 
 import (
-	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"ecluse"
@@ -94,28 +94,19 @@ func BenchmarkUnfit(b *testing.B) {
 }
 
 // labRows is what a server sends: a message for each row.
-func labRows(b *testing.B) (messages [][]byte, fields []Field) {
+func labRows() (messages [][]byte, fields []Field) {
 	copier, batch := NewCopier(ecluse.TableName{Name: "result"}, labColumns()), labBatch(benchRows)
-	last := 0
-	whole := bytes.Buffer{}
-	e := copier.Rows(batch, 0, 0, nil)
-	_, _ = whole.ReadFrom(e)
-	e = &Encoder{copier: copier, batch: batch, to: benchRows}
-	for e.row = 0; e.row < benchRows; e.row++ {
+	for row := range benchRows {
+		e := copier.Rows(batch, row, row+1, nil)
 		e.binaryRow()
-		messages = append(messages, append([]byte(nil), e.buf[last:]...))
-		last = len(e.buf)
+		messages = append(messages, e.buf)
 	}
-	messages[0] = append(append([]byte(copySignature), make([]byte, 8)...), messages[0]...)
-	messages = append(messages, []byte{0xff, 0xff})
-	for _, f := range copier.fields {
-		fields = append(fields, f)
-	}
-	return messages, fields
+	messages[0] = slices.Concat([]byte(copySignature), make([]byte, 8), messages[0])
+	return append(messages, []byte{0xff, 0xff}), copier.fields
 }
 
 func BenchmarkDecode(b *testing.B) {
-	messages, fields := labRows(b)
+	messages, fields := labRows()
 	batch := record.NewBatch(Schema(fields), BatchRows)
 	b.ReportAllocs()
 	for b.Loop() {

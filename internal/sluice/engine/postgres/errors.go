@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +24,8 @@ type ServerError struct {
 	Column     string
 	Constraint string
 
-	copied string // what the server says of where in a COPY it was
+	line   int64  // of the row in a COPY, from 1
+	copied string // the name of its column
 }
 
 func (e *ServerError) Error() string {
@@ -51,48 +54,18 @@ func (e *ServerError) Row() bool {
 	return false
 }
 
-// Copied is the place of the row in a COPY into table that the server refused,
-// from 1, and its column if the server names one of columns; 0 when it does not
-// say.
-func (e *ServerError) Copied(table string, columns []string) (line int64, column string) {
-	for place := range strings.Lines(e.copied) {
-		rest, ok := strings.CutPrefix(place, "COPY "+table+", ")
-		if !ok {
-			continue
-		}
-		// "line 12, column name: value", in the language of the server.
-		from := strings.IndexAny(rest, "0123456789")
-		if from < 0 {
-			continue
-		}
-		to := from
-		for to < len(rest) && rest[to] >= '0' && rest[to] <= '9' {
-			to++
-		}
-		line, err := strconv.ParseInt(rest[from:to], 10, 64)
-		if err != nil {
-			continue
-		}
-		return line, columnAt(rest[to:], columns)
+// Copied is the place of the row in a COPY that the server refused, from 1, and
+// its column if the server names one of columns; 0 when it does not say.
+func (e *ServerError) Copied(columns []string) (line int64, column string) {
+	if slices.Contains(columns, e.copied) {
+		column = e.copied
 	}
-	return 0, ""
+	return e.line, column
 }
 
-func columnAt(rest string, columns []string) string {
-	rest, ok := strings.CutPrefix(rest, ", ")
-	if !ok {
-		return ""
-	}
-	_, rest, _ = strings.Cut(rest, " ")
-	best := ""
-	for _, c := range columns {
-		after, ok := strings.CutPrefix(rest, c)
-		if ok && len(c) > len(best) && (strings.TrimSpace(after) == "" || after[0] == ':' || strings.HasPrefix(after, " :")) {
-			best = c
-		}
-	}
-	return best
-}
+// copyPlace finds "COPY table, line 12, column name: value" in what an error says
+// of its context, in the language of the server; the value is left behind.
+var copyPlace = regexp.MustCompile(`(?m)^COPY .*?, [^ ,]+ ([0-9]+)(?:, [^ ]+ ([^:\n]*))?`)
 
 // meaning is why an error of the server came about and what to do.
 type meaning struct{ why, next string }
@@ -157,7 +130,11 @@ func meaningOf(state string) meaning {
 func strip(e *pgconn.PgError) *ServerError {
 	out := &ServerError{
 		State: e.Code, Table: ecluse.TableName{Schema: e.SchemaName, Name: e.TableName},
-		Column: e.ColumnName, Constraint: e.ConstraintName, copied: e.Where,
+		Column: e.ColumnName, Constraint: e.ConstraintName,
+	}
+	if place := copyPlace.FindStringSubmatch(e.Where); place != nil {
+		out.line, _ = strconv.ParseInt(place[1], 10, 64)
+		out.copied = strings.TrimSpace(place[2])
 	}
 	if len(out.State) != 5 {
 		out.State = "XX000"

@@ -92,8 +92,8 @@ func textBytes(quoted string) string { return quoted + `::text COLLATE "C"` }
 // distinct counts the values of one column in the order of their bytes.
 func (r *Reading) distinct() error {
 	d := r.Dataset
-	if len(d.Columns) != 2 || d.Columns[0].Type.Kind != ecluse.Text || d.Columns[1].Type.Kind != ecluse.Int {
-		return wrong(d, "a distinct dataset has one column of text and its ordinal", nil)
+	if err := checkDistinct(d); err != nil {
+		return err
 	}
 	c := &d.Columns[0]
 	r.Fields = []Field{{c.Name, c.Type, wireText}, {d.Columns[1].Name, d.Columns[1].Type, wireInt8}}
@@ -104,6 +104,13 @@ func (r *Reading) distinct() error {
 	quoted := "t." + name(c.Name) + ` COLLATE "C"`
 	r.items = []string{quoted + " AS " + name(c.Name), "row_number() OVER (ORDER BY " + quoted + ") AS " + name(d.Columns[1].Name)}
 	r.order = []string{quoted}
+	return nil
+}
+
+func checkDistinct(d *mandate.ReadDataset) error {
+	if len(d.Columns) != 2 || d.Columns[0].Type.Kind != ecluse.Text || d.Columns[1].Type.Kind != ecluse.Int {
+		return wrong(d, "a distinct dataset has one column of text and its ordinal", nil)
+	}
 	return nil
 }
 
@@ -205,7 +212,7 @@ func view(p *mandate.ReadPlan, d *mandate.ReadDataset) (string, error) {
 	}
 	from := Name(d.From) + " AS t"
 	if d.Distinct {
-		return distinctValues(d, from, where), nil
+		return distinctValues(d, from, where), checkDistinct(d)
 	}
 	var columns []string
 	if d.Storage == heap {

@@ -252,7 +252,7 @@ func (l *loading) try(ctx context.Context, lo, hi int32) (*refusal, error) {
 	}
 	bad := &refusal{source: -1, state: refused.State}
 	if at != nil {
-		line, column := refused.Copied(at.rows.Table.Name, at.copier.Columns())
+		line, column := refused.Copied(at.copier.Columns())
 		bad.source = at.sourceOf(line, lo, hi, l.refused)
 		if refused.Table.Name == "" {
 			refused.Table = at.rows.Table

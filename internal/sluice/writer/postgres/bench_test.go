@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/mandate/mandatetest"
+	engine "ecluse/internal/sluice/engine/postgres"
+	"ecluse/internal/sluice/engine/postgres/postgrestest"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/writer"
+)
+
+// labColumns are the benchmark's eleven columns.
+var labColumns = []string{
+	"id", "request_id", "analysis_code", "value_num", "value_text", "unit", "ref_low", "ref_high", "flag", "validated_at", "validated_by",
+}
+
+// BenchmarkLoad loads chunks of 131,072 rows of eleven columns into a table
+// without indexes; BenchmarkScan reads them back on two connections.
+func BenchmarkLoad(b *testing.B) {
+	const rows = 131_072
+	d := newDatabase(b).(*database)
+	postgrestest.Lab(b, d.Config, rows)
+	postgrestest.Run(b, d.Config, "CREATE TABLE loaded AS TABLE result WITH NO DATA")
+	target := d.Target(b)
+	name := ecluse.TableName{Schema: "public", Name: "loaded"}
+	batch, err := target.Rows(b.Context(), ecluse.TableName{Schema: "public", Name: "result"}, labColumns, rows)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := begin(b, d, target, name, labColumns)
+	chunk := &writer.Chunk{Rows: rows, Tables: []writer.Rows{{Table: name, Batch: batch, Source: make([]int32, rows)}}}
+	for i := range chunk.Tables[0].Source {
+		chunk.Tables[0].Source[i] = int32(i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		chunk.Slot.Sequence++
+		if l, err := s.Load(b.Context(), chunk, nil); err != nil || l.Already {
+			b.Fatal(l.Already, err)
+		}
+	}
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func BenchmarkScan(b *testing.B) {
+	const rows = 400_000
+	d := newDatabase(b).(*database)
+	postgrestest.Lab(b, d.Config, rows)
+	sc, err := d.Target(b).Snapshot(b.Context(), 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sc.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		err := sc.Scan(b.Context(), ecluse.TableName{Schema: "public", Name: "result"}, labColumns, func(*record.Batch) error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// begin begins a passage that writes columns of one table from the dataset "rows".
+func begin(t testing.TB, d *database, target writer.Target, table ecluse.TableName, columns []string) writer.Session {
+	t.Helper()
+	into := ecluse.ShapeTable{Table: table}
+	for _, c := range columns {
+		into.Columns = append(into.Columns, ecluse.ShapeColumn{Column: c, From: "a"})
+	}
+	return beginShape(t, target, ecluse.Shape{Datasets: []ecluse.ShapeDataset{{Dataset: "rows", Reads: []string{"a"}, Into: []ecluse.ShapeTable{into}}}})
+}
+
+func beginShape(t testing.TB, target writer.Target, shape ecluse.Shape) writer.Session {
+	t.Helper()
+	cat, err := target.Catalogue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := target.Open(t.Context(), mandatetest.New(t).LoadPermit(t, shape, cat, engine.Dialect{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	_, _, err = s.Begin(t.Context(), func(context.Context, reader.Scanner) ([]byte, error) { return []byte("{}"), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
