@@ -55,8 +55,9 @@ $(BIN)/gofumpt-$(GOFUMPT):
 	GOBIN=$(BIN) $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
 	@touch $@
 
-docs: ## write again what is generated: docs/reference, depaware.txt
-	scripts/servers run env ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware)' ./...
+docs: ## write again what is generated: the procedure, the schemas, depaware.txt
+	ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware)' . ./internal/procedure
+	$(GO) test ./internal/mandate/schematest -update
 
 clean:
 	scripts/servers down
