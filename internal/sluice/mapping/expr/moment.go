@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"time"
+	_ "time/tzdata" // zones are there on every machine
 
 	"ecluse"
 )
