@@ -89,6 +89,7 @@ SET row_security = off;
 SET synchronize_seqscans = off;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
+SET work_mem = '64MB';
 SET statement_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SET lock_timeout = %d`

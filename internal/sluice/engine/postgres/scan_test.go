@@ -103,7 +103,7 @@ func TestOldServersRange(t *testing.T) {
 	var answers []string
 	for _, version := range []int{130010, 150000} {
 		var answer strings.Builder
-		if _, err := conn.CopyOut(t.Context(), r.Range(from, to, version), &answer); err != nil {
+		if _, err := conn.CopyOut(t.Context(), r.Range(from, to, postgres.Extent{}, version), &answer); err != nil {
 			t.Fatal(err)
 		}
 		answers = append(answers, answer.String())

@@ -27,17 +27,16 @@ type Reading struct {
 	Relation ecluse.TableName // the granted view, or the table itself
 	Fields   []Field
 
-	items  []string
-	from   string
-	where  []string
-	order  []string // of rows that are counted
-	sorted bool     // an index could change the order of a range of blocks
+	items []string
+	from  string
+	where []string
+	order []string // of rows that are counted
 }
 
 // NewReading composes how dataset d of plan p is read. Through a granted view the
 // conditions stand inside the view.
 func NewReading(p *mandate.ReadPlan, d *mandate.ReadDataset) (*Reading, error) {
-	r := &Reading{Dataset: d, Relation: d.From, sorted: len(d.Where)+len(d.Within) > 0}
+	r := &Reading{Dataset: d, Relation: d.From}
 	var err error
 	if d.View != "" {
 		if r.Relation, err = ecluse.ParseTableName(d.View); err != nil {
@@ -127,18 +126,19 @@ func (r *Reading) Blocks() bool { return r.Dataset.Storage == heap && !r.Dataset
 // Statement reads the whole dataset.
 func (r *Reading) Statement() string { return r.copyOut(r.where, "") }
 
-// Range reads the rows from one place to before another. Servers before version
-// 14 cannot scan a range of places: they are given every place in it.
-func (r *Reading) Range(from, to TID, version int) string {
+// Range reads the rows from one place to before another, in the order of their
+// places. Servers before version 14 cannot scan a range of places: they are given
+// every place in it.
+func (r *Reading) Range(from, to TID, e Extent, version int) string {
 	where := append(r.where[:len(r.where):len(r.where)], "t.ctid >= "+from.String(), "t.ctid < "+to.String())
 	if version < tidRanges {
 		where = append(where, fmt.Sprintf(`t.ctid = ANY (ARRAY(SELECT format('(%%s,%%s)', b, l)::tid FROM generate_series(%d::bigint, %d::bigint) AS b, generate_series(1, %d) AS l))`,
 			from.Block, to.Block, maxLines))
 	}
-	if r.sorted {
-		return r.copyOut(where, " ORDER BY t.tableoid, t.ctid")
+	if e.Parts > 1 || len(r.Dataset.Where)+len(r.Dataset.Within) > 0 {
+		return r.copyOut(where, " ORDER BY t.ctid, t.tableoid") // partitions, indexes and joins have other orders
 	}
-	return r.copyOut(where, "")
+	return r.copyOut(where, "") // as a scan of the range finds them
 }
 
 // maxLines is how many rows a block of 8 KiB can hold (MaxHeapTuplesPerPage).

@@ -257,7 +257,7 @@ func (c *chunk) copy(ctx context.Context, to int64) error {
 	var statement string
 	units := to - c.at
 	if c.Blocks() {
-		statement = c.Range(tid(c.at), tid(to), c.session.conn.Version())
+		statement = c.Range(tid(c.at), tid(to), c.extent, c.session.conn.Version())
 		units >>= lineBits
 	} else {
 		statement = c.Counted(c.at, units)

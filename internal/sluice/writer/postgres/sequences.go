@@ -52,8 +52,9 @@ func (s *session) move(ctx context.Context, q ecluse.ShapeSequence) error {
 	return s.conn.Each(ctx, "SELECT setval($1::regclass, $2, true)", func([]string) error { return nil }, engine.Name(q.Sequence), to.String())
 }
 
-// past is the number that a sequence must have given out last so that the next is
-// past edge; false when it already will be.
+// past is the number that a sequence must have given out last so that this one,
+// by which others judge it, is not before edge, and the next is past it; false
+// when it already is so.
 func past(last *big.Int, called bool, step, edge *big.Int) (*big.Int, bool) {
 	missing := new(big.Int).Sub(edge, last)
 	if step.Sign() < 0 {
