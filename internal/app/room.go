@@ -275,3 +275,6 @@ func (l *lock) contract(ctx context.Context, d ecluse.Digest) (*mandate.Contract
 	}
 	return mandate.ParseContract("contract", text)
 }
+
+// Gate is the fingerprint of the gate at a place: what an instruction must name.
+func (r *Room) Gate(at Place) ecluse.Fingerprint { return r.homes[at].Fingerprint() }

@@ -1,0 +1,339 @@
+// Package roomtest makes lock folders for tests: the demonstration's invented
+// laboratories and people, brought as far through the procedure as a test wants.
+// A stage is made once in a test binary and copied for each test.
+package roomtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/demo"
+)
+
+// Migration is the one that rooms hold.
+const Migration ecluse.MigrationID = "quatre-vents-01"
+
+// Stage is how far a room has come.
+type Stage int
+
+// The stages, each after the one before.
+const (
+	Made       Stage = iota // three folders, two databases, both rosters
+	Contracted              // contract signed by both parties
+	Planned                 // instruction signed with its read plan; mapping signed; read plan not yet approved by the processor
+	Approved                // read plan approved by both
+	Ready                   // final load plan approved too: apply does everything
+	Sealed                  // everything read, nothing loaded
+	Loaded                  // loaded and compared
+	Accepted                // accepted; nothing erased yet
+	Erased                  // erased, with its certificate
+)
+
+// People, by the names of their key files; see package demo.
+const (
+	Claire = demo.Claire
+	Helene = demo.Helene
+	Julie  = demo.Julie
+	Marc   = demo.Marc
+)
+
+// Dir is a room on the disk with all that belongs to it.
+type Dir struct {
+	testing.TB
+	Path string
+}
+
+type template struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+type key struct {
+	stage    Stage
+	patients int
+}
+
+var templates struct {
+	mu   sync.Mutex
+	dir  string
+	made map[key]*template
+}
+
+// Run runs a package's tests and removes the templates; for TestMain.
+func Run(m interface{ Run() int }) int {
+	code := m.Run()
+	if templates.dir != "" {
+		os.RemoveAll(templates.dir)
+	}
+	return code
+}
+
+// At copies a room that stands at a stage, of so many patients.
+func At(t testing.TB, s Stage, patients int) *Dir {
+	t.Helper()
+	from, err := made(t.Context(), key{s, patients})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := os.MkdirTemp(folder(), "ecluse-room-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	d := &Dir{t, filepath.Join(base, "laboratory")}
+	if err := os.CopyFS(d.Path, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	if err := private(d.Path); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// private gives copies the modes that the originals have.
+func private(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return os.Chmod(path, 0o600)
+	})
+}
+
+func made(ctx context.Context, k key) (string, error) {
+	templates.mu.Lock()
+	if templates.made == nil {
+		dir, err := os.MkdirTemp(folder(), "ecluse-roomtest-")
+		if err != nil {
+			templates.mu.Unlock()
+			return "", err
+		}
+		templates.dir, templates.made = dir, map[key]*template{}
+	}
+	t := templates.made[k]
+	if t == nil {
+		t = &template{path: filepath.Join(templates.dir, fmt.Sprintf("%d-%d", k.patients, k.stage))}
+		templates.made[k] = t
+	}
+	templates.mu.Unlock()
+	t.once.Do(func() { t.err = t.make(context.WithoutCancel(ctx), k) })
+	return t.path, t.err
+}
+
+// make takes the stage before one step further.
+func (t *template) make(ctx context.Context, k key) error {
+	if k.stage == Made {
+		return begin(ctx, t.path, k.patients)
+	}
+	from, err := made(ctx, key{k.stage - 1, k.patients})
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(t.path, os.DirFS(from)); err != nil {
+		return err
+	}
+	if err := private(t.path); err != nil {
+		return err
+	}
+	r, err := app.Open(ctx, filepath.Join(t.path, "room"))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w := &work{ctx, r, t.path, k.patients}
+	if err := steps[k.stage](w); err != nil {
+		return fmt.Errorf("stage %d: %w", k.stage, err)
+	}
+	return nil
+}
+
+// begin makes databases, keys, folders and rosters.
+func begin(ctx context.Context, dir string, patients int) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	old, fresh := filepath.Join(dir, "ancilab.db"), filepath.Join(dir, "novalab.db")
+	if _, err := demo.MakeOld(ctx, old, patients); err != nil {
+		return err
+	}
+	if err := demo.MakeNew(ctx, fresh); err != nil {
+		return err
+	}
+	cast, err := demo.NewCast(filepath.Join(dir, "keys"))
+	if err != nil {
+		return err
+	}
+	room := filepath.Join(dir, "room")
+	if _, err := app.Init(ctx, room, cast.Prints); err != nil {
+		return err
+	}
+	for gate, db := range map[string]string{"source": "ancilab.db", "target": "novalab.db"} {
+		text := fmt.Sprintf("ecluse: gate/v1\nengine: sqlite\ncatalogue: {file: ../../%[1]s}\nrows: {file: ../../%[1]s}\n", db)
+		if err := os.WriteFile(filepath.Join(room, gate, "gate.yaml"), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	r, err := app.Open(ctx, room)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for side, root := range cast.Roots {
+		text, err := cast.Roster(side, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "roster-"+string(side)+".yaml"), text, 0o600); err != nil {
+			return err
+		}
+		if _, err := r.AddRoster(ctx, "roster.yaml", text, root); err != nil {
+			return err
+		}
+	}
+	text, err := cast.Contract(time.Now())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "contract.yaml"), text, 0o600)
+}
+
+// work is one step being made.
+type work struct {
+	ctx      context.Context
+	room     *app.Room
+	dir      string
+	patients int
+}
+
+func (w *work) key(who string) (ssh.Signer, error) {
+	return app.Signer(filepath.Join(w.dir, "keys", who), nil)
+}
+
+func (w *work) sign(name, who string, withPlan bool) error {
+	file := filepath.Join(w.dir, name)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	k, err := w.key(who)
+	if err != nil {
+		return err
+	}
+	_, err = w.room.Sign(w.ctx, app.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: k})
+	return err
+}
+
+func (w *work) approve(file, who string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	k, err := w.key(who)
+	if err != nil {
+		return err
+	}
+	_, err = w.room.Approve(w.ctx, text, k)
+	return err
+}
+
+func (w *work) write(name string, text []byte) error {
+	return os.WriteFile(filepath.Join(w.dir, name), text, 0o600)
+}
+
+var steps = map[Stage]func(*work) error{
+	Contracted: func(w *work) error {
+		if err := w.sign("contract.yaml", Julie, false); err != nil {
+			return err
+		}
+		return w.sign("contract.yaml", Claire, false)
+	},
+	Planned: (*work).plan,
+	Approved: func(w *work) error {
+		return w.approve(filepath.Join(w.dir, "room", "plans", string(Migration)+"-readplan.json"), Marc)
+	},
+	Ready: func(w *work) error {
+		p, err := w.room.Plan(w.ctx, app.PlanRequest{Passage: ecluse.Final})
+		if err != nil {
+			return err
+		}
+		return w.approve(p.LoadFile, Claire)
+	},
+	Sealed: func(w *work) error {
+		plan, err := os.ReadFile(filepath.Join(w.dir, "room", "plans", string(Migration)+"-readplan.json"))
+		if err != nil {
+			return err
+		}
+		_, err = w.room.Apply(w.ctx, app.ApplyRequest{Passage: ecluse.Final, Plan: plan})
+		return err
+	},
+	Loaded: func(w *work) error {
+		_, err := w.room.Apply(w.ctx, app.ApplyRequest{Passage: ecluse.Final})
+		return err
+	},
+	Accepted: func(w *work) error {
+		k, err := w.key(Claire)
+		if err != nil {
+			return err
+		}
+		_, err = w.room.Accept(w.ctx, app.AcceptRequest{ForAll: "entered by hand", Key: k})
+		return err
+	},
+	Erased: func(w *work) error {
+		d, err := w.room.Due(w.ctx)
+		if err == nil && len(d.Failed) > 0 {
+			err = fmt.Errorf("due: %+v", d.Failed)
+		}
+		return err
+	},
+}
+
+// plan writes instruction and mapping, and has them signed.
+func (w *work) plan() error {
+	contract, err := os.ReadFile(filepath.Join(w.dir, "contract.yaml"))
+	if err != nil {
+		return err
+	}
+	text, err := demo.Instruction(ecluse.DigestOf(contract), w.room.Gate(app.SourcePlace), w.room.Gate(app.TargetPlace), w.patients, time.Now().AddDate(0, 1, 0))
+	if err != nil {
+		return err
+	}
+	if err := w.write("instruction.yaml", text); err != nil {
+		return err
+	}
+	k, err := w.key(Marc)
+	if err != nil {
+		return err
+	}
+	if _, err := w.room.Plan(w.ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: k}); err != nil {
+		return err
+	}
+	if err := w.sign("instruction.yaml", Claire, true); err != nil {
+		return err
+	}
+	mapping, frozen, err := demo.Mapping(ecluse.DigestOf(text))
+	if err != nil {
+		return err
+	}
+	for name, table := range frozen {
+		if err := w.write(name, table); err != nil {
+			return err
+		}
+	}
+	if err := w.write("mapping.yaml", mapping); err != nil {
+		return err
+	}
+	return w.sign("mapping.yaml", Marc, false)
+}
