@@ -83,22 +83,26 @@ func (s *session) Close() error {
 
 // transaction runs f in a transaction that no other writes beside. What f did is
 // kept whole or not at all; a cancelled context keeps nothing.
-func (s *session) transaction(ctx context.Context, what string, f func() error) (err error) {
-	if _, err := s.conn.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return engine.Strip(what, s.conn.Path(), err)
-	}
+func (s *session) transaction(ctx context.Context, what string, f func() error) error {
 	end := context.WithoutCancel(ctx)
-	if err = f(); err == nil {
+	_, err := s.conn.Exec(ctx, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = f()
+	}
+	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
 		_, err = s.conn.Exec(end, "COMMIT") // once asked for, its outcome is waited for
 	}
-	if err != nil {
-		_, _ = s.conn.Exec(end, "ROLLBACK") // an error of its own says that SQLite has done it already
-		return engine.Strip(what, "", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// After BEGIN too: the driver answers with the context's error although the
+	// transaction began, when the context ends between. An error of ROLLBACK's own
+	// says that SQLite rolled back already.
+	_, _ = s.conn.Exec(end, "ROLLBACK")
+	return engine.Strip(what, s.conn.Path(), err)
 }
 
 // Missing lists what the plan needs and the target does not have. A file that
