@@ -65,12 +65,6 @@ func IsBusy(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
-// IsInterrupt tells a statement that was interrupted.
-func IsInterrupt(err error) bool {
-	var e *driversqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_INTERRUPT
-}
-
 // explain says what a result code means. Only messages made of names of the
 // schema are repeated: those of triggers and of unknown kinds may hold values.
 func explain(e *driversqlite.Error) string {
