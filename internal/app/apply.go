@@ -78,7 +78,7 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 		}
 	}
 	if err := r.carry(ctx, i, q, reads, loads, out); err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	if loads {
 		if err := r.endLoading(ctx, m, out); err != nil {
@@ -90,6 +90,37 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	out.Seconds = time.Since(begun).Seconds()
 	return out, nil
+}
+
+// advised says what to do about an error of a passage that does not say so itself.
+// A passage that stops is never half done: each chunk is in whole or not at all.
+func advised(err error) error {
+	if e, ok := err.(*ecluse.Error); ok && e.Next != "" {
+		return err
+	}
+	next := "put right what it says, and run the same command again: it goes on where it stopped"
+	if ecluse.KindOf(err) == ecluse.Unverified {
+		next = "nothing of it was let in. Find out who changed it, and put it back as it was; then run the same command again. " +
+			"If it cannot be put back: `ecluse undo`, `ecluse erase`, and a new instruction"
+	}
+	return withNext(err, next)
+}
+
+// withNext gives an error that has none its advice.
+func withNext(err error, next string) error {
+	var e *ecluse.Error
+	if !errors.As(err, &e) {
+		return &ecluse.Error{Kind: ecluse.Failed, What: "carry out the plan", Err: err, Next: next}
+	}
+	if e.Next != "" {
+		next = e.Next
+	}
+	if e, ok := err.(*ecluse.Error); ok {
+		with := *e
+		with.Next = next
+		return &with
+	}
+	return &ecluse.Error{Kind: e.Kind, What: "carry out the plan", Err: err, Next: next}
 }
 
 // samePlan refuses a plan's file that is not the plan in force, and tells whether
@@ -240,7 +271,10 @@ func (r *Room) stopped(ctx context.Context, m ecluse.MigrationID, err error) err
 		return err
 	}
 	noted := r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"reason": string(kind)}}, nil)
-	return errors.Join(err, noted)
+	if noted != nil {
+		return errors.Join(err, noted)
+	}
+	return err
 }
 
 // endLoading notes what the load came to.

@@ -273,7 +273,7 @@ func (r *Room) undo(ctx context.Context, m ecluse.MigrationID, watch sluice.Watc
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	event := journal.Event{Tree: string(m), Type: journal.UndoEnded, IDs: map[string]string{"passage": p.String()}, Numbers: map[string]int64{"chunks": int64(done.Chunks), "rows": done.Rows}}
 	return done, r.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {

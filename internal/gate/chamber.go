@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"ecluse"
@@ -50,14 +51,19 @@ func (i *inlet) refresh(ctx context.Context) error {
 	}
 	i.known = map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
 	var all []*evidence.Descriptor
-	for _, s := range there {
+	once := map[ecluse.Slot]bool{}
+	for n, s := range there {
 		d, err := evidence.ParseDescriptor(s, i.source)
 		if err != nil {
-			return err
+			return &ecluse.Error{Kind: ecluse.KindOf(err), What: "open the chamber", Where: fmt.Sprintf("descriptor %d of %d", n+1, len(there)), Err: err}
 		}
 		if d.Migration != i.migration || d.Plan != i.plan {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it belongs to another migration or read plan"}
 		}
+		if once[d.Slot] {
+			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it is there twice: it was put in another's place again"}
+		}
+		once[d.Slot] = true
 		all = append(all, d)
 		of := i.known[d.Slot.Dataset]
 		if of == nil {
@@ -74,7 +80,7 @@ func (i *inlet) refresh(ctx context.Context) error {
 	}
 	m, err := evidence.ParseManifest(*signed, i.source)
 	if err != nil {
-		return err
+		return &ecluse.Error{Kind: ecluse.KindOf(err), What: "open the chamber", Where: "manifest", Err: err}
 	}
 	if m.Migration != i.migration || m.Plan != i.plan {
 		return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "manifest", Why: "it belongs to another migration or read plan"}
