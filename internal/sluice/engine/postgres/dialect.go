@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"strings"
+
 	"ecluse"
 	"ecluse/internal/mandate"
 )
@@ -17,11 +19,13 @@ var (
 func (Dialect) Engine() ecluse.Engine { return ecluse.PostgreSQL }
 
 // ViewName is the granted view of a dataset: the dataset's name in a schema of
-// the migration's own. Where the instruction says that the account may read more
-// there is no view, and the table itself is read.
+// the migration's own. A table of which the instruction lets the account read more
+// than it takes, because no view can be had, is read itself.
 func (Dialect) ViewName(p *mandate.ReadPlan, d *mandate.ReadDataset) string {
-	if len(p.MayAlsoRead) > 0 {
-		return ""
+	for _, c := range p.MayAlsoRead {
+		if c == "all" || strings.HasPrefix(c, d.From.String()+".") {
+			return ""
+		}
 	}
 	return ecluse.TableName{Schema: viewSchema(p.Migration), Name: fitting(string(d.Dataset))}.String()
 }

@@ -28,6 +28,22 @@ func scriptHead(title, role string) string {
 		"BEGIN;\nSET LOCAL search_path = pg_catalog;\n" + makeRole(role)
 }
 
+const scriptEnd = "-- When the migration is over, if the account was made for it alone:\n"
+
+// revokeAll takes from a role what it was granted itself in the database, so that
+// what the script grants is all it has. What everybody has, or a role it is a
+// member of, is told by RightsOf.
+func revokeAll(role string) string {
+	return fmt.Sprintf(`DO $revoke$ DECLARE s name; BEGIN
+	FOR s IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+		EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %%I FROM %%I', s, %[1]s);
+		EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %%I FROM %%I', s, %[1]s);
+		EXECUTE format('REVOKE ALL ON SCHEMA %%I FROM %%I', s, %[1]s);
+	END LOOP;
+END $revoke$;
+`, literal(role))
+}
+
 // InspectGrants is the script that makes the catalogue account: names, types and
 // keys are everybody's to see, so that it needs no right but to connect.
 func InspectGrants(role string) string {
@@ -43,6 +59,7 @@ func ReadGrants(p *mandate.ReadPlan, role string) (string, error) {
 	var b strings.Builder
 	b.WriteString(scriptHead(fmt.Sprintf("Read account of migration %s: reads what its read plan says, and nothing else.", p.Migration), role))
 	fmt.Fprintf(&b, "ALTER ROLE %s SET default_transaction_read_only = on;\n", name(role))
+	b.WriteString(revokeAll(role))
 	schema := name(viewSchema(p.Migration))
 	fmt.Fprintf(&b, "DROP SCHEMA IF EXISTS %s CASCADE;\n", schema)
 	if slices.ContainsFunc(p.Datasets, func(d mandate.ReadDataset) bool { return d.View != "" }) {
@@ -62,7 +79,7 @@ func ReadGrants(p *mandate.ReadPlan, role string) (string, error) {
 		}
 	}
 	direct.script(&b, "SELECT", role)
-	b.WriteString("COMMIT;\n-- When the migration is over:\n")
+	b.WriteString("COMMIT;\n" + scriptEnd)
 	fmt.Fprintf(&b, "--   DROP SCHEMA IF EXISTS %s CASCADE; DROP OWNED BY %s; DROP ROLE %s;\n", schema, name(role), name(role))
 	return b.String(), nil
 }
@@ -192,7 +209,7 @@ func LoadGrants(p *mandate.LoadPlan, role string) (string, error) {
 		read.add(s.Table, s.Column)
 		read.script(&b, "SELECT", role)
 	}
-	b.WriteString("COMMIT;\n-- When the migration is over:\n")
+	b.WriteString("COMMIT;\n" + scriptEnd)
 	fmt.Fprintf(&b, "--   DROP OWNED BY %s; DROP ROLE %s;\n", name(role), name(role))
 	return b.String(), nil
 }

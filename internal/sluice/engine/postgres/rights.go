@@ -11,8 +11,8 @@ import (
 // Rights is what an account can do, as the server answers it.
 type Rights struct {
 	Account   string
-	At        time.Time // the server's clock
-	Readable  map[ecluse.TableName][]string
+	At        time.Time                     // the server's clock
+	Readable  map[ecluse.TableName][]string // columns; of a function that reads by its owner's rights, "name()", "*"
 	Writable  []ecluse.TableName
 	Superuser bool // or able to become one, or to read the server's files
 }
@@ -44,6 +44,13 @@ SELECT r.nspname, r.relname FROM relation AS r
 WHERE EXISTS (SELECT FROM me WHERE has_table_privilege(me.oid, r.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER') OR has_any_column_privilege(me.oid, r.oid, 'INSERT, UPDATE'))
 ORDER BY r.nspname COLLATE "C", r.relname COLLATE "C"`
 
+// routinesQuery is the functions that work by the rights of somebody else.
+const routinesQuery = `
+WITH me AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER'))
+SELECT DISTINCT n.nspname, f.proname FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
+WHERE f.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND f.proowner NOT IN (SELECT oid FROM me)
+	AND EXISTS (SELECT FROM me WHERE has_schema_privilege(me.oid, n.oid, 'USAGE')) AND EXISTS (SELECT FROM me WHERE has_function_privilege(me.oid, f.oid, 'EXECUTE'))`
+
 // RightsOf asks what the connection's account can read and change, of every
 // column of every table, and of every role it can become.
 func RightsOf(ctx context.Context, conn *Conn) (*Rights, error) {
@@ -59,6 +66,12 @@ func RightsOf(ctx context.Context, conn *Conn) (*Rights, error) {
 			err := json.Unmarshal([]byte(v[2]), &columns)
 			out.Readable[ecluse.TableName{Schema: v[0], Name: v[1]}] = columns
 			return err
+		})
+	}
+	if err == nil {
+		err = conn.Each(ctx, routinesQuery, func(v []string) error {
+			out.Readable[ecluse.TableName{Schema: v[0], Name: v[1] + "()"}] = []string{"*"}
+			return nil
 		})
 	}
 	if err == nil {

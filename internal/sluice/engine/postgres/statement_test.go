@@ -167,7 +167,8 @@ func TestReadGrants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // running it again changes nothing
+	postgrestest.Run(t, c, "GRANT SELECT ON other TO "+role.User) // what it had goes
+	for range 2 {                                                 // running it again changes nothing
 		postgrestest.Script(t, c, script)
 	}
 	conn := postgrestest.Connect(t, role)
@@ -250,6 +251,11 @@ func TestRights(t *testing.T) {
 			func(r *postgres.Rights) bool {
 				return cmp.Equal(r.Writable, []ecluse.TableName{public("patient")})
 			},
+		},
+		{
+			"a function of its owner's rights", `CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM public.patient'; GRANT USAGE ON SCHEMA public TO ` + role.User,
+			"DROP FUNCTION peek()",
+			func(r *postgres.Rights) bool { return cmp.Equal(r.Readable[public("peek()")], []string{"*"}) },
 		},
 		{"the server's files", "GRANT pg_read_server_files TO " + role.User, "REVOKE pg_read_server_files FROM " + role.User, func(r *postgres.Rights) bool { return r.Superuser }},
 		{"replication", "ALTER ROLE " + role.User + " REPLICATION", "ALTER ROLE " + role.User + " NOREPLICATION", func(r *postgres.Rights) bool { return r.Superuser }},

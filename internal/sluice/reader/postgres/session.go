@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,6 +27,22 @@ type Session struct {
 
 	batches []*record.Batch // of the dataset being read
 	filled  *dataset
+	next    time.Time // when the plan lets the next statement be sent
+}
+
+// throttle waits until the plan's queries a second let another one be sent.
+func (s *Session) throttle(ctx context.Context) error {
+	limit := s.plan.Limits.QueriesPerSecond
+	if limit <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(time.Until(s.next)):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.next = time.Now().Add(time.Second / time.Duration(limit))
+	return nil
 }
 
 // batchesOf is the memory that a dataset's chunks go through, one after the other.
@@ -61,6 +78,9 @@ func (s *Session) Check(ctx context.Context, name string) (*record.Batch, error)
 	k, err := engine.NewCounting(s.plan, &s.plan.Checks[i])
 	if err != nil {
 		return nil, err
+	}
+	if err := s.throttle(ctx); err != nil {
+		return nil, engine.Wrap(ctx, "count check "+name, "", err)
 	}
 	return k.Run(ctx, s.conn)
 }
@@ -117,6 +137,9 @@ func (s *Session) prepare(ctx context.Context, id ecluse.DatasetID) (*dataset, e
 	}
 	if d.ready {
 		return d, nil
+	}
+	if err := s.throttle(ctx); err != nil {
+		return nil, err
 	}
 	if d.Blocks() {
 		e, err := engine.ExtentOf(ctx, s.conn, d.Dataset.From)
@@ -262,6 +285,9 @@ func (c *chunk) copy(ctx context.Context, to int64) error {
 	} else {
 		statement = c.Counted(c.at, units)
 	}
+	if err := c.session.throttle(ctx); err != nil {
+		return err
+	}
 	rows, bytes := c.decoder.Rows(), c.decoder.Bytes()
 	if _, err := c.session.conn.CopyOut(ctx, statement, c); err != nil || c.stopped {
 		return err
@@ -311,6 +337,9 @@ func (c *chunk) step(ctx context.Context) (int64, error) {
 		return to, nil
 	}
 	// A block's rows may be of any size: the server says which of them is one too many.
+	if err := c.session.throttle(ctx); err != nil {
+		return 0, err
+	}
 	t, ok, err := c.Outgrows(ctx, c.session.conn, tid(c.at), tid(to), bytes)
 	if err != nil || !ok {
 		return to, err
