@@ -58,7 +58,7 @@ type Cursor []byte
 const (
 	BatchRows  = 8192
 	BatchBytes = 4 << 20
-	ChunkRows  = 131072
+	ChunkRows  = 65536 // halves what 131072 takes, and costs nothing measurable (bench)
 	ChunkBytes = 32 << 20
 )
 
