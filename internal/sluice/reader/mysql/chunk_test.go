@@ -182,7 +182,9 @@ func TestCursorsOfOtherDatasetsAreRefused(t *testing.T) {
 			}
 		}
 	}
-	_, err := readChunk(t.Context(), s, "nothing", nil, nil)
+	_, err := readChunk(t.Context(), s, "keyless", reader.Cursor("n\x14"), reader.Cursor("n\x0a"))
+	wantError(t, err, ecluse.Invalid, "ends before it begins")
+	_, err = readChunk(t.Context(), s, "nothing", nil, nil)
 	wantError(t, err, ecluse.Refused, "no such dataset")
 }
 

@@ -53,15 +53,11 @@ func (s *session) ReadChunk(ctx context.Context, dataset ecluse.DatasetID, after
 func (s *session) chunk(ctx context.Context, r *engine.Reading, after, until reader.Cursor,
 	emit func(*record.Batch) error,
 ) (reader.Cursor, bool, error) {
-	var stop *engine.Position
-	if until != nil {
-		p, err := r.Decode(until)
-		if err != nil {
-			return nil, false, err
-		}
-		stop = p
+	start, stop, err := between(r, after, until)
+	if err != nil {
+		return nil, false, err
 	}
-	st, err := s.streamAt(ctx, r, after)
+	st, err := s.streamAt(ctx, r, after, start)
 	if err != nil {
 		return nil, false, err
 	}
@@ -92,6 +88,24 @@ func (s *session) chunk(ctx context.Context, r *engine.Reading, after, until rea
 		}
 		st.take()
 	}
+}
+
+// between reads the two cursors of a chunk; nil stays nil.
+func between(r *engine.Reading, after, until reader.Cursor) (start, stop *engine.Position, err error) {
+	if after != nil {
+		if start, err = r.Decode(after); err != nil {
+			return nil, nil, err
+		}
+	}
+	if until != nil {
+		if stop, err = r.Decode(until); err != nil {
+			return nil, nil, err
+		}
+	}
+	if start != nil && stop != nil && r.Beyond(start, stop) {
+		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read dataset " + string(r.Dataset.Dataset), Why: "the chunk ends before it begins"}
+	}
+	return start, stop, nil
 }
 
 func (s *session) batchOf(r *engine.Reading) *record.Batch {

@@ -26,8 +26,8 @@ type stream struct {
 }
 
 // streamAt goes on with the open statement when it stands at the cursor, else
-// begins one.
-func (s *session) streamAt(ctx context.Context, r *engine.Reading, after reader.Cursor) (*stream, error) {
+// begins one. start is the cursor's position, nil at the dataset's start.
+func (s *session) streamAt(ctx context.Context, r *engine.Reading, after reader.Cursor, start *engine.Position) (*stream, error) {
 	if st := s.stream; st != nil && st.reading == r && st.at != nil && bytes.Equal(st.at, after) {
 		st.restart()
 		return st, nil
@@ -36,14 +36,10 @@ func (s *session) streamAt(ctx context.Context, r *engine.Reading, after reader.
 		return nil, err
 	}
 	st := &stream{reading: r}
-	if after != nil {
-		p, err := r.Decode(after)
-		if err != nil {
-			return nil, err
-		}
-		st.pos = *p
+	if start != nil {
+		st.pos = *start
 	}
-	return st, s.begin(st, after != nil)
+	return st, s.begin(st, start != nil)
 }
 
 // restart counts rows from the chunk's start again, for errors to name them by;
