@@ -95,7 +95,8 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 // advised says what to do about an error of a passage that does not say so itself.
 // A passage that stops is never half done: each chunk is in whole or not at all.
 func advised(err error) error {
-	if e, ok := err.(*ecluse.Error); ok && e.Next != "" {
+	var e *ecluse.Error
+	if errors.As(err, &e) && e.Next != "" {
 		return err
 	}
 	next := "put right what it says, and run the same command again: it goes on where it stopped"
@@ -115,8 +116,8 @@ func withNext(err error, next string) error {
 	if e.Next != "" {
 		next = e.Next
 	}
-	if e, ok := err.(*ecluse.Error); ok {
-		with := *e
+	if outer, ok := any(err).(*ecluse.Error); ok { // the outermost only: it keeps its own words
+		with := *outer
 		with.Next = next
 		return &with
 	}

@@ -56,7 +56,6 @@ type commands struct {
 
 // call is what every command gets.
 type call struct {
-	ctx  context.Context
 	ui   *ui
 	env  Env
 	lock string
@@ -74,7 +73,7 @@ func Run(ctx context.Context, env Env) int {
 	var c commands
 	done := -1
 	parser, err := kong.New(&c,
-		kong.Name("ecluse"), kong.Description(u.help("ecluse")), kong.Vars(u.helpVars()),
+		kong.Name("ecluse"), kong.Description(u.help("ecluse")), u.helpVars(),
 		kong.Writers(env.Stdout, env.Stderr), kong.Exit(func(code int) { done = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}), kong.Help(u.helpPrinter),
 	)
@@ -91,7 +90,8 @@ func Run(ctx context.Context, env Env) int {
 			Next: "ecluse --help",
 		})
 	}
-	err = k.Run(&call{ctx: ctx, ui: u, env: env, lock: c.Lock})
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = k.Run(&call{ui: u, env: env, lock: c.Lock})
 	var code exit
 	switch {
 	case err == nil:
@@ -125,12 +125,12 @@ func peek(env Env) (lang string, asJSON bool) {
 
 // room opens the lock folder, after doing what is due in it. What is due and could
 // not be done is told, and keeps nothing else from being done.
-func (c *call) room() (*app.Room, error) {
-	r, err := app.Open(c.ctx, c.lock)
+func (c *call) room(ctx context.Context) (*app.Room, error) {
+	r, err := app.Open(ctx, c.lock)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.Due(c.ctx)
+	d, err := r.Due(ctx)
 	if err != nil {
 		r.Close()
 		return nil, err
@@ -142,8 +142,8 @@ func (c *call) room() (*app.Room, error) {
 }
 
 // with runs f on the opened lock folder.
-func (c *call) with(f func(*app.Room) error) error {
-	r, err := c.room()
+func (c *call) with(ctx context.Context, f func(*app.Room) error) error {
+	r, err := c.room(ctx)
 	if err != nil {
 		return err
 	}

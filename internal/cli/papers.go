@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,8 +18,8 @@ type initCmd struct {
 	Processor  ecluse.Fingerprint `required:"" placeholder:"SHA256:…" help:"${root_processor}"`
 }
 
-func (x *initCmd) Run(c *call) error {
-	made, err := app.Init(c.ctx, x.Dir, map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Controller, ecluse.Processor: x.Processor})
+func (x *initCmd) Run(ctx context.Context, c *call) error {
+	made, err := app.Init(ctx, x.Dir, map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Controller, ecluse.Processor: x.Processor})
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ type keyNewCmd struct {
 	Passphrase bool   `help:"${key_passphrase}"`
 }
 
-func (x *keyNewCmd) Run(c *call) error {
+func (x *keyNewCmd) Run(ctx context.Context, c *call) error {
 	var pass []byte
 	if x.Passphrase {
 		var err error
@@ -73,7 +74,7 @@ type rosterAddCmd struct {
 	as
 }
 
-func (x *rosterAddCmd) Run(c *call) error {
+func (x *rosterAddCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
@@ -82,8 +83,8 @@ func (x *rosterAddCmd) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.AddRoster(c.ctx, x.File, text, root)
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.AddRoster(ctx, x.File, text, root)
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ type contractCheckCmd struct {
 	File string `arg:"" help:"${contract_file}"`
 }
 
-func (x *contractCheckCmd) Run(c *call) error {
+func (x *contractCheckCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
@@ -118,9 +119,9 @@ type inspectCmd struct {
 	Place string `arg:"" enum:"source,target" help:"${inspect_place}"`
 }
 
-func (x *inspectCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		v, err := r.Inspect(c.ctx, app.Place(x.Place))
+func (x *inspectCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Inspect(ctx, app.Place(x.Place))
 		if err != nil {
 			return err
 		}
@@ -157,9 +158,9 @@ type instructionNewCmd struct {
 	ID string `arg:"" help:"${instruction_id}"`
 }
 
-func (x *instructionNewCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		text, err := r.NewInstruction(c.ctx, ecluse.MigrationID(x.ID))
+func (x *instructionNewCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		text, err := r.NewInstruction(ctx, ecluse.MigrationID(x.ID))
 		if err != nil {
 			return err
 		}
@@ -172,13 +173,13 @@ type instructionCheckCmd struct {
 	File string `arg:"" help:"${instruction_file}"`
 }
 
-func (x *instructionCheckCmd) Run(c *call) error {
+func (x *instructionCheckCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.CheckInstruction(c.ctx, x.File, text)
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.CheckInstruction(ctx, x.File, text)
 		if err != nil {
 			return err
 		}
@@ -195,13 +196,13 @@ type mappingCheckCmd struct {
 	File string `arg:"" help:"${mapping_file}"`
 }
 
-func (x *mappingCheckCmd) Run(c *call) error {
+func (x *mappingCheckCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.CheckMapping(c.ctx, x.File, text)
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.CheckMapping(ctx, x.File, text)
 		if err != nil {
 			return err
 		}
@@ -216,7 +217,7 @@ type signCmd struct {
 	as
 }
 
-func (x *signCmd) Run(c *call) error {
+func (x *signCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
@@ -225,8 +226,8 @@ func (x *signCmd) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.Sign(c.ctx, app.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Sign(ctx, app.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
 		if err != nil {
 			return err
 		}
@@ -240,7 +241,7 @@ type approveCmd struct {
 	as
 }
 
-func (x *approveCmd) Run(c *call) error {
+func (x *approveCmd) Run(ctx context.Context, c *call) error {
 	text, err := readFile(x.File)
 	if err != nil {
 		return err
@@ -249,8 +250,8 @@ func (x *approveCmd) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.Approve(c.ctx, text, key)
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Approve(ctx, text, key)
 		if err != nil {
 			return err
 		}

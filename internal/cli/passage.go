@@ -29,7 +29,7 @@ type planCmd struct {
 	as
 }
 
-func (x *planCmd) Run(c *call) error {
+func (x *planCmd) Run(ctx context.Context, c *call) error {
 	q := app.PlanRequest{Migration: x.Migration, Passage: ecluse.PassageKind(x.Passage), File: x.Instruction}
 	if x.Instruction != "" {
 		var err error
@@ -40,8 +40,8 @@ func (x *planCmd) Run(c *call) error {
 			return err
 		}
 	}
-	return c.with(func(r *app.Room) error {
-		p, err := r.Plan(c.ctx, q)
+	return c.with(ctx, func(r *app.Room) error {
+		p, err := r.Plan(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ type applyCmd struct {
 	DryRun bool   `help:"${apply_dry}"`
 }
 
-func (x *applyCmd) Run(c *call) error {
+func (x *applyCmd) Run(ctx context.Context, c *call) error {
 	q := app.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
 	if x.DryRun {
 		q.Passage = ecluse.Dry
@@ -136,9 +136,9 @@ func (x *applyCmd) Run(c *call) error {
 			return err
 		}
 	}
-	return c.with(func(r *app.Room) error {
+	return c.with(ctx, func(r *app.Room) error {
 		q.Watch = c.ui.watch(func(sluice.Stage) int64 { return 0 })
-		v, err := r.Apply(c.ctx, q)
+		v, err := r.Apply(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -171,9 +171,9 @@ func (u *ui) verdict(equal bool, k ecluse.PassageKind) {
 
 type statusCmd struct{ which }
 
-func (x *statusCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		all, err := r.Status(c.ctx, x.Migration)
+func (x *statusCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		all, err := r.Status(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
@@ -225,9 +225,9 @@ func (u *ui) state(p procedure.Place) string {
 
 type reportCmd struct{ which }
 
-func (x *reportCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		v, err := r.Report(c.ctx, x.Migration)
+func (x *reportCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Report(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
@@ -243,20 +243,20 @@ type acceptCmd struct {
 	All    string            `help:"${accept_all}" placeholder:"DISPOSITION"`
 }
 
-func (x *acceptCmd) Run(c *call) error {
+func (x *acceptCmd) Run(ctx context.Context, c *call) error {
 	key, err := x.signer(c)
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.Accept(c.ctx, app.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Accept(ctx, app.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
 		if err != nil {
 			return err
 		}
 		c.ui.signature(v)
 		// Acceptance erases by itself; what keeps it from being done now is told,
 		// and every command tries again.
-		d, err := r.Due(c.ctx)
+		d, err := r.Due(ctx)
 		if err != nil {
 			return err
 		}
@@ -272,13 +272,13 @@ type order struct {
 	Because string `required:"" help:"${because_flag}"`
 }
 
-func (x *order) run(c *call, do func(*app.Room, context.Context, app.Order) (*app.Signature, error)) error {
+func (x *order) run(ctx context.Context, c *call, do func(*app.Room, context.Context, app.Order) (*app.Signature, error)) error {
 	key, err := x.signer(c)
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := do(r, c.ctx, app.Order{Migration: x.Migration, Because: x.Because, Key: key})
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := do(r, ctx, app.Order{Migration: x.Migration, Because: x.Because, Key: key})
 		if err != nil {
 			return err
 		}
@@ -294,24 +294,29 @@ type (
 	eraseCmd   struct{ order }
 )
 
-func (x *objectCmd) Run(c *call) error  { return x.run(c, (*app.Room).Object) }
-func (x *suspendCmd) Run(c *call) error { return x.run(c, (*app.Room).Suspend) }
-func (x *resumeCmd) Run(c *call) error  { return x.run(c, (*app.Room).Resume) }
-func (x *eraseCmd) Run(c *call) error   { return x.run(c, (*app.Room).Erase) }
+func (x *objectCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Object) }
+
+func (x *suspendCmd) Run(ctx context.Context, c *call) error {
+	return x.run(ctx, c, (*app.Room).Suspend)
+}
+
+func (x *resumeCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Resume) }
+
+func (x *eraseCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Erase) }
 
 type undoCmd struct {
 	which
 	as
 }
 
-func (x *undoCmd) Run(c *call) error {
+func (x *undoCmd) Run(ctx context.Context, c *call) error {
 	var key ssh.Signer
 	key, err := x.signer(c)
 	if err != nil {
 		return err
 	}
-	return c.with(func(r *app.Room) error {
-		v, err := r.Undo(c.ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(func(sluice.Stage) int64 { return 0 })})
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Undo(ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(func(sluice.Stage) int64 { return 0 })})
 		if err != nil {
 			return err
 		}
@@ -324,13 +329,13 @@ type dueCmd struct {
 	Watch bool `help:"${due_watch}"`
 }
 
-func (x *dueCmd) Run(c *call) error {
-	r, err := app.Open(c.ctx, c.lock)
+func (x *dueCmd) Run(ctx context.Context, c *call) error {
+	r, err := app.Open(ctx, c.lock)
 	if err != nil {
 		return err
 	}
 	if x.Watch {
-		err = r.Watch(c.ctx, func(d app.DueView) {
+		err = r.Watch(ctx, func(d app.DueView) {
 			c.ui.due(d)
 			c.ui.objectLine(d)
 		})
@@ -339,7 +344,7 @@ func (x *dueCmd) Run(c *call) error {
 		}
 		return errors.Join(err, r.Close())
 	}
-	d, err := r.Due(c.ctx)
+	d, err := r.Due(ctx)
 	if err == nil {
 		c.ui.due(*d)
 		err = c.ui.object(d)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -21,9 +22,9 @@ type grantsCmd struct {
 	which
 }
 
-func (x *grantsCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		sql, err := r.Grants(c.ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User})
+func (x *grantsCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		sql, err := r.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User})
 		if err != nil {
 			return err
 		}
@@ -37,9 +38,9 @@ type evidenceCmd struct {
 	Dir string `arg:"" help:"${evidence_dir}"`
 }
 
-func (x *evidenceCmd) Run(c *call) error {
-	return c.with(func(r *app.Room) error {
-		v, err := r.Evidence(c.ctx, x.Migration, x.Dir)
+func (x *evidenceCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.Evidence(ctx, x.Migration, x.Dir)
 		if err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ type verifyCmd struct {
 	Processor  ecluse.Fingerprint `placeholder:"SHA256:…" help:"${root_processor}"`
 }
 
-func (x *verifyCmd) Run(c *call) error {
+func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 	roots := map[ecluse.Side]ecluse.Fingerprint{}
 	if x.Controller != "" {
 		roots[ecluse.Controller] = x.Controller
@@ -76,7 +77,7 @@ func (x *verifyCmd) Run(c *call) error {
 
 type versionCmd struct{}
 
-func (x *versionCmd) Run(c *call) error {
+func (x *versionCmd) Run(ctx context.Context, c *call) error {
 	v := app.Version()
 	goVersion := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -91,8 +92,8 @@ type demoCmd struct {
 	Dir      string `help:"${demo_dir}" placeholder:"DIR"`
 }
 
-func (x *demoCmd) Run(c *call) error {
-	v, err := demo.Run(c.ctx, demo.Request{
+func (x *demoCmd) Run(ctx context.Context, c *call) error {
+	v, err := demo.Run(ctx, demo.Request{
 		Patients: x.Patients, Dir: x.Dir,
 		Tell:  func(s demo.Scene) { c.ui.scene(s) },
 		Watch: c.ui.watch(demo.Expected(x.Patients)),
@@ -149,7 +150,7 @@ func (u *ui) outcome(v *demo.Outcome) {
 // lock draws the lock as it stands: which gate is open, what is in the chamber.
 func (u *ui) lock(p procedure.Place) string {
 	source, chamber, target := "┃", "      ", "┃"
-	note := ""
+	var note string
 	switch p.Migration {
 	case procedure.Reading:
 		source, chamber, note = "┆", "≈ ≈   ", u.say("source gate open: sealed chunks come in", "porte amont ouverte : des paquets scellés entrent")

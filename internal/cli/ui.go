@@ -102,7 +102,7 @@ func (u *ui) object(v any) error {
 // objectLine prints one of many results under --json: an object on one line.
 func (u *ui) objectLine(v any) {
 	if u.json {
-		json.NewEncoder(u.out).Encode(v)
+		_ = json.NewEncoder(u.out).Encode(v) // an object of ours; a broken pipe is noticed at the end
 	}
 }
 
@@ -146,7 +146,7 @@ func (u *ui) fail(err error) int {
 		p.What, p.Where, p.Why, p.Article, p.Next = e.What, e.Where, e.Why, e.Article, e.Next
 	}
 	if u.json {
-		u.object(p)
+		_ = u.object(p) // stdout is gone: the exit code still says it
 		return code
 	}
 	fmt.Fprintf(u.err, "ecluse: %s%s\n", u.label(kind), message(err))

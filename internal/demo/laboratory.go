@@ -98,7 +98,11 @@ func MakeOld(ctx context.Context, path string, patients int) (*Made, error) {
 		return nil, err
 	}
 	defer tx.Rollback()
-	g := &generator{ctx: ctx, tx: tx, rnd: rand.New(rand.NewPCG(1811, 2022)), made: Made{Canary: canary}}
+	g := &generator{rnd: rand.New(rand.NewPCG(1811, 2022)), made: Made{Canary: canary}}
+	g.exec = func(query string, args ...any) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}
 	g.prescribers(max(patients/100, 5))
 	g.catalogue()
 	for i := 1; i <= patients && g.err == nil; i++ {
@@ -128,8 +132,7 @@ func MakeNew(ctx context.Context, path string) error {
 
 // generator inserts rows in groups.
 type generator struct {
-	ctx    context.Context
-	tx     *sql.Tx
+	exec   func(query string, args ...any) error
 	rnd    *rand.Rand
 	made   Made
 	err    error
@@ -164,7 +167,7 @@ func (g *generator) write(table string, in *group) {
 		return
 	}
 	row := "(?" + strings.Repeat(",?", in.width-1) + ")"
-	_, g.err = g.tx.ExecContext(g.ctx, "INSERT INTO "+table+" VALUES "+row+strings.Repeat(","+row, len(in.args)/in.width-1), in.args...)
+	g.err = g.exec("INSERT INTO "+table+" VALUES "+row+strings.Repeat(","+row, len(in.args)/in.width-1), in.args...)
 	in.args = in.args[:0]
 }
 
@@ -242,7 +245,8 @@ func (g *generator) request(patient int64) int {
 
 func (g *generator) result(id, request int64, a analysis, at time.Time) {
 	r := g.rnd
-	code, value, flag := a.code, "", any(nil)
+	var value string
+	code, flag := a.code, any(nil)
 	if a.words != nil {
 		value = pick(r, a.words)
 	} else {

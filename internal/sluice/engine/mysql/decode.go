@@ -3,6 +3,7 @@ package mysql
 import (
 	"database/sql/driver"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -117,7 +118,8 @@ func (r *Reading) valueError(column string, ordinal int64, err error) error {
 		Kind: ecluse.Invalid, What: "read dataset " + string(r.Dataset.Dataset),
 		Where: fmt.Sprintf("row %d, column %s", ordinal, column), Why: err.Error(),
 	}
-	if v, ok := err.(*valueError); ok {
+	var v *valueError
+	if errors.As(err, &v) {
 		e.Next = v.next
 	}
 	return e

@@ -22,7 +22,7 @@ type session struct {
 	counts   map[string]*engine.Counting
 
 	stream *stream         // the statement that the last chunk ended in, or nil
-	alive  context.Context // of open statements, which outlive the calls that begin them
+	alive  context.Context //nolint:containedctx // of open statements, which outlive the calls that begin them
 	kill   context.CancelFunc
 	batch  *record.Batch // reused by one dataset after the other
 	over   error         // why the connection is of no use any more
