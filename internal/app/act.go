@@ -106,7 +106,7 @@ func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, cl
 		NotBefore: from, NotAfter: from.Add(actLife), Nonce: evidence.NewNonce(), Clauses: clauses,
 	}
 	if act.Role, err = l.role(ctx, act, who); err != nil {
-		return nil, err
+		return nil, withNext(err, seeStatus)
 	}
 	signed, err := evidence.SignAct(who.key, act)
 	if err != nil {
@@ -120,7 +120,7 @@ func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, cl
 		return nil, err
 	}
 	if err := l.record(ctx, act, signed, papers); err != nil {
-		return nil, err
+		return nil, withNext(err, seeStatus)
 	}
 	l.tell()
 	v := &Signature{Act: signed.Digest(), Migration: m, Person: act.Person, Side: act.Side, Role: act.Role}
@@ -129,6 +129,8 @@ func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, cl
 	}
 	return v, nil
 }
+
+const seeStatus = "ecluse status says what can be done now, and by whom"
 
 // afterStop waits, at most a second, until an act can be told to come after one by
 // which the same side stopped something: acts name whole seconds.

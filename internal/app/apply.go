@@ -64,7 +64,7 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	reads, loads, err := r.todo(ctx, m, q.Passage, readOnly)
 	if err != nil {
-		return nil, err
+		return nil, withNext(err, seeStatus)
 	}
 	out := &Applied{Migration: m}
 	if reads {

@@ -84,9 +84,10 @@ func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 // bundle is a folder of evidence being gathered.
 type bundle struct {
 	*evidence.Builder
-	room *Room
-	lock *lock
-	m    ecluse.MigrationID
+	room     *Room
+	lock     *lock
+	m        ecluse.MigrationID
+	readPlan []byte // as both parties approved it
 }
 
 // papers adds rosters, contract, instruction, mapping, acts and all they speak of.
@@ -104,6 +105,17 @@ func (b *bundle) papers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A plan that was never approved by both stands among the other documents.
+	acts, err := b.lock.store.Acts(ctx, b.m)
+	if err != nil {
+		return err
+	}
+	if plan, err := b.lock.approvedPlan(ctx, b.m, acts); err != nil {
+		return err
+	} else if plan.IsZero() {
+		c.ReadPlan = nil
+	}
+	b.readPlan = c.ReadPlan
 	named := map[ecluse.Digest]bool{}
 	for _, f := range []struct {
 		name string
@@ -207,11 +219,7 @@ func (b *bundle) plans(ctx context.Context) error {
 
 // gates adds what the gates stated: recipients of the plan, privileges, erasure.
 func (b *bundle) gates(ctx context.Context) error {
-	plan, err := b.lock.current(ctx, b.m, evidence.KindReadPlan)
-	if err != nil {
-		return err
-	}
-	if read, err := parseReadPlan(plan); err != nil {
+	if read, err := parseReadPlan(b.readPlan); err != nil {
 		return err
 	} else if read != nil {
 		all, err := b.lock.signed(ctx, b.m, kindRecipient, evidence.NamespaceRecipient)

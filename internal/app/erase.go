@@ -18,6 +18,7 @@ import (
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
 
@@ -38,7 +39,7 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID) error {
 	if err != nil {
 		return err
 	}
-	ground, err := r.ground(ctx, m, mig.Place, i)
+	ground, err := r.ground(ctx, m, i)
 	if err != nil {
 		return err
 	}
@@ -159,31 +160,23 @@ func (n noted) Note(ctx context.Context, m ecluse.MigrationID, x erasure.Note) e
 }
 
 // ground says why a migration is erased, and what became of its load.
-func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, p procedure.Place, i *mandate.Instruction) (*evidence.Certificate, error) {
+func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
 	l := r.lock
 	c := &evidence.Certificate{
 		Migration: m, Contract: i.Contract, Instruction: i.Digest(), Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, OneRoom: true,
 		SourceAdmin: ecluse.Controller,
 		Tool:        "ecluse " + Version(),
 	}
-	plan, err := l.store.Current(ctx, m, evidence.KindReadPlan)
-	if err != nil {
-		return nil, err
-	}
 	if manifest, err := l.manifestKept(ctx, m); err != nil {
 		return nil, err
 	} else if manifest != nil {
 		c.Manifest = manifest.Digest()
 	}
-	chunks, err := l.journalled(ctx, m)
+	acts, err := l.store.Acts(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	if p.Migration != procedure.Born && p.Migration != procedure.Instructed || len(chunks) > 0 {
-		c.Plan = plan
-	}
-	acts, err := l.store.Acts(ctx, m)
-	if err != nil {
+	if c.Plan, err = l.approvedPlan(ctx, m, acts); err != nil {
 		return nil, err
 	}
 	for _, a := range acts {
@@ -220,6 +213,27 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, p procedure.Pla
 		}
 	}
 	return c, r.binary(c)
+}
+
+// approvedPlan is the read plan that both parties approved: without it nothing can
+// have been read.
+func (l *lock) approvedPlan(ctx context.Context, m ecluse.MigrationID, acts []store.Act) (ecluse.Digest, error) {
+	plan, err := l.store.Current(ctx, m, evidence.KindReadPlan)
+	if err != nil {
+		return plan, err
+	}
+	by := map[ecluse.Side]bool{}
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			if c.Verb == evidence.VerbApprove && c.Kind == evidence.KindReadPlan && c.Subject == plan {
+				by[a.Side] = true
+			}
+		}
+	}
+	if !by[ecluse.Controller] || !by[ecluse.Processor] {
+		return ecluse.Digest{}, nil
+	}
+	return plan, nil
 }
 
 // binary is the program's own SHA-256.

@@ -22,7 +22,6 @@ import (
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/config"
 	"ecluse/internal/gate"
-	"ecluse/internal/mandate"
 )
 
 // watcher lists the files of one folder that anybody opens, makes, renames or
@@ -340,31 +339,6 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 	x.lock.some("the lock")
 	if err := closeLock(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// lendOnce has the source gate lend its half, which the target gate keeps in
-// memory for a quarter of an hour.
-func lendOnce(t *testing.T, s *gate.Source, target *gate.Target, instruction []byte) {
-	t.Helper()
-	i, err := mandate.ParseInstruction("instruction.yaml", instruction)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan error, 1)
-	go func() { got <- target.Recipient(t.Context(), i) }()
-	for {
-		if err := s.Lend(t.Context(), i); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case err := <-got:
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
-		default:
-		}
 	}
 }
 

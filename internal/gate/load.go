@@ -3,6 +3,9 @@ package gate
 import (
 	"context"
 	"encoding/csv"
+	"iter"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -189,7 +192,7 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
-		Procedure: t.procedure, Dialect: t.dialect, Passage: p, Used: page.used(p.Kind), BegunAt: begun,
+		Procedure: t.procedure, Dialect: t.dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
 	})
 	if err != nil {
 		return nil, err
@@ -209,12 +212,21 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	})
 }
 
-// used counts the passages of a kind that began at this gate.
-func (e *Entry) used(k ecluse.PassageKind) int {
+// used is how many passages of a kind are begun, one that is to begin left out.
+// Numbers that never came to this gate (their passage was undone before it did)
+// count: the lock can take from a budget, not add to it.
+func (e *Entry) used(p ecluse.Passage, begun bool) int {
 	n := 0
-	for p := range e.Passages {
-		if strings.HasPrefix(p, string(k)+"-") {
-			n++
+	if !begun {
+		n = p.Number - 1
+	}
+	for _, names := range []iter.Seq[string]{maps.Keys(e.Passages), maps.Keys(e.Undone)} {
+		for name := range names {
+			if number, ok := strings.CutPrefix(name, string(p.Kind)+"-"); ok {
+				if x, err := strconv.Atoi(number); err == nil {
+					n = max(n, x)
+				}
+			}
 		}
 	}
 	return n

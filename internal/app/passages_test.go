@@ -1,0 +1,503 @@
+package app_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/procedure"
+)
+
+// patients of these rooms: enough for rows that are put aside.
+const patients = 200
+
+// sealedFacts are the facts of the target before anything is loaded.
+func sealedFacts(t *testing.T) string {
+	t.Helper()
+	facts, _ := roomtest.At(t, roomtest.Sealed, patients).Facts()
+	return facts
+}
+
+// TestRejectsOfARolledBackChunk: rows put aside for a chunk that is rolled back
+// are put aside again when it loads, and the evidence of both speaks of those
+// that stayed.
+func TestRejectsOfARolledBackChunk(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, patients)
+	r := d.Open()
+	plan := d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")
+	if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final, Plan: plan}); err != nil {
+		t.Fatal(err)
+	}
+	passage, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := &failingLock{Lock: r.Lock()}
+	source, target := gates(t, d, stop)
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) || !stop.failed {
+		t.Fatalf("want the load stopped after rejects were stored, got %v", err)
+	}
+	for _, c := range []interface{ Close() error }{source, target, r} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = d.Open()
+	v := apply(t, r, ecluse.Final)
+	if v.RowsRejected == 0 || !v.Reconciled {
+		t.Errorf("%d rows put aside, equal %v", v.RowsRejected, v.Reconciled)
+	}
+	if got, _ := d.Facts(); got != loadedFacts(t, patients) {
+		t.Error("the target holds other rows than an undisturbed load")
+	}
+	if _, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	d.Verify(r)
+}
+
+// TestUndo takes an unaccepted load out: by a signed act, back to the sums of
+// before, said under the target gate's signature; then the migration can be
+// erased, and its evidence verifies.
+func TestUndo(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	_, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Helene)})
+	wantError(t, err, ecluse.Refused)
+	if place(t, r).Passage != procedure.Compared {
+		t.Error("an order of somebody who may not give it was followed")
+	}
+	_, loaded := d.Facts()
+	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, left := d.Facts()
+	if facts != sealedFacts(t) || v.Rows != int64(loaded-left) || v.Undo.Chunks == 0 {
+		t.Errorf("took out %d rows of %d in %d chunks", v.Rows, loaded-left, v.Undo.Chunks)
+	}
+	for _, table := range v.Undo.Tables {
+		if !table.Equal {
+			t.Errorf("%s does not stand as before", table.Table)
+		}
+	}
+	if p := place(t, r); p.Passage != procedure.Undone {
+		t.Errorf("the passage is %s", p.Passage)
+	}
+	if left := d.Query("novalab.db", "SELECT outcome FROM ecluse_tombstone"); !slices.Equal(left, []string{"undone"}) {
+		t.Errorf("the target remembers %v", left)
+	}
+	_, err = r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	wantError(t, err, ecluse.Refused)
+	_, err = r.Accept(t.Context(), app.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "the load was refused"}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+}
+
+// TestUndoBeforeAnythingWasLoaded: a passage that the lock began and that never
+// came to the target gate can be undone, and nothing waits for what was never
+// read.
+func TestUndoBeforeAnythingWasLoaded(t *testing.T) {
+	t.Parallel()
+	for _, stage := range []roomtest.Stage{roomtest.Ready, roomtest.Sealed} {
+		d := roomtest.At(t, stage, patients)
+		r := d.Open()
+		if stage == roomtest.Ready {
+			if err := r.BeginReading(t.Context(), roomtest.Migration); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+			t.Fatal(err)
+		}
+		v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)})
+		if err != nil || v.Rows != 0 {
+			t.Fatalf("undo: %v, %+v", err, v)
+		}
+		if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Helene), Because: "stopped"}); err != nil {
+			t.Fatal(err)
+		}
+		d.Verify(r)
+	}
+}
+
+// TestUndoGoesOnAfterItsEnd: the target gate had done all, and the lock was not
+// told.
+func TestUndoGoesOnAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	source, target := gates(t, d, r.Lock())
+	passage := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	first, err := target.Undo(t.Context(), roomtest.Migration, passage, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := target.Undo(t.Context(), roomtest.Migration, passage, nil)
+	if err != nil || again.Rows != first.Rows || again.Chunks != first.Chunks || !again.At.Equal(first.At) {
+		t.Errorf("said again: %+v, %v; first %+v", again, err, first)
+	}
+	if err := errors.Join(source.Close(), target.Close(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r = d.Open()
+	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil || v.Rows != first.Rows {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if facts, _ := d.Facts(); facts != sealedFacts(t) {
+		t.Error("the target does not stand as before")
+	}
+	_, err = target.Load(t.Context(), roomtest.Migration, passage, nil)
+	if err == nil {
+		t.Error("a passage that was undone loads again")
+	}
+}
+
+// TestUndoOfADryRun ends a dry run that was interrupted.
+func TestUndoOfADryRun(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, patients)
+	r := d.Open()
+	planDry(t, d, r)
+	if err := r.BeginReading(t.Context(), roomtest.Migration); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Dry); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil || v.Passage.Kind != ecluse.Dry || v.Undo != nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	planDry(t, d, r)
+	if v := apply(t, r, ecluse.Dry); v.Passage.Number != 2 {
+		t.Errorf("the next dry run is %s", v.Passage)
+	}
+}
+
+// planDry plans a dry run and has it approved.
+func planDry(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
+	p, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Dry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(p.LoadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Approve(t.Context(), text, d.Key(roomtest.Marc)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDryRuns: the instruction grants two. They write nothing, and a third is
+// refused.
+func TestDryRuns(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, patients)
+	before, _ := d.Facts()
+	r := d.Open()
+	for n := range 2 {
+		planDry(t, d, r)
+		v := apply(t, r, ecluse.Dry)
+		if v.Passage.Number != n+1 || v.RowsLoaded == 0 || v.RowsRejected == 0 || (n == 0) != (v.Read != nil) {
+			t.Errorf("%+v", v)
+		}
+	}
+	if after, _ := d.Facts(); after != before {
+		t.Error("a dry run wrote into the target")
+	}
+	planDry(t, d, r)
+	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Dry})
+	wantError(t, err, ecluse.Refused)
+	if err == nil || !strings.Contains(err.Error(), "grants 2") {
+		t.Error(err)
+	}
+	if p := place(t, r); p.Passage != procedure.LoadApproved {
+		t.Errorf("after a refusal the passage is %s", p.Passage)
+	}
+}
+
+// TestErasureAtTheDeadline erases from every stage when the deadline comes,
+// undoing what was loaded and not accepted, with nobody's help.
+func TestErasureAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	empty := sealedFacts(t)
+	for _, stage := range []roomtest.Stage{roomtest.Planned, roomtest.Approved, roomtest.Ready, roomtest.Sealed, roomtest.Loaded} {
+		t.Run(fmt.Sprint(stage), func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, stage, patients)
+			isDue(d, "erase")
+			r := d.Open()
+			runDue(t, r)
+			if p := place(t, r); p.Migration != procedure.Erased {
+				t.Fatalf("the migration is %s", p.Migration)
+			}
+			if facts, _ := d.Facts(); facts != empty {
+				t.Error("rows of an unaccepted load are still in the target")
+			}
+			nothingLeft(t, d)
+			d.Verify(r)
+		})
+	}
+}
+
+// nothingLeft looks where keys and ciphertext stood.
+func nothingLeft(t *testing.T, d *roomtest.Dir) {
+	t.Helper()
+	for _, dir := range []string{d.Join("room", "source", "migrations"), d.Join("room", "target", "migrations"), d.Join("room", "lock", "chamber", "live")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			t.Errorf("%s is still in %s", e.Name(), dir)
+		}
+	}
+}
+
+// TestErasureOnOrder: the controller's signatory or data-protection officer
+// orders it, and nobody else.
+func TestErasureOnOrder(t *testing.T) {
+	t.Parallel()
+	for who, may := range map[string]bool{roomtest.Claire: true, roomtest.Helene: true, roomtest.Marc: false, roomtest.Julie: false} {
+		d := roomtest.At(t, roomtest.Sealed, 40)
+		r := d.Open()
+		_, err := r.Erase(t.Context(), app.Order{Because: "the laboratory changed its mind", Key: d.Key(who)})
+		if !may {
+			wantError(t, err, ecluse.Refused)
+			if p := place(t, r); p.Migration != procedure.Sealed {
+				t.Errorf("%s: the migration is %s", who, p.Migration)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		nothingLeft(t, d)
+		d.Verify(r)
+	}
+}
+
+// TestErasureThatCannotUndo: while the target cannot be reached an unaccepted
+// load keeps its keys, the order stands, and the error says so; then it goes on
+// by itself.
+func TestErasureThatCannotUndo(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 40)
+	away := d.Join("elsewhere.db")
+	if err := os.Rename(d.Join("novalab.db"), away); err != nil {
+		t.Fatal(err)
+	}
+	r := d.Open()
+	_, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)})
+	if err == nil || !strings.Contains(err.Error(), "the order stands") {
+		t.Fatalf("want to be told, got %v", err)
+	}
+	if _, err := os.Stat(d.Join("room", "target", "migrations", string(roomtest.Migration), "identity.wrapped")); err != nil {
+		t.Errorf("the keys went before the load: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, d.Join("novalab.db")); err != nil {
+		t.Fatal(err)
+	}
+	r = d.Open()
+	runDue(t, r)
+	nothingLeft(t, d)
+	d.Verify(r)
+}
+
+// TestAcceptance: what is accepted stays, the target keeps one line of it, and
+// keys and ciphertext go.
+func TestAcceptance(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Accepted, patients)
+	r := d.Open()
+	runDue(t, r)
+	nothingLeft(t, d)
+	if facts, _ := d.Facts(); facts != loadedFacts(t, patients) {
+		t.Error("accepted rows are gone")
+	}
+	for query, want := range map[string]string{
+		"SELECT count(*) FROM ecluse_marker": "0", "SELECT count(*) FROM ecluse_passage": "0", "SELECT outcome FROM ecluse_tombstone": "accepted",
+	} {
+		if got := d.Query("novalab.db", query); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: %v, want %s", query, got, want)
+		}
+	}
+	_, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+}
+
+// TestAcceptanceOfAnAcceptedLoadWithoutItsTarget: keys are destroyed though the
+// target cannot be told.
+func TestAcceptanceWithoutItsTarget(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Accepted, patients)
+	if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
+		t.Fatal(err)
+	}
+	r := d.Open()
+	runDue(t, r)
+	nothingLeft(t, d)
+	d.Verify(r)
+}
+
+// TestAcceptanceRefused: by whom it may not, without a word for every reason of
+// rejects, with a word for none, or while the comparison found a difference.
+func TestAcceptanceRefused(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	for name, q := range map[string]app.AcceptRequest{
+		"no disposition":                 {Key: d.Key(roomtest.Claire)},
+		"a disposition of blanks":        {Key: d.Key(roomtest.Claire), ForAll: "  "},
+		"a disposition of another cause": {Key: d.Key(roomtest.Claire), ForAll: "by hand", Dispositions: map[string]string{"no such reason": "x"}},
+		"the processor's signatory":      {Key: d.Key(roomtest.Julie), ForAll: "by hand"},
+		"the processor's operator":       {Key: d.Key(roomtest.Marc), ForAll: "by hand"},
+		"the data-protection officer":    {Key: d.Key(roomtest.Helene), ForAll: "by hand"},
+		"somebody unknown":               {Key: d.Key("root-controller"), ForAll: "by hand"},
+	} {
+		_, err := r.Accept(t.Context(), q)
+		if k := ecluse.KindOf(err); k != ecluse.Refused && k != ecluse.Invalid || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if p := place(t, r); p.Migration != procedure.Sealed {
+			t.Fatalf("%s: the migration is %s", name, p.Migration)
+		}
+	}
+}
+
+// TestDifference: a target that alters what is written shows it, traced to its
+// table; it cannot be accepted, and is undone.
+func TestDifference(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	d.Exec("novalab.db", `CREATE TRIGGER tamper AFTER INSERT ON patient WHEN new.id % 7 = 3 BEGIN
+		UPDATE patient SET family_name = family_name || 'X' WHERE id = new.id; END`)
+	r := d.Open()
+	v := apply(t, r, ecluse.Final)
+	if v.Reconciled {
+		t.Fatal("rows altered on their way in were found equal")
+	}
+	for _, table := range v.Load.Compared.Tables {
+		if want := map[bool]string{true: "altered", false: "equal"}[table.Table.Name == "patient"]; table.Verdict() != want {
+			t.Errorf("%s is said to be %s, want %s", table.Table, table.Verdict(), want)
+		}
+	}
+	_, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if facts, _ := d.Facts(); facts != sealedFacts(t) {
+		t.Error("the target does not stand as before")
+	}
+	d.Exec("novalab.db", "DROP TRIGGER tamper")
+}
+
+// TestHeld: a suspension or an objection holds reading and loading, at the lock
+// and at a gate whose lock hides it; papers, undoing and erasure go on; only the
+// side that held lifts it.
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	for who, hold := range map[string]func(*app.Room, app.Order) (*app.Signature, error){
+		roomtest.Claire: func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Suspend(t.Context(), o) },
+		roomtest.Helene: func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Object(t.Context(), o) },
+		roomtest.Julie:  func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Object(t.Context(), o) },
+	} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Ready, 40)
+			r := d.Open()
+			own, other := roomtest.Claire, roomtest.Julie
+			if who == roomtest.Julie {
+				own, other = other, own
+			}
+			if _, err := hold(r, app.Order{Because: "a question is open", Key: d.Key(who)}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			wantError(t, err, ecluse.Refused)
+
+			// The gates see the act, whatever the lock says.
+			d.Exec("room/lock/control.db", "UPDATE migration SET suspended = 0, objected = 0")
+			_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			wantError(t, err, ecluse.Refused)
+			d.Exec("room/lock/control.db", "UPDATE migration SET objected = "+map[bool]string{true: "1", false: "2"}[own == roomtest.Claire])
+
+			_, err = r.Resume(t.Context(), app.Order{Because: "settled", Key: d.Key(other)})
+			wantError(t, err, ecluse.Refused)
+			if _, err := r.Resume(t.Context(), app.Order{Because: "settled", Key: d.Key(own)}); err != nil {
+				t.Fatal(err)
+			}
+			if v := apply(t, r, ecluse.Final); !v.Reconciled {
+				t.Error("not equal after it went on")
+			}
+			if _, err := hold(r, app.Order{Because: "another question", Key: d.Key(who)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)}); ecluse.KindOf(err) != ecluse.Refused {
+				t.Errorf("accepted while held: %v", err)
+			}
+			isDue(d, "erase")
+			runDue(t, r)
+			nothingLeft(t, d)
+			d.Verify(r)
+		})
+	}
+}
+
+// TestHeldWhileLoading: the lock gives no chunk out for a load that is held.
+func TestHeldWhileLoading(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 40)
+	r := d.Open()
+	passage, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, target := gates(t, d, r.Lock())
+	if _, err := r.Suspend(t.Context(), app.Order{Because: "a question", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = r.Lock().Get(t.Context(), roomtest.Migration, ecluse.Slot{Dataset: "patient"})
+	wantError(t, err, ecluse.Refused)
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("loaded while held: %v", err)
+	}
+	if v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil || v.Rows != 0 {
+		t.Errorf("undoing is held too: %v", err)
+	}
+}
+
+// TestApprovalLapses: a passage that does not begin within 72 hours needs a new
+// approval.
+func TestApprovalLapses(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	isDue(d, "approval-lapse")
+	r := d.Open()
+	runDue(t, r)
+	if p := place(t, r); p.Migration != procedure.ReadPlanned || p.Passage != procedure.LoadPlanned {
+		t.Errorf("the migration is %s, its passage %s", p.Migration, p.Passage)
+	}
+	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.WaitsForSign)
+}
