@@ -68,7 +68,10 @@ func (r *Room) AddRoster(ctx context.Context, file string, text []byte, root ssh
 		}
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForRoster(roster.Digest(), roster.Issued))
 	})
-	return &RosterView{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), People: len(people), Expires: roster.Expires}, err
+	if err != nil {
+		return nil, withNext(err, "write one of a higher number than any before, and sign it")
+	}
+	return &RosterView{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), People: len(people), Expires: roster.Expires}, nil
 }
 
 // CheckContract reads a contract and says what is missing.

@@ -86,8 +86,8 @@ func recipientOf(all []evidence.Signed, i *mandate.Instruction, purpose string) 
 		}
 	}
 	return evidence.Signed{}, &ecluse.Error{
-		Kind: ecluse.Failed, What: "compile the read plan", Why: "gate " + string(gate) + " has not made its recipient for " + purpose,
-		Next: "see that both gates are the ones the instruction names: `ecluse inspect` and gate.yaml on each side",
+		Kind: ecluse.Differs, What: "find the recipient for " + purpose, Why: "gate " + string(gate) + " has made none for the instruction " + i.Digest().String(),
+		Next: "give the instruction that was signed; its gates make their recipients when `ecluse plan` compiles it",
 	}
 }
 
