@@ -17,20 +17,27 @@ import (
 
 // canaries counts the files that hold the canary in some encoding: everything
 // that was written, the old laboratory's own database aside.
-func (s *story) canaries() (int, error) { return searchCanary(s.Dir, s.path("ancilab.db")) }
+func (s *story) canaries() (int, error) {
+	old := s.path("ancilab.db")
+	found, err := Find(s.Dir, func(path string) bool { return strings.HasPrefix(path, old) }, canary)
+	return len(found), err
+}
 
-// searchCanary counts the files under dir that hold the canary and whose path
-// does not begin with but.
-func searchCanary(dir, but string) (int, error) {
-	found := 0
-	forms := encodings(canary)
+// Find lists the files below a folder that hold one of some texts, in any of
+// several encodings; files that aside names are not looked at.
+func Find(dir string, aside func(path string) bool, texts ...string) ([]string, error) {
+	var found []string
+	var forms [][]byte
+	for _, t := range texts {
+		forms = append(forms, encodings(t)...)
+	}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || strings.HasPrefix(path, but) {
+		if err != nil || !e.Type().IsRegular() || aside(path) {
 			return err
 		}
 		hit, err := holds(path, forms)
 		if hit {
-			found++
+			found = append(found, path)
 		}
 		return err
 	})

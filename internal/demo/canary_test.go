@@ -43,11 +43,12 @@ func TestCanaryIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n, err := searchCanary(dir, filepath.Join(dir, "old.db")); n != 1 || err != nil {
-			t.Errorf("%s: found in %d files, %v", name, n, err)
+		aside := func(path string) bool { return strings.HasPrefix(path, filepath.Join(dir, "old.db")) }
+		if found, err := Find(dir, aside, "something else", canary); len(found) != 1 || err != nil {
+			t.Errorf("%s: found in %v, %v", name, found, err)
 		}
 	}
-	if n, err := searchCanary(t.TempDir(), "/"); n != 0 || err != nil {
-		t.Errorf("in an empty folder: %d, %v", n, err)
+	if found, err := Find(t.TempDir(), func(string) bool { return false }, canary); len(found) != 0 || err != nil {
+		t.Errorf("in an empty folder: %v, %v", found, err)
 	}
 }

@@ -45,63 +45,57 @@ const (
 	Marc   = "marc-tissot"  // the processor's migration engineer
 )
 
+func people() map[string]*Person {
+	return map[string]*Person{
+		Claire: {Name: "Claire Aubry", Employee: "10000000001", Email: "claire.aubry@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.Signatory},
+		Helene: {Name: "Hélène Roche", Employee: "QV-0042", Email: "helene.roche@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.DPO},
+		Julie:  {Name: "Julie Carron", Employee: "PL-0007", Email: "julie.carron@passerelle.example", Side: ecluse.Processor, Role: ecluse.Signatory},
+		Marc:   {Name: "Marc Tissot", Employee: "PL-0031", Email: "marc.tissot@passerelle.example", Side: ecluse.Processor, Role: ecluse.Operator},
+	}
+}
+
+// RootKey is the name of the file of a party's root key.
+func RootKey(side ecluse.Side) string { return "root-" + string(side) }
+
 // NewCast makes keys for everybody in dir, as each would on a machine of their own.
 func NewCast(dir string) (*Cast, error) {
 	if err := durable.Mkdir(dir); err != nil {
 		return nil, err
 	}
-	c := &Cast{
-		Dir: dir, Roots: map[ecluse.Side]ssh.Signer{}, Prints: map[ecluse.Side]ecluse.Fingerprint{},
-		People: map[string]*Person{
-			Claire: {Name: "Claire Aubry", Employee: "10000000001", Email: "claire.aubry@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.Signatory},
-			Helene: {Name: "Hélène Roche", Employee: "QV-0042", Email: "helene.roche@quatre-vents.example", Side: ecluse.Controller, Role: ecluse.DPO},
-			Julie:  {Name: "Julie Carron", Employee: "PL-0007", Email: "julie.carron@passerelle.example", Side: ecluse.Processor, Role: ecluse.Signatory},
-			Marc:   {Name: "Marc Tissot", Employee: "PL-0031", Email: "marc.tissot@passerelle.example", Side: ecluse.Processor, Role: ecluse.Operator},
-		},
+	names := []string{RootKey(ecluse.Controller), RootKey(ecluse.Processor)}
+	for id := range people() {
+		names = append(names, id)
 	}
+	for _, name := range names {
+		if _, err := app.NewKey(filepath.Join(dir, name), name, nil); err != nil {
+			return nil, err
+		}
+	}
+	return OpenCast(dir)
+}
+
+// OpenCast reads the keys of everybody in dir: for each person, and each root, a
+// file of that name and one ending in .pub.
+func OpenCast(dir string) (*Cast, error) {
+	c := &Cast{Dir: dir, Roots: map[ecluse.Side]ssh.Signer{}, Prints: map[ecluse.Side]ecluse.Fingerprint{}, People: people()}
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		s, _, err := c.key("root-"+string(side), "root of the "+string(side))
+		s, err := app.Signer(filepath.Join(dir, RootKey(side)), nil)
 		if err != nil {
 			return nil, err
 		}
-		c.Roots[side] = s
-		if c.Prints[side], err = print(filepath.Join(dir, "root-"+string(side)+".pub")); err != nil {
-			return nil, err
-		}
+		c.Roots[side], c.Prints[side] = s, ecluse.Fingerprint(ssh.FingerprintSHA256(s.PublicKey()))
 	}
 	for id, p := range c.People {
-		p.ID = id
-		var err error
-		if p.Signer, p.Key, err = c.key(id, id); err != nil {
+		public, err := os.ReadFile(filepath.Join(dir, id+".pub"))
+		if err != nil {
+			return nil, err
+		}
+		p.ID, p.Key = id, strings.TrimSpace(string(public))
+		if p.Signer, err = app.Signer(filepath.Join(dir, id), nil); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
-}
-
-func (c *Cast) key(name, comment string) (ssh.Signer, string, error) {
-	path := filepath.Join(c.Dir, name)
-	if _, err := app.NewKey(path, comment, nil); err != nil {
-		return nil, "", err
-	}
-	public, err := os.ReadFile(path + ".pub")
-	if err != nil {
-		return nil, "", err
-	}
-	s, err := app.Signer(path, nil)
-	return s, strings.TrimSpace(string(public)), err
-}
-
-func print(public string) (ecluse.Fingerprint, error) {
-	text, err := os.ReadFile(public)
-	if err != nil {
-		return "", err
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
-	if err != nil {
-		return "", err
-	}
-	return ecluse.Fingerprint(ssh.FingerprintSHA256(key)), nil
 }
 
 // Roster writes a side's roster: number 1, issued now, for thirty days.
