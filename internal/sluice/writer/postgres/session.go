@@ -68,7 +68,9 @@ func (s *session) transaction(ctx context.Context, what, begin string, f func() 
 		err = f()
 	}
 	if err == nil {
-		_, err = s.conn.Exec(ctx, "COMMIT")
+		// Once asked for, its outcome is waited for: an error here would leave in
+		// doubt what the caller can know.
+		_, err = s.conn.Exec(context.WithoutCancel(ctx), "COMMIT")
 	}
 	if err == nil {
 		return nil
