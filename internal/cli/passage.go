@@ -192,7 +192,10 @@ func (u *ui) status(s app.Status) {
 	u.text(u.lock(s.Place))
 	u.tell("%s: %s", "%s : %s", u.paint(bold, string(s.Migration)), u.state(s.Place))
 	u.tell("  sealed: %d chunks, %s", "  scellé : %d paquets, %s", s.Chunks, size(s.Bytes))
-	if !s.EraseBy.IsZero() {
+	switch s.Place.Migration {
+	case procedure.Erased, procedure.Closed:
+		u.tell("  erased: keys destroyed, nothing left here that opens a chunk", "  effacé : clés détruites, plus rien ici qui ouvre un paquet")
+	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
 	for _, n := range s.Next {
