@@ -23,12 +23,14 @@ demo: build ## the whole story on invented patients
 	bin/ecluse demo
 
 test: ## everything but the material, against real servers
-	scripts/servers run $(GO) test $(TESTARGS) -skip '^TestMaterial' ./...
+	scripts/stock
+	PATH="$(BIN):$$PATH" scripts/servers run $(GO) test $(TESTARGS) -skip '^TestMaterial' ./...
 	@echo 'not run: the pair (make test-material)'
 
 test-material: ## the real pair and the quirks; needs ECLUSE_MATERIAL
 	@test -d "$(ECLUSE_MATERIAL)" || { echo 'set ECLUSE_MATERIAL to the folder that holds pair-blis-openelis/ and quirks/' >&2; exit 1; }
-	ECLUSE_MATERIAL=$(abspath $(ECLUSE_MATERIAL)) scripts/servers run scripts/material $(TESTARGS)
+	scripts/stock
+	PATH="$(BIN):$$PATH" ECLUSE_MATERIAL=$(abspath $(ECLUSE_MATERIAL)) scripts/servers run scripts/material $(TESTARGS)
 
 bench: build ## speed and memory, beside psql COPY | psql COPY
 	scripts/servers run $(GO) run ./bench $(BENCHARGS)
