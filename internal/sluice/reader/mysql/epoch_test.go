@@ -101,20 +101,20 @@ func TestRereadLetsOthersWrite(t *testing.T) {
 }
 
 func TestLostConnection(t *testing.T) {
-	l := newLab(t, spread)
+	l := newLab(t, strings.Replace(few(spread), "_2;", "_40;", 1))
 	s := l.open(t, spreadBody).(*session)
 	id, err := s.conn.One(t.Context(), "SELECT CONNECTION_ID()")
 	if err != nil {
 		t.Fatal(err)
 	}
-	batches := 0
-	_, _, err = s.ReadChunk(t.Context(), "signed", nil, nil, func(*record.Batch) error {
+	batches := 0 // 4 MB each, of 32: more than can be under way already
+	_, _, err = s.ReadChunk(t.Context(), "blobs", nil, nil, func(*record.Batch) error {
 		if batches++; batches == 2 {
 			l.db.Run(t, "KILL "+id)
 		}
 		return nil
 	})
-	wantError(t, err, ecluse.Failed, "read dataset signed", "next run takes a new epoch")
+	wantError(t, err, ecluse.Failed, "read dataset blobs", "next run takes a new epoch")
 	for range 2 {
 		_, again := readChunk(t.Context(), s, "days", nil, nil)
 		wantError(t, again, ecluse.Failed)

@@ -87,6 +87,9 @@ func (s *session) chunk(ctx context.Context, r *engine.Reading, after, until rea
 			return nil, false, err
 		}
 		st.take()
+		if f.size == 0 && ctx.Err() != nil { // a batch has just gone out
+			return nil, false, ctx.Err()
+		}
 	}
 }
 
