@@ -314,9 +314,7 @@ func TestSourceChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := roomtest.At(t, roomtest.Ready, 40)
-			if strings.Contains(c.sql, "COMMENT") {
-				c.sql = strings.Replace(c.sql, "COMMENT", lastColumn(d, "DEMANDE"), 1)
-			}
+			c.sql = strings.Replace(c.sql, "COMMENT", lastColumn(d, "DEMANDE"), 1)
 			d.Exec("ancilab.db", c.sql)
 			r := d.Open()
 			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
