@@ -131,18 +131,23 @@ func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb
 }
 
 // waits fills in for whom a migration waits after an act.
-func (r *Room) waits(ctx context.Context, v *Signature) error {
-	if v.Migration == "" {
-		return nil
+func (r *Room) waits(ctx context.Context, v *Signature) (err error) {
+	if v.Migration != "" {
+		v.Waits, err = r.Waits(ctx, v.Migration)
 	}
-	m, err := r.lock.store.Migration(ctx, v.Migration)
+	return err
+}
+
+// Waits is the command that a migration waits for; empty when there is none.
+func (r *Room) Waits(ctx context.Context, id ecluse.MigrationID) (string, error) {
+	m, err := r.lock.store.Migration(ctx, id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if list := r.next(m.ID, m.Place); len(list) > 0 {
-		v.Waits = list[0].Command
+		return list[0].Command, nil
 	}
-	return nil
+	return "", nil
 }
 
 // held lists the descriptors of the chunks in the chamber.

@@ -264,6 +264,12 @@ func (x *acceptCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 		c.ui.due(*d)
+		if v.Waits, err = r.Waits(ctx, v.Migration); err != nil {
+			return err
+		}
+		if v.Waits != "" {
+			c.ui.tell("  next: %s", "  ensuite : %s", v.Waits)
+		}
 		return c.ui.object(v)
 	})
 }

@@ -66,13 +66,35 @@ func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 	}
 	report := evidence.Verify(os.DirFS(x.Dir), roots)
 	c.ui.text(report.Text())
-	if err := c.ui.object(report); err != nil {
+	if err := c.ui.object(verdictOf(report)); err != nil {
 		return err
 	}
 	if !report.OK() {
 		return exit(ecluse.Unverified.ExitCode())
 	}
 	return nil
+}
+
+// verdict is what --json prints of a verification.
+type verdict struct {
+	Verdict  string   `json:"verdict"` // the first line: OK, KO, KO not anchored
+	Anchored bool     `json:"anchored"`
+	Warnings []string `json:"warnings"`
+	Checks   []check  `json:"checks"`
+}
+
+type check struct {
+	Check string `json:"check"`
+	OK    bool   `json:"ok"`
+	Why   string `json:"why"` // what is wrong; of a good check, what was seen
+}
+
+func verdictOf(r evidence.Report) verdict {
+	v := verdict{Verdict: r.Verdict(), Anchored: r.Anchored, Warnings: append([]string{}, r.Warnings...), Checks: []check{}}
+	for _, l := range r.Lines {
+		v.Checks = append(v.Checks, check(l))
+	}
+	return v
 }
 
 type versionCmd struct{}

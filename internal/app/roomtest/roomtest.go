@@ -85,12 +85,7 @@ func At(t testing.TB, s Stage, patients int) *Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := os.MkdirTemp(folder(), "ecluse-room-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(base) })
-	d := &Dir{t, filepath.Join(base, "laboratory")}
+	d := &Dir{t, filepath.Join(Temp(t), "laboratory")}
 	if err := os.CopyFS(d.Path, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +93,17 @@ func At(t testing.TB, s Stage, patients int) *Dir {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// Temp makes a folder for a test where rooms are made, and removes it after.
+func Temp(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(folder(), "ecluse-room-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // private gives copies the modes that the originals have.
