@@ -57,8 +57,8 @@ $(BIN)/gofumpt-$(GOFUMPT):
 	GOBIN=$(BIN) $(GO) install mvdan.cc/gofumpt@$(GOFUMPT)
 	@touch $@
 
-docs: ## write again what is generated: the procedure, the schemas, depaware.txt
-	ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware)' . ./internal/procedure
+docs: ## write again what is generated: the procedure, the commands, the schemas, depaware.txt
+	ECLUSE_UPDATE=1 $(GO) test -run '^Test(Generated|Depaware)' . ./internal/procedure ./internal/cli
 	$(GO) test ./internal/mandate/schematest -update
 
 clean:
