@@ -8,6 +8,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice/reader"
 )
 
 // OpenLock opens a lock's folder alone.
@@ -22,8 +23,9 @@ func OpenLock(ctx context.Context, dir string) (gate.Lock, func() error, error) 
 // Lock is the room's lock, as gates see it.
 func (r *Room) Lock() gate.Lock { return r.lock }
 
-// Source makes a source gate of a folder, with a lock of the caller's choice.
-func Source(dir string, l gate.Lock) (*gate.Source, error) {
+// Source makes a source gate of a folder, with a lock of the caller's choice; its
+// database can be wrapped.
+func Source(dir string, l gate.Lock, wrap ...func(reader.Source) reader.Source) (*gate.Source, error) {
 	h, err := gate.OpenHome(dir)
 	if err != nil {
 		return nil, err
@@ -35,6 +37,9 @@ func Source(dir string, l gate.Lock) (*gate.Source, error) {
 	db, dialect, err := openSource(c)
 	if err != nil {
 		return nil, err
+	}
+	for _, w := range wrap {
+		db = w(db)
 	}
 	return gate.NewSource(h, l, db, dialect, procedure.Digest()), nil
 }

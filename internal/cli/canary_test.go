@@ -1,0 +1,70 @@
+package cli_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ecluse/internal/app/roomtest"
+)
+
+// TestCanaries runs a passage of a source full of canaries, stops it in every way
+// there is, and searches every file that the program wrote: its home, temporary
+// and working folders, what it printed, the lock, both gates, the evidence. What
+// was not instructed is nowhere but in the old database; what was is in the new
+// one too, and nowhere else. TestCanariesCatch (package app) shows that the
+// search finds a file that should not be.
+func TestCanaries(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 400)
+	c := d.Plant()
+	step := 0
+	printed := func(args ...string) ran {
+		t.Helper()
+		r := run(t, d, args...)
+		step++
+		d.Write([]byte(r.out), fmt.Sprintf("stdout-%02d", step))
+		d.Write([]byte(r.err), fmt.Sprintf("stderr-%02d", step))
+		if leaks := d.Leaks(c); len(leaks) > 0 {
+			t.Errorf("after ecluse %s (exit %d): %v", strings.Join(args, " "), r.code, leaks)
+		}
+		return r
+	}
+	as := func(who string) string { return d.Join("keys", who) }
+
+	// A target that refuses rows by a trigger, then one that is not there.
+	d.Exec("novalab.db", "CREATE TRIGGER odd BEFORE INSERT ON prescriber WHEN new.id % 2 = 1 BEGIN SELECT RAISE(ABORT, 'odd prescribers are refused'); END")
+	for range 3 {
+		killed(t, d, soon, rand.Uint64(), "apply")
+		if leaks := d.Leaks(c); len(leaks) > 0 {
+			t.Errorf("after a kill: %v", leaks)
+		}
+	}
+	if err := os.Rename(d.Join("novalab.db"), d.Join("novalab.db.away")); err != nil {
+		t.Fatal(err)
+	}
+	printed("apply", "--json")
+	if err := os.Rename(d.Join("novalab.db.away"), d.Join("novalab.db")); err != nil {
+		t.Fatal(err)
+	}
+	printed("apply")
+	if n := d.Query("novalab.db", "SELECT count(*) FROM patient WHERE family_name = '"+c.Moved+"'"); slices.Equal(n, []string{"0"}) {
+		t.Error("no canary moved: this test looks for nothing")
+	}
+	if r := printed("report"); !strings.Contains(r.out, "put aside") {
+		t.Error("no row was put aside: this test looks for too little")
+	}
+	printed("report", "--json")
+	printed("status")
+	printed("undo", "--as", as(roomtest.Marc))
+	printed("erase", "--because", "a rehearsal of the worst", "--as", as(roomtest.Claire))
+	printed("evidence", d.Join("evidence"))
+	printed("verify", d.Join("evidence"))
+}
+
+// soon is before a passage of 400 patients can be over.
+const soon = 150 * time.Millisecond
