@@ -1,11 +1,16 @@
 package cli_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"ecluse/internal/app/roomtest"
 )
@@ -17,6 +22,9 @@ var binary string
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
 func runAll(m *testing.M) int {
+	if code, yes := asProgram(); yes {
+		return code
+	}
 	dir, err := os.MkdirTemp("", "ecluse-binary-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -29,4 +37,68 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	return roomtest.Run(m)
+}
+
+// ran is a command that has ended.
+type ran struct {
+	out, err string
+	code     int // -1: killed
+	took     time.Duration
+}
+
+// command is the program in a room's folder, with an environment of its own.
+func command(ctx context.Context, d *roomtest.Dir, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, binary, args...)
+	c.Dir = d.Path
+	c.Env = environment(d.Path, "ECLUSE_LOCK="+d.Join("room"), "LANG=C")
+	return c
+}
+
+// environment leaves a process nothing but what it is given: files it makes
+// elsewhere are made in dir.
+func environment(dir string, more ...string) []string {
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, more...)
+}
+
+// run runs the program to its end.
+func run(t testing.TB, d *roomtest.Dir, args ...string) ran {
+	t.Helper()
+	return end(t, command(t.Context(), d, args...))
+}
+
+func end(t testing.TB, c *exec.Cmd) ran {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	begun := time.Now()
+	err := c.Run()
+	r := ran{out.String(), errs.String(), 0, time.Since(begun)}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		r.code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// ok runs the program and wants it to succeed.
+func ok(t testing.TB, d *roomtest.Dir, args ...string) string {
+	t.Helper()
+	r := run(t, d, args...)
+	if r.code != 0 {
+		t.Fatalf("ecluse %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.out, r.err)
+	}
+	return r.out
+}
+
+// verified writes the evidence and verifies it with the program.
+func verified(t testing.TB, d *roomtest.Dir) {
+	t.Helper()
+	ok(t, d, "evidence", d.Join("evidence"))
+	roots := d.Roots()
+	out := ok(t, d, "verify", d.Join("evidence"), "--controller", string(roots["controller"]), "--processor", string(roots["processor"]))
+	if !strings.HasPrefix(out, "OK\n") {
+		t.Errorf("the evidence does not verify:\n%s", out)
+	}
 }

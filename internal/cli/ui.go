@@ -144,16 +144,34 @@ func (u *ui) fail(err error) int {
 	p := problem{Error: err.Error(), Kind: kind, Exit: code}
 	if errors.As(err, &e) {
 		p.What, p.Where, p.Why, p.Article, p.Next = e.What, e.Where, e.Why, e.Article, e.Next
+		for p.Next == "" && errors.As(e.Err, &e) {
+			p.Next = e.Next
+		}
+	}
+	if p.Next == "" {
+		p.Next = u.advice(kind)
 	}
 	if u.json {
 		_ = u.object(p) // stdout is gone: the exit code still says it
 		return code
 	}
 	fmt.Fprintf(u.err, "ecluse: %s%s\n", u.label(kind), message(err))
-	if p.Next != "" {
-		fmt.Fprintf(u.err, "  %s %s\n", u.say("next:", "ensuite :"), p.Next)
-	}
+	fmt.Fprintf(u.err, "  %s %s\n", u.say("next:", "ensuite :"), p.Next)
 	return code
+}
+
+// advice is what to do about an error that does not say so itself.
+func (u *ui) advice(k ecluse.Kind) string {
+	switch k {
+	case ecluse.Failed, ecluse.Interrupted:
+		return u.say("put right what it says (room on the disk, rights, a connection) and run the same command again: nothing is half done",
+			"corrigez ce qui est dit (place sur le disque, droits, connexion) et relancez la même commande : rien n'est fait à moitié")
+	case ecluse.Unverified:
+		return u.say("find out who changed it; nothing of it was let in", "cherchez qui l'a modifié ; rien n'en a été admis")
+	case ecluse.Invalid:
+		return u.say("correct it; ecluse COMMAND --help says what is wanted", "corrigez ; ecluse COMMANDE --help dit ce qui est attendu")
+	}
+	return u.say("ecluse status says what can be done now, and by whom", "ecluse status dit ce qui peut être fait, et par qui")
 }
 
 func (u *ui) label(k ecluse.Kind) string {

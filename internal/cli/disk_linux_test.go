@@ -1,0 +1,145 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/cli"
+)
+
+// limited is set when this test binary runs as the program, with files that may
+// not grow past a size: how a full disk looks to somebody who may not mount one.
+const limited = "ECLUSE_TEST_FILE_SIZE"
+
+// asProgram runs the command line in this process when it was started for that.
+func asProgram() (code int, yes bool) {
+	size, err := strconv.ParseUint(os.Getenv(limited), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	signal.Ignore(unix.SIGXFSZ) // a write fails instead
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: size}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 99, true
+	}
+	return cli.Run(context.Background(), cli.Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}), true
+}
+
+// TestFileLimit: files that may not grow stop a passage, at whatever file comes
+// first; with room it goes on and ends as if nothing had been.
+func TestFileLimit(t *testing.T) {
+	t.Parallel()
+	want := fullFacts(t)
+	stopped := 0
+	for _, size := range []int{0, 1 << 10, 4 << 10, 16 << 10, 40 << 10, 80 << 10, 120 << 10, 160 << 10, 200 << 10} {
+		d := roomtest.At(t, roomtest.Ready, fullPatients)
+		c := exec.Command(os.Args[0], "apply")
+		c.Dir, c.Env = d.Path, environment(d.Path, "ECLUSE_LOCK="+d.Join("room"), "LANG=C", fmt.Sprintf("%s=%d", limited, size))
+		r := end(t, c)
+		if r.code == 0 {
+			continue
+		}
+		stopped++
+		t.Logf("%d bytes: %s", size, strings.SplitN(r.err, "\n", 2)[0])
+		saysItAll(t, r)
+		goesOn(t, d, want)
+	}
+	if stopped < 4 {
+		t.Errorf("%d limits stopped a passage", stopped)
+	}
+}
+
+// TestFullDisk does the same on a real file system that is full. It takes the
+// right to mount one; TestFileLimit is for everybody.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not root: TestFileLimit stands for it")
+		return
+	}
+	want := fullFacts(t)
+	stopped := 0
+	for _, room := range []int{0, 8, 48, 96, 160, 224, 288} { // KiB
+		mount := filepath.Join(t.TempDir(), "disk")
+		if err := os.Mkdir(mount, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		from := roomtest.At(t, roomtest.Ready, fullPatients)
+		if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m,mode=700"); err != nil {
+			t.Logf("no right to mount (%v): TestFileLimit stands for it", err)
+			return
+		}
+		t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
+		if out, err := exec.Command("cp", "-a", from.Path, mount).CombinedOutput(); err != nil {
+			t.Fatalf("cp: %v\n%s", err, out)
+		}
+		d := &roomtest.Dir{TB: t, Path: filepath.Join(mount, filepath.Base(from.Path))}
+		// What the databases need beside themselves is made before the disk is full:
+		// a source that cannot be opened at all is another test.
+		d.Query("ancilab.db", "SELECT 1")
+		var st unix.Statfs_t
+		if err := unix.Statfs(mount, &st); err != nil {
+			t.Fatal(err)
+		}
+		used := (st.Blocks - st.Bfree) * uint64(st.Bsize)
+		resize := func(size uint64) {
+			if err := unix.Mount("tmpfs", mount, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resize(used + uint64(room)<<10)
+		r := run(t, d, "apply")
+		resize(64 << 20)
+		if r.code == 0 {
+			continue
+		}
+		stopped++
+		t.Logf("%d KiB left: %s", room, strings.SplitN(r.err, "\n", 2)[0])
+		saysItAll(t, r)
+		goesOn(t, d, want)
+	}
+	if stopped < 4 {
+		t.Errorf("%d disks were full", stopped)
+	}
+}
+
+const fullPatients = 300
+
+func fullFacts(t *testing.T) string {
+	t.Helper()
+	facts, _ := roomtest.At(t, roomtest.Loaded, fullPatients).Facts()
+	return facts
+}
+
+// saysItAll: the exit code is that of something broken, and the error says what
+// to do.
+func saysItAll(t *testing.T, r ran) {
+	t.Helper()
+	if r.code != 1 || !strings.Contains(r.err, "\n  next: ") || !strings.HasPrefix(r.err, "ecluse: ") || strings.Contains(r.err, "goroutine ") {
+		t.Errorf("exit %d\n%s", r.code, r.err)
+	}
+}
+
+// goesOn runs the passage to its end with room enough, and checks the whole.
+func goesOn(t *testing.T, d *roomtest.Dir, want string) {
+	t.Helper()
+	r := run(t, d, "apply")
+	if r.code != 0 {
+		t.Errorf("with room it does not go on: exit %d\n%s", r.code, r.err)
+		return
+	}
+	if facts, _ := d.Facts(); facts != want {
+		t.Error("with room it ends otherwise")
+	}
+	ok(t, d, "accept", "--all", "entered by hand", "--as", d.Join("keys", roomtest.Claire))
+	verified(t, d)
+}
