@@ -1,0 +1,89 @@
+//go:build unix
+
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ecluse/internal/app/roomtest"
+)
+
+// TestInterrupted: Ctrl-C stops a passage at once, says that it goes on, and it
+// does.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	want := undisturbed(t, roomtest.Loaded)
+	usual := usually(t, roomtest.Ready, "apply")
+	for range 10 {
+		d := roomtest.At(t, roomtest.Ready, killPatients)
+		c := command(t.Context(), d, "apply")
+		var out, errs bytes.Buffer
+		c.Stdout, c.Stderr = &out, &errs
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(usual / 3)
+		if err := c.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if c.Wait() == nil {
+			continue // it was over before
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("it took %s to stop", took)
+		}
+		if c.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "ecluse: interrupted: ") || !strings.Contains(errs.String(), "it goes on where it stopped") {
+			t.Errorf("exit %d\n%s", c.ProcessState.ExitCode(), errs.String())
+		}
+		ok(t, d, "apply")
+		if facts, _ := d.Facts(); facts != want {
+			t.Error("the target holds other rows than an undisturbed passage puts there")
+		}
+		return
+	}
+	t.Error("it was always over before it was interrupted")
+}
+
+// TestDueWatch: the loop in the foreground erases when the deadline comes, prints
+// one object a line, and ends with SIGTERM as with success.
+func TestDueWatch(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 3)
+	d.Exec("room/lock/control.db", "UPDATE due SET at = 1 WHERE kind = 'erase'")
+	c := command(t.Context(), d, "due", "--watch", "--json")
+	var errs bytes.Buffer
+	c.Stderr = &errs
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	var v struct {
+		Done []struct {
+			What string `json:"what"`
+		} `json:"done"`
+	}
+	if err := json.Unmarshal([]byte(line), &v); err != nil || len(v.Done) != 1 || v.Done[0].What != "erase" {
+		t.Errorf("%v: %s", err, line)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, errs.String())
+	}
+	verified(t, d)
+}
