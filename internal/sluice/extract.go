@@ -328,8 +328,9 @@ func (e *extractor) chunk(ctx context.Context, at place, schema *record.Schema, 
 		}
 		e.out.Resealed++
 	}
-	c.descriptor, c.end = e.descriptor(slot, made, last), end
-	e.stored[slot], e.latest[at] = &c.descriptor, slot.Version
+	d := e.descriptor(slot, made, last) // apart from c: what is kept must not keep the chunk's body
+	c.descriptor, c.end = d, end
+	e.stored[slot], e.latest[at] = &d, slot.Version
 	return end, last, send(ctx, sealed, c)
 }
 
