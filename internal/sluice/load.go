@@ -148,7 +148,8 @@ type loader struct {
 	key     *seal.Key
 	pool    seal.Pool
 	runs    chan *mapping.Run // two: one is mapped into while the other is written
-	summers map[ecluse.TableName]*reconcile.Summer
+	summers summers           // of mapped rows
+	redone  summers           // of what the target left of them
 	tables  []reconcile.Table
 
 	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
@@ -174,7 +175,24 @@ type mapped struct {
 	descriptor *evidence.Descriptor
 	out        *mapping.Output
 	run        *mapping.Run
-	aside      *aside // the mapping's rejects
+	aside      *aside         // the mapping's rejects
+	sums       reconcile.Sums // of all its rows; nil in a dry run
+}
+
+// summers sum the rows of each table; they belong to one goroutine.
+type summers map[ecluse.TableName]*reconcile.Summer
+
+// sum sums mapped rows, but those made of refused source rows.
+func (s summers) sum(tables []mapping.Rows, refused []int32) (reconcile.Sums, error) {
+	all := reconcile.Sums{}
+	for _, t := range tables {
+		sum, err := s[t.Table].SumExcept(t.Batch, t.Source, refused)
+		if err != nil {
+			return nil, err
+		}
+		all.Add(sum)
+	}
+	return all, nil
 }
 
 // group is what rows are counted by.
@@ -186,7 +204,7 @@ type group struct {
 func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
 		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
-		summers: map[ecluse.TableName]*reconcile.Summer{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
+		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
 		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
@@ -198,7 +216,9 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 			rt.Columns = append(rt.Columns, reconcile.Column{Name: c.Name, Padded: l.Padded(t.Table, c.Name)})
 		}
 		o.tables = append(o.tables, rt)
-		o.summers[t.Table] = reconcile.NewSummer(rt, key.Sub(seal.UseRows, t.Table.String()))
+		for _, s := range []summers{o.summers, o.redone} {
+			s[t.Table] = reconcile.NewSummer(rt, key.Sub(seal.UseRows, t.Table.String()))
+		}
 	}
 	return o
 }

@@ -46,6 +46,12 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	if m.out, err = run.Output(); err != nil {
 		return nil, false, err
 	}
+	if o.plan.Passage != ecluse.Dry {
+		// Here, while the chunk before is written: the writer waits for its database.
+		if m.sums, err = o.summers.sum(m.out.Tables, nil); err != nil {
+			return nil, false, err
+		}
+	}
 	o.counters = maps.Clone(m.out.Counters)
 	o.slots[place{id, sequence}] = m.descriptor.Slot
 	o.meter.chunk()
@@ -147,22 +153,23 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 	return o.finish(m, &loaded)
 }
 
-// finish sums what a chunk loaded and notes its outcome.
+// finish notes a chunk's outcome.
 func (o *loader) finish(m *mapped, loaded *writer.Loaded) error {
 	slot := m.descriptor.Slot
 	n := &outcome{
-		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: reconcile.Sums{},
+		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: m.sums,
 		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters,
 	}
 	refused := slices.Clone(loaded.Marker.Refused)
 	slices.Sort(refused)
-	for _, t := range m.out.Tables {
-		sum, err := o.summers[t.Table].SumExcept(t.Batch, t.Source, refused)
-		if err != nil {
+	if len(refused) > len(m.out.Rejected) { // the target refused some as well
+		var err error
+		if n.Sums, err = o.redone.sum(m.out.Tables, refused); err != nil {
 			return err
 		}
-		n.Sums.Add(sum)
-		n.Tables[t.Table] += sum.Count
+	}
+	for t, sum := range n.Sums {
+		n.Tables[t] = sum.Count
 	}
 	byMapping := map[int32]bool{}
 	for _, r := range m.out.Rejected {
