@@ -14,7 +14,7 @@ import (
 
 // gcPercent keeps a gate's memory small: its garbage is a few large batches, and
 // collecting them more often costs little (bench).
-const gcPercent = 40
+const gcPercent = 75
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
