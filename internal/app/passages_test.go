@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // patients of these rooms: enough for rows that are put aside.
@@ -401,6 +402,7 @@ func TestDifference(t *testing.T) {
 			t.Errorf("%s is said to be %s, want %s", table.Table, table.Verdict(), want)
 		}
 	}
+	wantTraced(t, d, v.Load.Compared)
 	_, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
 	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
@@ -410,6 +412,21 @@ func TestDifference(t *testing.T) {
 		t.Error("the target does not stand as before")
 	}
 	d.Exec("novalab.db", "DROP TRIGGER tamper")
+}
+
+// wantTraced: the rows that the trigger altered, and no others, are named by their
+// place in the dataset and their column.
+func wantTraced(t *testing.T, d *roomtest.Dir, p *reconcile.Public) {
+	t.Helper()
+	altered := len(d.Query("novalab.db", "SELECT id FROM patient WHERE id % 7 = 3"))
+	if len(p.Traced) != altered || !p.TracedWhole || altered == 0 {
+		t.Errorf("%d rows are traced of %d altered ones, whole: %v", len(p.Traced), altered, p.TracedWhole)
+	}
+	for _, x := range p.Traced {
+		if x.Table.Name != "patient" || x.Dataset != "patient" || x.Column != "family_name" || x.What != "altered" {
+			t.Errorf("traced %+v", x)
+		}
+	}
 }
 
 // TestHeld: a suspension or an objection holds reading and loading, at the lock

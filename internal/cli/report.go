@@ -19,6 +19,7 @@ func (u *ui) report(s *gate.LoadStatement) {
 		count(s.RowsRead), s.Chunks, count(s.RowsLoaded), count(s.RowsRejected)))
 	if p := s.Compared; p != nil {
 		u.reportTables(&b, p)
+		u.reportTraced(&b, p)
 		u.reportChecks(&b, p)
 		u.reportGroups(&b, u.say("put aside", "mises de côté"), p.Rejected)
 		u.reportGroups(&b, u.say("replaced or missing", "remplacé ou manquant"), p.Reported)
@@ -59,6 +60,26 @@ func (u *ui) reportChecks(b *strings.Builder, p *reconcile.Public) {
 	for _, c := range p.Checks {
 		fmt.Fprintf(b, "  %s %s\n", u.mark(c.Off == 0 && c.Lines > 0),
 			u.say("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off))
+	}
+}
+
+// tracedShown is how many of the traced rows a screen shows; --json has them all.
+const tracedShown = 20
+
+// reportTraced shows where tables differ, without any value.
+func (u *ui) reportTraced(b *strings.Builder, p *reconcile.Public) {
+	if p.Equal || len(p.Traced) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s:\n", u.say("rows that differ (dataset, row of the dataset from 0, column of the table)",
+		"lignes en écart (jeu de données, ligne du jeu à partir de 0, colonne de la table)"))
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, d := range p.Traced[:min(len(p.Traced), tracedShown)] {
+		fmt.Fprintf(w, "  %s\t%s\t%d\t%s\t%s\n", d.Table, d.Dataset, d.Ordinal, d.Column, u.outcomeWord(d.What))
+	}
+	w.Flush()
+	if n := len(p.Traced) - tracedShown; n > 0 || !p.TracedWhole {
+		fmt.Fprintf(b, "  %s\n", u.say("and others: --json lists %d", "et d'autres : --json en donne %d", len(p.Traced)))
 	}
 }
 

@@ -232,6 +232,7 @@ func (u *ui) progressLine(p sluice.Progress, took time.Duration, expected int64)
 		sluice.StageRead:    u.say("reading", "lecture"),
 		sluice.StageLoad:    u.say("loading", "chargement"),
 		sluice.StageCompare: u.say("comparing", "comparaison"),
+		sluice.StageTrace:   u.say("tracing", "recherche des écarts"),
 		sluice.StageUndo:    u.say("undoing", "annulation"),
 	}[p.Stage]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)

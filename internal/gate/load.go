@@ -242,6 +242,14 @@ func (c *checked) padded(table ecluse.TableName, column string) bool {
 	return false
 }
 
+// key is a table's primary key.
+func (c *checked) key(table ecluse.TableName) []string {
+	if t, ok := c.catalogue.Table(table); ok {
+		return t.PrimaryKey
+	}
+	return nil
+}
+
 // Result is what a passage came to, stated and signed.
 type Result struct {
 	Loaded    *sluice.Loaded // exact: for the controller's side
@@ -285,7 +293,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: id, Rejects: k.rejects,
-		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Watch: watch,
+		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Watch: watch,
 	}, k, nil
 }
 

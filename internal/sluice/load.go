@@ -56,6 +56,7 @@ type Loading struct {
 	Notes    Notes
 	Codes    map[string]map[string]string        // frozen tables that checks translate keys with: target's code → source's
 	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
+	Key      func(ecluse.TableName) []string     // its primary keys, for tracing; nil: none
 	Out      func(*Undone) error                 // of Undo: told that all is out, before the target forgets the passage; may be nil
 	Watch    Watch
 }
@@ -116,7 +117,7 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	if err := session.MoveSequences(ctx, plan.Shape.Sequences); err != nil {
 		return nil, causeOf(ctx, err)
 	}
-	return &o.out, causeOf(ctx, o.compare(ctx))
+	return &o.out, causeOf(ctx, o.compare(ctx, session))
 }
 
 // openKey takes K out of slot 0.
@@ -168,6 +169,17 @@ type loader struct {
 type beginning struct {
 	Sums     reconcile.Sums   `json:"sums"`
 	Counters map[string]int64 `json:"counters"` // the highest number in use
+}
+
+// start is where the counters stood before the first chunk.
+func (b *beginning) start(p *mapping.Program) map[string]int64 {
+	counters := map[string]int64{}
+	for _, c := range p.Counters() {
+		if c.Above {
+			counters[c.Name] = b.Counters[c.Name]
+		}
+	}
+	return counters
 }
 
 // mapped is a chunk ready to be written.
@@ -250,7 +262,7 @@ func (o *loader) begin(ctx context.Context, session writer.Session) error {
 	recorded, _, err := session.Begin(ctx, func(ctx context.Context, s reader.Scanner) ([]byte, error) {
 		b := beginning{Counters: map[string]int64{}}
 		var err error
-		if b.Sums, err = o.readBack(ctx, s); err != nil {
+		if b.Sums, err = o.readBack(ctx, s, nil); err != nil {
 			return nil, err
 		}
 		for _, c := range o.Program.Counters() {
@@ -266,11 +278,7 @@ func (o *loader) begin(ctx context.Context, session writer.Session) error {
 	if err := json.Unmarshal(recorded, &o.before); err != nil {
 		return &ecluse.Error{Kind: ecluse.Unverified, What: "go on with the passage", Why: "what it recorded at its beginning cannot be read", Err: err}
 	}
-	for _, c := range o.Program.Counters() {
-		if c.Above {
-			o.counters[c.Name] = o.before.Counters[c.Name]
-		}
-	}
+	o.counters = o.before.start(o.Program)
 	markers, err := session.Markers(ctx)
 	for _, m := range markers {
 		o.markers[m.Slot] = m

@@ -14,6 +14,7 @@ const (
 	StageRead    Stage = "reading"
 	StageLoad    Stage = "loading"
 	StageCompare Stage = "comparing"
+	StageTrace   Stage = "tracing"
 	StageUndo    Stage = "undoing"
 )
 
@@ -46,6 +47,12 @@ func (m *meter) add(rows, bytes int64) {
 	m.now.Rows += rows
 	m.now.Bytes += bytes
 	m.tell(false)
+}
+
+// begin begins another stage.
+func (m *meter) begin(s Stage) {
+	m.stage, m.now = s, Progress{}
+	m.tell(true)
 }
 
 func (m *meter) at(d ecluse.DatasetID) { m.now.Dataset = d }

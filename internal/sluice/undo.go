@@ -39,7 +39,7 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	}
 	defer key.Wipe()
 	o := newLoader(l, plan, key)
-	o.meter.stage = StageUndo
+	o.meter.begin(StageUndo)
 	session, err := l.Target.Open(ctx, l.Permit)
 	if err != nil {
 		return nil, err
@@ -52,12 +52,13 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	if err := o.unload(ctx, session, u); err != nil {
 		return nil, err
 	}
+	o.meter.begin(StageCompare)
 	s, err := l.Target.Snapshot(ctx, readConns)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	after, err := o.readBack(ctx, s)
+	after, err := o.readBack(ctx, s, o.seen)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	}
 	if d.Slot != m.Slot {
 		return nil, &ecluse.Error{
-			Kind: ecluse.Differs, What: "undo chunk " + m.Slot.String(), Why: "the chamber holds another version of it",
+			Kind: ecluse.Differs, What: "map chunk " + m.Slot.String() + " again", Why: "the chamber holds another version of it",
 			Next: "the source was read again after the load: restore the target from its own backup",
 		}
 	}

@@ -246,12 +246,15 @@ func sorted(m map[group]int64) []group {
 const readConns = 2
 
 // readBack sums the written columns of every table that the plan writes.
-func (o *loader) readBack(ctx context.Context, s reader.Scanner) (reconcile.Sums, error) {
-	return reconcile.ReadBack(ctx, s, func(t ecluse.TableName) [32]byte { return o.key.Sub(seal.UseRows, t.String()) }, o.tables)
+func (o *loader) readBack(ctx context.Context, s reader.Scanner, seen func(rows, bytes int)) (reconcile.Sums, error) {
+	keys := func(t ecluse.TableName) [32]byte { return o.key.Sub(seal.UseRows, t.String()) }
+	return reconcile.ReadBack(ctx, s, keys, o.tables, seen)
 }
 
+func (o *loader) seen(rows, bytes int) { o.meter.add(int64(rows), int64(bytes)) }
+
 // compare reads the target back and states the three equalities.
-func (o *loader) compare(ctx context.Context) error {
+func (o *loader) compare(ctx context.Context, session writer.Session) error {
 	manifest, err := o.Inlet.Complete(ctx)
 	if err != nil {
 		return err
@@ -263,18 +266,22 @@ func (o *loader) compare(ctx context.Context) error {
 		}
 		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.out.Opened[d.Dataset]))
 	}
+	o.meter.begin(StageCompare)
 	s, err := o.Target.Snapshot(ctx, readConns)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	after, err := o.readBack(ctx, s)
+	after, err := o.readBack(ctx, s, o.seen)
 	if err != nil {
 		return err
 	}
 	r.ReadBack = s.At()
 	r.Tables = reconcile.Compare(o.before.Sums, o.loaded, after)
 	if err := o.crossChecks(ctx, s); err != nil {
+		return err
+	}
+	if err := o.trace(ctx, session, s, manifest); err != nil {
 		return err
 	}
 	o.count()

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 
@@ -17,10 +16,11 @@ type Keys func(ecluse.TableName) [32]byte
 // ReadBack sums every row of the tables as they stand in the scanner's snapshot:
 // the "before" of a passage, or the "after". Tables are read one after the other,
 // each on as many connections as the scanner has; memory does not grow with rows.
-func ReadBack(ctx context.Context, sc reader.Scanner, keys Keys, tables []Table) (Sums, error) {
+// seen, if not nil, is told of each batch, one at a time.
+func ReadBack(ctx context.Context, sc reader.Scanner, keys Keys, tables []Table, seen func(rows, bytes int)) (Sums, error) {
 	sums := make(Sums, len(tables))
 	for _, t := range tables {
-		sum, err := readTable(ctx, sc, keys(t.Name), t)
+		sum, err := readTable(ctx, sc, keys(t.Name), t, seen)
 		if err != nil {
 			return nil, fmt.Errorf("read back %s: %w", t.Name, err)
 		}
@@ -29,7 +29,7 @@ func ReadBack(ctx context.Context, sc reader.Scanner, keys Keys, tables []Table)
 	return sums, nil
 }
 
-func readTable(ctx context.Context, sc reader.Scanner, key [32]byte, t Table) (Sum, error) {
+func readTable(ctx context.Context, sc reader.Scanner, key [32]byte, t Table, seen func(rows, bytes int)) (Sum, error) {
 	total := Sum{Table: t.Name}
 	var mu sync.Mutex
 	var free []*Summer // as many as there are goroutines
@@ -51,26 +51,10 @@ func readTable(ctx context.Context, sc reader.Scanner, key [32]byte, t Table) (S
 		defer mu.Unlock()
 		free = append(free, s)
 		total = total.Add(sum)
+		if seen != nil {
+			seen(b.Rows(), b.Size())
+		}
 		return err
 	})
 	return total, err
-}
-
-// Before is ReadBack as JSON: what writer.Session.Begin keeps in the target,
-// taken in the passage's first transaction.
-func Before(ctx context.Context, sc reader.Scanner, keys Keys, tables []Table) ([]byte, error) {
-	sums, err := ReadBack(ctx, sc, keys, tables)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(sums)
-}
-
-// ParseSums reads what Before wrote.
-func ParseSums(b []byte) (Sums, error) {
-	var s Sums
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the sums taken before", Err: err}
-	}
-	return s, nil
 }

@@ -17,6 +17,9 @@ type Report struct {
 	Checks   []CheckResult   `json:"checks"`    // third
 	Rejected []Grouped       `json:"rejected,omitempty"`
 	Reported []Grouped       `json:"reported,omitempty"`
+
+	Traced      []Difference `json:"traced,omitempty"`       // rows behind tables that are not equal
+	TracedWhole bool         `json:"traced_whole,omitempty"` // there are no others of what was loaded
 }
 
 // DatasetResult says that what was opened is what the source gate signed. Opening
@@ -136,6 +139,9 @@ type Public struct {
 	Checks   []PublicCheck   `json:"checks"`
 	Rejected []PublicGroup   `json:"rejected,omitempty"`
 	Reported []PublicGroup   `json:"reported,omitempty"`
+
+	Traced      []Difference `json:"traced,omitempty"` // ordinals and columns, no value
+	TracedWhole bool         `json:"traced_whole,omitempty"`
 }
 
 // PublicCheck is the outcome of a check.
@@ -157,6 +163,7 @@ func (r *Report) Public() *Public {
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
 		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
+		Traced: r.Traced, TracedWhole: r.TracedWhole,
 	}
 	for i, c := range r.Checks {
 		p.Checks[i] = PublicCheck{Name: c.Name, Lines: c.Lines, Off: len(c.Off) + c.More}

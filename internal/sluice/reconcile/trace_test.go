@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,90 +12,117 @@ import (
 	"ecluse"
 )
 
+// made is the rows that one chunk made.
+type made struct {
+	from   Origin
+	rows   []patient
+	source []int32
+}
+
+func numbers(n int) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(i)
+	}
+	return out
+}
+
+// traced goes through a whole trace.
+func traced(t *testing.T, held int32, key []string, target []patient, chunks ...made) (list []Difference, whole bool) {
+	t.Helper()
+	sc := &shelf{tables: map[string][]patient{patientTable().Name.String(): target}}
+	tr := NewTracer(patientTable(), key)
+	tr.held = held
+	for _, c := range chunks {
+		if err := tr.Sum(patients(c.rows...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tr.Narrow(t.Context(), sc); err != nil {
+		t.Fatal(err)
+	}
+	for tr.Next() {
+		for _, c := range chunks {
+			if err := tr.Expect(c.from, patients(c.rows...), c.source); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tr.Scan(t.Context(), sc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tr.Differences()
+}
+
 // TestTrace alters a target and finds each altered row, by dataset, ordinal and
-// column, in chunks traced together.
+// column.
 func TestTrace(t *testing.T) {
 	rows := some(60)
 	name := patientTable().Name
-	target := append(slices.Clone(rows), patient{9001, "ALPHA", "F", "70"}) // stood there before
+	target := append(slices.Clone(rows[:59]), patient{9001, "ALPHA", "F", "70"}) // stood there before; row 59 was put aside
 	target[3].name = "CANARI"
 	target[40].weight, target[40].sex = "1.5", "X"
 	target = slices.Delete(target, 50, 51)
 	target[20].weight += "00" // the same number
-	sc := &shelf{tables: map[string][]patient{name.String(): target}}
-
-	tr, err := NewTracer(patientTable(), []string{"id"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := make([]int32, 30)
-	for i := range source {
-		source[i] = int32(i)
-	}
-	for n, part := range [][]patient{rows[:30], rows[30:]} {
-		o := Origin{Dataset: "patient", Slot: ecluse.Slot{Dataset: "patient", Sequence: n}, First: int64(30 * n)}
-		refused := [][]int32{nil, {29}}[n] // row 59 was put aside
-		if err := tr.Expect(o, patients(part...), source, refused); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tr.Scan(t.Context(), sc); err != nil {
-		t.Fatal(err)
-	}
-	got, more := tr.Differences()
+	got, whole := traced(t, rowsHeld, []string{"id"}, target,
+		made{Origin{"patient", 0}, rows[:30], numbers(30)}, made{Origin{"patient", 30}, rows[30:59], numbers(29)})
 	want := []Difference{
 		{name, "patient", 3, "name", "altered"},
 		{name, "patient", 40, "sex", "altered"},
 		{name, "patient", 40, "weight", "altered"},
 		{name, "patient", 50, "", "missing"},
 	}
-	if diff := cmp.Diff(want, got); diff != "" || more != 0 {
-		t.Error(more, diff)
+	if diff := cmp.Diff(want, got); diff != "" || !whole {
+		t.Error(whole, diff)
 	}
 	if text, err := json.Marshal(got); err != nil || strings.Contains(string(text), "CANARI") {
 		t.Errorf("%s %v", text, err)
 	}
 }
 
-// Without a key a row is known by its content: an altered one is missing, and
-// equal rows are counted.
+// Without a key, or with one that is not compared, a row is known by its content:
+// an altered one is missing, and equal rows are counted.
 func TestTraceWithoutKey(t *testing.T) {
 	a, b := patient{1, "ALPHA", "F", "1"}, patient{2, "BETA", "M", "2"}
-	tr, err := NewTracer(patientTable(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.Expect(Origin{Dataset: "p"}, patients(a, a, a, b), []int32{0, 1, 2, 3}, nil); err != nil {
-		t.Fatal(err)
-	}
-	b.weight = "3"
-	if err := tr.Scan(t.Context(), &shelf{tables: map[string][]patient{"lab.patient": {a, b, a}}}); err != nil {
-		t.Fatal(err)
-	}
-	got, _ := tr.Differences()
-	want := []Difference{{patientTable().Name, "p", 0, "", "missing"}, {patientTable().Name, "p", 3, "", "missing"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	altered := b
+	altered.weight = "3"
+	for _, key := range [][]string{nil, {"nir"}} {
+		got, whole := traced(t, rowsHeld, key, []patient{a, altered, a}, made{Origin{"p", 0}, []patient{a, a, a, b}, numbers(4)})
+		want := []Difference{{patientTable().Name, "p", 0, "", "missing"}, {patientTable().Name, "p", 3, "", "missing"}}
+		if diff := cmp.Diff(want, got); diff != "" || !whole {
+			t.Error(whole, diff)
+		}
 	}
 }
 
-func TestTraceIsBounded(t *testing.T) {
-	rows := some(MaxDifferences + 7)
-	source := make([]int32, len(rows))
-	for i := range source {
-		source[i] = int32(i)
+// TestTraceInLooks: a table that differs all over is looked at part by part, and
+// what is not listed is said not to be.
+func TestTraceInLooks(t *testing.T) {
+	const held = 500
+	const n = 5*held + 7
+	rows := make([]patient, n)
+	for i := range rows {
+		rows[i] = patient{int64(i), fmt.Sprint("P", i), "F", "1"}
 	}
-	tr, err := NewTracer(patientTable(), []string{"id"})
-	if err != nil {
-		t.Fatal(err)
+	if got, whole := traced(t, held, []string{"id"}, nil, made{Origin{"p", 0}, rows, numbers(n)}); len(got) != MaxDifferences || whole {
+		t.Errorf("%d listed, whole: %v", len(got), whole)
 	}
-	if err := tr.Expect(Origin{Dataset: "p"}, patients(rows...), source, nil); err != nil {
-		t.Fatal(err)
+	// Rows that are all there, among as many others, and one that is not.
+	target := slices.Clone(rows[1:])
+	for i := range n {
+		target = append(target, patient{int64(n + i), "BEFORE", "M", "2"})
 	}
-	if got, more := tr.Differences(); len(got) != MaxDifferences || more != 7 {
-		t.Errorf("%d listed, %d more", len(got), more)
+	got, whole := traced(t, held, []string{"id"}, target, made{Origin{"p", 0}, rows, numbers(n)})
+	if whole {
+		t.Error("said to be whole after some of the buckets")
 	}
-	if _, err := NewTracer(patientTable(), []string{"nir"}); ecluse.KindOf(err) != ecluse.Invalid {
-		t.Errorf("a key that is not compared: %v", err)
+	if len(got) > 1 || len(got) == 1 && got[0] != (Difference{patientTable().Name, "p", 0, "", "missing"}) {
+		t.Error(got)
+	}
+	tr := NewTracer(patientTable(), nil)
+	narrow := patients(rows[0])
+	narrow.Schema.Fields[0].Name = "nir"
+	if err := tr.Sum(narrow); ecluse.KindOf(err) != ecluse.Invalid {
+		t.Errorf("a column that is not compared: %v", err)
 	}
 }

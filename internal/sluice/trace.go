@@ -1,0 +1,118 @@
+package sluice
+
+import (
+	"context"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/writer"
+)
+
+// trace finds the rows behind tables that do not compare equal: what was loaded is
+// mapped once more and held against the target, in the snapshot of the comparison.
+func (o *loader) trace(ctx context.Context, session writer.Session, s reader.Scanner, manifest *evidence.Manifest) error {
+	tracers := map[ecluse.TableName]*reconcile.Tracer{}
+	var names []ecluse.TableName
+	for _, t := range o.tables {
+		i := slices.IndexFunc(o.out.Report.Tables, func(r reconcile.TableResult) bool { return r.Table == t.Name })
+		if i >= 0 && !o.out.Report.Tables[i].Equal && o.out.Report.Tables[i].Loaded > 0 {
+			tracers[t.Name] = reconcile.NewTracer(t, o.Key(t.Name))
+			names = append(names, t.Name)
+		}
+	}
+	if len(tracers) == 0 {
+		return nil
+	}
+	markers, err := session.Markers(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(markers, func(a, b writer.Marker) int { return a.Position - b.Position })
+	run := <-o.runs
+	defer func() { o.runs <- run }()
+	o.meter.begin(StageTrace)
+
+	if err := o.retell(ctx, run, markers, manifest, tracers, func(t *reconcile.Tracer, _ reconcile.Origin, r writer.Rows) error { return t.Sum(r.Batch) }); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := tracers[n].Narrow(ctx, s); err != nil {
+			return err
+		}
+	}
+	for {
+		looking := map[ecluse.TableName]*reconcile.Tracer{}
+		for n, t := range tracers {
+			if t.Next() {
+				looking[n] = t
+			}
+		}
+		if len(looking) == 0 {
+			break
+		}
+		err := o.retell(ctx, run, markers, manifest, looking, func(t *reconcile.Tracer, from reconcile.Origin, r writer.Rows) error {
+			return t.Expect(from, r.Batch, r.Source)
+		})
+		if err != nil {
+			return err
+		}
+		for _, t := range looking {
+			if err := t.Scan(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	o.out.Report.TracedWhole = true
+	for _, n := range names {
+		list, whole := tracers[n].Differences()
+		o.out.Report.Traced = append(o.out.Report.Traced, list...)
+		o.out.Report.TracedWhole = o.out.Report.TracedWhole && whole
+	}
+	return nil
+}
+
+// retell maps the loaded chunks that wrote in some tables once more, and tells
+// what they wrote there.
+func (o *loader) retell(ctx context.Context, run *mapping.Run, markers []writer.Marker, manifest *evidence.Manifest, tables map[ecluse.TableName]*reconcile.Tracer,
+	tell func(*reconcile.Tracer, reconcile.Origin, writer.Rows) error,
+) error {
+	first := map[ecluse.Slot]int64{}
+	for _, d := range manifest.Datasets {
+		rows := int64(0)
+		for _, c := range d.Chunks {
+			first[c.Slot] = rows
+			rows += c.Rows
+		}
+	}
+	counters := o.before.start(o.Program)
+	for _, m := range markers {
+		before := counters
+		counters = m.Counters
+		wrote := false
+		for t := range tables {
+			wrote = wrote || m.Rows[t] > 0
+		}
+		if !wrote {
+			continue
+		}
+		chunk, err := o.again(ctx, run, &m, before)
+		if err != nil {
+			return err
+		}
+		from := reconcile.Origin{Dataset: m.Slot.Dataset, First: first[m.Slot]}
+		for _, r := range chunk.Tables {
+			if t := tables[r.Table]; t != nil {
+				if err := tell(t, from, r); err != nil {
+					return err
+				}
+			}
+		}
+		o.meter.at(m.Slot.Dataset)
+		o.meter.add(int64(chunk.Rows), 0)
+	}
+	return nil
+}
