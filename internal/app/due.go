@@ -95,6 +95,7 @@ func (r *Room) runner() (*due.Runner, error) {
 			return r.lock.store.Do(ctx, journal.Event{Tree: string(it.Migration), Type: journal.LeaseEnded, IDs: map[string]string{"request": it.Subject}},
 				func(tx *sqlite.Tx) error { return tx.EndLease(ctx, request) })
 		},
+		due.Hunt: r.hunt,
 		due.Forget: func(ctx context.Context, _ due.Item, now time.Time) error {
 			if _, err := r.lock.store.Forget(ctx, now.Add(-due.BodyLife)); err != nil {
 				return err

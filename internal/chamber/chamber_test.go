@@ -549,6 +549,11 @@ func TestScan(t *testing.T) {
 	if diff := cmp.Diff(strays, got); diff != "" {
 		t.Error(diff)
 	}
+	for _, s := range b.strays() {
+		if own := strings.Contains(s.Path, "/chunks/objects/"); s.Own != own {
+			t.Errorf("%s is the migration's own: %v", s.Path, s.Own)
+		}
+	}
 	for path := range strays {
 		if err := b.c.Quarantine(Stray{Path: path}); err != nil {
 			t.Error(err)

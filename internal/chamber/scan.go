@@ -21,7 +21,11 @@ type Stray struct {
 	Path string `json:"path"` // in the chamber's folder
 	Size int64  `json:"size"`
 	Why  string `json:"why"`
+	Own  bool   `json:"own,omitempty"` // a live migration's own, damaged or left by a crash: told, never moved
 }
+
+// InQuarantine is why a file is listed that was moved there before.
+const InQuarantine = "it is in quarantine"
 
 var (
 	objectPath    = regexp.MustCompile(`^(chunks|rejects)/objects/[0-9a-f]{64}\.age$`)
@@ -40,11 +44,19 @@ func (c *Chamber) Scan(live func(ecluse.MigrationID) bool) ([]Stray, error) {
 	err := c.walk(func(path, rel string, size int64) error {
 		why, err := c.judge(path, rel, live, names)
 		if why != "" {
-			strays = append(strays, Stray{rel, size, why})
+			strays = append(strays, Stray{Path: rel, Size: size, Why: why, Own: c.own(rel, live)})
 		}
 		return err
 	})
 	return strays, failed("scan the chamber", err)
+}
+
+// own tells whether a file is where and what a live migration's files are.
+func (c *Chamber) own(rel string, live func(ecluse.MigrationID) bool) bool {
+	rest, in := strings.CutPrefix(rel, "live/")
+	m, inside, _ := strings.Cut(rest, "/")
+	return in && live(ecluse.MigrationID(m)) && !c.isErased(ecluse.MigrationID(m)) &&
+		(objectPath.MatchString(inside) || slotPath.MatchString(inside) || strings.HasPrefix(filepath.Base(rel), temporary))
 }
 
 // walk calls f for every file, with its path and its path in the chamber.
@@ -81,7 +93,7 @@ func (c *Chamber) judge(path, rel string, live func(ecluse.MigrationID) bool, se
 	id := ecluse.MigrationID(m)
 	switch {
 	case strings.HasPrefix(rel, "quarantine/"):
-		return "it is in quarantine", nil
+		return InQuarantine, nil
 	case strings.HasPrefix(filepath.Base(path), temporary):
 		return unlessHeld(path, "a crash left it")
 	case inventoryPath.MatchString(rel):

@@ -184,7 +184,12 @@ func (x *statusCmd) Run(ctx context.Context, c *call) error {
 			c.ui.tell("No migration yet. Next: ecluse sign contract.yaml --as KEY, by both parties.",
 				"Aucune reprise. Ensuite : ecluse sign contract.yaml --as CLÉ, par les deux parties.")
 		}
-		return c.ui.object(map[string]any{"migrations": all})
+		strays, err := r.Strays(ctx)
+		if err != nil {
+			return err
+		}
+		c.ui.strays(strays)
+		return c.ui.object(map[string]any{"migrations": all, "strays": strays})
 	})
 }
 
@@ -205,6 +210,20 @@ func (u *ui) status(s app.Status) {
 		}
 		t := n.Verb.Text()
 		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
+	}
+}
+
+// strays warns of files that belong to no live migration.
+func (u *ui) strays(s *app.Strays) {
+	for _, f := range s.Chamber {
+		u.tell("%s lock/chamber/%s: %s", "%s lock/chamber/%s : %s", u.paint(red, "!"), f.Path, u.strayWord(f.Why))
+	}
+	for _, name := range s.Documents {
+		u.tell("%s lock/documents/%s: no document is called so", "%s lock/documents/%s : aucun document ne s'appelle ainsi", u.paint(red, "!"), name)
+	}
+	if s.Quarantined > 0 {
+		u.tell("%s %d files are in lock/chamber/quarantine: find out where they came from, then delete them",
+			"%s %d fichiers sont dans lock/chamber/quarantine : trouvez d'où ils viennent, puis supprimez-les", u.paint(red, "!"), s.Quarantined)
 	}
 }
 

@@ -75,10 +75,28 @@ func (u *ui) dueWord(k due.Kind) string {
 		return u.say("lapse of an approval", "péremption d'une approbation")
 	case due.LeaseEnd:
 		return u.say("end of a loan of the release secret", "fin d'un prêt du secret de libération")
+	case due.Hunt:
+		return u.say("search for files of no live migration", "recherche de fichiers sans reprise en cours")
 	case due.Forget:
 		return u.say("retention of the journal's bodies", "fin de conservation des corps du journal")
 	}
 	return string(k)
+}
+
+// strayWord is why a file of the chamber is a stray.
+func (u *ui) strayWord(why string) string {
+	if !u.french {
+		return why
+	}
+	return or(map[string]string{
+		"a crash left it":                                       "un arrêt brutal l'a laissé",
+		"nothing of the chamber's is called so":                 "rien dans le dépôt ne s'appelle ainsi",
+		"its migration is erased":                               "sa reprise est effacée",
+		"it belongs to no live migration":                       "il n'appartient à aucune reprise en cours",
+		"no descriptor names it":                                "aucun descripteur ne le nomme",
+		"it is no descriptor":                                   "ce n'est pas un descripteur",
+		"the object it names is not there, or has another size": "l'objet qu'il nomme manque, ou n'a pas la bonne taille",
+	}[why], why)
 }
 
 func (u *ui) tableWord(k ecluse.TableKind) string {

@@ -32,11 +32,12 @@ const (
 	ApprovalLapse Kind = "approval-lapse" // a passage did not begin in time; the subject is the plan's digest
 	LeaseEnd      Kind = "lease-end"      // the release secret may no longer be held; the subject is the request's digest
 	Forget        Kind = "forget"         // the journal's bodies have reached their retention
+	Hunt          Kind = "hunt"           // files that belong to no live migration are looked for
 )
 
 // Kinds lists them all.
 func Kinds() []Kind {
-	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, RosterAge, ApprovalLapse, LeaseEnd, Forget}
+	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, RosterAge, ApprovalLapse, LeaseEnd, Forget, Hunt}
 }
 
 // How long things last.
@@ -44,6 +45,7 @@ const (
 	ApprovalLife = 72 * time.Hour      // from an approval to the beginning of its passage
 	RosterLife   = 30 * 24 * time.Hour // from a roster's issue to the day gates refuse it
 	BodyLife     = 365 * 24 * time.Hour
+	HuntEvery    = 24 * time.Hour
 )
 
 // warnings are how long before a deadline somebody is told.

@@ -92,7 +92,7 @@ func Create(ctx context.Context, dir string, roots map[ecluse.Side]ecluse.Finger
 		Tree: evidence.InstallationTree, Type: journal.Created,
 		IDs: map[string]string{"controller": string(roots[ecluse.Controller]), "processor": string(roots[ecluse.Processor])},
 	}, func(tx *Tx) error {
-		return tx.Schedule(ctx, ecluse.Digest{}, due.Item{Kind: due.Forget, At: tx.now.Add(due.BodyLife)})
+		return tx.Schedule(ctx, ecluse.Digest{}, due.Item{Kind: due.Forget, At: tx.now.Add(due.BodyLife)}, due.Item{Kind: due.Hunt, At: tx.now.Add(due.HuntEvery)})
 	})
 	if err == nil {
 		err = durable.SyncDir(dir)
