@@ -108,10 +108,10 @@ func TestDeadlineNeedsNobody(t *testing.T) {
 		}); !errors.Is(err, errEnough) {
 			t.Errorf("Watch ended with %v", err)
 		}
-		if diff := cmp.Diff([]due.Kind{due.WarnErase, due.Erase}, d.kinds()); diff != "" {
+		if diff := cmp.Diff([]due.Kind{due.Hunt, due.WarnErase, due.Erase}, d.kinds()); diff != "" {
 			t.Fatal(diff)
 		}
-		for i, want := range []time.Time{eraseBy.Add(-24 * time.Hour), eraseBy} {
+		for i, want := range []time.Time{eraseBy.Add(due.HuntEvery - 49*time.Hour), eraseBy.Add(-24 * time.Hour), eraseBy} {
 			if late := d.at[i].Sub(want); late < 0 || late > 2*time.Second {
 				t.Errorf("%s was done %s after its time", d.did[i].Kind, late)
 			}
