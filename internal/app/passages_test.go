@@ -1,16 +1,22 @@
 package app_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
 )
@@ -517,4 +523,87 @@ func TestApprovalLapses(t *testing.T) {
 	}
 	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.WaitsForSign)
+}
+
+// unposted is a lock that loses its first report: all is loaded then, and nothing
+// of it is said.
+type unposted struct {
+	gate.Lock
+	failed bool
+}
+
+func (l *unposted) Post(ctx context.Context, m ecluse.MigrationID, kind gate.Paper, s evidence.Signed) error {
+	if kind == gate.LoadReport && !l.failed {
+		l.failed = true
+		return errStopped
+	}
+	return l.Lock.Post(ctx, m, kind, s)
+}
+
+// TestNotes: what became of a chunk is durable before the chunk commits, so that
+// whoever goes on says the same as an undisturbed load; where the notes were lost
+// the figures still agree, and only the database's reasons are unknown.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	const refuse = `CREATE TRIGGER refuse BEFORE INSERT ON observation WHEN new.id % 50 = 7 BEGIN SELECT raise(ABORT, 'no'); END`
+	undisturbed := roomtest.At(t, roomtest.Sealed, patients)
+	undisturbed.Exec("novalab.db", refuse)
+	want := apply(t, undisturbed.Open(), ecluse.Final)
+	if !want.Reconciled || !slices.ContainsFunc(want.Load.Compared.Rejected, func(g reconcile.PublicGroup) bool { return strings.Contains(g.By, "1811") }) {
+		t.Fatalf("equal %v, %+v", want.Reconciled, want.Load.Compared.Rejected)
+	}
+
+	for name, disturb := range map[string]func(t *testing.T, notes string){
+		"there": func(*testing.T, string) {},
+		"lost": func(t *testing.T, notes string) {
+			if err := os.RemoveAll(notes); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Sealed, patients)
+			d.Exec("novalab.db", refuse)
+			r := d.Open()
+			passage, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, target := gates(t, d, &unposted{Lock: r.Lock()})
+			if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
+				t.Fatalf("want the load stopped before its report, got %v", err)
+			}
+			disturb(t, d.Join("room", "target", "migrations", string(roomtest.Migration), "notes-"+passage.String()))
+			got := apply(t, r, ecluse.Final)
+			if got.RowsLoaded != want.RowsLoaded || got.RowsRejected != want.RowsRejected || !got.Reconciled {
+				t.Errorf("equal %v, %d rows loaded and %d put aside, want %d and %d", got.Reconciled, got.RowsLoaded, got.RowsRejected, want.RowsLoaded, want.RowsRejected)
+			}
+			if diff := cmp.Diff(want.Load.Compared.Rejected, got.Load.Compared.Rejected); (diff == "") != (name == "there") {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestNoteThatCannotBeWritten: then the chunk is not committed.
+func TestNoteThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 40)
+	notes := d.Join("room", "target", "migrations", string(roomtest.Migration), "notes-final-1")
+	if err := os.MkdirAll(filepath.Join(notes, "patient-000000.0", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := d.Open()
+	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.Failed)
+	if n := d.Query("novalab.db", "SELECT id FROM patient"); len(n) != 0 {
+		t.Errorf("%d patients are in, and nothing notes it", len(n))
+	}
+	if err := os.RemoveAll(notes); err != nil {
+		t.Fatal(err)
+	}
+	if v := apply(t, r, ecluse.Final); !v.Reconciled {
+		t.Error("not equal after that")
+	}
 }

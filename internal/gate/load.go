@@ -279,10 +279,6 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := t.identity(ctx, m, k.instruction.Source.Gate)
-	if err != nil {
-		return nil, nil, err
-	}
 	notes, err := t.home.notes(m, p)
 	if err != nil {
 		return nil, nil, err
@@ -292,7 +288,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		return nil, nil, err
 	}
 	return &sluice.Loading{
-		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: id, Rejects: k.rejects,
+		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, in.source), Rejects: k.rejects,
 		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Watch: watch,
 	}, k, nil
 }

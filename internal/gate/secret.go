@@ -204,6 +204,12 @@ func wrapKey(m ecluse.MigrationID, own, release []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
+// opener gives the migration's identity as often as it is asked for: while a lease
+// lasts from the secret in memory, after that by borrowing it again.
+func (t *Target) opener(m ecluse.MigrationID, source ecluse.Fingerprint) func(context.Context) (age.Identity, error) {
+	return func(ctx context.Context) (age.Identity, error) { return t.identity(ctx, m, source) }
+}
+
 // identity opens the migration's identity: both halves of the key are needed.
 func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) (*age.HybridIdentity, error) {
 	wrapped, err := t.home.secret(m, identityFile)

@@ -129,9 +129,7 @@ func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit
 	}
 	l.Program, l.Padded = k.program, k.padded
 	source := l.ReadPlan.Source.Gate
-	if l.Identity, err = t.identity(ctx, m, source); err != nil {
-		return err
-	}
+	l.Identity = t.opener(m, source)
 	in := &inlet{lock: t.lock, migration: m, source: source, plan: l.ReadPlan.Digest()}
 	if err := in.refresh(ctx); err != nil {
 		return err

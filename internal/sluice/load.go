@@ -50,9 +50,9 @@ type Loading struct {
 	Program  *mapping.Program  // compiled by this gate, equal to the plan's shape
 	Target   writer.Target
 	Inlet    Inlet
-	Identity age.Identity
-	Rejects  age.Recipient // of the source gate
-	Signer   ssh.Signer    // the target gate's key
+	Identity func(context.Context) (age.Identity, error) // asked for each chunk: what it needs is lent for a while only
+	Rejects  age.Recipient                               // of the source gate
+	Signer   ssh.Signer                                  // the target gate's key
 	Notes    Notes
 	Codes    map[string]map[string]string        // frozen tables that checks translate keys with: target's code → source's
 	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
@@ -127,7 +127,11 @@ func (l *Loading) openKey(ctx context.Context) (*seal.Key, error) {
 		return nil, err
 	}
 	defer body.Close()
-	return seal.OpenKey(body, d, l.Identity)
+	id, err := l.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return seal.OpenKey(body, d, id)
 }
 
 // ready refuses to begin with an account that lacks a right.
@@ -189,6 +193,7 @@ type mapped struct {
 	run        *mapping.Run
 	aside      *aside         // the mapping's rejects
 	sums       reconcile.Sums // of all its rows; nil in a dry run
+	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else
 }
 
 // summers sum the rows of each table; they belong to one goroutine.
@@ -305,6 +310,10 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 	})
 	g.Go(func() error {
 		for m := range ready {
+			if m.noted != nil {
+				o.take(m.descriptor.Slot.Dataset, m.noted)
+				continue
+			}
 			if err := write(gctx, m); err != nil {
 				return err
 			}
@@ -390,7 +399,11 @@ func (o *loader) open(ctx context.Context, id ecluse.DatasetID, sequence int, ea
 		return nil, err
 	}
 	defer body.Close()
-	r, err := o.pool.Open(body, d, o.Identity, o.key)
+	identity, err := o.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.pool.Open(body, d, identity, o.key)
 	if err != nil {
 		return nil, err
 	}
@@ -418,14 +431,11 @@ func (o *loader) open(ctx context.Context, id ecluse.DatasetID, sequence int, ea
 func (o *loader) dataset(ctx context.Context, id ecluse.DatasetID, to chan<- *mapped) error {
 	o.meter.at(id)
 	for sequence, last := 0, false; !last; sequence++ {
-		m, isLast, err := o.chunk(ctx, id, sequence)
+		m, err := o.chunk(ctx, id, sequence)
 		if err != nil {
 			return err
 		}
-		last = isLast
-		if m == nil {
-			continue
-		}
+		last = m.descriptor.Last
 		select {
 		case to <- m:
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/sluice/mapping"
 	"ecluse/internal/sluice/reader"
 	"ecluse/internal/sluice/reconcile"
@@ -16,20 +17,20 @@ import (
 	"ecluse/internal/sluice/writer"
 )
 
-// chunk opens and maps one chunk; nil when its marker is in and what became of it
-// is noted.
-func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (m *mapped, last bool, err error) {
-	if done, last, err := o.noted(ctx, id, sequence); done || err != nil {
-		return nil, last, err
+// chunk opens and maps one chunk, unless its marker is in and what became of it is
+// noted.
+func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (m *mapped, err error) {
+	if m, err := o.noted(id, sequence); m != nil || err != nil {
+		return m, err
 	}
 	var run *mapping.Run
 	select {
 	case run = <-o.runs:
 	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if err := run.Begin(id, o.counters); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	m = &mapped{run: run, aside: newAside(o.ReadPlan, id)}
 	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
@@ -41,21 +42,21 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 		return nil
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if m.out, err = run.Output(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if o.plan.Passage != ecluse.Dry {
 		// Here, while the chunk before is written: the writer waits for its database.
 		if m.sums, err = o.summers.sum(m.out.Tables, nil); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	o.counters = maps.Clone(m.out.Counters)
 	o.slots[place{id, sequence}] = m.descriptor.Slot
 	o.meter.chunk()
-	return m, m.descriptor.Last, nil
+	return m, nil
 }
 
 // outcome is what became of a chunk, without any value.
@@ -70,32 +71,31 @@ type outcome struct {
 	Figures  map[string]map[string]kept `json:"figures,omitempty"` // of rejected rows, sealed under K
 }
 
-// noted takes over what an earlier run did with a chunk.
-func (o *loader) noted(ctx context.Context, id ecluse.DatasetID, sequence int) (done, last bool, err error) {
+// noted finds what an earlier run did with a chunk; nil when that is not known.
+func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 	for slot := range o.markers {
 		if slot.Dataset != id || slot.Sequence != sequence {
 			continue
 		}
 		sealed, err := o.Notes.Note(slot)
 		if err != nil || sealed == nil {
-			return false, false, err
+			return nil, err
 		}
 		text, err := seal.Unwrap(o.key.Sub(useNotes, slot.String()), slot.String(), sealed)
 		if err != nil {
-			return false, false, err
+			return nil, err
 		}
 		var n outcome
 		if err := json.Unmarshal(text, &n); err != nil {
-			return false, false, err
+			return nil, err
 		}
-		o.take(id, &n)
 		o.counters = n.Counters
 		o.slots[place{id, sequence}] = slot
 		o.meter.add(n.Rows, 0)
 		o.meter.chunk()
-		return true, n.Last, nil
+		return &mapped{noted: &n, descriptor: &evidence.Descriptor{Slot: slot, Last: n.Last}}, nil
 	}
-	return false, false, nil
+	return nil, nil
 }
 
 // useNotes is the use of K's sub-keys that notes are sealed under: a rejected
@@ -122,7 +122,9 @@ func (o *loader) take(id ecluse.DatasetID, n *outcome) {
 	o.figures.restore(n.Figures)
 }
 
-// write loads a mapped chunk and notes what became of it.
+// write loads a mapped chunk. What became of it is noted before the transaction
+// commits: a chunk whose marker is in has its note, and a note without a marker is
+// written again.
 func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) error {
 	chunk := &writer.Chunk{Slot: m.descriptor.Slot, Rows: m.out.Rows, Counters: m.out.Counters}
 	for _, t := range m.out.Tables {
@@ -141,53 +143,72 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 			}
 		}
 	}
+	var n *outcome
 	loaded, err := session.Load(ctx, chunk, func(ctx context.Context, refused []writer.Refusal) error {
 		if err := o.refused(ctx, m, refused); err != nil {
 			return err
 		}
-		return o.putAside(ctx, m)
+		if err := o.putAside(ctx, m); err != nil {
+			return err
+		}
+		var err error
+		n, err = o.note(m, refused)
+		return err
 	})
+	if err == nil && loaded.Already {
+		n, err = o.lost(ctx, m, loaded.Marker.Refused)
+	}
 	if err != nil {
 		return err
 	}
-	return o.finish(m, &loaded)
+	o.take(m.descriptor.Slot.Dataset, n)
+	return nil
 }
 
-// finish notes a chunk's outcome.
-func (o *loader) finish(m *mapped, loaded *writer.Loaded) error {
+// lost notes once more the outcome of a chunk that is in and whose note is gone.
+// Why the database refused a row was in that note only.
+func (o *loader) lost(ctx context.Context, m *mapped, missing []int32) (*outcome, error) {
+	byMapping := map[int32]bool{}
+	for _, r := range m.out.Rejected {
+		byMapping[r.Row] = true
+	}
+	var refused []writer.Refusal
+	for _, row := range missing {
+		if !byMapping[row] {
+			refused = append(refused, writer.Refusal{Row: row, Reason: "refused by the target"})
+		}
+	}
+	slices.SortFunc(refused, func(a, b writer.Refusal) int { return int(a.Row - b.Row) })
+	if err := o.refused(ctx, m, refused); err != nil {
+		return nil, err
+	}
+	return o.note(m, refused)
+}
+
+// note notes a chunk's outcome. refused are the rows that the database did not
+// take.
+func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
 	slot := m.descriptor.Slot
 	n := &outcome{
 		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: m.sums,
 		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters,
 	}
-	refused := slices.Clone(loaded.Marker.Refused)
-	slices.Sort(refused)
-	if len(refused) > len(m.out.Rejected) { // the target refused some as well
+	if len(refused) > 0 {
+		rows := make([]int32, len(refused))
+		for i, r := range refused {
+			rows[i] = r.Row
+			n.Rejected[r.Reason]++
+		}
 		var err error
-		if n.Sums, err = o.redone.sum(m.out.Tables, refused); err != nil {
-			return err
+		if n.Sums, err = o.redone.sum(m.out.Tables, rows); err != nil {
+			return nil, err
 		}
 	}
 	for t, sum := range n.Sums {
 		n.Tables[t] = sum.Count
 	}
-	byMapping := map[int32]bool{}
 	for _, r := range m.out.Rejected {
 		n.Rejected[r.Reason]++
-		byMapping[r.Row] = true
-	}
-	why := map[int32]string{}
-	for _, r := range loaded.Refused {
-		why[r.Row] = r.Reason
-	}
-	for _, row := range refused {
-		if !byMapping[row] {
-			reason := why[row]
-			if reason == "" {
-				reason = "refused by the target"
-			}
-			n.Rejected[reason]++
-		}
 	}
 	if b := m.aside.batch; b != nil && b.Rows() > 0 {
 		own := newFigures(o.ReadPlan)
@@ -196,17 +217,13 @@ func (o *loader) finish(m *mapped, loaded *writer.Loaded) error {
 	}
 	text, err := json.Marshal(n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sealed, err := seal.Wrap(o.key.Sub(useNotes, slot.String()), slot.String(), text)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := o.Notes.SetNote(slot, sealed); err != nil {
-		return err
-	}
-	o.take(slot.Dataset, n)
-	return nil
+	return n, o.Notes.SetNote(slot, sealed)
 }
 
 // discard counts what a dry run would have loaded.

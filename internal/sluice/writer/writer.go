@@ -44,9 +44,8 @@ type Session interface {
 	// inserted first: when its slot is already there nothing is written and
 	// Load returns the stored marker with Already set. Source rows that the
 	// database refuses are put aside, all their target rows with them (halving
-	// under savepoints), and reported; when there are any, or when chunk.Rejects
-	// is set, beforeCommit is called inside the transaction and its error rolls
-	// everything back.
+	// under savepoints), and reported. beforeCommit, if not nil, is then called
+	// inside the transaction and its error rolls everything back.
 	Load(ctx context.Context, chunk *Chunk, beforeCommit func(ctx context.Context, refused []Refusal) error) (Loaded, error)
 	// Unload deletes the rows of a loaded chunk and its marker in one
 	// transaction: rows of tables with a primary key by key, others by all their

@@ -30,7 +30,7 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 			return err
 		}
 		out.Refused = l.refusals()
-		if beforeCommit != nil && (len(out.Refused) > 0 || len(chunk.Rejected) > 0) {
+		if beforeCommit != nil {
 			if err := beforeCommit(ctx, out.Refused); err != nil {
 				return callers(err)
 			}
