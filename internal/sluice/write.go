@@ -68,7 +68,7 @@ type outcome struct {
 	Rejected map[string]int64           `json:"rejected,omitempty"` // rows, by reason
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
-	Figures  map[string]map[string]kept `json:"figures,omitempty"` // of rejected rows, sealed under K
+	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 }
 
 // noted finds what an earlier run did with a chunk; nil when that is not known.
@@ -316,10 +316,11 @@ func (o *loader) crossChecks(ctx context.Context, s reader.Scanner) error {
 	if _, err := o.open(ctx, ecluse.ChecksDataset, 0, func(b *record.Batch) error { return reconcile.SplitChecks(b, source) }); err != nil {
 		return err
 	}
-	if err := reconcile.SplitChecks(o.figures.negative(o.ReadPlan), source); err != nil {
-		return err
-	}
 	for _, c := range o.ReadPlan.Checks {
+		if source[c.Name] == nil {
+			source[c.Name] = reconcile.Figures{}
+		}
+		source[c.Name].PutAside(o.figures.lines[c.Name])
 		if c.By != "" {
 			source[c.Name].DropZero()
 		}

@@ -30,6 +30,47 @@ type Figure struct {
 	Count       *int64
 	Sum         *Amount
 	First, Last *string
+
+	// Of a source's figure whose first or last row was put aside: which row is
+	// the first now is not known, only that none comes before.
+	OpenFirst, OpenLast bool
+}
+
+// Add adds a figure to those of its key.
+func (f Figures) Add(k Key, o *Figure) {
+	if old := f[k]; old != nil {
+		o = old.merge(o)
+	}
+	f[k] = o
+}
+
+// PutAside takes the figures of rows put aside off those of all rows.
+func (f Figures) PutAside(aside Figures) {
+	for k, o := range aside {
+		s := f[k]
+		if s == nil {
+			s = &Figure{}
+		}
+		left := s.merge(&Figure{Count: negative(o.Count), Sum: o.Sum.negative()})
+		left.OpenFirst = o.First != nil && (s.First == nil || compareTexts(*o.First, *s.First) <= 0)
+		left.OpenLast = o.Last != nil && (s.Last == nil || compareTexts(*o.Last, *s.Last) >= 0)
+		f[k] = left
+	}
+}
+
+func negative(n *int64) *int64 {
+	if n == nil {
+		return nil
+	}
+	m := -*n
+	return &m
+}
+
+func (a *Amount) negative() *Amount {
+	if a == nil || a.Exact == nil {
+		return a
+	}
+	return &Amount{Exact: new(big.Rat).Neg(a.Exact)}
 }
 
 // Amount is an exact sum, or one of those that sums of PostgreSQL's numeric can be
@@ -92,11 +133,7 @@ func figures(b *record.Batch, of func(row int) Figures, translate func(Key) (Key
 				return bad(i, "sum", "it is no number")
 			}
 		}
-		into := of(i)
-		if old := into[key]; old != nil {
-			f = old.merge(f)
-		}
-		into[key] = f
+		of(i).Add(key, f)
 	}
 	return nil
 }
@@ -204,13 +241,20 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// equal compares two figures of one key.
+// equal compares a figure of the source with the target's of the same key.
 func (f *Figure) equal(o *Figure) bool {
 	count := f.Count == nil && o.Count == nil || f.Count != nil && o.Count != nil && *f.Count == *o.Count
 	text := func(a, b *string) bool {
 		return a == nil && b == nil || a != nil && b != nil && compareTexts(*a, *b) == 0
 	}
-	return count && f.Sum.equal(o.Sum) && text(f.First, o.First) && text(f.Last, o.Last)
+	first, last := text(f.First, o.First), text(f.Last, o.Last)
+	if f.OpenFirst {
+		first = o.First == nil || f.First != nil && compareTexts(*f.First, *o.First) <= 0
+	}
+	if f.OpenLast {
+		last = o.Last == nil || f.Last != nil && compareTexts(*f.Last, *o.Last) >= 0
+	}
+	return count && f.Sum.equal(o.Sum) && first && last
 }
 
 // CheckResult is the outcome of one check.

@@ -130,3 +130,36 @@ func TestCheckIsBounded(t *testing.T) {
 		t.Errorf("%d lines, %d listed, %d more", r.Lines, len(r.Off), r.More)
 	}
 }
+
+// TestPutAside: what was put aside is taken off counts and sums; a first or last
+// row that was put aside leaves a bound.
+func TestPutAside(t *testing.T) {
+	figure := func(count int64, sum string, first, last string) *Figure {
+		return &Figure{Count: &count, Sum: amount([]byte(sum)), First: &first, Last: &last}
+	}
+	all := figure(10, "20.5", "2015-01-01", "2020-12-31")
+	for name, c := range map[string]struct {
+		aside, target *Figure
+		equal         bool
+	}{
+		"rows inside":                          {figure(2, "1.5", "2016-01-01", "2016-01-01"), figure(8, "19", "2015-01-01", "2020-12-31"), true},
+		"rows inside, the first is not there":  {figure(2, "1.5", "2016-01-01", "2016-01-01"), figure(8, "19", "2015-06-01", "2020-12-31"), false},
+		"the first":                            {figure(1, "0.5", "2015-01-01", "2015-01-01"), figure(9, "20", "2015-06-01", "2020-12-31"), true},
+		"the first, and one came from nowhere": {figure(1, "0.5", "2015-01-01", "2015-01-01"), figure(9, "20", "2014-06-01", "2020-12-31"), false},
+		"the last":                             {figure(1, "0.5", "2020-12-31", "2020-12-31"), figure(9, "20", "2015-01-01", "2020-12-30"), true},
+		"the last, and one came from nowhere":  {figure(1, "0.5", "2020-12-31", "2020-12-31"), figure(9, "20", "2015-01-01", "2021-12-30"), false},
+		"one too few":                          {figure(1, "0.5", "2016-01-01", "2016-01-01"), figure(8, "20", "2015-01-01", "2020-12-31"), false},
+		"another sum":                          {figure(1, "0.5", "2016-01-01", "2016-01-01"), figure(9, "20.5", "2015-01-01", "2020-12-31"), false},
+	} {
+		source := Figures{Key{Null: true}: all}
+		source.PutAside(Figures{Key{Null: true}: c.aside})
+		if got := source[Key{Null: true}].equal(c.target); got != c.equal {
+			t.Errorf("%s: equal is %v", name, got)
+		}
+	}
+	source := Figures{}
+	source.PutAside(Figures{Key{Text: "unknown"}: figure(1, "1", "2015-01-01", "2015-01-01")})
+	if n := source[Key{Text: "unknown"}].Count; n == nil || *n != -1 {
+		t.Error("a key that the source never counted is no difference")
+	}
+}

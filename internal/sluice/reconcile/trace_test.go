@@ -113,11 +113,8 @@ func TestTraceInLooks(t *testing.T) {
 		target = append(target, patient{int64(n + i), "BEFORE", "M", "2"})
 	}
 	got, whole := traced(t, held, []string{"id"}, target, made{Origin{"p", 0}, rows, numbers(n)})
-	if whole {
-		t.Error("said to be whole after some of the buckets")
-	}
-	if len(got) > 1 || len(got) == 1 && got[0] != (Difference{patientTable().Name, "p", 0, "", "missing"}) {
-		t.Error(got)
+	if !whole || len(got) != 1 || got[0] != (Difference{patientTable().Name, "p", 0, "", "missing"}) {
+		t.Error(got, whole)
 	}
 	tr := NewTracer(patientTable(), nil)
 	narrow := patients(rows[0])

@@ -1,9 +1,7 @@
 package mysql
 
 import (
-	"strconv"
 	"strings"
-	"time"
 
 	"ecluse"
 	"ecluse/internal/mandate"
@@ -158,7 +156,7 @@ func (o *Counting) Append(b *record.Batch, row Row) error {
 		case f.name == "count":
 			to.AppendInt(v.Int(0))
 		default:
-			to.CloseValue(appendPlain(to.Grow(), v))
+			to.CloseValue(record.AppendPlain(to.Grow(), v, 0))
 		}
 	}
 	for _, c := range b.Columns {
@@ -167,53 +165,4 @@ func (o *Counting) Append(b *record.Batch, row Row) error {
 		}
 	}
 	return nil
-}
-
-// appendPlain writes the first value of a column in the one form that conditions
-// of a plan are written in (mandate.ReadCondition).
-func appendPlain(out []byte, c *record.Column) []byte {
-	switch t := c.Type(); t.Kind {
-	case ecluse.Int:
-		return strconv.AppendInt(out, c.Int(0), 10)
-	case ecluse.Decimal:
-		return appendDecimal(out, c.Int(0), t.Scale)
-	case ecluse.Float:
-		bits := 64
-		if t.Precision == 24 {
-			bits = 32
-		}
-		return strconv.AppendFloat(out, c.Float(0), 'g', -1, bits)
-	case ecluse.Date:
-		return time.Unix(c.Int(0)*86400, 0).UTC().AppendFormat(out, time.DateOnly)
-	case ecluse.Timestamp:
-		return time.UnixMicro(c.Int(0)).UTC().AppendFormat(out, "2006-01-02T15:04:05.999999")
-	case ecluse.Instant:
-		return time.UnixMicro(c.Int(0)).UTC().AppendFormat(out, "2006-01-02T15:04:05.999999Z")
-	case ecluse.Time:
-		us := c.Int(0)
-		if us < 0 {
-			out, us = append(out, '-'), -us
-		}
-		if hours := us / 3600_000_000; hours >= 24 {
-			out = strconv.AppendInt(out, hours, 10)
-			return time.UnixMicro(us%3600_000_000).UTC().AppendFormat(out, ":04:05.999999")
-		}
-		return time.UnixMicro(us).UTC().AppendFormat(out, "15:04:05.999999")
-	}
-	return append(out, c.Bytes(0)...)
-}
-
-func appendDecimal(out []byte, n int64, scale int) []byte {
-	if n < 0 {
-		out, n = append(out, '-'), -n
-	}
-	text := strconv.AppendInt(nil, n, 10)
-	for len(text) <= scale {
-		text = append([]byte{'0'}, text...)
-	}
-	out = append(out, text[:len(text)-scale]...)
-	if scale > 0 {
-		out = append(append(out, '.'), text[len(text)-scale:]...)
-	}
-	return out
 }

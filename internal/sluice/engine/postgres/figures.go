@@ -235,7 +235,7 @@ func (k *Counting) append(out, full *record.Batch) {
 			case f.Type.Kind == ecluse.Int:
 				to.AppendInt(from.Int(row))
 			default:
-				to.CloseValue(appendPlain(to.Grow(), from, row))
+				to.CloseValue(record.AppendPlain(to.Grow(), from, row))
 			}
 		}
 	}
