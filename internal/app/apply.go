@@ -221,12 +221,21 @@ func (r *Room) beginLoading(ctx context.Context, m ecluse.MigrationID, i *mandat
 // carry reads and loads, at a time where both are approved. When one fails the
 // other is stopped: both go on later.
 func (r *Room) carry(ctx context.Context, i *mandate.Instruction, q ApplyRequest, reads, loads bool, out *Applied) error {
-	g, gctx := errgroup.WithContext(ctx)
+	var s *gate.Source
+	var t *gate.Target
+	var err error
 	if reads {
-		s, err := r.sourceGate(ctx)
-		if err != nil {
+		if s, err = r.sourceGate(ctx); err != nil {
 			return err
 		}
+	}
+	if loads {
+		if t, err = r.targetGate(ctx); err != nil {
+			return err
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	if reads {
 		g.Go(func() error {
 			watch := q.Watch
 			if loads {
@@ -246,10 +255,6 @@ func (r *Room) carry(ctx context.Context, i *mandate.Instruction, q ApplyRequest
 		})
 	}
 	if loads {
-		t, err := r.targetGate(ctx)
-		if err != nil {
-			return err
-		}
 		g.Go(func() error {
 			return r.lending(gctx, i, func(ctx context.Context) error {
 				done, err := t.Load(ctx, i.ID, out.Passage, q.Watch)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -606,4 +608,61 @@ func TestNoteThatCannotBeWritten(t *testing.T) {
 	if v := apply(t, r, ecluse.Final); !v.Reconciled {
 		t.Error("not equal after that")
 	}
+}
+
+// upToResults is a lock whose line breaks before the first chunk of results.
+type upToResults struct{ gate.Lock }
+
+func (l *upToResults) Put(ctx context.Context, m ecluse.MigrationID, d evidence.Signed, b io.Reader) (evidence.Signed, error) {
+	if strings.Contains(string(d.Body), `"dataset":"result"`) {
+		return evidence.Signed{}, errStopped
+	}
+	return l.Lock.Put(ctx, m, d, b)
+}
+
+// TestSourceChangedBetweenEpochs: reading is interrupted while loading follows it;
+// the laboratory goes on working, and the next epoch finds a loaded chunk changed.
+// The passage stops, is taken out by what was loaded then, and can be erased.
+func TestSourceChangedBetweenEpochs(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	r := d.Open()
+	if err := r.BeginReading(t.Context(), roomtest.Migration); err != nil {
+		t.Fatal(err)
+	}
+	s, target := gates(t, d, &upToResults{r.Lock()})
+	if _, err := s.Read(t.Context(), roomtest.Migration, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	p, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	_, err = target.Load(ctx, roomtest.Migration, p, nil)
+	cancel()
+	if err == nil || len(d.Query("novalab.db", "SELECT id FROM patient")) == 0 {
+		t.Fatalf("want patients loaded and results waited for, got %v", err)
+	}
+	for _, c := range []interface{ Close() error }{s, target, r} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Exec("ancilab.db", "UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)")
+
+	r = d.Open()
+	_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.Differs)
+	u, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil || u.Rows == 0 {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	if facts, _ := d.Facts(); facts != sealedFacts(t) {
+		t.Error("the target does not stand as before")
+	}
+	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "the laboratory was at work"}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
 }

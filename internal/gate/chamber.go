@@ -35,6 +35,7 @@ type inlet struct {
 	source    ecluse.Fingerprint // gate that must have signed
 	plan      ecluse.Digest
 	known     map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
+	versions  map[ecluse.Slot]*evidence.Descriptor              // every version
 	manifest  *evidence.Manifest
 }
 
@@ -51,7 +52,7 @@ func (i *inlet) refresh(ctx context.Context) error {
 	}
 	i.known = map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
 	var all []*evidence.Descriptor
-	once := map[ecluse.Slot]bool{}
+	i.versions = map[ecluse.Slot]*evidence.Descriptor{}
 	for n, s := range there {
 		d, err := evidence.ParseDescriptor(s, i.source)
 		if err != nil {
@@ -60,10 +61,10 @@ func (i *inlet) refresh(ctx context.Context) error {
 		if d.Migration != i.migration || d.Plan != i.plan {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it belongs to another migration or read plan"}
 		}
-		if once[d.Slot] {
+		if i.versions[d.Slot] != nil {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it is there twice: it was put in another's place again"}
 		}
-		once[d.Slot] = true
+		i.versions[d.Slot] = d
 		all = append(all, d)
 		of := i.known[d.Slot.Dataset]
 		if of == nil {
@@ -96,15 +97,7 @@ func (i *inlet) refresh(ctx context.Context) error {
 func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error) {
 	for {
 		if d := i.known[dataset][sequence]; d != nil {
-			signed, body, err := i.lock.Get(ctx, i.migration, d.Slot)
-			if err != nil {
-				return nil, nil, err
-			}
-			if got, err := evidence.ParseDescriptor(signed, i.source); err != nil || *got != *d {
-				body.Close()
-				return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "another chunk came than was listed", Err: err}
-			}
-			return d, body, nil
+			return i.get(ctx, d)
 		}
 		if i.manifest != nil {
 			return nil, nil, &ecluse.Error{
@@ -116,6 +109,27 @@ func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int
 			return nil, nil, err
 		}
 	}
+}
+
+// Version fetches the version of a chunk that was loaded, whatever came later.
+func (i *inlet) Version(ctx context.Context, s ecluse.Slot) (*evidence.Descriptor, io.ReadCloser, error) {
+	d := i.versions[s]
+	if d == nil {
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + s.String(), Why: "it was loaded, and it is not there any more"}
+	}
+	return i.get(ctx, d)
+}
+
+func (i *inlet) get(ctx context.Context, d *evidence.Descriptor) (*evidence.Descriptor, io.ReadCloser, error) {
+	signed, body, err := i.lock.Get(ctx, i.migration, d.Slot)
+	if err != nil {
+		return nil, nil, err
+	}
+	if got, err := evidence.ParseDescriptor(signed, i.source); err != nil || *got != *d {
+		body.Close()
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "another chunk came than was listed", Err: err}
+	}
+	return d, body, nil
 }
 
 func (i *inlet) wait(ctx context.Context) error {

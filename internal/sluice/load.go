@@ -28,6 +28,8 @@ type Inlet interface {
 	// Next returns the latest version of a chunk, waiting for it while the
 	// manifest is open. The descriptor's signature is checked.
 	Next(ctx context.Context, d ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error)
+	// Version returns one version of a chunk, the latest or not, without waiting.
+	Version(ctx context.Context, s ecluse.Slot) (*evidence.Descriptor, io.ReadCloser, error)
 	// Complete waits for the closing manifest and returns it, its signature
 	// checked.
 	Complete(ctx context.Context) (*evidence.Manifest, error)
@@ -379,6 +381,9 @@ func (o *loader) hold(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := o.asApproved(t.Table, t.Columns, b); err != nil && !o.Permit.UndoesOnly() {
+			return err
+		}
 		for _, r := range runs {
 			if err := r.HoldTarget(t.Name, b); err != nil {
 				return err
@@ -391,6 +396,24 @@ func (o *loader) hold(ctx context.Context) error {
 	return nil
 }
 
+// asApproved checks that a table of the target that the mapping looks codes up in
+// is the one whose digest was approved.
+func (o *loader) asApproved(table ecluse.TableName, columns []string, b *record.Batch) error {
+	digest, err := reconcile.DigestRows(b)
+	if err != nil {
+		return err
+	}
+	for _, h := range o.plan.Held {
+		if h.Table == table && slices.Equal(h.Columns, columns) && h.Digest == digest {
+			return nil
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Differs, What: "load", Where: table.String(), Why: "the target's look-up table changed since the load plan was approved",
+		Next: "ecluse plan, and have the new load plan approved",
+	}
+}
+
 // open opens one chunk and gives its batches; its end is checked before open
 // returns.
 func (o *loader) open(ctx context.Context, id ecluse.DatasetID, sequence int, each func(*record.Batch) error) (*evidence.Descriptor, error) {
@@ -398,31 +421,44 @@ func (o *loader) open(ctx context.Context, id ecluse.DatasetID, sequence int, ea
 	if err != nil {
 		return nil, err
 	}
+	return d, o.opened(ctx, d, body, each)
+}
+
+// version opens one version of a chunk, as open does.
+func (o *loader) version(ctx context.Context, s ecluse.Slot, each func(*record.Batch) error) error {
+	d, body, err := o.Inlet.Version(ctx, s)
+	if err != nil {
+		return err
+	}
+	return o.opened(ctx, d, body, each)
+}
+
+func (o *loader) opened(ctx context.Context, d *evidence.Descriptor, body io.ReadCloser, each func(*record.Batch) error) error {
 	defer body.Close()
 	identity, err := o.Identity(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r, err := o.pool.Open(body, d, identity, o.key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.Close()
 	b := record.NewBatch(r.Schema(), reader.BatchRows)
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		b.Reset()
 		err := r.Next(b)
 		if errors.Is(err, io.EOF) {
-			return d, nil
+			return nil
 		}
 		if err == nil {
 			err = each(b)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

@@ -121,15 +121,8 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	if err := run.Begin(m.Slot.Dataset, counters); err != nil {
 		return nil, err
 	}
-	d, err := o.open(ctx, m.Slot.Dataset, m.Slot.Sequence, func(b *record.Batch) error { return run.Apply(b) })
-	if err != nil {
+	if err := o.version(ctx, m.Slot, run.Apply); err != nil {
 		return nil, err
-	}
-	if d.Slot != m.Slot {
-		return nil, &ecluse.Error{
-			Kind: ecluse.Differs, What: "map chunk " + m.Slot.String() + " again", Why: "the chamber holds another version of it",
-			Next: "the source was read again after the load: restore the target from its own backup",
-		}
 	}
 	out, err := run.Output()
 	if err != nil {
