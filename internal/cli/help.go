@@ -84,6 +84,7 @@ func helpTexts() map[string]words {
 		"verify_dir":       {"The evidence folder.", "Le dossier de preuve."},
 		"demo":             {"The whole story on invented patients.", "Toute l'histoire sur des patients inventés."},
 		"demo_patients":    {"How many patients.", "Combien de patients."},
+		"demo_prepare":     {"Only make what the story begins with: both laboratories, keys, a lock, unsigned papers (docs/tutorial.md goes on).", "Ne faire que ce par quoi l'histoire commence : les deux laboratoires, des clés, un dépôt, des documents non signés (suite dans docs/tutorial.md)."},
 		"demo_dir":         {"Folder to make (default: a new one in the temporary folder).", "Dossier à créer (par défaut un nouveau dans le dossier temporaire)."},
 		"version":          {"Version, and the hash of the procedure.", "Version, et empreinte de la procédure."},
 	}

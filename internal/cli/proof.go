@@ -112,9 +112,13 @@ func (x *versionCmd) Run(ctx context.Context, c *call) error {
 type demoCmd struct {
 	Patients int    `default:"2000" help:"${demo_patients}"`
 	Dir      string `help:"${demo_dir}" placeholder:"DIR"`
+	Prepare  bool   `help:"${demo_prepare}"`
 }
 
 func (x *demoCmd) Run(ctx context.Context, c *call) error {
+	if x.Prepare {
+		return x.prepare(ctx, c)
+	}
 	v, err := demo.Run(ctx, demo.Request{
 		Patients: x.Patients, Dir: x.Dir,
 		Tell:  func(s demo.Scene) { c.ui.scene(s) },
@@ -124,6 +128,18 @@ func (x *demoCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	c.ui.outcome(v)
+	return c.ui.object(v)
+}
+
+func (x *demoCmd) prepare(ctx context.Context, c *call) error {
+	v, err := demo.Prepare(ctx, demo.Request{Patients: x.Patients, Dir: x.Dir})
+	if err != nil {
+		return err
+	}
+	c.ui.tell("%s holds both laboratories, everybody's keys, a lock and the papers, none of them signed.",
+		"%s contient les deux laboratoires, les clés de chacun, un dépôt et les documents, aucun n'étant signé.", v.Dir)
+	c.ui.tell("next: cd %[1]s && export ECLUSE_LOCK=$PWD/room\n      ecluse roster add roster-controller.yaml --as keys/root-controller",
+		"ensuite : cd %[1]s && export ECLUSE_LOCK=$PWD/room\n          ecluse roster add roster-controller.yaml --as keys/root-controller", v.Dir)
 	return c.ui.object(v)
 }
 

@@ -101,10 +101,7 @@ func line(en, fr string, args ...any) procedure.Text {
 // Run tells the whole story on data of its own: an invented old laboratory is
 // made, and nothing else is touched.
 func Run(ctx context.Context, q Request) (*Outcome, error) {
-	if q.Patients < 1 || q.Patients > 1_000_000 {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "run the demonstration", Where: "--patients", Why: "want 1 to 1,000,000"}
-	}
-	if err := q.folder(); err != nil {
+	if err := q.check(); err != nil {
 		return nil, err
 	}
 	s := &story{Request: q, out: &Outcome{Dir: q.Dir}, now: time.Now()}
@@ -121,6 +118,14 @@ func Run(ctx context.Context, q Request) (*Outcome, error) {
 	s.out.Seconds = time.Since(s.now).Seconds()
 	s.out.PeakRSSMiB = peakRSS()
 	return s.out, s.room.Close()
+}
+
+// check refuses what cannot be, and makes the folder.
+func (q *Request) check() error {
+	if q.Patients < 1 || q.Patients > 1_000_000 {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "run the demonstration", Where: "--patients", Why: "want 1 to 1,000,000"}
+	}
+	return q.folder()
 }
 
 // folder makes the demonstration's own folder; it never enters one with
