@@ -59,15 +59,15 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.inWindow(ctx, i); err != nil {
-		return nil, err
-	}
 	reads, loads, err := r.todo(ctx, m, q.Passage, readOnly)
 	if err != nil {
 		return nil, withNext(err, seeStatus)
 	}
 	out := &Applied{Migration: m}
 	if reads {
+		if err := r.inWindow(ctx, i); err != nil {
+			return nil, err
+		}
 		if err := r.move(ctx, m, journal.ReadingBegun, procedure.BeginReading, procedure.SourceGate); err != nil {
 			return nil, err
 		}
@@ -142,23 +142,14 @@ func (r *Room) samePlan(ctx context.Context, m ecluse.MigrationID, q ApplyReques
 	}
 }
 
-// inWindow refuses to begin outside the hours the instruction allows.
+// inWindow refuses to begin a reading outside the hours the instruction allows,
+// before anything is journalled. The source gate asks again, by its own clock.
 func (r *Room) inWindow(ctx context.Context, i *mandate.Instruction) error {
-	if i.Limits.Window == "" {
-		return nil
-	}
-	w, err := mandate.ParseWindow(i.Limits.Window)
+	now, _, err := r.lock.store.Now(ctx)
 	if err != nil {
 		return err
 	}
-	now, _, err := r.lock.store.Now(ctx)
-	if err != nil || w.Open(now) {
-		return err
-	}
-	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "apply plan", Why: "the instruction allows it in the window " + i.Limits.Window, Article: "GDPR art. 29",
-		Next: "it opens at " + w.Opens(now).Format("2006-01-02 15:04 MST"),
-	}
+	return i.InWindow(now)
 }
 
 // todo finds out what is approved and not done.

@@ -70,6 +70,27 @@ func (b *beginning) holds(a actBy) error {
 	return nil
 }
 
+// InWindow refuses to read outside the hours that the instruction allows.
+func (i *Instruction) InWindow(now time.Time) error {
+	_, err := inWindow(i.Limits.Window, now)
+	return err
+}
+
+// inWindow tells when the window that is open now closes, or refuses.
+func inWindow(window string, now time.Time) (closes time.Time, err error) {
+	w, err := ParseWindow(window)
+	if err != nil {
+		return time.Time{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
+	}
+	if !w.Open(now) {
+		return time.Time{}, &ecluse.Error{
+			Kind: ecluse.Refused, What: "read the source", Why: "the instruction allows it in the window " + window, Article: lawOnly,
+			Next: "it opens at " + w.Opens(now).Format("2006-01-02 15:04 MST"),
+		}
+	}
+	return w.Closes(now), nil
+}
+
 // soonAfter checks that the passage begins within 72 hours of its approval, which
 // is complete with the last one.
 func (b *beginning) soonAfter(approvals ...actBy) error {

@@ -140,6 +140,32 @@ func TestWindow(t *testing.T) {
 	if got := night.Opens(at(12, 0)); !got.Equal(at(20, 0)) {
 		t.Errorf("opens %s", got)
 	}
+	for _, c := range []struct{ h, m int }{{20, 0}, {23, 59}, {0, 0}, {5, 59}} {
+		t0 := at(c.h, c.m)
+		got, want := night.Closes(t0), at(6, 0)
+		if c.h >= 20 {
+			want = want.AddDate(0, 0, 1)
+		}
+		if !got.Equal(want) {
+			t.Errorf("%s: closes %s", t0, got)
+		}
+	}
+	// Clocks go from 02:00 to 03:00 on 29 March, and from 03:00 to 02:00 on 25 October.
+	half, err := ParseWindow("01:00-02:30 Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ from, closes time.Time }{
+		{time.Date(2026, 3, 29, 0, 0, 59, 9, time.UTC), time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)},
+		{time.Date(2026, 10, 24, 23, 30, 0, 0, time.UTC), time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC)},
+	} {
+		if got := half.Closes(c.from); !got.Equal(c.closes) {
+			t.Errorf("%s: closes %s, want %s", c.from, got, c.closes)
+		}
+	}
+	if always, _ := ParseWindow(""); !always.Closes(at(6, 0)).IsZero() {
+		t.Error("no window closes")
+	}
 	noon, err := ParseWindow("12:00-14:00 Europe/Paris")
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type ReadPermit struct {
 	rejects   string
 	added     []string
 	notAfter  time.Time
+	closes    time.Time
 }
 
 // Plan is what may be read; nil for the zero permit.
@@ -39,6 +40,11 @@ func (p ReadPermit) Added() []string { return p.added }
 // certificate, instruction, recipients and rosters. Approvals bound when a
 // passage begins, not how long it lasts.
 func (p ReadPermit) NotAfter() time.Time { return p.notAfter }
+
+// Closes is when the window of the instruction (limits.window) that the permit was
+// made in ends; zero when the instruction has none. The reading pauses then, and
+// goes on in the next window with another permit and the same signatures.
+func (p ReadPermit) Closes() time.Time { return p.closes }
 
 // LoadPermit opens a writer. Only PermitLoad makes one that lets rows in;
 // PermitUndo makes one that takes them out.
@@ -112,9 +118,13 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	if err := d.readApproved(digest, d.beginning(in.BegunAt)); err != nil {
 		return ReadPermit{}, err
 	}
+	closes, err := inWindow(approved.Limits.Window, in.Now)
+	if err != nil {
+		return ReadPermit{}, err
+	}
 	return ReadPermit{
 		plan: approved, digest: digest, recipient: d.chunks.Recipient, rejects: d.rejects.Recipient,
-		added: added, notAfter: d.ends,
+		added: added, notAfter: d.ends, closes: closes,
 	}, nil
 }
 

@@ -113,6 +113,35 @@ func TestPermitReadReportsAdded(t *testing.T) {
 	}
 }
 
+// TestPermitReadWindow: the gate itself refuses to read outside the window, each
+// time it reads; it may go on in a later window when its approvals have ended; and
+// a loading has no window.
+func TestPermitReadWindow(t *testing.T) {
+	w := mandatetest.New(t)
+	clock := func(hours int) string { return w.Now.Add(time.Duration(hours) * time.Hour).Format("15:04") }
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL),
+		body+fmt.Sprintf("limits: {rows: 1000, bytes: 1TB, window: %q}\n", clock(-1)+"-"+clock(2)+" UTC"))
+	in := m.ReadPermitInputs()
+	end := w.Now.Truncate(time.Minute).Add(2 * time.Hour)
+	p, err := mandate.PermitRead(in)
+	if err != nil || !p.Closes().Equal(end) {
+		t.Errorf("inside: closes %s, want %s: %v", p.Closes(), end, err)
+	}
+	in.Now, in.BegunAt = end, w.Now
+	if p, err = mandate.PermitRead(in); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "in the window") || p.Plan() != nil {
+		t.Errorf("at its end: %v", err)
+	}
+	in.Now = end.Add(70 * time.Hour) // three windows later; an approval lasts 48 hours
+	if _, err = mandate.PermitRead(in); err != nil {
+		t.Errorf("in a later window: %v", err)
+	}
+	load := m.LoadPermitInputs(t, ecluse.Final, shape(), target(), mandatetest.Dialect(ecluse.PostgreSQL), held())
+	load.Now = end
+	if _, err := mandate.PermitLoad(load); err != nil {
+		t.Errorf("loading outside: %v", err)
+	}
+}
+
 func loadInputs(t *testing.T, kind ecluse.PassageKind) (*mandatetest.Migration, mandate.LoadPermitInputs) {
 	t.Helper()
 	m := migration(t)

@@ -126,6 +126,19 @@ func (w Window) Open(t time.Time) bool {
 	return m >= w.from || m < w.to
 }
 
+// Closes is when the window that is open at t ends; the zero time when it never
+// does. It counts minutes by Open, so that it is right on the days when clocks
+// change.
+func (w Window) Closes(t time.Time) time.Time {
+	if w.place == nil || w.from == w.to {
+		return time.Time{}
+	}
+	for t = t.Truncate(time.Minute); w.Open(t); {
+		t = t.Add(time.Minute)
+	}
+	return t
+}
+
 // Opens is the next instant from t on at which the window is open, t itself when
 // it is. On the two days of the year when clocks change it may be an hour late,
 // never early.

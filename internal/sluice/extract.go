@@ -104,9 +104,16 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	sealed := make(chan *chunk, 1) // one chunk is stored while the next is read
+	var paused error               // the window's end: what was read whole is still stored
 	g.Go(func() error {
 		defer close(sealed)
-		return e.read(gctx, session, sealed)
+		wctx, cancel := untilClosed(gctx, x.Permit)
+		defer cancel()
+		err := e.read(wctx, session, sealed)
+		if err != nil && gctx.Err() == nil && wctx.Err() != nil {
+			paused, err = context.Cause(wctx), nil
+		}
+		return err
 	})
 	g.Go(func() error {
 		for c := range sealed {
@@ -119,6 +126,9 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	if err := g.Wait(); err != nil {
 		return nil, causeOf(ctx, err)
 	}
+	if paused != nil {
+		return nil, paused
+	}
 	if may, err = session.Privileges(ctx); err != nil {
 		return nil, causeOf(ctx, err)
 	}
@@ -126,6 +136,19 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 		return nil, err
 	}
 	return e.close(ctx)
+}
+
+// untilClosed ends with the window that the permit was made in. A chunk that is
+// being read then is given up: the next window reads it again, from where the
+// chunk before it ends.
+func untilClosed(ctx context.Context, p mandate.ReadPermit) (context.Context, context.CancelFunc) {
+	if p.Closes().IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, p.Closes(), &ecluse.Error{
+		Kind: ecluse.Interrupted, What: "extract", Why: "the window " + p.Plan().Limits.Window + " has closed",
+		Next: "run the same command again in the next window: it goes on where it stopped, and nothing has to be signed again",
+	})
 }
 
 // causeOf prefers the reason a context ended for over the error that ending

@@ -4,10 +4,12 @@
 package roomtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -61,6 +63,7 @@ type template struct {
 type key struct {
 	stage    Stage
 	patients int
+	window   string // of the instruction's limits
 }
 
 var templates struct {
@@ -81,7 +84,13 @@ func Run(m interface{ Run() int }) int {
 // At copies a room that stands at a stage, of so many patients.
 func At(t testing.TB, s Stage, patients int) *Dir {
 	t.Helper()
-	from, err := made(t.Context(), key{s, patients})
+	return InWindow(t, s, patients, "")
+}
+
+// InWindow is At, under an instruction whose limits have a window.
+func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
+	t.Helper()
+	from, err := made(t.Context(), key{s, patients, window})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +140,7 @@ func made(ctx context.Context, k key) (string, error) {
 	}
 	t := templates.made[k]
 	if t == nil {
-		t = &template{path: filepath.Join(templates.dir, fmt.Sprintf("%d-%d", k.patients, k.stage))}
+		t = &template{path: filepath.Join(templates.dir, strconv.Itoa(len(templates.made)))}
 		templates.made[k] = t
 	}
 	templates.mu.Unlock()
@@ -144,7 +153,7 @@ func (t *template) make(ctx context.Context, k key) error {
 	if k.stage == Made {
 		return begin(ctx, t.path, k.patients)
 	}
-	from, err := made(ctx, key{k.stage - 1, k.patients})
+	from, err := made(ctx, key{k.stage - 1, k.patients, k.window})
 	if err != nil {
 		return err
 	}
@@ -159,7 +168,7 @@ func (t *template) make(ctx context.Context, k key) error {
 		return err
 	}
 	defer r.Close()
-	w := &work{ctx, r, t.path, k.patients}
+	w := &work{ctx, r, t.path, k}
 	if err := steps[k.stage](w); err != nil {
 		return fmt.Errorf("stage %d: %w", k.stage, err)
 	}
@@ -218,13 +227,13 @@ func begin(ctx context.Context, dir string, patients int) error {
 
 // work is one step being made.
 type work struct {
-	ctx      context.Context
-	room     *app.Room
-	dir      string
-	patients int
+	ctx  context.Context
+	room *app.Room
+	dir  string
+	key
 }
 
-func (w *work) key(who string) (ssh.Signer, error) {
+func (w *work) signer(who string) (ssh.Signer, error) {
 	return app.Signer(filepath.Join(w.dir, "keys", who), nil)
 }
 
@@ -234,7 +243,7 @@ func (w *work) sign(name, who string, withPlan bool) error {
 	if err != nil {
 		return err
 	}
-	k, err := w.key(who)
+	k, err := w.signer(who)
 	if err != nil {
 		return err
 	}
@@ -247,7 +256,7 @@ func (w *work) approve(file, who string) error {
 	if err != nil {
 		return err
 	}
-	k, err := w.key(who)
+	k, err := w.signer(who)
 	if err != nil {
 		return err
 	}
@@ -290,7 +299,7 @@ var steps = map[Stage]func(*work) error{
 		return err
 	},
 	Accepted: func(w *work) error {
-		k, err := w.key(Claire)
+		k, err := w.signer(Claire)
 		if err != nil {
 			return err
 		}
@@ -316,10 +325,13 @@ func (w *work) plan() error {
 	if err != nil {
 		return err
 	}
+	if w.window != "" {
+		text = bytes.Replace(text, []byte("limits: {"), []byte(`limits: {window: "`+w.window+`", `), 1)
+	}
 	if err := w.write("instruction.yaml", text); err != nil {
 		return err
 	}
-	k, err := w.key(Marc)
+	k, err := w.signer(Marc)
 	if err != nil {
 		return err
 	}

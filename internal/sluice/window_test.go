@@ -1,0 +1,153 @@
+package sluice
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/mandate"
+	"ecluse/internal/mandate/mandatetest"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/seal"
+)
+
+// slowSource gives chunks of one row, each after a while.
+type slowSource struct {
+	mandate.ReadPermit
+	chunks int
+	each   time.Duration
+	rights []reader.Privileges // the answers, one after the other; the last again and again
+}
+
+func (s *slowSource) Privileges(context.Context) (*reader.Privileges, error) {
+	if len(s.rights) == 0 {
+		return &reader.Privileges{Account: "lab", Epoch: mandate.Snapshot}, nil
+	}
+	r := s.rights[0]
+	if len(s.rights) > 1 {
+		s.rights = s.rights[1:]
+	}
+	return &r, nil
+}
+
+func (s *slowSource) ReadChunk(ctx context.Context, id ecluse.DatasetID, after, _ reader.Cursor, emit func(*record.Batch) error) (reader.Cursor, bool, error) {
+	n := byte(0)
+	if after != nil {
+		n = after[0] + 1
+	}
+	select {
+	case <-time.After(s.each):
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	d, _ := s.Plan().Dataset(id)
+	b := record.NewBatch(SchemaOf(d), 1)
+	b.Columns[0].AppendInt(int64(n))
+	return reader.Cursor{n}, int(n) == s.chunks-1, emit(b)
+}
+
+func (s *slowSource) Check(context.Context, string) (*record.Batch, error) {
+	return nil, fmt.Errorf("there is none")
+}
+func (s *slowSource) Close() error { return nil }
+
+// shelf is a chamber and bookmarks in memory.
+type shelf struct {
+	slots  []evidence.Signed
+	marks  map[int]reader.Cursor
+	closed bool
+}
+
+func (s *shelf) Slots(context.Context) ([]evidence.Signed, error) { return s.slots, nil }
+
+func (s *shelf) Put(ctx context.Context, d evidence.Signed, body io.Reader) (evidence.Signed, error) {
+	if ctx.Err() != nil {
+		return d, ctx.Err()
+	}
+	_, err := io.Copy(io.Discard, body)
+	s.slots = append(s.slots, d)
+	return d, err
+}
+
+func (s *shelf) Close(context.Context, evidence.Signed) error {
+	s.closed = true
+	return nil
+}
+
+func (s *shelf) Bookmark(_ ecluse.DatasetID, n int) (reader.Cursor, error) { return s.marks[n], nil }
+
+func (s *shelf) SetBookmark(_ ecluse.DatasetID, n int, end reader.Cursor) error {
+	s.marks[n] = end
+	return nil
+}
+
+const slowBody = `
+datasets:
+  patient: {from: patient, key: [id], columns: {id: technical}}
+`
+
+func slowCatalogue() *ecluse.Catalogue {
+	return &ecluse.Catalogue{Engine: ecluse.PostgreSQL, Tables: []ecluse.Table{{
+		Name: ecluse.TableName{Name: "patient"}, Kind: ecluse.BaseTable, PrimaryKey: []string{"id"},
+		Columns: []ecluse.Column{
+			{Name: "id", Type: ecluse.Type{Kind: ecluse.Int}, Declared: "bigint"},
+			{Name: "name", Type: ecluse.Type{Kind: ecluse.Text}, Declared: "text"},
+		},
+	}}}
+}
+
+// extraction is of a slow source onto a shelf.
+func extraction(w *mandatetest.World, s *slowSource, to *shelf) Extraction {
+	nothing := func(context.Context, *reader.Privileges) error { return nil }
+	return Extraction{
+		Permit: s.ReadPermit, Epoch: 1, Key: seal.NewKey(), Recipient: w.Chunks.Recipient(),
+		Open: func(context.Context) (reader.Session, error) { return s, nil },
+		Gate: evidence.FingerprintOf(w.SourceGate.PublicKey()), Signer: w.SourceGate,
+		Outlet: to, Bookmarks: to, Before: nothing, After: nothing,
+	}
+}
+
+// TestExtractPausesAtTheWindowsEnd: what was read whole is kept, the chunk under
+// way is not, and the next window goes on under the same signatures.
+func TestExtractPausesAtTheWindowsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mandatetest.New(t) // at midnight
+		m := w.Migration(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL),
+			slowBody+"limits: {rows: 1000, bytes: 1TB, window: \"23:00-00:10 UTC\"}\n")
+		s := &slowSource{ReadPermit: m.ReadPermit(t), chunks: 4, each: 4 * time.Minute}
+		to := &shelf{marks: map[int]reader.Cursor{}}
+		x := extraction(w, s, to)
+		begun := time.Now()
+		if _, err := Extract(t.Context(), x); ecluse.KindOf(err) != ecluse.Interrupted {
+			t.Fatalf("at the window's end: %v", err)
+		}
+		if took := time.Since(begun); took != 10*time.Minute {
+			t.Errorf("it read for %s", took)
+		}
+		if len(to.slots) != 3 || to.closed { // the key and two chunks
+			t.Errorf("%d slots are stored, closed %t", len(to.slots), to.closed)
+		}
+
+		in := m.ReadPermitInputs()
+		time.Sleep(22*time.Hour + 50*time.Minute)
+		in.BegunAt, in.Now = in.Now, time.Now()
+		var err error
+		if s.ReadPermit, err = mandate.PermitRead(in); err != nil {
+			t.Fatal(err)
+		}
+		x.Permit, x.Epoch = s.ReadPermit, 2
+		out, err := Extract(t.Context(), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Kept != 2 || out.Chunks != 2 || !to.closed {
+			t.Errorf("in the next window: %+v", out)
+		}
+	})
+}
