@@ -18,6 +18,7 @@ type session struct {
 	config   engine.Config
 	conn     *engine.Conn
 	plan     *mandate.ReadPlan
+	throttle *reader.Throttle
 	readings map[ecluse.DatasetID]*engine.Reading
 	counts   map[string]*engine.Counting
 
@@ -183,6 +184,9 @@ func (s *session) Check(ctx context.Context, name string) (*record.Batch, error)
 }
 
 func (s *session) count(ctx context.Context, k *engine.Counting, b *record.Batch) error {
+	if err := s.throttle.Wait(ctx); err != nil {
+		return err
+	}
 	rows, err := s.conn.Query(ctx, k.Statement)
 	if err != nil {
 		return err
@@ -208,6 +212,9 @@ func (s *session) count(ctx context.Context, k *engine.Counting, b *record.Batch
 // warnings fails when the last statement ended with one: a value that was cut,
 // or became NULL, on its way is a value lost.
 func (s *session) warnings(ctx context.Context) error {
+	if err := s.throttle.Wait(ctx); err != nil {
+		return err
+	}
 	var codes []string
 	err := s.conn.Each(ctx, "SHOW WARNINGS", func(row []string) error {
 		if row[0] != "Note" {

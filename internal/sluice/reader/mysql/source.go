@@ -88,7 +88,7 @@ func (s *Source) open(ctx context.Context, p *mandate.ReadPlan) (*session, error
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "open the source", Where: s.config.Read.String(), Why: "the plan is for " + string(p.Source.Engine)}
 	}
 	out := &session{
-		config: s.config.Read, plan: p,
+		config: s.config.Read, plan: p, throttle: reader.NewThrottle(p.Limits.QueriesPerSecond),
 		readings: map[ecluse.DatasetID]*engine.Reading{}, counts: map[string]*engine.Counting{},
 	}
 	var refs []engine.Ref

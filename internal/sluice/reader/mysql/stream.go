@@ -39,7 +39,7 @@ func (s *session) streamAt(ctx context.Context, r *engine.Reading, after reader.
 	if start != nil {
 		st.pos = *start
 	}
-	return st, s.begin(st, start != nil)
+	return st, s.begin(ctx, st, start != nil)
 }
 
 // restart counts rows from the chunk's start again, for errors to name them by;
@@ -56,7 +56,10 @@ func (st *stream) restart() {
 // begin runs the stream's statement from where it stands. A source that is read
 // while others write is asked for a chunk at a time: a table without row versions
 // is locked to its writers until a statement has given its last row.
-func (s *session) begin(st *stream, resumed bool) error {
+func (s *session) begin(ctx context.Context, st *stream, resumed bool) error {
+	if err := s.throttle.Wait(ctx); err != nil {
+		return err
+	}
 	span := engine.Span{}
 	if resumed {
 		span.After = &st.pos
@@ -111,7 +114,7 @@ func (s *session) finish(ctx context.Context, st *stream) error {
 		st.ended = true
 		return nil
 	}
-	return s.begin(st, true)
+	return s.begin(ctx, st, true)
 }
 
 func (st *stream) take() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -281,27 +280,6 @@ accounts: {source: {may_also_read: [public.r.id], because: The old software's ma
 	got, err := one(t.Context(), p.open(t), "r", nil, nil)
 	if err == nil {
 		t.Errorf("%d rows of 9 were taken for all", len(got.rows))
-	}
-}
-
-// TestQueriesPerSecond: the plan's limit holds from one statement to the next.
-func TestQueriesPerSecond(t *testing.T) {
-	p := newPlace(t, "CREATE TABLE r (id int PRIMARY KEY); INSERT INTO r VALUES (1)",
-		"datasets:\n  r: {from: public.r, key: [id], columns: {id: technical}}\nlimits: {rows: 100, bytes: 1GB, queries_per_second: 10}\n")
-	s := p.open(t)
-	begun := time.Now()
-	for range 3 { // of one statement each, and one before the first
-		if _, err := one(t.Context(), s, "r", nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if took := time.Since(begun); took < 300*time.Millisecond {
-		t.Errorf("four statements took %s", took)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := one(ctx, s, "r", nil, nil); ecluse.KindOf(err) != ecluse.Interrupted || err == nil {
-		t.Errorf("cancelled while it waits: %v", err)
 	}
 }
 

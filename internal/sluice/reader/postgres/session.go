@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,28 +20,13 @@ import (
 // one goroutine at a time.
 type Session struct {
 	plan     *mandate.ReadPlan
+	config   engine.Config
 	conn     *engine.Conn
-	rights   *engine.Rights
+	throttle *reader.Throttle
 	datasets map[ecluse.DatasetID]*dataset
 
 	batches []*record.Batch // of the dataset being read
 	filled  *dataset
-	next    time.Time // when the plan lets the next statement be sent
-}
-
-// throttle waits until the plan's queries a second let another one be sent.
-func (s *Session) throttle(ctx context.Context) error {
-	limit := s.plan.Limits.QueriesPerSecond
-	if limit <= 0 {
-		return nil
-	}
-	select {
-	case <-time.After(time.Until(s.next)):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	s.next = time.Now().Add(time.Second / time.Duration(limit))
-	return nil
 }
 
 // batchesOf is the memory that a dataset's chunks go through, one after the other.
@@ -61,11 +45,21 @@ var _ reader.Session = (*Session)(nil)
 // Close ends the epoch.
 func (s *Session) Close() error { return s.conn.Close() }
 
-// Privileges is what the account could read when the snapshot was taken.
-func (s *Session) Privileges(context.Context) (*reader.Privileges, error) {
+// Privileges asks what the account can read now, on a connection of its own: the
+// epoch's sees what was granted after its snapshot in part only.
+func (s *Session) Privileges(ctx context.Context) (*reader.Privileges, error) {
+	conn, err := engine.Connect(ctx, s.config)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	r, err := engine.RightsOf(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	return &reader.Privileges{
-		Account: s.rights.Account, At: s.rights.At, Epoch: mandate.Snapshot,
-		Readable: s.rights.Readable, Writable: s.rights.Writable, Superuser: s.rights.Superuser,
+		Account: r.Account, At: r.At, Epoch: mandate.Snapshot,
+		Readable: r.Readable, Writable: r.Writable, Superuser: r.Superuser,
 	}, nil
 }
 
@@ -79,7 +73,7 @@ func (s *Session) Check(ctx context.Context, name string) (*record.Batch, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.throttle(ctx); err != nil {
+	if err := s.throttle.Wait(ctx); err != nil {
 		return nil, engine.Wrap(ctx, "count check "+name, "", err)
 	}
 	return k.Run(ctx, s.conn)
@@ -138,7 +132,7 @@ func (s *Session) prepare(ctx context.Context, id ecluse.DatasetID) (*dataset, e
 	if d.ready {
 		return d, nil
 	}
-	if err := s.throttle(ctx); err != nil {
+	if err := s.throttle.Wait(ctx); err != nil {
 		return nil, err
 	}
 	if d.Blocks() {
@@ -285,7 +279,7 @@ func (c *chunk) copy(ctx context.Context, to int64) error {
 	} else {
 		statement = c.Counted(c.at, units)
 	}
-	if err := c.session.throttle(ctx); err != nil {
+	if err := c.session.throttle.Wait(ctx); err != nil {
 		return err
 	}
 	rows, bytes := c.decoder.Rows(), c.decoder.Bytes()
@@ -337,7 +331,7 @@ func (c *chunk) step(ctx context.Context) (int64, error) {
 		return to, nil
 	}
 	// A block's rows may be of any size: the server says which of them is one too many.
-	if err := c.session.throttle(ctx); err != nil {
+	if err := c.session.throttle.Wait(ctx); err != nil {
 		return 0, err
 	}
 	t, ok, err := c.Outgrows(ctx, c.session.conn, tid(c.at), tid(to), bytes)

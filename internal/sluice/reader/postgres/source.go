@@ -58,7 +58,7 @@ func (s *Source) Open(ctx context.Context, p mandate.ReadPermit) (reader.Session
 }
 
 func open(ctx context.Context, c engine.Config, plan *mandate.ReadPlan) (*Session, error) {
-	out := &Session{plan: plan, datasets: map[ecluse.DatasetID]*dataset{}}
+	out := &Session{plan: plan, config: c, throttle: reader.NewThrottle(plan.Limits.QueriesPerSecond), datasets: map[ecluse.DatasetID]*dataset{}}
 	for i := range plan.Datasets {
 		r, err := engine.NewReading(plan, &plan.Datasets[i])
 		if err != nil {
@@ -106,8 +106,7 @@ func (s *Session) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	rights, err := engine.RightsOf(ctx, s.conn) // the first query takes the snapshot
-	s.rights = rights
+	_, err := s.conn.One(ctx, "SELECT 1") // the first query takes the snapshot
 	return err
 }
 

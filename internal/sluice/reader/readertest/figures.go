@@ -137,3 +137,35 @@ func testPrivileges(t *testing.T, h Harness) {
 		t.Errorf("after a grant too many it says of result %q", got)
 	}
 }
+
+// testPrivilegesDuring: each answer is a measurement, also of what was granted
+// since the epoch began.
+func testPrivilegesDuring(t *testing.T, h Harness) {
+	p := newPlace(t, h)
+	people(t, p)
+	permit := p.permit(t, "datasets:\n  patient: {from: %q, key: [id], columns: {id: technical, seen: result}}\n", p.name("patient"))
+	s := p.open(t, permit)
+	before, err := s.Privileges(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Whole {
+		return // nothing can be granted
+	}
+	all(t, s, "patient", nil)
+	p.db.Widen(t, "result")
+	after, err := s.Privileges(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := p.db.Name("result")
+	if len(before.Readable[result]) > 0 || !cmp.Equal(after.Readable[result], []string{"code", "id", "request_id", "value"}) {
+		t.Errorf("granted during the reading: before it says %q of result, after %q", before.Readable[result], after.Readable[result])
+	}
+	if !after.At.After(before.At) {
+		t.Errorf("measured at %s and at %s", before.At, after.At)
+	}
+	if got := len(texts(t, s, "patient")); got != patients {
+		t.Errorf("%d rows in the epoch after it", got)
+	}
+}

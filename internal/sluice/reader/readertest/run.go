@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -39,8 +40,10 @@ func Run(t *testing.T, h Harness) {
 		{"LaterEpoch", testLaterEpoch},
 		{"EmitError", testEmitError},
 		{"Cancel", testCancel},
+		{"QueriesPerSecond", testQueriesPerSecond},
 		{"OutsidePlan", testOutsidePlan},
 		{"Privileges", testPrivileges},
+		{"PrivilegesDuring", testPrivilegesDuring},
 		{"Checks", testChecks},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, h) })
@@ -298,5 +301,33 @@ func testCancel(t *testing.T, h Harness) {
 	}
 	if rows >= 50_000 {
 		t.Error("all rows came although the context was cancelled at the first batch")
+	}
+}
+
+// testQueriesPerSecond: the plan's limit holds from one statement to the next, and
+// waiting for it can be cancelled.
+func testQueriesPerSecond(t *testing.T, h Harness) {
+	const perSecond = 4
+	p := newPlace(t, h)
+	numbered(t, p, 10)
+	s := p.open(t, p.permit(t, numberedBody+"checks:\n  rows: {dataset: numbered, count: true}\nlimits: {rows: 100, bytes: 1GB, queries_per_second: %d}\n", p.name("numbered"), perSecond))
+	for name, statement := range map[string]func(){
+		"checks": func() { figures(t, s, "rows") },
+		"chunks": func() { chunk(t, s, "numbered", nil, nil, nil) },
+	} {
+		statement()
+		begun := time.Now()
+		statement()
+		statement()
+		if took := time.Since(begun); took < 2*time.Second/perSecond-10*time.Millisecond {
+			t.Errorf("%s: two statements at %d a second took %s", name, perSecond, took)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	begun := time.Now()
+	_, err := s.Check(ctx, "rows")
+	if err == nil || ecluse.KindOf(err) != ecluse.Interrupted || time.Since(begun) > time.Second/perSecond/2 {
+		t.Errorf("cancelled while it waits: %v (%s) after %s", err, ecluse.KindOf(err), time.Since(begun))
 	}
 }

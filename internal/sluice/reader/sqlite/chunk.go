@@ -25,7 +25,7 @@ func (s *session) ReadChunk(ctx context.Context, dataset ecluse.DatasetID, after
 	if err != nil {
 		return nil, false, err
 	}
-	c := &chunk{what: what, dataset: d, selection: sel, conn: s.conn, batch: s.batch(d), emit: emit}
+	c := &chunk{what: what, dataset: d, selection: sel, conn: s.conn, throttle: s.throttle, batch: s.batch(d), emit: emit}
 	if c.from, err = parseCursor(after, len(sel.Order)); err == nil && len(until) > 0 {
 		c.to, err = parseCursor(until, len(sel.Order))
 	}
@@ -60,6 +60,7 @@ type chunk struct {
 	dataset   *mandate.ReadDataset
 	selection *engine.Selection
 	conn      *engine.Conn
+	throttle  *reader.Throttle
 	batch     *record.Batch
 	emit      func(*record.Batch) error
 	from      *cursor
@@ -161,6 +162,9 @@ func (c *chunk) query(ctx context.Context, from *cursor, limit int64) (*span, er
 	} else {
 		conds = append(conds, c.selection.UpTo(len(args)+1, nulls(c.to.key)))
 		args = append(args, c.to.key...)
+	}
+	if err := c.throttle.Wait(ctx); err != nil {
+		return nil, err
 	}
 	rows, err := c.conn.Query(ctx, c.selection.SQL(limit, conds...), args...)
 	if err != nil {

@@ -64,7 +64,7 @@ func (s *Source) Open(ctx context.Context, p mandate.ReadPermit) (reader.Session
 	if err != nil {
 		return nil, err
 	}
-	session := &session{conn: c, plan: plan, batches: map[ecluse.DatasetID]*record.Batch{}}
+	session := &session{conn: c, plan: plan, throttle: reader.NewThrottle(plan.Limits.QueriesPerSecond), batches: map[ecluse.DatasetID]*record.Batch{}}
 	// The snapshot begins with the first read, not with BEGIN.
 	if _, err = c.Exec(ctx, "BEGIN"); err == nil {
 		session.begun = time.Now().UTC()
@@ -79,10 +79,11 @@ func (s *Source) Open(ctx context.Context, p mandate.ReadPermit) (reader.Session
 
 // session is one read transaction, for one goroutine at a time.
 type session struct {
-	conn    *engine.Conn
-	plan    *mandate.ReadPlan
-	begun   time.Time
-	batches map[ecluse.DatasetID]*record.Batch // used again chunk after chunk
+	conn     *engine.Conn
+	plan     *mandate.ReadPlan
+	throttle *reader.Throttle
+	begun    time.Time
+	batches  map[ecluse.DatasetID]*record.Batch // used again chunk after chunk
 }
 
 // Privileges says that everything is readable, and that nothing can be written
@@ -116,6 +117,9 @@ func (s *session) Check(ctx context.Context, name string) (*record.Batch, error)
 		f, err := engine.SourceFigures(s.plan, &s.plan.Checks[i])
 		if err != nil {
 			return nil, err
+		}
+		if err := s.throttle.Wait(ctx); err != nil {
+			return nil, engine.Strip("count check "+name, "", err)
 		}
 		return f.Run(ctx, s.conn, "count check "+name)
 	}

@@ -252,7 +252,7 @@ func placesOf(t *testing.T, s *session, n int) []reader.Cursor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chunk{selection: sel, conn: s.conn}
+	c := &chunk{selection: sel, conn: s.conn, throttle: s.throttle}
 	rows, err := c.query(t.Context(), &cursor{}, int64(n))
 	if err != nil {
 		t.Fatal(err)
