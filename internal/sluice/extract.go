@@ -135,6 +135,11 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	if err := x.After(ctx, may); err != nil {
 		return nil, err
 	}
+	// What was granted meanwhile was not used, and nobody can tell: the reading is
+	// not complete until the account is again what the plan says.
+	if err := withinPlan(plan, may); err != nil {
+		return nil, err
+	}
 	return e.close(ctx)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,4 +151,32 @@ func TestExtractPausesAtTheWindowsEnd(t *testing.T) {
 			t.Errorf("in the next window: %+v", out)
 		}
 	})
+}
+
+// TestExtractJudgesRightsAfter: an account that could read more by the end of the
+// reading closes nothing; once that is taken back the reading goes on.
+func TestExtractJudgesRightsAfter(t *testing.T) {
+	w := mandatetest.New(t)
+	patient := ecluse.TableName{Name: "patient"}
+	narrow := reader.Privileges{Account: "lab", Readable: map[ecluse.TableName][]string{patient: {"id"}}}
+	wide := reader.Privileges{Account: "lab", Readable: map[ecluse.TableName][]string{patient: {"id", "name"}}}
+	s := &slowSource{ReadPermit: w.ReadPermit(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL), slowBody), chunks: 2}
+	s.rights = []reader.Privileges{narrow, wide}
+	to := &shelf{marks: map[int]reader.Cursor{}}
+	x := extraction(w, s, to)
+	var recorded *reader.Privileges
+	x.After = func(_ context.Context, p *reader.Privileges) error {
+		recorded = p
+		return nil
+	}
+	if _, err := Extract(t.Context(), x); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "patient.name") || to.closed {
+		t.Errorf("granted during the reading: %v, closed %t", err, to.closed)
+	}
+	if recorded == nil || len(recorded.Readable[patient]) != 2 {
+		t.Errorf("recorded as %+v", recorded)
+	}
+	s.rights, x.Epoch = []reader.Privileges{narrow}, 2
+	if out, err := Extract(t.Context(), x); err != nil || out.Kept != 2 || !to.closed {
+		t.Errorf("taken back: %+v, %v", out, err)
+	}
 }
