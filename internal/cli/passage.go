@@ -87,6 +87,10 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 		}
 		w.Flush()
 	}
+	if f := p.Frozen; f != nil {
+		b.WriteString(u.say("The source is frozen by the word of %s from %s; it is not read before.\n",
+			"La source est gelée sur la parole de %s à partir du %s ; elle n'est pas lue avant.\n", f.By, f.From.Format(time.RFC3339)))
+	}
 	u.text(b.String())
 }
 

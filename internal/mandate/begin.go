@@ -91,6 +91,18 @@ func inWindow(window string, now time.Time) (closes time.Time, err error) {
 	return w.Closes(now), nil
 }
 
+// frozenBy refuses to read before nobody writes any more.
+func frozenBy(f *PlanFreeze, now time.Time) error {
+	if f == nil || !now.Before(f.From) {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "read the source", Article: lawOnly,
+		Why:  "it is frozen from " + f.From.Format(time.RFC3339) + " by the word of " + f.By + ", and not before",
+		Next: "run the same command again from then on",
+	}
+}
+
 // soonAfter checks that the passage begins within 72 hours of its approval, which
 // is complete with the last one.
 func (b *beginning) soonAfter(approvals ...actBy) error {

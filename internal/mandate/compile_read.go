@@ -70,7 +70,11 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 		EraseBy: i.EraseBy.UTC().Truncate(time.Second),
 	}
 	k := &readCompiler{in: in, plan: p, problems: problems{lines: i.lines}}
+	if f := i.Source.Frozen; f != nil {
+		p.Frozen = &PlanFreeze{By: f.By, From: f.From.UTC()}
+	}
 	k.deadline()
+	k.consistency()
 	for id, d := range i.Datasets.All() {
 		k.dataset(id, d)
 	}
@@ -136,6 +140,14 @@ type readCompiler struct {
 func (k *readCompiler) deadline() {
 	if end := k.in.Contract.EraseBy(); k.in.Instruction.EraseBy.After(end) {
 		k.add("erase_by", "is after "+end.Format(time.RFC3339)+", the last day the contract leaves for erasing", "GDPR art. 28(3)(g)")
+	}
+}
+
+// consistency refuses what the engine's reader does not do: a word that is signed
+// and not kept would be worse than none.
+func (k *readCompiler) consistency() {
+	if can := k.in.Dialect.Consistencies(); !slices.Contains(can, k.plan.Consistency) {
+		k.add("source.consistency", fmt.Sprintf("%s is not read %s: want %s", k.in.Source.Engine, k.plan.Consistency, strings.Join(can, " or ")), "")
 	}
 }
 

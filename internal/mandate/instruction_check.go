@@ -63,6 +63,11 @@ func (i *Instruction) checkHead(p *problems) {
 		if (i.Source.Consistency == Frozen) != (i.Source.Frozen != nil) {
 			p.add("source.frozen", "goes with consistency: frozen, and says by whom and from when", "")
 		}
+		if f := i.Source.Frozen; f != nil {
+			if why := boilerplate(f.By, ""); why != "" {
+				p.add("source.frozen.by", why, lawOnly)
+			}
+		}
 	default:
 		p.add("source.consistency", strconv.Quote(i.Source.Consistency)+" is not one of snapshot, locked, frozen, reread", "")
 	}

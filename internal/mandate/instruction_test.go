@@ -80,6 +80,8 @@ func TestInstructionRefuses(t *testing.T) {
 		"size":                 {"20GB", "lots", "limits.bytes: want a size", ecluse.Invalid},
 		"no rows":              {"rows: 12000000", "rows: 0", "limits.rows: want a number from 1", ecluse.Invalid},
 		"frozen":               {"consistency: snapshot", "consistency: frozen", "says by whom and from when", ecluse.Invalid},
+		"frozen by nobody":     {"consistency: snapshot", "consistency: frozen, frozen: {by: to be defined, from: 2026-06-01T20:00:00+02:00}", "source.frozen.by: says nothing", ecluse.Invalid},
+		"frozen elsewhere":     {"consistency: snapshot", "consistency: frozen, frozen: {by: see annex, from: 2026-06-01T20:00:00+02:00}", "source.frozen.by: points elsewhere", ecluse.Invalid},
 		"consistency":          {"consistency: snapshot", "consistency: dirty", `"dirty" is not one of`, ecluse.Invalid},
 		"rehearsal":            {"rehearsal: 0", "rehearsal: 1", "target.pre_production", ecluse.Invalid},
 		"one gate":             {"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "is the source's gate", ecluse.Invalid},

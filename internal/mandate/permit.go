@@ -118,6 +118,9 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	if err := d.readApproved(digest, d.beginning(in.BegunAt)); err != nil {
 		return ReadPermit{}, err
 	}
+	if err := frozenBy(approved.Frozen, in.Now); err != nil {
+		return ReadPermit{}, err
+	}
 	closes, err := inWindow(approved.Limits.Window, in.Now)
 	if err != nil {
 		return ReadPermit{}, err

@@ -113,6 +113,28 @@ func TestPermitReadReportsAdded(t *testing.T) {
 	}
 }
 
+// TestPermitReadFrozen: the plan says who froze the source and from when, and
+// nothing is read before.
+func TestPermitReadFrozen(t *testing.T) {
+	w := mandatetest.New(t)
+	w.Consistency = mandate.Frozen
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	if f := m.Plan.Frozen; f == nil || f.By != "Anne Martin" || !f.From.Equal(w.Now) {
+		t.Errorf("the plan says %+v", f)
+	}
+	if !bytes.Contains(m.Plan.Bytes(), []byte(`"by": "Anne Martin"`)) {
+		t.Error("the plan's text does not name who froze the source")
+	}
+	in := m.ReadPermitInputs()
+	if _, err := mandate.PermitRead(in); err != nil {
+		t.Errorf("from the freeze on: %v", err)
+	}
+	in.Now = in.Now.Add(-time.Second)
+	if p, err := mandate.PermitRead(in); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "by the word of Anne Martin") || p.Plan() != nil {
+		t.Errorf("before it: %v", err)
+	}
+}
+
 // TestPermitReadWindow: the gate itself refuses to read outside the window, each
 // time it reads; it may go on in a later window when its approvals have ended; and
 // a loading has no window.

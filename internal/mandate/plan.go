@@ -19,8 +19,9 @@ type ReadPlan struct {
 	Recipient   ecluse.Digest      `json:"recipient"`   // of the signed recipient/v1 that chunks are sealed to
 	Rejects     ecluse.Digest      `json:"rejects"`     // of the source gate's recipient/v1 that rejects are sealed to
 	Consistency string             `json:"consistency"` // snapshot, locked, frozen, reread
-	Datasets    []ReadDataset      `json:"datasets"`    // in the instruction's order
-	Verdicts    []TableVerdict     `json:"verdicts"`    // every table and column of the source, sorted by table
+	Frozen      *PlanFreeze        `json:"frozen,omitempty"`
+	Datasets    []ReadDataset      `json:"datasets"` // in the instruction's order
+	Verdicts    []TableVerdict     `json:"verdicts"` // every table and column of the source, sorted by table
 	Checks      []ReadCheck        `json:"checks,omitempty"`
 	MayAlsoRead []string           `json:"may_also_read,omitempty"` // "table.column" or "all", from the instruction
 	Because     string             `json:"because,omitempty"`
@@ -33,6 +34,13 @@ type PlanPlace struct {
 	Gate   ecluse.Fingerprint `json:"gate"`
 	System string             `json:"system"`
 	Engine ecluse.Engine      `json:"engine,omitempty"`
+}
+
+// PlanFreeze is whose word it is that nobody writes in the source, and from when:
+// it is not read before.
+type PlanFreeze struct {
+	By   string    `json:"by"`
+	From time.Time `json:"from"`
 }
 
 // PlanLimits bound what may leave; beyond them the passage stops.
@@ -199,6 +207,9 @@ type ViewNamer interface {
 // SQL. Each engine package fills it. Statements are complete and exact.
 type Dialect interface {
 	Engine() ecluse.Engine
+	// Consistencies are the ways a reader of the engine can see one state of a
+	// source: some of Snapshot, Locked, Frozen, Reread.
+	Consistencies() []string
 	// ReadStatement is the statement that reads a whole dataset of plan p.
 	ReadStatement(p *ReadPlan, d *ReadDataset) (string, error)
 	// CheckStatement is the statement of a source check.

@@ -140,6 +140,10 @@ func (s sentences) WriteStatement(t *mandate.LoadTable) (string, error) {
 }
 
 // TextType reads any column as text, and must where the declared type is "money".
+func (s sentences) Consistencies() []string {
+	return []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread}
+}
+
 func (s sentences) TextType(c *ecluse.Column) (can, must bool) {
 	return c.Type.Kind != ecluse.Bytes, c.Declared == "money"
 }

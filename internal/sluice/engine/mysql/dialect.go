@@ -71,6 +71,11 @@ func (Dialect) WriteStatement(t *mandate.LoadTable) (string, error) {
 	}
 }
 
+// Consistencies are all of them: what Begin does.
+func (Dialect) Consistencies() []string {
+	return []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread}
+}
+
 // TextType tells that every column can be read as its exact text (bytes as
 // hexadecimal digits), and that columns of types unknown here can only be.
 func (Dialect) TextType(c *ecluse.Column) (can, must bool) {

@@ -68,6 +68,9 @@ func (Dialect) WriteStatement(t *mandate.LoadTable) (string, error) {
 	return NewCopier(t.Table, t.Columns).Statement(), nil
 }
 
+// Consistencies are a snapshot, whether or not somebody froze the database too.
+func (Dialect) Consistencies() []string { return []string{mandate.Snapshot, mandate.Frozen} }
+
 // TextType tells that any column can be read as its text, and that those must be
 // whose type has no kind of its own.
 func (Dialect) TextType(c *ecluse.Column) (can, must bool) {

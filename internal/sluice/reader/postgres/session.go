@@ -58,7 +58,7 @@ func (s *Session) Privileges(ctx context.Context) (*reader.Privileges, error) {
 		return nil, err
 	}
 	return &reader.Privileges{
-		Account: r.Account, At: r.At, Epoch: mandate.Snapshot,
+		Account: r.Account, At: r.At, Epoch: s.plan.Consistency,
 		Readable: r.Readable, Writable: r.Writable, Superuser: r.Superuser,
 	}, nil
 }

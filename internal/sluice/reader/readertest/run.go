@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,7 @@ func Run(t *testing.T, h Harness) {
 		{"LaterEpoch", testLaterEpoch},
 		{"EmitError", testEmitError},
 		{"Cancel", testCancel},
+		{"Consistency", testConsistency},
 		{"QueriesPerSecond", testQueriesPerSecond},
 		{"OutsidePlan", testOutsidePlan},
 		{"Privileges", testPrivileges},
@@ -329,5 +332,50 @@ func testQueriesPerSecond(t *testing.T, h Harness) {
 	_, err := s.Check(ctx, "rows")
 	if err == nil || ecluse.KindOf(err) != ecluse.Interrupted || time.Since(begun) > time.Second/perSecond/2 {
 		t.Errorf("cancelled while it waits: %v (%s) after %s", err, ecluse.KindOf(err), time.Since(begun))
+	}
+}
+
+// testConsistency: what an engine does not do is refused when the plan is compiled,
+// and what it does is what the session says.
+func testConsistency(t *testing.T, h Harness) {
+	p := newPlace(t, h)
+	numbered(t, p, 10)
+	p.source = p.db.Source(t)
+	cat, err := p.source.Catalogue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(numberedBody, p.name("numbered"))
+	for _, word := range []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread} {
+		w := mandatetest.New(t)
+		w.Consistency = word
+		i, chunks, rejects := w.Instruction(t, "invented", body)
+		c, err := mandate.ParseContract("contract.yaml", w.Contract)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = mandate.CompileRead(mandate.ReadInputs{
+			Contract: c, Instruction: i, Source: cat, Recipient: chunks, Rejects: rejects, Procedure: w.Procedure, Dialect: h.Dialect,
+		})
+		if !slices.Contains(h.Dialect.Consistencies(), word) {
+			if ecluse.KindOf(err) != ecluse.Invalid || !strings.Contains(err.Error(), "source.consistency") {
+				t.Errorf("%s: %v", word, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", word, err)
+			continue
+		}
+		permit := w.ReadPermit(t, cat, h.Dialect, body)
+		p.db.Grant(t, permit.Plan())
+		s := p.open(t, permit)
+		if got := len(texts(t, s, "numbered")); got != 10 {
+			t.Errorf("%s: %d rows", word, got)
+		}
+		if may, err := s.Privileges(t.Context()); err != nil || may.Epoch != word {
+			t.Errorf("%s: the session says %+v, %v", word, may, err)
+		}
+		s.Close()
 	}
 }

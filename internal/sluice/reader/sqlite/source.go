@@ -94,7 +94,7 @@ func (s *session) Privileges(ctx context.Context) (*reader.Privileges, error) {
 		return nil, err
 	}
 	p := &reader.Privileges{
-		Account: "none (SQLite has no accounts; the file was opened read-only)", At: s.begun, Epoch: "snapshot",
+		Account: "none (SQLite has no accounts; the file was opened read-only)", At: s.begun, Epoch: s.plan.Consistency,
 		Readable: make(map[ecluse.TableName][]string, len(c.Tables)), Whole: true,
 	}
 	for _, t := range c.Tables {
