@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -59,7 +61,7 @@ func openTarget(c *config.Gate) (writer.Target, mandate.Dialect, error) {
 
 func unknownEngine(c *config.Gate, what string) error {
 	return &ecluse.Error{
-		Kind: ecluse.Invalid, What: "connect to the database", Where: config.FileName + ": engine",
+		Kind: ecluse.Invalid, What: connecting, Where: config.FileName + ": engine",
 		Why: fmt.Sprintf("%s cannot be %s", c.Engine, what), Next: "read: sqlite, postgresql, mysql; write: sqlite, postgresql",
 	}
 }
@@ -104,33 +106,47 @@ func mysqlConfig(a *config.Account) (mysql.Config, error) {
 }
 
 // tlsConfig is how an account's connection is protected; nil stays on this
-// machine.
+// machine. There is no way to leave a server unverified.
 func tlsConfig(a *config.Account) (*tls.Config, error) {
-	mode := a.TLS
-	if mode == "" {
-		mode = "verify"
-		if a.Local() {
-			mode = "disable"
-		}
+	if !a.Encrypted() {
+		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: a.Host}
-	switch mode {
-	case "disable":
-		return nil, nil
-	case "require": // encrypted, the server not verified: gate.yaml says so in so many words
-		c.InsecureSkipVerify = true
-		return c, nil
-	}
-	if a.CA == "" {
-		return c, nil
-	}
-	text, err := os.ReadFile(a.CA)
+	pin, err := a.Pinned()
 	if err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "connect to the database", Where: "ca", Err: err}
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: connecting, Where: "pin", Err: err}
+	}
+	if pin != nil {
+		c.InsecureSkipVerify = true // by authority and name: it is verified below, on every handshake
+		c.VerifyConnection = func(s tls.ConnectionState) error { return pinned(a.Host, pin, s.PeerCertificates) }
+		return c, nil
+	}
+	if a.CAFile == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(a.CAFile)
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: connecting, Where: "ca_file", Why: "it cannot be read", Err: err}
 	}
 	c.RootCAs = x509.NewCertPool()
 	if !c.RootCAs.AppendCertsFromPEM(text) {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "connect to the database", Where: a.CA, Why: "there is no certificate in it"}
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: connecting, Where: a.CAFile, Why: "there is no certificate in it"}
 	}
 	return c, nil
+}
+
+const connecting = "connect to the database"
+
+// pinned refuses a server whose own certificate is not the one of gate.yaml.
+func pinned(host string, pin []byte, chain []*x509.Certificate) error {
+	if len(chain) > 0 {
+		got := sha256.Sum256(chain[0].Raw)
+		if bytes.Equal(got[:], pin) {
+			return nil
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Unverified, What: connecting, Where: host, Why: "its certificate is not the one that gate.yaml pins",
+		Next: "ask whoever runs the server whether it has a new certificate; if so, write its SHA-256 under pin",
+	}
 }

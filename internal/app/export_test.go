@@ -61,6 +61,9 @@ func Target(dir string, l gate.Lock) (*gate.Target, error) {
 	return gate.NewTarget(h, l, db, dialect, procedure.Digest()), nil
 }
 
+// PostgresConfig is how an account of gate.yaml connects.
+var PostgresConfig = postgresConfig
+
 // Folder is where a part of a room lies.
 func (r *Room) Folder(name string) string { return filepath.Join(r.dir, name) }
 

@@ -3,7 +3,11 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,12 +47,24 @@ type Account struct {
 	// used; without that, no password.
 	PasswordFile string `yaml:"password_file,omitempty"`
 	PasswordEnv  string `yaml:"password_env,omitempty"`
-	// TLS is one of disable (loopback and sockets only), require, verify.
-	// Default: verify, and disable on loopback and sockets.
+	// TLS is verify-full (the server's certificate and its name are verified), or
+	// disable, for loopback and sockets only. Default: verify-full, and disable on
+	// loopback and sockets that have neither ca_file nor pin.
 	TLS string `yaml:"tls,omitempty"`
-	// CA is the file of the certificate authority for verify.
-	CA string `yaml:"ca,omitempty"`
+	// CAFile holds the certificates, in PEM, of the authority that signed the
+	// server's; without it, the system's authorities.
+	CAFile string `yaml:"ca_file,omitempty"`
+	// Pin is the SHA-256 of the server's own certificate, for a server whose
+	// certificate nobody signed; as `openssl x509 -noout -fingerprint -sha256`
+	// prints it. It is verified instead of authority and name.
+	Pin string `yaml:"pin,omitempty"`
 }
+
+// Words of Account.TLS.
+const (
+	VerifyFull = "verify-full"
+	Disable    = "disable"
+)
 
 // FileName is the configuration's name in a gate's folder.
 const FileName = "gate.yaml"
@@ -80,7 +96,7 @@ func Load(dir string) (*Gate, error) {
 	}
 	for name, a := range map[string]*Account{"catalogue": &g.Catalogue, "rows": &g.Rows} {
 		a.check(g.Engine, func(field, why string) { wrong(name+"."+field, why) })
-		for _, p := range []*string{&a.File, &a.PasswordFile, &a.CA} {
+		for _, p := range []*string{&a.File, &a.PasswordFile, &a.CAFile} {
 			if *p != "" && !filepath.IsAbs(*p) {
 				*p = filepath.Join(dir, *p)
 			}
@@ -108,20 +124,62 @@ func (a *Account) check(e ecluse.Engine, wrong func(field, why string)) {
 	if a.Database == "" {
 		wrong("database", "missing")
 	}
+	a.checkTLS(wrong)
+}
+
+func (a *Account) checkTLS(wrong func(field, why string)) {
 	switch a.TLS {
-	case "", "require", "verify":
-	case "disable":
+	case "", VerifyFull:
+	case Disable:
 		if !a.Local() {
 			wrong("tls", "disable is for loopback and sockets only: rows would travel in clear")
 		}
+	case "require", "verify":
+		wrong("tls", a.TLS+" is not known: want verify-full, with ca_file or pin where the system's authorities do not know the server")
 	default:
-		wrong("tls", "want disable, require or verify")
+		wrong("tls", "want verify-full or disable")
+	}
+	secured := a.TLS == VerifyFull || a.CAFile != "" || a.Pin != ""
+	switch {
+	case secured && a.TLS == Disable:
+		wrong("tls", "disable leaves ca_file and pin without use: leave them out, or say verify-full")
+	case secured && strings.HasPrefix(a.Host, "/"):
+		wrong("tls", "a socket stays on this machine: leave tls, ca_file and pin out")
+	case a.CAFile != "" && a.Pin != "":
+		wrong("pin", "a pinned certificate is known by itself: give ca_file or pin")
+	}
+	if _, err := a.Pinned(); err != nil {
+		wrong("pin", err.Error())
 	}
 }
 
-// Local tells whether the connection stays on this machine.
+// Pinned is the SHA-256 that the server's certificate must have; nil when none is
+// pinned.
+func (a *Account) Pinned() ([]byte, error) {
+	if a.Pin == "" {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(a.Pin, ":", ""))
+	if err != nil || len(b) != sha256.Size {
+		return nil, errors.New("want the certificate's SHA-256, 64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256 -in server.crt")
+	}
+	return b, nil
+}
+
+// Encrypted tells whether the connection is made with TLS.
+func (a *Account) Encrypted() bool {
+	return a.TLS == VerifyFull || a.TLS == "" && (!a.Local() || a.CAFile != "" || a.Pin != "")
+}
+
+// Local tells whether the connection stays on this machine: by a socket, the name
+// localhost or an address of the loopback. Any other name may be resolved to
+// anywhere, however it begins.
 func (a *Account) Local() bool {
-	return a.Host == "localhost" || a.Host == "::1" || strings.HasPrefix(a.Host, "127.") || strings.HasPrefix(a.Host, "/")
+	if a.Host == "localhost" || strings.HasPrefix(a.Host, "/") {
+		return true
+	}
+	ip, err := netip.ParseAddr(a.Host)
+	return err == nil && ip.IsLoopback()
 }
 
 // Password reads the account's password; empty when none is set.
@@ -165,6 +223,11 @@ rows:
   database: laboratory
   user: ecluse_rows
   password_file: rows.password
+
+# A server elsewhere is reached with TLS, its certificate and name verified; where
+# the system's authorities do not know it, with one of
+#   ca_file: authority.pem             # the authority that signed it
+#   pin: "AA:BB:…"                     # openssl x509 -noout -fingerprint -sha256 -in server.crt
 
 # A SQLite database instead:
 #   engine: sqlite

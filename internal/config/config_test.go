@@ -34,6 +34,14 @@ func TestLoadRefuses(t *testing.T) {
 		"engine": {"ecluse: gate/v1\nengine: oracle\ncatalogue: {file: a}\nrows: {file: a}\n", "gate.yaml:2: engine: want"},
 		"file":   {"ecluse: gate/v1\nengine: sqlite\ncatalogue: {file: a}\nrows: {host: b}\n", "rows.file"},
 		"clear":  {"ecluse: gate/v1\nengine: mysql\ncatalogue: {host: 10.0.0.1, user: u, database: d, tls: disable}\nrows: {host: h, user: u, database: d}\n", "in clear"},
+		"name":   {server("host: 127.example.org, tls: disable"), "in clear"},
+		"short":  {server("host: '127.1', tls: disable"), "in clear"},
+		"old":    {server("host: h, tls: require"), "want verify-full, with ca_file or pin"},
+		"tls":    {server("host: h, tls: prefer"), "want verify-full or disable"},
+		"pin":    {server("host: h, pin: AA:BB"), "rows.pin: want the certificate's SHA-256"},
+		"both":   {server("host: h, ca_file: a.pem, pin: '" + strings.Repeat("ab", 32) + "'"), "give ca_file or pin"},
+		"idle":   {server("host: localhost, tls: disable, ca_file: a.pem"), "without use"},
+		"socket": {server("host: /run/postgresql, ca_file: a.pem"), "a socket stays on this machine"},
 		"value":  {"ecluse: gate/v1\nengine: mysql\ncatalogue: {host: h, user: u, database: d, password: x}\nrows: {host: h, user: u, database: d}\n", "unknown key"},
 	} {
 		if _, err := Load(write(t, c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -42,6 +50,38 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := Load(t.TempDir()); err == nil {
 		t.Error("a folder without configuration loaded")
+	}
+}
+
+// server is a configuration whose rows account has these settings.
+func server(settings string) string {
+	return "ecluse: gate/v1\nengine: mysql\ncatalogue: {host: h, user: u, database: d}\nrows: {" + settings + ", user: u, database: d}\n"
+}
+
+// TestEncrypted: only what surely stays on this machine goes without TLS.
+func TestEncrypted(t *testing.T) {
+	for _, c := range []struct {
+		account          Account
+		local, encrypted bool
+	}{
+		{Account{Host: "localhost"}, true, false},
+		{Account{Host: "127.0.0.1"}, true, false},
+		{Account{Host: "127.8.9.10"}, true, false},
+		{Account{Host: "::1"}, true, false},
+		{Account{Host: "::ffff:127.0.0.1"}, true, false},
+		{Account{Host: "/run/mysqld/mysqld.sock"}, true, false},
+		{Account{Host: "127.0.0.1", TLS: VerifyFull}, true, true},
+		{Account{Host: "127.0.0.1", CAFile: "a.pem"}, true, true},
+		{Account{Host: "localhost", Pin: strings.Repeat("ab", 32)}, true, true},
+		{Account{Host: "127.example.org"}, false, true},
+		{Account{Host: "127.0.0.1.example.org"}, false, true},
+		{Account{Host: "127.1"}, false, true},
+		{Account{Host: "localhost.example.org"}, false, true},
+		{Account{Host: "10.0.0.1"}, false, true},
+	} {
+		if c.account.Local() != c.local || c.account.Encrypted() != c.encrypted {
+			t.Errorf("%+v: local %t, encrypted %t", c.account, c.account.Local(), c.account.Encrypted())
+		}
 	}
 }
 
