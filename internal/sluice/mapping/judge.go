@@ -126,6 +126,9 @@ func (r *Run) judgeMiss(e *entry, s *sink, ss *sinkState, i int) {
 		}
 	default:
 		r.reject(e, i, s.onMiss)
+		if s.counted && r.rejected[r.row(e, i)] == int32(s.onMiss) {
+			r.out.Reports[s.report]++
+		}
 		return
 	}
 	ss.missed = append(ss.missed, int32(i))

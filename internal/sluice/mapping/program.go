@@ -77,6 +77,7 @@ type sink struct {
 	alt     int // register of what stands in for a miss; −1
 	miss    Miss
 	report  string // misses are counted under it
+	counted bool   // also those that put their row aside: the mapping names them
 	counter int    // among the program's; −1
 	rowOf   int    // entry whose counter's number it repeats; −1
 

@@ -76,6 +76,16 @@ func TestRules(t *testing.T) {
 			"t 0: 1\nt 3: 4\nt 4: 5\ncodes 0: 1|man\ncodes 3: 4|woman\ncodes 4: 5|woman\n" +
 				"rejected 1: codes.code: no result\nrejected 2: codes.code: null in a column that takes none\n",
 		},
+		"miss reject, reported": {
+			"from: {d: [{into: t, columns: {id: id}, reject: {when: id == 1, reason: first}}, {into: codes, columns: {id: id, code: {value: \"{'F': 'woman'}[sex]\", miss: reject, report: unknown sex}}}]}",
+			"t 3: 4\nt 4: 5\ncodes 3: 4|woman\ncodes 4: 5|woman\n" +
+				"rejected 0: first\nrejected 1: unknown sex\nrejected 2: codes.code: null in a column that takes none\nreport unknown sex: 1\n",
+		},
+		"miss reject, reported for each piece": {
+			"from: {d: [{into: t, columns: {id: id}}, {into: u, each: {p: \"split(values, ',')\", position: n}, columns: {id: id, t_id: id, v: {value: \"{'a': 'A', 'b': 'B', 'c': 'C', '': '-'}[p]\", miss: reject, report: unknown piece}}}]}",
+			"t 0: 1\nt 1: 2\nt 2: 3\nu 0: 1|1|A\nu 0: 1|1|B\nu 0: 1|1|-\nu 1: 2|2|C\nu 2: 3|3|-\n" +
+				"rejected 3: unknown piece\nrejected 4: unknown piece\nreport unknown piece: 3\n",
+		},
 		"overflow is put aside": {
 			"from: {d: [{into: t, columns: {id: 9223372036854775804 + id}}]}",
 			"t 0: 9223372036854775805\nt 1: 9223372036854775806\nt 2: 9223372036854775807\nrejected 3: t.id: no result\nrejected 4: t.id: no result\n",

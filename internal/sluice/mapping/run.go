@@ -52,7 +52,7 @@ type Output struct {
 	Tables   []Rows           // in the order they are written
 	Rejected []PutAside       // source rows put aside, ascending
 	Blocked  []PutAside       // source rows that stop the passage
-	Reports  map[string]int64 // misses that had an outcome, by reason
+	Reports  map[string]int64 // misses that had an outcome, by reason; those put aside where a reason was given
 	Counters map[string]int64 // after the chunk: the last number given
 }
 

@@ -20,8 +20,11 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 		onMisfit: d.reason(name + ": the value does not fit the column"),
 		onNull:   d.reason(name + ": null in a column that takes none"),
 	}
-	if s.report == "" {
+	switch {
+	case s.report == "":
 		s.report = name + ": no result"
+	case s.miss == MissReject:
+		s.onMiss, s.counted = d.reason(s.report), true
 	}
 	switch {
 	case col.RowOf != nil:
