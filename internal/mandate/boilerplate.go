@@ -59,18 +59,19 @@ func words(s string) []string {
 	})
 }
 
-// voids are what people write in a field they do not want to fill.
+// voids are what people write in a field they do not want to fill, and what no
+// real text begins with.
 var voids = []string{
 	"not applicable", "non applicable", "sans objet", "a definir", "a completer", "a determiner", "a preciser",
-	"to be defined", "to be determined", "to be completed", "to be confirmed", "lorem ipsum", "n a", "s o", "n c", "na", "so",
-	"nc", "none", "nil", "neant", "aucun", "aucune", "rien", "tbd", "tbc", "todo", "idem", "ditto", "xxx", "xx", "x", "test",
+	"to be defined", "to be determined", "to be completed", "to be confirmed", "lorem ipsum", "n a", "s o", "n c", "tbd", "todo", "xxx",
 }
 
+// voidWords say nothing alone, but begin real texts: test results, so far as,
+// aucune copie, Na (sodium).
+var voidWords = set("na so nc none nil neant aucun aucune rien tbc idem ditto xx x test")
+
 // reasons are words that announce one.
-var reasons = map[string]bool{
-	"because": true, "reason": true, "car": true, "parce": true, "que": true, "motif": true, "raison": true, "since": true,
-	"as": true, "puisque": true, "for": true, "pour": true, "the": true, "le": true, "la": true, "now": true, "moment": true,
-}
+var reasons = set("because reason car parce que motif raison since as puisque for pour the le la l now yet moment instant")
 
 func nothing(w []string) bool {
 	text := strings.Join(w, " ")
@@ -87,7 +88,15 @@ func nothing(w []string) bool {
 		}
 		return n < 3
 	}
-	return false
+	if !voidWords[w[0]] {
+		return false
+	}
+	for _, s := range w[1:] {
+		if !voidWords[s] && !reasons[s] {
+			return false
+		}
+	}
+	return true
 }
 
 var pointers = set("see voir cf refer reporter annex annexe annexes annexed appendix appendices attached attachment supra infra " +

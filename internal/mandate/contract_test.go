@@ -185,7 +185,7 @@ func TestContractOneRoot(t *testing.T) {
 func TestBoilerplate(t *testing.T) {
 	for _, s := range []string{
 		"", "  ", "-", "…", "N/A", "n.a.", "N/A because", "sans objet", "Sans objet.", "néant", "Aucun", "s.o.", "à définir", "TBD", "none",
-		"not applicable for now", "See annex", "see Annex II below", "cf. annexe", "voir annexe III du contrat", "Voir conditions générales ci-jointes",
+		"not applicable for now", "none for now", "aucun pour l'instant", "rien, néant", "test test", "x", "TODO: ask the laboratory", "TBD by the laboratory", "See annex", "see Annex II below", "cf. annexe", "voir annexe III du contrat", "Voir conditions générales ci-jointes",
 		"as set out in the attached document", "refer to appendix B, section 4", "se reporter à l'annexe 2",
 		"takes all measures required pursuant to Article 32",
 		"The processor processes the personal data only on documented instructions from the controller",
@@ -202,9 +202,29 @@ func TestBoilerplate(t *testing.T) {
 		"Sans objet : le laboratoire héberge lui-même le dépôt scellé",
 		"Chaque paquet est chiffré avec age avant de quitter la machine du laboratoire (voir annexe 3)",
 		"Deletes the chunks within 30 days, then looks for copies on backups",
+		"Test results are opened by two operators of the processor",
+		"So far as the law allows it, within two working days",
+		"Aucun sous-traitant : le prestataire fait tout lui-même",
 	} {
 		if why := boilerplate(s, prose); why != "" {
 			t.Errorf("%q: %s", s, why)
+		}
+	}
+	for _, s := range []string{
+		"test results", "test results, values and units", "test codes", "Test requests and their dates", "so far as the law allows it", "So-called free comments",
+		"x-ray reports", "Na, K, Cl", "NC machine logs", "None but technical numbers", "idem code of the hospital", "TBC and BK cultures",
+		"résultats d'analyses", "tests de biologie médicale", "Test de grossesse", "Aucune donnée nominative", "aucun champ libre", "rien que les dates de prélèvement",
+		"numéros de demande", "NIR", "résultats",
+	} {
+		for _, judged := range []string{"", clause} {
+			if why := boilerplate(s, judged); why != "" {
+				t.Errorf("%q, judged as %q: %s", s, judged, why)
+			}
+		}
+	}
+	for _, s := range []string{"", "test", "Test.", "so", "S/O", "x", "xx", "na", "N/A", "none", "aucun", "Néant", "idem", "tbc", "n.c."} {
+		if boilerplate(s, "") == "" {
+			t.Errorf("%q says something", s)
 		}
 	}
 	if boilerplate("see annex", "") == "" || boilerplate("Nantes", "") != "" || boilerplate("article 7", clause) != "" {
