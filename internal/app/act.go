@@ -268,12 +268,28 @@ func (l *lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 		if _, err := procedure.Next(procedure.Start(), v, by); err != nil {
 			return err
 		}
+		if err := contractFollows(ctx, tx, act); err != nil {
+			return err
+		}
 		return contractSigned(ctx, tx, act)
 	}
 	m := act.Migration
 	mig, err := tx.Migration(ctx, m)
 	if err != nil {
 		return err
+	}
+	if v == procedure.SignInstruction {
+		text, err := tx.Document(ctx, subjectOf(act, evidence.KindInstruction))
+		if err != nil {
+			return err
+		}
+		i, err := mandate.ParseInstruction("instruction", text)
+		if err != nil {
+			return err
+		}
+		if err := instructionFollows(ctx, tx, mig, i); err != nil {
+			return err
+		}
 	}
 	if v == procedure.ApproveRead && mig.Place.Migration == procedure.Instructed {
 		if _, err := tx.Move(ctx, m, procedure.PlanRead, procedure.SourceGate); err != nil {
@@ -286,21 +302,84 @@ func (l *lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 	return follow(ctx, tx, act, digest, v)
 }
 
+// subjectOf is the document of a kind that an act speaks of.
+func subjectOf(act *evidence.Act, kind string) ecluse.Digest {
+	for _, c := range act.Clauses {
+		if c.Kind == kind {
+			return c.Subject
+		}
+	}
+	return ecluse.Digest{}
+}
+
+// instructionFollows holds an instruction to the one that is signed and in force.
+// Before the first signature drafts come and go.
+func instructionFollows(ctx context.Context, tx *sqlite.Tx, mig *store.Migration, i *mandate.Instruction) error {
+	if mig.Place.Migration == procedure.Born {
+		return i.Follows(ecluse.Digest{})
+	}
+	current, err := tx.Current(ctx, mig.ID, evidence.KindInstruction)
+	if err != nil || current == i.Digest() {
+		return err
+	}
+	return i.Follows(current)
+}
+
+// contractFollows holds a contract to the version of the same id that both parties
+// signed before, and that none of these replaces.
+func contractFollows(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	text, err := tx.Document(ctx, subjectOf(act, evidence.KindContract))
+	if err != nil {
+		return err
+	}
+	c, err := mandate.ParseContract("contract", text)
+	if err != nil {
+		return err
+	}
+	acts, err := tx.Acts(ctx, "")
+	if err != nil {
+		return err
+	}
+	docs, err := tx.Documents(ctx, "", evidence.KindContract)
+	if err != nil {
+		return err
+	}
+	inForce, replaced := map[ecluse.Digest]bool{}, map[ecluse.Digest]bool{}
+	for _, d := range docs {
+		if d.Digest == c.Digest() || unsigned(acts, d.Digest) != "" {
+			continue
+		}
+		if text, err = tx.Document(ctx, d.Digest); err != nil {
+			return err
+		}
+		other, err := mandate.ParseContract("contract", text)
+		if err != nil {
+			return err
+		}
+		if other.ID != c.ID {
+			continue
+		}
+		inForce[d.Digest] = true
+		if other.Replaces != nil {
+			replaced[*other.Replaces] = true
+		}
+	}
+	for d := range inForce {
+		if !replaced[d] {
+			return c.Follows(d)
+		}
+	}
+	return c.Follows(ecluse.Digest{})
+}
+
 // follow does what comes with a move: documents put in force, deadlines set.
 func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb) error {
 	m := act.Migration
-	subject := func(kind string) ecluse.Digest {
-		for _, c := range act.Clauses {
-			if c.Kind == kind {
-				return c.Subject
-			}
-		}
-		return ecluse.Digest{}
-	}
+	subject := func(kind string) ecluse.Digest { return subjectOf(act, kind) }
 	now := tx.Now()
 	switch v {
 	case procedure.SignInstruction:
-		return tx.SetCurrent(ctx, m, evidence.KindInstruction, subject(evidence.KindInstruction))
+		return instructionSigned(ctx, tx, m, digest, subject(evidence.KindInstruction))
 	case procedure.SignMapping:
 		return tx.SetCurrent(ctx, m, evidence.KindMapping, subject(evidence.KindMapping))
 	case procedure.ApproveRead:
@@ -320,6 +399,24 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		return undoOrdered(ctx, tx, m)
 	}
 	return nil
+}
+
+// instructionSigned puts an instruction in force, and its deadline: nearer than
+// before or, since the controller signed it, later. That it ends with the contract
+// was seen before the act was made (Room.open).
+func instructionSigned(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, act, instruction ecluse.Digest) error {
+	text, err := tx.Document(ctx, instruction)
+	if err != nil {
+		return err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetCurrent(ctx, m, evidence.KindInstruction, instruction); err != nil {
+		return err
+	}
+	return tx.SetDeadline(ctx, m, i.EraseBy, act)
 }
 
 // endPassage closes the passage in hand in the list of passages.

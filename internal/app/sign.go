@@ -219,12 +219,18 @@ func (r *Room) open(ctx context.Context, file string, text []byte, who *signer) 
 				return err
 			}
 		}
+		m, err := tx.Migration(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		if err := instructionFollows(ctx, tx, m, i); err != nil {
+			return err
+		}
 		if _, err := tx.AddDocument(ctx, evidence.KindInstruction, i.ID, text); err != nil {
 			return err
 		}
-		m, err := tx.Migration(ctx, i.ID)
-		if err != nil || m.Place.Migration != procedure.Born {
-			return err // a signed instruction stays in force until another is signed
+		if m.Place.Migration != procedure.Born {
+			return nil // a signed instruction stays in force until another is signed
 		}
 		return tx.SetCurrent(ctx, i.ID, evidence.KindInstruction, i.Digest())
 	})

@@ -163,7 +163,7 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if err := waiting(c.LoadPlan, "load", "ecluse plan --passage "+string(p.Kind)+", then ecluse approve"); err != nil {
 		return nil, err
 	}
-	trust, err := t.home.trust()
+	trust, err := t.home.trust(m)
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,10 @@ import (
 	"ecluse/internal/mandate"
 )
 
-// trust is what this gate knows by itself.
-func (h *Home) trust() (mandate.Trust, error) {
+// trust is what this gate knows by itself about a migration.
+func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 	now, err := h.Now()
-	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: h.RosterFloor(), Now: now}, err
+	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: h.RosterFloor(), Acted: h.Entry(m).Instruction, Now: now}, err
 }
 
 // papers turns what the lock hands out into what mandate verifies.
@@ -67,7 +67,7 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	if err := waiting(c.ReadPlan, "read", "ecluse plan, then ecluse approve by both parties"); err != nil {
 		return none, nil, err
 	}
-	t, err := s.home.trust()
+	t, err := s.home.trust(m)
 	if err != nil {
 		return none, nil, err
 	}

@@ -14,7 +14,7 @@ import (
 type Contract struct {
 	Format   string         `yaml:"ecluse" enum:"contract/v1"`
 	ID       string         `yaml:"id"`
-	Replaces *ecluse.Digest `yaml:"replaces,omitempty"` // the version before
+	Replaces *ecluse.Digest `yaml:"replaces,omitempty"` // the version in force until this one is; a first one has none
 	Options  Options        `yaml:"options" law:"Decision (EU) 2021/915"`
 	Parties  Parties        `yaml:"parties" law:"GDPR art. 28(3), 2021/915 annex I"`
 
@@ -253,6 +253,12 @@ func ParseContract(file string, text []byte) (*Contract, error) {
 
 // Digest identifies the exact bytes the contract was read from.
 func (c *Contract) Digest() ecluse.Digest { return c.digest }
+
+// Follows says why the contract cannot come after the version in force of the
+// same id, or nil. A zero digest: none is in force.
+func (c *Contract) Follows(inForce ecluse.Digest) error {
+	return follows("contract "+c.ID, c.Replaces, inForce, lawChapeau)
+}
 
 // Party is the contract's party of a side.
 func (c *Contract) Party(s ecluse.Side) Party {

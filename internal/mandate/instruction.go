@@ -16,7 +16,7 @@ import (
 type Instruction struct {
 	Format    string                `yaml:"ecluse" enum:"instruction/v1"`
 	ID        ecluse.MigrationID    `yaml:"id"`
-	Replaces  *ecluse.Digest        `yaml:"replaces,omitempty"` // the version before
+	Replaces  *ecluse.Digest        `yaml:"replaces,omitempty"` // the version in force until this one is; a first one has none
 	Contract  ecluse.Digest         `yaml:"contract" law:"GDPR art. 28(3)"`
 	Purpose   string                `yaml:"purpose" law:"GDPR art. 5(1)(b)"`
 	Source    SourcePlace           `yaml:"source"`
@@ -199,3 +199,29 @@ func ParseInstruction(file string, text []byte) (*Instruction, error) {
 
 // Digest identifies the exact bytes the instruction was read from.
 func (i *Instruction) Digest() ecluse.Digest { return i.digest }
+
+// Follows says why the instruction cannot come after the version in force of the
+// same migration, or nil. A zero digest: none is in force.
+func (i *Instruction) Follows(inForce ecluse.Digest) error {
+	return follows("instruction "+string(i.ID), i.Replaces, inForce, lawOnly)
+}
+
+// follows holds a document to its predecessor: whoever signs a change has seen
+// what it changes.
+func follows(what string, replaces *ecluse.Digest, inForce ecluse.Digest, article string) error {
+	e := &ecluse.Error{Kind: ecluse.Refused, What: what, Where: "replaces", Article: article}
+	switch {
+	case inForce.IsZero() && replaces == nil, replaces != nil && *replaces == inForce:
+		return nil
+	case inForce.IsZero():
+		e.Why = "no version of it is in force, and it replaces " + replaces.String()
+		e.Next = "take replaces out: a first version names none"
+		return e
+	case replaces == nil:
+		e.Why = inForce.String() + " is in force, and it does not name it"
+	default:
+		e.Why = fmt.Sprintf("%s is in force, and it replaces %s", inForce, *replaces)
+	}
+	e.Next = "compare both, then write: replaces: " + inForce.String()
+	return e
+}

@@ -21,6 +21,7 @@ type Trust struct {
 	Gate   ecluse.Fingerprint                 // its own key's
 	Roots  map[ecluse.Side]ecluse.Fingerprint // each party's, given at enrolment
 	Floors map[ecluse.Side]int                // highest roster number seen; absent: none yet
+	Acted  ecluse.Digest                      // the instruction of this migration that it acted on last; zero: none
 	Now    time.Time                          // never before the ledger's high-water mark
 }
 
@@ -254,6 +255,9 @@ func (d *docket) verifyInstruction() error {
 	if _, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, i.digest); err != nil {
 		return err
 	}
+	if err := d.inSuccession(); err != nil {
+		return err
+	}
 	if !d.trust.Now.Before(i.EraseBy) {
 		return refusal(what, "its deadline passed on "+i.EraseBy.UTC().Format(time.RFC3339), "erasing is all that is left; a new instruction is a new migration")
 	}
@@ -263,6 +267,37 @@ func (d *docket) verifyInstruction() error {
 		return err
 	}
 	return d.stopped(evidence.KindInstruction, i.digest)
+}
+
+// inSuccession checks the instruction against those that the controller signed for
+// this migration before it: it is the last, and names the one before. What this
+// gate acted on must be among them: its ledger keeps what the lock could leave out.
+func (d *docket) inSuccession() error {
+	const what = "verify instruction"
+	i := d.instruction
+	var versions []ecluse.Digest
+	for _, a := range d.acts {
+		if a.Migration != i.ID || a.Side != ecluse.Controller || a.Role != ecluse.Signatory || a.NotBefore.After(d.trust.Now) {
+			continue
+		}
+		for _, c := range a.Clauses {
+			if c.Verb == evidence.VerbSign && c.Kind == evidence.KindInstruction && !slices.Contains(versions, c.Subject) {
+				versions = append(versions, c.Subject)
+			}
+		}
+	}
+	last := len(versions) - 1
+	if versions[last] != i.digest {
+		return refusal(what, "the controller signed a later version: "+versions[last].String(), "give that one; it is in force")
+	}
+	if acted := d.trust.Acted; !acted.IsZero() && !slices.Contains(versions, acted) {
+		return refusal(what, "this gate acted on "+acted.String()+", which is not among the versions before it",
+			"give every act of the migration; a change is a new version that names the one before")
+	}
+	if last == 0 {
+		return i.Follows(ecluse.Digest{})
+	}
+	return i.Follows(versions[last-1])
 }
 
 func (d *docket) verifyRecipients(chunks, rejects evidence.Signed) (err error) {

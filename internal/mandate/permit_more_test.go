@@ -346,3 +346,54 @@ func TestSketchRead(t *testing.T) {
 		t.Error("a sketch shows no statements")
 	}
 }
+
+// TestPermitSuccession: a change is a new version that names the one before.
+func TestPermitSuccession(t *testing.T) {
+	before, other := ecluse.DigestOf([]byte("the version before")), ecluse.DigestOf([]byte("another"))
+	signed := func(d ecluse.Digest, ago time.Duration) func(*testing.T, *mandatetest.Migration, *mandate.ReadPermitInputs) {
+		return func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
+			sign := []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindInstruction, Subject: d}}
+			in.Acts = append(in.Acts, m.Act(t, m.World.Anne, ecluse.Signatory, sign, func(a *evidence.Act) { a.NotBefore = m.World.Now.Add(-ago) }))
+		}
+	}
+	acted := func(d ecluse.Digest) func(*testing.T, *mandatetest.Migration, *mandate.ReadPermitInputs) {
+		return func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) { in.Acted = d }
+	}
+	type spoil = func(*testing.T, *mandatetest.Migration, *mandate.ReadPermitInputs)
+	for name, c := range map[string]struct {
+		replaces ecluse.Digest
+		spoil    []spoil
+		want     string // empty: it is permitted
+	}{
+		"a second version":                 {before, []spoil{signed(before, 2*time.Hour)}, ""},
+		"a second version, acted on first": {before, []spoil{signed(before, 2*time.Hour), acted(before)}, ""},
+		"a third version":                  {before, []spoil{signed(other, 3*time.Hour), signed(before, 2*time.Hour), acted(other)}, ""},
+		"a first one names another":        {before, nil, "no version of it is in force, and it replaces " + before.String()},
+		"a second one names none":          {ecluse.Digest{}, []spoil{signed(before, 2*time.Hour)}, before.String() + " is in force, and it does not name it"},
+		"a second one names another":       {other, []spoil{signed(before, 2*time.Hour)}, before.String() + " is in force, and it replaces " + other.String()},
+		"not the last":                     {ecluse.Digest{}, []spoil{signed(other, time.Minute)}, "the controller signed a later version: " + other.String()},
+		"acted on one that is left out":    {ecluse.Digest{}, []spoil{acted(other)}, "this gate acted on " + other.String()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			more := ""
+			if !c.replaces.IsZero() {
+				more = "replaces: " + c.replaces.String()
+			}
+			m := mandatetest.New(t).Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+more)
+			in := m.ReadPermitInputs()
+			for _, s := range c.spoil {
+				s(t, m, &in)
+			}
+			_, err := mandate.PermitRead(in)
+			if c.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
