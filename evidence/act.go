@@ -26,7 +26,6 @@ const (
 	VerbRefuse  Verb = "refuse"
 	VerbAccept  Verb = "accept" // a report, the dispositions of rejects
 	VerbErase   Verb = "erase"
-	VerbExtend  Verb = "extend"
 	VerbSuspend Verb = "suspend"
 	VerbResume  Verb = "resume"
 	VerbObject  Verb = "object" // GDPR art. 28(3), last sentence
@@ -34,7 +33,7 @@ const (
 
 // Verbs lists them all.
 func Verbs() []Verb {
-	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbExtend, VerbSuspend, VerbResume, VerbObject}
+	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbSuspend, VerbResume, VerbObject}
 }
 
 // Kinds of document that the bundle's verifier looks for in clauses. Others may

@@ -107,13 +107,13 @@ func ForLease(m ecluse.MigrationID, request ecluse.Digest, until time.Time) Item
 
 // Replace says whether an item may take the place of one of the same name: a
 // deadline of erasure comes earlier freely, and later only with the digest of
-// the act that extends it.
+// the act that signs it.
 func Replace(old, item Item, act ecluse.Digest) error {
 	if old.Kind == Erase && item.At.After(old.At) && act.IsZero() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: "move the deadline of erasure", Where: string(item.Migration),
 			Why:  "keeping longer needs the controller's signature",
-			Next: "a signatory of the controller extends it with an act", Article: "GDPR art. 28(3)(g)",
+			Next: "before reading begins, a signatory of the controller signs a version of the instruction with a later erase_by", Article: "GDPR art. 28(3)(g)",
 		}
 	}
 	return nil

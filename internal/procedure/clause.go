@@ -24,7 +24,6 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbAccept), evidence.KindReport}:       Accept,
 		{string(evidence.VerbRefuse), evidence.KindReport}:       Undo,
 		{string(evidence.VerbErase), evidence.KindMigration}:     Erase,
-		{string(evidence.VerbExtend), evidence.KindMigration}:    Extend,
 		{string(evidence.VerbSuspend), evidence.KindMigration}:   Suspend,
 		{string(evidence.VerbResume), evidence.KindMigration}:    Resume,
 		{string(evidence.VerbObject), evidence.KindMigration}:    Object,

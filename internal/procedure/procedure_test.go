@@ -288,7 +288,7 @@ func TestOptions(t *testing.T) {
 	}
 	want := []Verb{
 		Inspect, SignInstruction, SignMapping, PlanRead, RefuseRead, LapseRead, BeginReading, PlanLoad,
-		Erase, Suspend, Object, Resume, Extend,
+		Erase, Suspend, Object, Resume,
 	}
 	if d := cmp.Diff(want, verbs); d != "" {
 		t.Error(d)
@@ -304,9 +304,9 @@ func TestForAct(t *testing.T) {
 	if d := cmp.Diff([]Verb{SignReasons, Accept}, got); err != nil || d != "" {
 		t.Error(err, d)
 	}
-	a.Clauses[0].Verb = evidence.VerbExtend
+	a.Clauses[0].Verb = evidence.VerbSuspend
 	if _, err := ForAct(a); ecluse.KindOf(err) != ecluse.Refused {
-		t.Errorf("extending a report: %v", err)
+		t.Errorf("suspending a report: %v", err)
 	}
 	for _, v := range evidence.Verbs() {
 		known := false

@@ -92,8 +92,8 @@ func papers() []Step {
 			Number: 3,
 			Name:   Text{"Instruction", "Instruction"},
 			What: Text{
-				"The controller picks columns, rows, purpose, target and deadline, and signs. A later version voids the plans made from the one before.",
-				"Le responsable choisit colonnes, lignes, finalité, destination et échéance, et signe. Une version ultérieure annule les plans tirés de la précédente.",
+				"The controller picks columns, rows, purpose, target and deadline, and signs. A later version names the one it replaces, voids the plans made from it and sets the deadline anew, within the contract's. Once reading has begun, the deadline only comes nearer.",
+				"Le responsable choisit colonnes, lignes, finalité, destination et échéance, et signe. Une version ultérieure nomme celle qu'elle remplace, annule les plans qui en sont tirés et fixe une nouvelle échéance, dans les limites du contrat. Une fois la lecture commencée, l'échéance ne peut plus qu'être avancée.",
 			},
 			Law:      Text{"GDPR art. 28(3)(a), 29", "RGPD art. 28(3)(a), 29"},
 			Evidence: Text{"the instruction, the controller's act", "l'instruction, la signature du responsable"},
@@ -278,7 +278,6 @@ func Anytime() Step {
 			{Verb: Suspend, By: append(people(ecluse.Controller, ecluse.Signatory, ecluse.Security), people(ecluse.Processor, ecluse.Signatory, ecluse.Security)...), While: between(Born, Erasing), Held: true},
 			{Verb: Object, By: append(people(ecluse.Controller, ecluse.DPO), people(ecluse.Processor, ecluse.DPO, ecluse.Signatory)...), While: between(Born, Erasing), Held: true},
 			{Verb: Resume, By: signatories(), While: between(Born, Erasing), Held: true},
-			{Verb: Extend, By: controllerSigns(), While: between(Born, Accepted), Held: true},
 		},
 	}
 }

@@ -20,7 +20,6 @@ const (
 	Accept          Verb = "accept"
 	Undo            Verb = "undo"
 	Erase           Verb = "erase"
-	Extend          Verb = "extend"
 	Suspend         Verb = "suspend"
 	Object          Verb = "object"
 	Resume          Verb = "resume"
@@ -67,7 +66,6 @@ func verbs() map[Verb]Text {
 		Accept:          {"accept the migration", "prononcer la recette"},
 		Undo:            {"order the passage undone", "ordonner l'annulation du passage"},
 		Erase:           {"order erasure", "ordonner l'effacement"},
-		Extend:          {"extend the deadline", "prolonger l'échéance"},
 		Suspend:         {"suspend the migration", "suspendre la reprise"},
 		Object:          {"object", "s'opposer"},
 		Resume:          {"resume the migration", "reprendre le cours de la reprise"},

@@ -119,7 +119,7 @@ func (tx *Tx) move(ctx context.Context, id ecluse.MigrationID, kind ecluse.Passa
 }
 
 // SetDeadline moves a migration's deadline of erasure: earlier freely, later
-// only with the digest of the act that extends it.
+// only with the digest of the act that signs it.
 func (tx *Tx) SetDeadline(ctx context.Context, id ecluse.MigrationID, eraseBy time.Time, act ecluse.Digest) error {
 	if _, err := tx.q.ExecContext(ctx, `UPDATE migration SET erase_by = ? WHERE id = ?`, millis(eraseBy), string(id)); err != nil {
 		return failed("move deadline", err)
