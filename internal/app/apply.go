@@ -51,31 +51,10 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	readOnly, err := r.samePlan(ctx, m, q)
-	if err != nil {
-		return nil, err
-	}
-	i, err := r.lock.instruction(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	reads, loads, err := r.todo(ctx, m, q.Passage, readOnly)
-	if err != nil {
-		return nil, withNext(err, seeStatus)
-	}
 	out := &Applied{Migration: m}
-	if reads {
-		if err := r.inWindow(ctx, i); err != nil {
-			return nil, err
-		}
-		if err := r.move(ctx, m, journal.ReadingBegun, procedure.BeginReading, procedure.SourceGate); err != nil {
-			return nil, err
-		}
-	}
-	if loads {
-		if out.Passage, err = r.beginLoading(ctx, m, i, q.Passage); err != nil {
-			return nil, err
-		}
+	i, reads, loads, err := r.begin(ctx, q, out)
+	if err != nil {
+		return nil, err
 	}
 	if err := r.carry(ctx, i, q, reads, loads, out); err != nil {
 		return nil, advised(err)
@@ -90,6 +69,38 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	out.Seconds = time.Since(begun).Seconds()
 	return out, nil
+}
+
+// begin finds what is to be done and makes the moves that begin it. A refusal
+// here is of the attempt; one further on, of the passage (stopped).
+func (r *Room) begin(ctx context.Context, q ApplyRequest, out *Applied) (i *mandate.Instruction, reads, loads bool, err error) {
+	m := out.Migration
+	a := &attempt{verb: "apply", migration: m}
+	defer a.journal(ctx, r.lock, &err)
+	readOnly, err := r.samePlan(ctx, m, q)
+	if err != nil {
+		return nil, false, false, err
+	}
+	if i, err = r.lock.instruction(ctx, m); err != nil {
+		return nil, false, false, err
+	}
+	if reads, loads, err = r.todo(ctx, m, q.Passage, readOnly); err != nil {
+		return nil, false, false, withNext(err, seeStatus)
+	}
+	if reads {
+		if err := r.inWindow(ctx, i); err != nil {
+			return nil, false, false, err
+		}
+		if err := r.move(ctx, m, journal.ReadingBegun, procedure.BeginReading, procedure.SourceGate); err != nil {
+			return nil, false, false, err
+		}
+	}
+	if loads {
+		if out.Passage, err = r.beginLoading(ctx, m, i, q.Passage); err != nil {
+			return nil, false, false, err
+		}
+	}
+	return i, reads, loads, nil
 }
 
 // advised says what to do about an error of a passage that does not say so itself.

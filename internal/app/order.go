@@ -37,11 +37,14 @@ type dispositions struct {
 
 // Accept accepts the load, by one act: the report, and the dispositions of
 // rejects. It is impossible while anything is unexplained.
-func (r *Room) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) {
+func (r *Room) Accept(ctx context.Context, q AcceptRequest) (v *Signature, err error) {
+	a := &attempt{verb: "accept", key: q.Key}
+	defer a.journal(ctx, r.lock, &err)
 	m, err := r.migration(ctx, q.Migration)
 	if err != nil {
 		return nil, err
 	}
+	a.migration = m
 	who, err := r.lock.who(ctx, q.Key)
 	if err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func (r *Room) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindDispositions, Subject: ecluse.DigestOf(text)})
 		papers = append(papers, paper{evidence.KindDispositions, text})
 	}
-	v, err := r.lock.handIn(ctx, m, who, clauses, papers...)
+	v, err = r.lock.handIn(ctx, m, who, clauses, papers...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +116,14 @@ type Order struct {
 	Key       ssh.Signer
 }
 
-func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (*Signature, error) {
+func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signature, err error) {
+	a := &attempt{verb: string(v), key: q.Key}
+	defer a.journal(ctx, r.lock, &err)
 	m, err := r.migration(ctx, q.Migration)
 	if err != nil {
 		return nil, err
 	}
+	a.migration = m
 	who, err := r.lock.who(ctx, q.Key)
 	if err != nil {
 		return nil, err
@@ -130,7 +136,7 @@ func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (*Signature,
 	if q.Because != "" {
 		papers = append(papers, paper{"reason", []byte(q.Because)})
 	}
-	s, err := r.lock.handIn(ctx, m, who, []evidence.Clause{{Verb: v, Kind: evidence.KindMigration, Subject: subject}}, papers...)
+	s, err = r.lock.handIn(ctx, m, who, []evidence.Clause{{Verb: v, Kind: evidence.KindMigration, Subject: subject}}, papers...)
 	if err != nil {
 		return nil, err
 	}
@@ -192,16 +198,19 @@ type UndoneView struct {
 // operator or of the controller: an act that refuses the report or, before there
 // is one, its load plan. Once ordered it goes on, after an interruption, with
 // nobody's signature.
-func (r *Room) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
+func (r *Room) Undo(ctx context.Context, q UndoRequest) (v *UndoneView, err error) {
+	a := &attempt{verb: "undo", key: q.Key}
+	defer a.journal(ctx, r.lock, &err)
 	m, err := r.migration(ctx, q.Migration)
 	if err != nil {
 		return nil, err
 	}
+	a.migration = m
 	mig, err := r.lock.store.Migration(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	v := &UndoneView{Migration: m}
+	v = &UndoneView{Migration: m}
 	if v.Passage, err = r.openPassage(ctx, m); err != nil {
 		return nil, err
 	}

@@ -24,11 +24,7 @@ import (
 func (r *Room) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 	id := q.Migration
 	if q.Instruction != nil {
-		who, err := r.lock.who(ctx, q.Key)
-		if err != nil {
-			return nil, err
-		}
-		i, err := r.open(ctx, q.File, q.Instruction, who)
+		i, err := r.openBy(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -65,6 +61,17 @@ func (r *Room) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 	p.LoadPlan = p.Load.Digest()
 	p.LoadFile, err = r.writePlan(id, "loadplan-"+string(q.Passage), p.Load.Bytes())
 	return p, err
+}
+
+// openBy opens the migration of an instruction by the word of whoever asks.
+func (r *Room) openBy(ctx context.Context, q PlanRequest) (i *mandate.Instruction, err error) {
+	a := &attempt{verb: "open", migration: idOf(q.Instruction), subject: ecluse.DigestOf(q.Instruction), key: q.Key}
+	defer a.journal(ctx, r.lock, &err)
+	who, err := r.lock.who(ctx, q.Key)
+	if err != nil {
+		return nil, err
+	}
+	return r.open(ctx, q.File, q.Instruction, who)
 }
 
 // recipients has both gates make theirs for an instruction.

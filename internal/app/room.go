@@ -19,6 +19,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/durable"
 	"ecluse/internal/gate"
+	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 )
@@ -188,14 +189,33 @@ func (r *Room) Inspect(ctx context.Context, at Place) (*Inspection, error) {
 			return nil, err
 		}
 		c, err := t.Inspect(ctx)
-		return &Inspection{Catalogue: c, Estimates: map[ecluse.TableName]int64{}}, err
+		if err != nil {
+			return nil, err
+		}
+		return r.inspected(ctx, at, c, map[ecluse.TableName]int64{})
 	}
 	s, err := r.sourceGate(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c, estimates, err := s.Inspect(ctx)
-	return &Inspection{Catalogue: c, Estimates: estimates}, err
+	if err != nil {
+		return nil, err
+	}
+	return r.inspected(ctx, at, c, estimates)
+}
+
+// inspected journals what was listed: the catalogue's digest is what step 2 keeps.
+func (r *Room) inspected(ctx context.Context, at Place, c *ecluse.Catalogue, estimates map[ecluse.TableName]int64) (*Inspection, error) {
+	text, err := evidence.EncodeJSON(c)
+	if err != nil {
+		return nil, err
+	}
+	v := &Inspection{Digest: ecluse.DigestOf(text), Catalogue: c, Estimates: estimates}
+	return v, r.lock.store.Do(ctx, journal.Event{
+		Tree: evidence.InstallationTree, Type: journal.Inspected,
+		IDs: map[string]string{"catalogue": v.Digest.String(), "place": string(at), "gate": string(r.Gate(at)), "engine": string(c.Engine)},
+	}, nil)
 }
 
 // lending does something for which the target gate borrows the release secret:

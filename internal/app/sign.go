@@ -25,8 +25,10 @@ import (
 
 // AddRoster signs a roster with a party's root key and takes it in. Root keys
 // sign nothing else.
-func (r *Room) AddRoster(ctx context.Context, file string, text []byte, root ssh.Signer) (*RosterView, error) {
+func (r *Room) AddRoster(ctx context.Context, file string, text []byte, root ssh.Signer) (v *RosterView, err error) {
 	l := r.lock
+	a := &attempt{verb: "roster", subject: ecluse.DigestOf(text)}
+	defer a.journal(ctx, l, &err)
 	roster, err := evidence.ParseRoster(file, text)
 	if err != nil {
 		return nil, err
@@ -84,19 +86,21 @@ func CheckContract(file string, text []byte) (*ContractView, error) {
 }
 
 // Sign signs a document: contract, instruction or mapping, by its first key.
-func (r *Room) Sign(ctx context.Context, q SignRequest) (*Signature, error) {
+func (r *Room) Sign(ctx context.Context, q SignRequest) (v *Signature, err error) {
+	a := &attempt{verb: "sign", subject: ecluse.DigestOf(q.Text), key: q.Key}
+	defer a.journal(ctx, r.lock, &err)
 	who, err := r.lock.who(ctx, q.Key)
 	if err != nil {
 		return nil, err
 	}
-	var v *Signature
 	switch kind := formatOf(q.Text); kind {
 	case "contract/v1":
 		v, err = r.signContract(ctx, q, who)
 	case "instruction/v1":
+		a.migration = idOf(q.Text)
 		v, err = r.signInstruction(ctx, q, who)
 	case mapping.Format:
-		v, err = r.signMapping(ctx, q, who)
+		v, err = r.signMapping(ctx, q, who, a)
 	default:
 		return nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: "sign", Where: q.File, Why: fmt.Sprintf("its first key is not `ecluse:` with a kind that people sign (%q)", kind),
@@ -236,7 +240,7 @@ func (r *Room) open(ctx context.Context, file string, text []byte, who *signer) 
 	})
 }
 
-func (r *Room) signMapping(ctx context.Context, q SignRequest, who *signer) (*Signature, error) {
+func (r *Room) signMapping(ctx context.Context, q SignRequest, who *signer, a *attempt) (*Signature, error) {
 	doc, err := mapping.Parse(q.File, q.Text)
 	if err != nil {
 		return nil, err
@@ -245,6 +249,7 @@ func (r *Room) signMapping(ctx context.Context, q SignRequest, who *signer) (*Si
 	if err != nil {
 		return nil, err
 	}
+	a.migration = m
 	frozen, err := frozenBeside(q.File, doc)
 	if err != nil {
 		return nil, err
@@ -301,7 +306,9 @@ func frozenBeside(file string, doc *mapping.Document) ([][]byte, error) {
 }
 
 // Approve approves a plan by its exact bytes.
-func (r *Room) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signature, error) {
+func (r *Room) Approve(ctx context.Context, text []byte, key ssh.Signer) (v *Signature, err error) {
+	a := &attempt{verb: "approve", subject: ecluse.DigestOf(text), key: key}
+	defer a.journal(ctx, r.lock, &err)
 	who, err := r.lock.who(ctx, key)
 	if err != nil {
 		return nil, err
@@ -314,6 +321,7 @@ func (r *Room) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 	if err := json.Unmarshal(text, &head); err != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read plan", Why: "it is not a plan that `ecluse plan` wrote", Err: err}
 	}
+	a.migration = head.Migration
 	kind, inForce := evidence.KindReadPlan, evidence.KindReadPlan
 	if head.Format == mandate.LoadPlanFormat {
 		kind, inForce = evidence.KindLoadPlan, kindLoadPlan(head.Passage)
@@ -328,7 +336,7 @@ func (r *Room) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 			Next: "ecluse plan, read it, and approve the file it names",
 		}
 	}
-	v, err := r.lock.handIn(ctx, head.Migration, who, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: current}})
+	v, err = r.lock.handIn(ctx, head.Migration, who, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: current}})
 	if err != nil {
 		return nil, err
 	}

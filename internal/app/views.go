@@ -47,6 +47,7 @@ type ContractView struct {
 
 // Inspection is a database's structure.
 type Inspection struct {
+	Digest    ecluse.Digest              `json:"digest"` // of the catalogue, as the journal has it
 	Catalogue *ecluse.Catalogue          `json:"catalogue"`
 	Estimates map[ecluse.TableName]int64 `json:"estimates"`
 }

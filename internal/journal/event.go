@@ -22,6 +22,7 @@ const (
 	ClockBack       Type = "clock-back"       // the machine's clock was set back
 	BodiesForgotten Type = "bodies-forgotten" // retention was reached
 	MigrationOpened Type = "migration-opened"
+	Inspected       Type = "inspected" // a database's structure was listed
 )
 
 // Events of a migration's tree.
@@ -31,20 +32,14 @@ const (
 	ChunkStored       Type = evidence.LeafChunk // the verifier of bundles looks for it
 	DocumentStored    Type = "document"
 	StatementStored   Type = "statement" // signed by a gate: recipient, privileges, report, erasure
-	Inspected         Type = "inspected"
 	ReadPlanCompiled  Type = "readplan"
 	LoadPlanCompiled  Type = "loadplan"
-	MoveRefused       Type = "refused" // an attempt that contract, instruction, roster or procedure does not allow
 	ReadingBegun      Type = "reading-begun"
-	ReadingEnded      Type = "reading-ended"
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
-	RejectStored      Type = "reject"
 	PassageBegun      Type = "passage-begun"
 	PassageEnded      Type = "passage-ended"
-	ChunkLoaded       Type = "chunk-loaded"
 	PassageStopped    Type = "passage-stopped"
-	Compared          Type = "compared"
 	LeaseAsked        Type = "lease-asked"
 	LeaseLent         Type = "lease-lent"
 	LeaseEnded        Type = "lease-ended"
@@ -65,20 +60,20 @@ const (
 
 // Events of either.
 const (
-	Done   Type = "due-done"   // something that was due was done
-	Failed Type = "due-failed" // it was tried, and stays due
+	Done        Type = "due-done"   // something that was due was done
+	Failed      Type = "due-failed" // it was tried, and stays due
+	MoveRefused Type = "refused"    // an attempt that contract, instruction, roster or procedure does not allow
 )
 
 // Types is the closed list.
 func Types() []Type {
 	return []Type{
-		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened,
-		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, Inspected, ReadPlanCompiled, LoadPlanCompiled,
-		MoveRefused, ReadingBegun, ReadingEnded, EpochBegun, ManifestClosed, RejectStored, PassageBegun, PassageEnded,
-		ChunkLoaded, PassageStopped, Compared, LeaseAsked, LeaseLent, LeaseEnded,
+		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
+		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
+		ReadingBegun, EpochBegun, ManifestClosed, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
-		Done, Failed,
+		Done, Failed, MoveRefused,
 	}
 }
 
@@ -109,11 +104,8 @@ type Act struct {
 
 // Attempt is the body of MoveRefused.
 type Attempt struct {
-	Side   ecluse.Side   `json:"side,omitempty"`
-	Person PersonID      `json:"person,omitempty"`
-	Role   ecluse.Role   `json:"role,omitempty"`
-	Verb   evidence.Verb `json:"verb,omitempty"`
-	Kind   ecluse.Kind   `json:"kind"`
+	Side   ecluse.Side `json:"side"`
+	Person PersonID    `json:"person"`
 }
 
 // Roster is the body of RosterAccepted.
