@@ -25,11 +25,11 @@ const (
 	FileScript      = "verify.sh"
 	FileContract    = "contract.yaml"
 	FileInstruction = "instruction.yaml"
-	FileMapping     = "mapping.yaml" // of the last final passage
+	FileMapping     = "mapping.yaml" // of the last final passage that began; without one, the one in force
 	FileReadPlan    = "readplan.json"
 	FileManifest    = "manifest.json"
 	FileLeaves      = "journal/leaves.jsonl" // one leaf a line
-	FileReport      = "report.json"          // of the accepted passage
+	FileReport      = "report.json"          // of the accepted passage, and only then
 	FileCertificate = "certificate.json"     // signed by both gates
 	FileBinary      = "binary.txt"           // derived from the certificate
 	FileLimits      = "limits.txt"           // derived from the certificate
@@ -175,7 +175,8 @@ command it runs. The first line says OK, KO, or KO not anchored (without the roo
     privileges/         what the gates' database accounts could and could not read
     chunks/, rejects/   a signed descriptor of every sealed chunk; manifest.json closes the list
     journal/            every leaf of the journal, and its heads signed by lock and gates
-    report.json         the comparison that was accepted; statements/ other reports of the gates
+    report.json         the comparison that was accepted, if one was
+    statements/         the gates' other reports: of passages not accepted, of what was taken out again
     certificate.json    the erasure; erasure/ each gate's own word
     binary.txt          the program's SHA-256
     limits.txt          what this evidence does not say

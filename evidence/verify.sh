@@ -430,6 +430,7 @@ while read -r f; do
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
 grep -q '"outcome":"undone"' certificate.json && { cat statements/target-*.json 2>/dev/null | grep -q '^{"ecluse":"undo/v1"' || ko "the target gate does not say what it took out again"; }
+[ ! -f report.json ] || [ "$trigger" = acceptance ] || ko "report.json stands for a report that was accepted, and none was"
 [ ! -f report.json ] || statement "$target" report/v1 report.json
 case $trigger in
 acceptance)

@@ -371,6 +371,9 @@ func (v *verifier) checkGround() (string, error) {
 	const what = "verify ground"
 	c := v.certificate
 	if _, ok := v.files[FileReport]; ok {
+		if c.Trigger != ByAcceptance {
+			return "", unverified(what, "%s stands for a report that was accepted, and none was", FileReport)
+		}
 		if err := v.checkStatement(FileReport, TargetGate, ReportFormat); err != nil {
 			return "", err
 		}

@@ -289,6 +289,13 @@ func forgeries(t testing.TB) []forgery {
 		{"report of another load", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = ecluse.DigestOf(nil) } }},
 		{"report of the reading", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = s.plan } }},
 		{"report of another kind", "report", func(s *story) { s.report = func(h *StatementHead) { h.Format = PrivilegesFormat } }},
+		{"a report in the accepted one's place", "report", func(s *story) {
+			s.trigger = ByOrder
+			s.files = func(f map[string][]byte) {
+				r := must(SignStatement(s.target, StatementHead{ReportFormat, testMigration, s.plan}))
+				f[FileReport], f[FileReport+".sig"] = r.Body, r.Signature
+			}
+		}},
 		{"accepted and never closed", "report", func(s *story) {
 			s.certificate = func(c *Certificate) { c.Manifest = ecluse.Digest{} }
 			s.files = func(f map[string][]byte) { delete(f, FileManifest); delete(f, FileManifest+".sig") }

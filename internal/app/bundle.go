@@ -13,7 +13,9 @@ import (
 	"ecluse/internal/durable"
 	"ecluse/internal/gate"
 	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store"
 )
 
 // BundleView is an evidence folder written.
@@ -87,7 +89,8 @@ type bundle struct {
 	room     *Room
 	lock     *lock
 	m        ecluse.MigrationID
-	readPlan []byte // as both parties approved it
+	readPlan []byte        // as both parties approved it
+	accepted ecluse.Digest // the report accepted; none: nothing was
 }
 
 // papers adds rosters, contract, instruction, mapping, acts and all they speak of.
@@ -116,6 +119,16 @@ func (b *bundle) papers(ctx context.Context) error {
 		c.ReadPlan = nil
 	}
 	b.readPlan = c.ReadPlan
+	for _, a := range acts {
+		for _, clause := range a.Clauses {
+			if clause.Verb == evidence.VerbAccept && clause.Kind == evidence.KindReport {
+				b.accepted = clause.Subject
+			}
+		}
+	}
+	if c.Mapping, err = b.mapping(ctx, c.Mapping); err != nil {
+		return err
+	}
 	named := map[ecluse.Digest]bool{}
 	for _, f := range []struct {
 		name string
@@ -142,6 +155,33 @@ func (b *bundle) papers(ctx context.Context) error {
 	return b.acts(ctx, c, named)
 }
 
+// mapping is the one of the last final passage that began; a later one never came
+// into use. Without such a passage it is the one in force.
+func (b *bundle) mapping(ctx context.Context, current []byte) ([]byte, error) {
+	passages, err := b.lock.store.Passages(ctx, b.m)
+	if err != nil {
+		return nil, err
+	}
+	last := store.Passage{}
+	for _, p := range passages {
+		if p.Kind == ecluse.Final && p.Number > last.Number {
+			last = p
+		}
+	}
+	if last.Number == 0 {
+		return current, nil
+	}
+	text, err := b.lock.store.Document(ctx, last.LoadPlan)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := mandate.ParseLoadPlan(text)
+	if err != nil {
+		return nil, err
+	}
+	return b.lock.store.Document(ctx, plan.Shape.Mapping)
+}
+
 // acts adds every act, and the documents they speak of that have no place of
 // their own: earlier versions, dispositions, reasons.
 func (b *bundle) acts(ctx context.Context, c *gate.Case, named map[ecluse.Digest]bool) error {
@@ -156,10 +196,8 @@ func (b *bundle) acts(ctx context.Context, c *gate.Case, named map[ecluse.Digest
 	if err != nil {
 		return err
 	}
-	for _, s := range reports {
-		if accepted, err := b.lock.store.Current(ctx, b.m, evidence.KindReport); err == nil && s.Digest() == accepted {
-			named[s.Digest()] = true
-		}
+	for _, s := range reports { // they stand where their signature does
+		named[s.Digest()] = true
 	}
 	for _, s := range c.Acts {
 		a, err := evidence.ParseAct(s.Body)
@@ -286,17 +324,13 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
-	accepted, err := b.lock.store.Current(ctx, b.m, evidence.KindReport)
-	if err != nil {
-		return err
-	}
 	reports, err := b.lock.signed(ctx, b.m, string(gate.LoadReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
 	for _, s := range reports {
 		add := func(s evidence.Signed) error { return b.AddStatement(evidence.TargetGate, s) }
-		if s.Digest() == accepted {
+		if s.Digest() == b.accepted {
 			add = b.AddReport
 		}
 		if err := add(s); err != nil {

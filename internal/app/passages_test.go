@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,6 +114,44 @@ func TestUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Verify(r)
+}
+
+// TestEvidenceOfACorrectedMapping: a load is undone, a corrected mapping signed,
+// and the migration erased before it came into use. The evidence holds the mapping
+// that was loaded with, and no report as one that was accepted.
+func TestEvidenceOfACorrectedMapping(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 40)
+	r := d.Open()
+	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	loaded := d.Read("mapping.yaml")
+	corrected := append(slices.Clone(loaded), []byte("# corrected\n")...)
+	d.Write(corrected, "corrected.yaml")
+	if _, err := r.Sign(t.Context(), app.SignRequest{File: d.Join("corrected.yaml"), Text: corrected, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "stopped"}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+	if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") {
+		t.Errorf("verify.sh:\n%s", out)
+	}
+	if !slices.Equal(d.Read("evidence", evidence.FileMapping), loaded) {
+		t.Error("mapping.yaml is not the one it was loaded with")
+	}
+	if !slices.Equal(d.Read("evidence", filepath.FromSlash(evidence.DocumentFile(ecluse.DigestOf(corrected)))), corrected) {
+		t.Error("the corrected mapping is not in the folder")
+	}
+	if _, err := os.Stat(d.Join("evidence", evidence.FileReport)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a report stands as the one accepted: %v", err)
+	}
+	statements, err := filepath.Glob(d.Join("evidence", "statements", "target-*.json"))
+	if err != nil || len(statements) != 2 {
+		t.Errorf("want the report and what was undone, got %d statements: %v", len(statements), err)
+	}
 }
 
 // TestUndoBeforeAnythingWasLoaded: a passage that the lock began and that never
