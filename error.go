@@ -21,6 +21,11 @@ const (
 	Interrupted  Kind = "interrupted" // 1: cancelled; going on later loses nothing
 )
 
+// Kinds lists them all.
+func Kinds() []Kind {
+	return []Kind{Failed, Invalid, Differs, Refused, Unverified, WaitsForSign, Interrupted}
+}
+
 // ExitCode is what the command line exits with for k.
 func (k Kind) ExitCode() int {
 	switch k {

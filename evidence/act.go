@@ -26,6 +26,7 @@ const (
 	VerbRefuse  Verb = "refuse"
 	VerbAccept  Verb = "accept" // a report, the dispositions of rejects
 	VerbErase   Verb = "erase"
+	VerbLeave   Verb = "leave" // of a load plan: its passage may stay in the target if it cannot be taken out before the keys go
 	VerbSuspend Verb = "suspend"
 	VerbResume  Verb = "resume"
 	VerbObject  Verb = "object" // GDPR art. 28(3), last sentence
@@ -33,7 +34,7 @@ const (
 
 // Verbs lists them all.
 func Verbs() []Verb {
-	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbSuspend, VerbResume, VerbObject}
+	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbLeave, VerbSuspend, VerbResume, VerbObject}
 }
 
 // Kinds of document that the bundle's verifier looks for in clauses. Others may

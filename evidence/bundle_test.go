@@ -66,6 +66,8 @@ type story struct {
 	trigger               Trigger
 	processor             *Roster       // as told
 	plan                  ecluse.Digest // as told
+	left                  []LeftPassage // not taken out again, of another trigger than acceptance
+	journalLeft           []LeftPassage
 	undoFormat            string
 	undoBy                ssh.Signer
 }
@@ -311,7 +313,18 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 
 // closing is step 12: the certificate, and the journal's last head.
 func (w *telling) closing(c *Certificate, stored []*Descriptor) {
-	if w.trigger != ByAcceptance {
+	for _, l := range w.journalLeft {
+		w.at = w.at.Add(time.Second)
+		leaf := &Leaf{
+			Index: int64(len(w.leaves)), At: w.at, Tree: string(testMigration), Type: LeafLeft,
+			IDs: map[string]string{"passage": l.Passage.String(), "reason": string(l.Why)}, Body: BodyDigest([32]byte{7}, []byte(LeafLeft)),
+		}
+		w.leaves = append(w.leaves, must(leaf.Bytes()))
+	}
+	switch {
+	case len(w.left) > 0:
+		c.Outcome, c.Left = NotUndone, w.left
+	case w.trigger != ByAcceptance:
 		c.Outcome = Undone
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.undoBy, StatementHead{w.undoFormat, testMigration, c.Plan}))))
 	}

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ const (
 	Proven       Outcome = "proven" // read back and compared
 	Acknowledged Outcome = "acknowledged"
 	Delivered    Outcome = "delivered"
-	Undone       Outcome = "undone" // loaded, not accepted, taken out again
+	Undone       Outcome = "undone"     // loaded, not accepted, taken out again
+	NotUndone    Outcome = "not undone" // loaded, not accepted, and it could not be taken out before the keys went
 	NotLoaded    Outcome = "not loaded"
 )
 
@@ -49,6 +51,7 @@ type Certificate struct {
 	Trigger     Trigger            `json:"trigger"`
 	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
 	Outcome     Outcome            `json:"outcome"`
+	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
 	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
 	SourceAdmin ecluse.Side        `json:"source_administered"` // whose people administer the source machine or its database
 	Method      string             `json:"method"`
@@ -60,6 +63,17 @@ type Certificate struct {
 	Looked      []LookedFor        `json:"looked"` // what was searched for afterwards
 	Erased      time.Time          `json:"erased"` // UTC, whole seconds
 	Limits      []string           `json:"limits"` // what this certificate does not say
+}
+
+// LeftPassage is a passage that was neither accepted nor taken out of the target.
+type LeftPassage struct {
+	Passage ecluse.Passage `json:"passage"`
+	Why     ecluse.Kind    `json:"why"` // of the last failure to take it out; no more is said, lest a value be
+}
+
+// String is the sentence that people read.
+func (l LeftPassage) String() string {
+	return fmt.Sprintf("erased; passage %s was not taken out of the target (%s)", l.Passage, l.Why)
 }
 
 // DestroyedKey is a key, or half of one, that no longer exists.
@@ -102,8 +116,10 @@ func (c *Certificate) check() error {
 	switch {
 	case !slices.Contains([]Trigger{ByAcceptance, ByDeadline, ByContractEnd, ByOrder}, c.Trigger):
 		return invalid(what, "%q is not a trigger", c.Trigger)
-	case !slices.Contains([]Outcome{Proven, Acknowledged, Delivered, Undone, NotLoaded}, c.Outcome):
+	case !slices.Contains([]Outcome{Proven, Acknowledged, Delivered, Undone, NotUndone, NotLoaded}, c.Outcome):
 		return invalid(what, "%q is not an outcome", c.Outcome)
+	case (c.Outcome == NotUndone) != (len(c.Left) > 0):
+		return invalid(what, "passages left in the target are named of a load that was not undone, and only then")
 	case c.SourceAdmin != ecluse.Controller && c.SourceAdmin != ecluse.Processor:
 		return invalid(what, "it does not say who administers the source")
 	case c.Contract.IsZero() || c.Instruction.IsZero() || c.Binary.IsZero():
@@ -143,6 +159,11 @@ func (c *Certificate) checkLists() error {
 		}
 		if i > 0 && !slotLess(c.Objects[i-1].Slot, o.Slot) {
 			return invalid(what, "chunk %s is repeated or out of order", o.Slot)
+		}
+	}
+	for _, l := range c.Left {
+		if l.Passage.Kind != ecluse.Final && l.Passage.Kind != ecluse.Rehearsal || l.Passage.Number < 1 || !slices.Contains(ecluse.Kinds(), l.Why) {
+			return invalid(what, "no passage %q can be left in the target for the reason %q", l.Passage, l.Why)
 		}
 	}
 	for _, l := range c.Looked {

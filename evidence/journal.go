@@ -21,8 +21,9 @@ const InstallationTree = "installation"
 // Types of leaf that the bundle's verifier looks for in a migration's tree.
 // Others are the journal's business.
 const (
-	LeafAct   = "act"   // an act was handed in; IDs["act"] is its digest
-	LeafChunk = "chunk" // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest
+	LeafAct   = "act"          // an act was handed in; IDs["act"] is its digest
+	LeafLeft  = "passage-left" // IDs["passage"] could not be taken out of the target before the keys went; IDs["reason"]: ecluse.Kind of why
+	LeafChunk = "chunk"        // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest
 )
 
 // Leaf is one entry of the journal. It carries ids and numbers, never a name or

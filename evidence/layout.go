@@ -142,6 +142,9 @@ func (c *Certificate) warnings() []string {
 	if c.SourceAdmin == ecluse.Processor {
 		out = append(out, SourceByProcessorSentence)
 	}
+	for _, l := range c.Left {
+		out = append(out, l.String())
+	}
 	return out
 }
 

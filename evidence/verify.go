@@ -114,6 +114,7 @@ func bundleChecks() []check {
 		{"every chunk is erased", (*verifier).checkErased, false},
 		{"records of privileges", (*verifier).checkPrivileges, false},
 		{"report accepted, or erasure otherwise grounded", (*verifier).checkGround, false},
+		{"passages that stay in the target are named", (*verifier).checkLeft, false},
 		{"other statements of the gates", (*verifier).checkStatements, false},
 	}
 }

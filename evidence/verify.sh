@@ -37,6 +37,7 @@ log=$tmp/log
 
 finish() { # verdict status
 	printf '%s\n' "$1"
+	[ ! -f "$tmp/notes" ] || cat "$tmp/notes"
 	cat "$log"
 	exit "$2"
 }
@@ -430,6 +431,18 @@ while read -r f; do
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
 grep -q '"outcome":"undone"' certificate.json && { cat statements/target-*.json 2>/dev/null | grep -q '^{"ecluse":"undo/v1"' || ko "the target gate does not say what it took out again"; }
+sed -n 's/.*"left":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
+	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"why":"\([a-z]*\)".*/\1-\2 \3/p' | sort >"$tmp/left"
+sed -n 's/.*"type":"passage-left","ids":{"passage":"\([a-z0-9-]*\)","reason":"\([a-z]*\)"}.*/\1 \2/p' journal/leaves.jsonl | sort >"$tmp/journal-left"
+run cmp "$tmp/left" "$tmp/journal-left" >>"$log" 2>&1 || ko "the passages said to be left in the target are not those the journal names"
+outcome=$(sed -n 's/.*"outcome":"\([a-z ]*\)".*/\1/p' certificate.json)
+[ -s "$tmp/left" ] && [ "$outcome" != 'not undone' ] && ko "a passage was left in the target, and the outcome is $outcome"
+[ ! -s "$tmp/left" ] && [ "$outcome" = 'not undone' ] && ko "the certificate does not name what was not undone"
+while read -r passage why; do
+	[ -f "loadplan-$passage.json" ] || ko "loadplan-$passage.json is missing"
+	printf 'note  erased; passage %s was not taken out of the target (%s)\n' "$passage" "$why" | tee -a "$tmp/notes" | sed 's/^note  //' >"$tmp/sentence"
+	run grep -q -x -F -f "$tmp/sentence" README.txt || ko "README.txt does not name what was not taken out of the target"
+done <"$tmp/left"
 [ ! -f report.json ] || [ "$trigger" = acceptance ] || ko "report.json stands for a report that was accepted, and none was"
 [ ! -f report.json ] || statement "$target" report/v1 report.json
 case $trigger in

@@ -268,6 +268,40 @@ func (v *verifier) checkErased() (string, error) {
 	return fmt.Sprintf("%d of %d", len(gone), len(all)), nil
 }
 
+// checkLeft compares the passages that the certificate says could not be taken out
+// of the target with those that the journal says so of.
+func (v *verifier) checkLeft() (string, error) {
+	const what = "verify passages left"
+	named := map[string]ecluse.Kind{}
+	for _, l := range v.certificate.Left {
+		named[l.Passage.String()] = l.Why
+		if _, ok := v.files[LoadPlanFile(l.Passage)]; !ok {
+			return "", unverified(what, "%s is missing", LoadPlanFile(l.Passage))
+		}
+	}
+	left := 0
+	for _, l := range v.leaves {
+		if l.Type != LeafLeft {
+			continue
+		}
+		left++
+		if why, ok := named[l.IDs["passage"]]; !ok || string(why) != l.IDs["reason"] {
+			return "", unverified(what, "the journal says that passage %s was left (%s), and the certificate does not", l.IDs["passage"], l.IDs["reason"])
+		}
+	}
+	if left != len(v.certificate.Left) {
+		return "", unverified(what, "the certificate names %d and the journal %d", len(v.certificate.Left), left)
+	}
+	if left == 0 {
+		return "none", nil
+	}
+	said := make([]string, 0, left)
+	for _, l := range v.certificate.Left {
+		said = append(said, l.String())
+	}
+	return strings.Join(said, "; "), nil
+}
+
 // statement checks a gate's statement about this migration and reads its head.
 func (v *verifier) statement(name string, g Gate) (StatementHead, error) {
 	s, err := v.signed(name)

@@ -26,6 +26,34 @@ func TestVerifyOK(t *testing.T) {
 	}
 }
 
+// leaves makes a story of a load that could not be taken out of the target.
+func leaves(s *story, named, journalled int) {
+	s.trigger = ByDeadline
+	l := []LeftPassage{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, ecluse.Failed}}
+	s.left, s.journalLeft = l[:named], l[:journalled]
+}
+
+// A passage left in the target is accepted, and shown before anything else.
+func TestVerifyLeft(t *testing.T) {
+	const sentence = "erased; passage final-1 was not taken out of the target (failed)"
+	c := newCast(t)
+	s := newStory(c)
+	leaves(s, 1, 1)
+	bundle := s.tell(t)
+	r := Verify(bundle, c.roots())
+	if want := "OK\nnote  " + OneRoomSentence + "\nnote  " + sentence + "\n"; !strings.HasPrefix(r.Text(), want) {
+		t.Errorf("%s", r.Text())
+	}
+	for _, name := range []string{FileReadme, FileLimits} {
+		if !strings.Contains(string(bundle[name].Data), "\n"+sentence+"\n") {
+			t.Errorf("%s does not say it:\n%s", name, bundle[name].Data)
+		}
+	}
+	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\nnote  "+sentence+"\n") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestVerifyNotAnchored(t *testing.T) {
 	c := newCast(t)
 	bundle := newStory(c).tell(t)
@@ -302,6 +330,17 @@ func forgeries(t testing.TB) []forgery {
 		}},
 		{"another act named", "report", func(s *story) { s.certificate = func(c *Certificate) { c.Act[0] ^= 1 } }},
 
+		{"left in the target, and the journal does not say so", "passages that stay", func(s *story) { leaves(s, 1, 0) }},
+		{"said to be undone, and left", "passages that stay", func(s *story) { leaves(s, 0, 1) }},
+		{"left for another reason", "passages that stay", func(s *story) {
+			leaves(s, 1, 1)
+			s.journalLeft = []LeftPassage{{s.left[0].Passage, ecluse.Unverified}}
+		}},
+		{"another passage left", "passages that stay", func(s *story) {
+			leaves(s, 1, 1)
+			l := []LeftPassage{{ecluse.Passage{Kind: ecluse.Final, Number: 2}, ecluse.Failed}}
+			s.left, s.journalLeft = l, l
+		}},
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
 		{"statement under another name", "other statements", func(s *story) {
@@ -395,14 +434,28 @@ func TestVerifyForgeries(t *testing.T) {
 
 func TestCertificateRefuses(t *testing.T) {
 	for name, edit := range map[string]func(c *Certificate){
-		"found afterwards":     func(c *Certificate) { c.Looked[0].Found = 1 },
-		"not looked":           func(c *Certificate) { c.Looked = nil },
-		"one half of the key":  func(c *Certificate) { c.Keys = c.Keys[:1] },
-		"key destroyed later":  func(c *Certificate) { c.Keys[0].Destroyed = c.Erased.Add(time.Second) },
-		"chunk twice":          func(c *Certificate) { c.Objects[1] = c.Objects[0] },
-		"no act":               func(c *Certificate) { c.Act = ecluse.Digest{} },
-		"no report":            func(c *Certificate) { c.Report = ecluse.Digest{} },
-		"undone and accepted":  func(c *Certificate) { c.Outcome = Undone },
+		"found afterwards":    func(c *Certificate) { c.Looked[0].Found = 1 },
+		"not looked":          func(c *Certificate) { c.Looked = nil },
+		"one half of the key": func(c *Certificate) { c.Keys = c.Keys[:1] },
+		"key destroyed later": func(c *Certificate) { c.Keys[0].Destroyed = c.Erased.Add(time.Second) },
+		"chunk twice":         func(c *Certificate) { c.Objects[1] = c.Objects[0] },
+		"no act":              func(c *Certificate) { c.Act = ecluse.Digest{} },
+		"no report":           func(c *Certificate) { c.Report = ecluse.Digest{} },
+		"undone and accepted": func(c *Certificate) { c.Outcome = Undone },
+		"left, undone": func(c *Certificate) {
+			c.Left = []LeftPassage{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, ecluse.Failed}}
+		},
+		"left, and which": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, NotUndone
+		},
+		"left for a whim": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, NotUndone
+			c.Left = []LeftPassage{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "whim"}}
+		},
+		"a dry run left": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, NotUndone
+			c.Left = []LeftPassage{{ecluse.Passage{Kind: ecluse.Dry, Number: 1}, ecluse.Failed}}
+		},
 		"unknown trigger":      func(c *Certificate) { c.Trigger = "whim" },
 		"no limits":            func(c *Certificate) { c.Limits = nil },
 		"line in a limit":      func(c *Certificate) { c.Limits[0] = "a\nb" },

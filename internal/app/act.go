@@ -393,6 +393,9 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		}
 		return tx.SetDeadline(ctx, m, now, digest)
 	case procedure.Erase:
+		if mig, err := tx.Migration(ctx, m); err != nil || mig.EraseBy.Before(now) {
+			return err // it is overdue, and what is counted from its deadline goes on
+		}
 		return tx.SetDeadline(ctx, m, now, digest)
 	case procedure.Undo:
 		tx.Also(journal.Event{Tree: string(m), Type: journal.UndoBegun})

@@ -81,7 +81,7 @@ func (r *Room) dueView(ctx context.Context, rep due.Report) (*DueView, error) {
 // runner says what each kind of item does.
 func (r *Room) runner() (*due.Runner, error) {
 	return due.New(r.lock.store, map[due.Kind]due.Action{
-		due.Erase:         func(ctx context.Context, it due.Item, _ time.Time) error { return r.erase(ctx, it.Migration) },
+		due.Erase:         func(ctx context.Context, it due.Item, _ time.Time) error { return r.erase(ctx, it.Migration, it.At) },
 		due.WarnErase:     r.warn,
 		due.ContractEnd:   r.contractEnd,
 		due.WarnContract:  r.warn,

@@ -22,11 +22,11 @@ import (
 	"ecluse/internal/store/sqlite"
 )
 
-// erase erases a migration (step 12): an unaccepted load is undone, then both
-// halves of the key and the ciphertext are destroyed and looked for, and both
+// erase erases a migration (step 12): an unaccepted load is undone, or given up
+// some time after the deadline (erasure.Grace), then both halves of the key and the ciphertext are destroyed and looked for, and both
 // gates sign the certificate. It may be called again after a crash at any step:
 // each finds what it has done.
-func (r *Room) erase(ctx context.Context, m ecluse.MigrationID) error {
+func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Time) error {
 	l := r.lock
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
@@ -53,8 +53,12 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID) error {
 			return err
 		}
 	}
+	even, err := r.evenIfLoaded(ctx, m)
+	if err != nil {
+		return err
+	}
 	c, err := erasure.Run(ctx, erasure.Erasure{
-		Ground:  *ground,
+		Ground: *ground, Deadline: deadline, EvenIfLoaded: even,
 		Loads:   unaccepted{r},
 		Source:  keyHolder{r, SourcePlace, procedure.SourceGate, ground.Plan},
 		Target:  keyHolder{r, TargetPlace, procedure.TargetGate, ground.Plan},
@@ -81,6 +85,67 @@ type unaccepted struct{ *Room }
 
 func (u unaccepted) Undo(ctx context.Context, m ecluse.MigrationID) error {
 	return u.undoUnaccepted(ctx, m)
+}
+
+func (u unaccepted) Leave(ctx context.Context, m ecluse.MigrationID, why ecluse.Kind) ([]evidence.LeftPassage, error) {
+	p, err := u.openPassage(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	event := journal.Event{Tree: string(m), Type: journal.PassageLeft, IDs: map[string]string{"passage": p.String(), "reason": string(why)}}
+	err = u.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.Leave, procedure.Lock); err != nil {
+			return err
+		}
+		return endPassage(ctx, tx, m, procedure.Left)
+	})
+	return []evidence.LeftPassage{{Passage: p, Why: why}}, err
+}
+
+// evenIfLoaded tells whether a signatory of the controller had the passage in hand
+// erased even if it cannot be taken out of the target.
+func (r *Room) evenIfLoaded(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	passages, err := r.lock.store.Passages(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	acts, err := r.lock.store.Acts(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			open := func(p store.Passage) bool { return p.Ended.IsZero() && p.LoadPlan == c.Subject }
+			if c.Verb == evidence.VerbLeave && c.Kind == evidence.KindLoadPlan && slices.ContainsFunc(passages, open) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// left names the passages that were given up, as the journal has it.
+func (l *lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.Passage) ([]evidence.LeftPassage, error) {
+	if !slices.ContainsFunc(passages, func(p store.Passage) bool { return p.State == procedure.Left }) {
+		return nil, nil
+	}
+	size, err := l.store.Size(ctx, string(m))
+	if err != nil {
+		return nil, err
+	}
+	_, leaves, err := l.log.Leaves(ctx, string(m), 0, size)
+	if err != nil {
+		return nil, err
+	}
+	var all []evidence.LeftPassage
+	for _, p := range passages {
+		for _, leaf := range leaves {
+			if leaf.Type == evidence.LeafLeft && leaf.IDs["passage"] == p.Passage.String() {
+				all = append(all, evidence.LeftPassage{Passage: p.Passage, Why: ecluse.Kind(leaf.IDs["reason"])})
+			}
+		}
+	}
+	return all, nil
 }
 
 // keyHolder is one gate, as far as keys go.
@@ -198,6 +263,12 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 		if x.Kind != ecluse.Dry {
 			c.Outcome = evidence.Undone
 		}
+	}
+	if c.Left, err = l.left(ctx, m, passages); err != nil {
+		return nil, err
+	}
+	if len(c.Left) > 0 { // a run before this one gave up
+		c.Outcome = evidence.NotUndone
 	}
 	if c.Trigger == evidence.ByDeadline {
 		contract, err := l.contract(ctx, i.Contract)

@@ -114,6 +114,10 @@ type Order struct {
 	Migration ecluse.MigrationID
 	Because   string
 	Key       ssh.Signer
+
+	// EvenIfLoaded, of an erasure: a load that cannot be taken out of the target
+	// stays there, and keys and ciphertext go at once.
+	EvenIfLoaded bool
 }
 
 func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signature, err error) {
@@ -136,11 +140,36 @@ func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signatur
 	if q.Because != "" {
 		papers = append(papers, paper{"reason", []byte(q.Because)})
 	}
-	s, err = r.lock.handIn(ctx, m, who, []evidence.Clause{{Verb: v, Kind: evidence.KindMigration, Subject: subject}}, papers...)
+	clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindMigration, Subject: subject}}
+	if q.EvenIfLoaded {
+		plan, err := r.lock.inTarget(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if !plan.IsZero() {
+			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbLeave, Kind: evidence.KindLoadPlan, Subject: plan})
+		}
+	}
+	s, err = r.lock.handIn(ctx, m, who, clauses, papers...)
 	if err != nil {
 		return nil, err
 	}
 	return s, r.waits(ctx, s)
+}
+
+// inTarget is the load plan of the passage that is in the target, not accepted and
+// not yet taken out; zero when there is none.
+func (l *lock) inTarget(ctx context.Context, m ecluse.MigrationID) (ecluse.Digest, error) {
+	passages, err := l.store.Passages(ctx, m)
+	if err != nil {
+		return ecluse.Digest{}, err
+	}
+	for _, p := range passages {
+		if p.Ended.IsZero() && p.Kind != ecluse.Dry {
+			return p.LoadPlan, nil
+		}
+	}
+	return ecluse.Digest{}, nil
 }
 
 // Object objects to a migration (GDPR art. 28(3), last sentence): it is held.
@@ -172,7 +201,8 @@ func (r *Room) Erase(ctx context.Context, q Order) (*Signature, error) {
 		if f.What == due.Erase && f.Migration == s.Migration {
 			return nil, &ecluse.Error{
 				Kind: f.kind, What: "erase", Where: string(s.Migration), Why: "the order stands, and this kept it from being carried out: " + f.Why,
-				Next: "ecluse due tries again, and so does every command",
+				Next: "ecluse due tries again, and so does every command. A load that cannot be taken out of the target keeps the keys for 72 hours at most; " +
+					"a signatory of the controller does not wait: ecluse erase --even-if-loaded --because … --as KEY",
 			}
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/erasure"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
@@ -342,8 +343,8 @@ func TestErasureOnOrder(t *testing.T) {
 }
 
 // TestErasureThatCannotUndo: while the target cannot be reached an unaccepted
-// load keeps its keys, the order stands, and the error says so; then it goes on
-// by itself.
+// load keeps its keys for a time, the order stands, and the error says so; when
+// the target comes back it goes on by itself.
 func TestErasureThatCannotUndo(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, 40)
@@ -369,6 +370,92 @@ func TestErasureThatCannotUndo(t *testing.T) {
 	runDue(t, r)
 	nothingLeft(t, d)
 	d.Verify(r)
+}
+
+// TestErasureDespiteTheTarget: a target that is down, or in whose tables somebody
+// else wrote, keeps nothing from being erased for longer than erasure.Grace, or
+// than a signatory of the controller wants. Undoing is tried first, and the
+// evidence names what stays.
+func TestErasureDespiteTheTarget(t *testing.T) {
+	t.Parallel()
+	down := func(d *roomtest.Dir) {
+		if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
+			d.Fatal(err)
+		}
+	}
+	meddled := func(d *roomtest.Dir) {
+		d.Exec("novalab.db", "UPDATE patient SET family_name = 'changed' WHERE id = (SELECT min(id) FROM patient)",
+			"CREATE TRIGGER keep BEFORE DELETE ON patient WHEN old.family_name = 'changed' BEGIN SELECT raise(IGNORE); END")
+	}
+	for name, c := range map[string]struct {
+		spoil   func(*roomtest.Dir)
+		ordered bool
+	}{
+		"down, ordered": {down, true}, "down, in time": {down, false}, "meddled with, ordered": {meddled, true}, "meddled with, in time": {meddled, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Loaded, 40)
+			c.spoil(d)
+			r := d.Open()
+			keys := d.Join("room", "target", "migrations", string(roomtest.Migration), "identity.wrapped")
+			if _, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Helene)}); err == nil {
+				t.Fatal("erased though nothing was undone")
+			}
+			if _, err := r.Erase(t.Context(), app.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Helene)}); ecluse.KindOf(err) != ecluse.Refused {
+				t.Errorf("by the data-protection officer: %v", err)
+			}
+			if _, err := os.Stat(keys); err != nil {
+				t.Fatalf("the keys went before the load: %v", err)
+			}
+			if c.ordered {
+				if _, err := r.Erase(t.Context(), app.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Claire)}); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				at := func(since time.Duration) {
+					d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND done = 0", time.Now().Add(-since).UnixMilli()))
+				}
+				at(erasure.Grace - time.Hour)
+				if v, err := r.Due(t.Context()); err != nil || len(v.Failed) != 1 {
+					t.Fatalf("%+v, %v", v, err)
+				}
+				at(erasure.Grace)
+				runDue(t, r)
+			}
+			if p := place(t, r); p.Migration != procedure.Erased || p.Passage != procedure.Left {
+				t.Fatalf("%+v", p)
+			}
+			nothingLeft(t, d)
+			d.Verify(r)
+			why := map[bool]string{true: "failed", false: "unverified"}[strings.HasPrefix(name, "down")]
+			sentence := "erased; passage final-1 was not taken out of the target (" + why + ")"
+			if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") || !strings.Contains(out, "\nnote  "+sentence+"\n") {
+				t.Errorf("verify.sh:\n%s", out)
+			}
+			if text := evidence.Verify(os.DirFS(d.Join("evidence")), d.Roots()).Text(); !strings.Contains(text, "\nnote  "+sentence+"\n") {
+				t.Errorf("%s", text)
+			}
+		})
+	}
+}
+
+// TestLateOrder: an order does not put off what is already overdue.
+func TestLateOrder(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 40)
+	if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-erasure.Grace + 2*time.Second).UnixMilli()
+	d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND done = 0", past), fmt.Sprintf("UPDATE migration SET erase_by = %d", past))
+	r := d.Open()
+	_, _ = r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}) // within the time or after it
+	time.Sleep(2 * time.Second)
+	runDue(t, r)
+	if p := place(t, r); p.Passage != procedure.Left {
+		t.Errorf("the order put it off: %+v", p)
+	}
 }
 
 // TestAcceptance: what is accepted stays, the target keeps one line of it, and

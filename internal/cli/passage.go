@@ -204,6 +204,9 @@ func (u *ui) status(s app.Status) {
 	switch s.Place.Migration {
 	case procedure.Erased, procedure.Closed:
 		u.tell("  erased: keys destroyed, nothing left here that opens a chunk", "  effacé : clés détruites, plus rien ici qui ouvre un paquet")
+		if s.Place.Passage == procedure.Left {
+			u.tell("  %s the last passage was not taken out of the target: the certificate names it", "  %s le dernier passage n'a pas été retiré de la cible : l'attestation le nomme", u.paint(red, "!"))
+		}
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
@@ -323,7 +326,10 @@ type (
 	objectCmd  struct{ order }
 	suspendCmd struct{ order }
 	resumeCmd  struct{ order }
-	eraseCmd   struct{ order }
+	eraseCmd   struct {
+		order
+		EvenIfLoaded bool `help:"${even_if_loaded}"`
+	}
 )
 
 func (x *objectCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Object) }
@@ -334,7 +340,12 @@ func (x *suspendCmd) Run(ctx context.Context, c *call) error {
 
 func (x *resumeCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Resume) }
 
-func (x *eraseCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Erase) }
+func (x *eraseCmd) Run(ctx context.Context, c *call) error {
+	return x.run(ctx, c, func(r *app.Room, ctx context.Context, q app.Order) (*app.Signature, error) {
+		q.EvenIfLoaded = x.EvenIfLoaded
+		return r.Erase(ctx, q)
+	})
+}
 
 type undoCmd struct {
 	which

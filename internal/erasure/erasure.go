@@ -49,11 +49,26 @@ type Removed struct {
 	Probes  [][]byte                // pieces of the ciphertext, taken before, to look for copies with
 }
 
-// Loads undoes what was loaded and not accepted; nothing when there is nothing to
-// undo. It comes first: undoing needs the keys.
+// Loads undoes what was loaded and not accepted. It comes first: undoing needs
+// the keys.
 type Loads interface {
+	// Undo takes it out of the target; nothing when there is nothing to undo, or
+	// when it was left.
 	Undo(ctx context.Context, m ecluse.MigrationID) error
+	// Leave gives up undoing, notes why the last try failed, and names the passages
+	// that stay in the target.
+	Leave(ctx context.Context, m ecluse.MigrationID, why ecluse.Kind) ([]evidence.LeftPassage, error)
 }
+
+// A target that is down, or in whose tables somebody else wrote, must not be able
+// to keep a laboratory's data from being erased.
+const (
+	// Grace is how long after its deadline an erasure waits for a load that cannot
+	// be undone. After it, keys and ciphertext go all the same.
+	Grace = 72 * time.Hour
+	// LastTry is how long undoing may take however late it begins.
+	LastTry = time.Hour
+)
 
 // Step of an erasure.
 type Step string
@@ -89,7 +104,12 @@ type Place struct {
 type Erasure struct {
 	// Ground is the certificate as far as it is known before: migration, papers,
 	// trigger, act, outcome, tool. Run fills the rest.
-	Ground  evidence.Certificate
+	Ground evidence.Certificate
+	// Deadline is since when the migration is to be erased: Grace is counted from
+	// it. EvenIfLoaded is the controller's order not to wait: undoing is tried once.
+	Deadline     time.Time
+	EvenIfLoaded bool
+
 	Loads   Loads
 	Source  KeyHolder
 	Target  KeyHolder
@@ -108,11 +128,12 @@ func Run(ctx context.Context, e Erasure) (*evidence.Certificate, error) {
 	c := e.Ground
 	m := c.Migration
 
-	if err := e.Loads.Undo(ctx, m); err != nil {
-		return nil, failed("undo the load before erasing", m, err)
-	}
-	if err := e.Journal.Note(ctx, m, Note{Step: Undone}); err != nil {
+	left, err := e.undo(ctx, m)
+	if err != nil {
 		return nil, err
+	}
+	if len(left) > 0 {
+		c.Outcome, c.Left = evidence.NotUndone, left
 	}
 
 	source, err1 := e.destroy(ctx, m, evidence.SourceGate, e.Source)
@@ -137,6 +158,39 @@ func Run(ctx context.Context, e Erasure) (*evidence.Certificate, error) {
 	}
 	c.Erased = latest(c)
 	return &c, nil
+}
+
+// undo undoes the load, or gives up once waiting longer is nobody's right.
+func (e *Erasure) undo(ctx context.Context, m ecluse.MigrationID) ([]evidence.LeftPassage, error) {
+	now, err := e.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	until := e.Deadline.Add(Grace)
+	if e.EvenIfLoaded {
+		until = now
+	}
+	trying, cancel := context.WithTimeout(ctx, max(LastTry, until.Sub(now))) // a target can hang, too
+	defer cancel()
+	failure := e.Loads.Undo(trying, m)
+	if failure == nil {
+		return nil, e.Journal.Note(ctx, m, Note{Step: Undone})
+	}
+	if now, err = e.Now(ctx); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil || now.Before(until) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.KindOf(failure), What: "undo the load before erasing", Where: string(m), Err: failure,
+			Next: "`ecluse due` goes on trying until " + until.UTC().Format("2006-01-02 15:04 UTC") + ", and then erases all the same; " +
+				"a signatory of the controller has it erased at once: ecluse erase --even-if-loaded --because … --as KEY",
+		}
+	}
+	left, err := e.Loads.Leave(ctx, m, ecluse.KindOf(failure))
+	if err != nil {
+		return nil, failed("undo the load before erasing", m, errors.Join(failure, err))
+	}
+	return left, nil
 }
 
 // Method is what certificates say under method.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"filippo.io/age"
@@ -39,6 +40,8 @@ type world struct {
 	failAt int // 0: never
 	bodies [][]byte
 	clock  time.Time
+	stuck  error // what undoing fails with
+	hangs  bool  // or it never comes back
 }
 
 var errCut = errors.New("cut short")
@@ -171,7 +174,20 @@ func (s shelf) Left(_ context.Context, m ecluse.MigrationID) ([]string, error) {
 	return s.w.c.Remains(m)
 }
 
-func (w *world) Undo(context.Context, ecluse.MigrationID) error { return w.tell("undo") }
+func (w *world) Undo(ctx context.Context, _ ecluse.MigrationID) error {
+	if err := w.tell("undo"); err != nil {
+		return err
+	}
+	if w.hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return w.stuck
+}
+
+func (w *world) Leave(_ context.Context, _ ecluse.MigrationID, why ecluse.Kind) ([]evidence.LeftPassage, error) {
+	return []evidence.LeftPassage{{Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}, Why: why}}, w.tell("leave")
+}
 
 func (w *world) Note(_ context.Context, _ ecluse.MigrationID, n erasure.Note) error {
 	return w.tell("note " + string(n.Step))
@@ -189,7 +205,8 @@ func (w *world) erasure() erasure.Erasure {
 			Migration: migration, Plan: digest, Contract: digest, Instruction: digest, Manifest: digest, Binary: digest,
 			Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, SourceAdmin: ecluse.Controller, Tool: "ecluse test", OneRoom: true,
 		},
-		Loads: w, Source: holder{w, evidence.SourceGate}, Target: holder{w, evidence.TargetGate}, Chamber: shelf{w}, Journal: w, Now: w.now,
+		Deadline: w.clock,
+		Loads:    w, Source: holder{w, evidence.SourceGate}, Target: holder{w, evidence.TargetGate}, Chamber: shelf{w}, Journal: w, Now: w.now,
 		Places: []erasure.Place{
 			{ErasedPlace: evidence.ErasedPlace{Place: "lock folder", Held: "sealed chunks", Backups: "nightly, the last expires 2027-01-31"}, Dirs: []string{filepath.Join(w.dir, "chamber"), filepath.Join(w.dir, "tmp")}},
 			{ErasedPlace: evidence.ErasedPlace{Place: "backups of the host", Held: "copies of sealed chunks", Backups: "as above"}, Why: "they are in another building"},
@@ -294,6 +311,73 @@ func TestUndoComesFirst(t *testing.T) {
 	}
 	if left, err := (holder{w, evidence.TargetGate}).Left(t.Context(), migration); len(left) != 2 || err != nil {
 		t.Errorf("keys were destroyed before the load was undone: %v", left)
+	}
+}
+
+// A load that cannot be undone keeps its keys for a time, or until the
+// controller does not want to wait: then they go, and the certificate says so.
+func TestGrace(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		since time.Duration // the deadline
+		even  bool
+		hangs bool
+		gives bool
+	}{
+		{name: "within it", since: erasure.Grace - time.Hour},
+		{name: "after it", since: erasure.Grace, gives: true},
+		{name: "ordered", even: true, gives: true},
+		{name: "it hangs, after", since: erasure.Grace + time.Hour, hangs: true, gives: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.erasure()
+				w.stuck, w.hangs = &ecluse.Error{Kind: ecluse.Unverified, What: "undo"}, c.hangs
+				e.Deadline, e.EvenIfLoaded = w.clock.Add(-c.since), c.even
+				cert, err := erasure.Run(t.Context(), e)
+				left, lookErr := holder{w, evidence.TargetGate}.Left(t.Context(), migration)
+				if lookErr != nil {
+					t.Fatal(lookErr)
+				}
+				if w.calls[0] != "undo" {
+					t.Errorf("undoing was not tried first: %v", w.calls)
+				}
+				if !c.gives {
+					var said *ecluse.Error
+					if !errors.As(err, &said) || !strings.Contains(said.Next, "--even-if-loaded") || len(left) != 2 {
+						t.Errorf("%v; %d keys left", err, len(left))
+					}
+					return
+				}
+				why := ecluse.Unverified
+				if c.hangs {
+					why = ecluse.Failed
+				}
+				want := []evidence.LeftPassage{{Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}, Why: why}}
+				if err != nil || len(left) != 0 || cert.Outcome != evidence.NotUndone || !slices.Equal(cert.Left, want) {
+					t.Fatalf("%v; %d keys left; %+v", err, len(left), cert)
+				}
+				if _, err := evidence.SignCertificate(w.signer, cert); err != nil {
+					t.Errorf("it is no certificate: %v", err)
+				}
+				if slices.Contains(w.calls, "note undone") {
+					t.Error("the journal was told that the load is undone")
+				}
+			})
+		})
+	}
+}
+
+// An interruption gives nothing up.
+func TestInterruptedUndoLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	e := w.erasure()
+	e.Deadline, w.hangs = w.clock.Add(-2*erasure.Grace), true
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := erasure.Run(ctx, e); err == nil || slices.Contains(w.calls, "leave") {
+		t.Errorf("%v, %v", err, w.calls)
 	}
 }
 

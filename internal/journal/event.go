@@ -48,6 +48,7 @@ const (
 	Accepted          Type = "accepted"
 	UndoBegun         Type = "undo-begun"
 	UndoEnded         Type = "undo-ended"
+	PassageLeft       Type = evidence.LeafLeft // the verifier of bundles looks for it
 	ErasureBegun      Type = "erasure-begun"
 	KeyDestroyed      Type = "key-destroyed"
 	CiphertextRemoved Type = "ciphertext-removed"
@@ -71,7 +72,7 @@ func Types() []Type {
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
-		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded,
+		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,
 	}

@@ -24,6 +24,7 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbAccept), evidence.KindReport}:       Accept,
 		{string(evidence.VerbRefuse), evidence.KindReport}:       Undo,
 		{string(evidence.VerbErase), evidence.KindMigration}:     Erase,
+		{string(evidence.VerbLeave), evidence.KindLoadPlan}:      AllowLeaving,
 		{string(evidence.VerbSuspend), evidence.KindMigration}:   Suspend,
 		{string(evidence.VerbResume), evidence.KindMigration}:    Resume,
 		{string(evidence.VerbObject), evidence.KindMigration}:    Object,

@@ -49,6 +49,7 @@ const (
 	Compared     State = "compared"
 	Undoing      State = "undoing"
 	Undone       State = "undone"
+	Left         State = "left" // it could not be taken out of the target, and its keys are gone
 )
 
 // Migrations lists the states of a migration in order, None first.
@@ -61,7 +62,7 @@ func Migrations() []State {
 
 // Passages lists the states of a passage in order, None first.
 func Passages() []State {
-	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Undoing, Undone, Accepted}
+	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Undoing, Undone, Left, Accepted}
 }
 
 // Sides tells which parties did something.

@@ -20,6 +20,7 @@ const (
 	Accept          Verb = "accept"
 	Undo            Verb = "undo"
 	Erase           Verb = "erase"
+	AllowLeaving    Verb = "allow-leaving"
 	Suspend         Verb = "suspend"
 	Object          Verb = "object"
 	Resume          Verb = "resume"
@@ -39,6 +40,7 @@ const (
 	FinishLoading Verb = "finish-loading"
 	Compare       Verb = "compare"
 	FinishUndo    Verb = "finish-undo"
+	Leave         Verb = "leave"
 	DestroyKey    Verb = "destroy-key"
 	FinishErasure Verb = "finish-erasure"
 	Close         Verb = "close"
@@ -66,6 +68,7 @@ func verbs() map[Verb]Text {
 		Accept:          {"accept the migration", "prononcer la recette"},
 		Undo:            {"order the passage undone", "ordonner l'annulation du passage"},
 		Erase:           {"order erasure", "ordonner l'effacement"},
+		AllowLeaving:    {"have it erased even if the load cannot be taken out", "faire effacer même si le chargement ne peut être retiré"},
 		Suspend:         {"suspend the migration", "suspendre la reprise"},
 		Object:          {"object", "s'opposer"},
 		Resume:          {"resume the migration", "reprendre le cours de la reprise"},
@@ -82,6 +85,7 @@ func verbs() map[Verb]Text {
 		FinishLoading: {"finish loading", "terminer le chargement"},
 		Compare:       {"read the target back and compare", "relire la cible et comparer"},
 		FinishUndo:    {"finish undoing the passage", "achever l'annulation du passage"},
+		Leave:         {"leave in the target what could not be taken out", "laisser dans la cible ce qui n'a pu être retiré"},
 		DestroyKey:    {"destroy its half of the key", "détruire sa moitié de la clé"},
 		FinishErasure: {"destroy the chamber's content and look for remains", "détruire le contenu du dépôt et chercher des restes"},
 		Close:         {"close the file of evidence", "clore le dossier de preuve"},
