@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -145,23 +147,33 @@ func (r *Room) lapse(ctx context.Context, it due.Item, _ time.Time) error {
 	return nil
 }
 
-// contractEnd brings forward the erasure of every migration under a contract.
+// contractEnd brings forward the erasure of every migration under a contract. One
+// that fails, or is overdue already, keeps none of the others.
 func (r *Room) contractEnd(ctx context.Context, it due.Item, now time.Time) error {
 	all, err := r.lock.store.Migrations(ctx)
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, m := range all {
 		if m.Contract.String() != it.Subject || !m.Ended.IsZero() {
+			continue
+		}
+		if sooner, err := r.lock.erasesBy(ctx, m.ID, now); sooner || err != nil {
+			failed = append(failed, err)
 			continue
 		}
 		err := r.lock.store.Do(ctx, journal.Event{Tree: string(m.ID), Type: journal.ContractEnded, IDs: map[string]string{"contract": it.Subject}},
 			func(tx *sqlite.Tx) error {
 				return tx.Schedule(ctx, ecluse.Digest{}, due.Item{Kind: due.Erase, Migration: m.ID, At: now})
 			})
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// erasesBy tells whether a migration's erasure is open and due by then.
+func (l *lock) erasesBy(ctx context.Context, m ecluse.MigrationID, then time.Time) (bool, error) {
+	items, err := l.store.Items(ctx, m)
+	return slices.ContainsFunc(items, func(it due.Item) bool { return it.Kind == due.Erase && !it.At.After(then) }), err
 }

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/demo"
 	"ecluse/internal/erasure"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
@@ -437,6 +439,43 @@ func TestErasureDespiteTheTarget(t *testing.T) {
 				t.Errorf("%s", text)
 			}
 		})
+	}
+}
+
+// TestContractEndOfTwoMigrations: one whose erasure is overdue and stuck keeps no
+// other from being erased when their contract ends.
+func TestContractEndOfTwoMigrations(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 40)
+	r := d.Open()
+	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(app.SourcePlace), r.Gate(app.TargetPlace), 40, time.Now().AddDate(0, 0, 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const second = ecluse.MigrationID("quatre-vents-02") // after the one that is stuck
+	text = bytes.Replace(text, []byte(roomtest.Migration), []byte(second), 1)
+	if _, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "second.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
+		t.Fatal(err)
+	}
+	since := time.Now().Add(-time.Hour).UnixMilli()
+	d.Exec("room/lock/control.db",
+		fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND migration = '%s'", since, roomtest.Migration),
+		fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'contract-end'", since+1))
+	v, err := r.Due(t.Context())
+	if err != nil || len(v.Failed) != 1 || v.Failed[0].Migration != roomtest.Migration {
+		t.Errorf("want the stuck one to fail alone: %+v, %v", v, err)
+	}
+	for id, want := range map[ecluse.MigrationID]procedure.State{roomtest.Migration: procedure.Erasing, second: procedure.Erased} {
+		all, err := r.Status(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := all[0].Place.Migration; got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
 	}
 }
 
