@@ -56,6 +56,11 @@ func (r *Room) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
+	if reads && q.Watch != nil {
+		if q.Watch, err = r.expecting(ctx, m, q.Watch); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.carry(ctx, i, q, reads, loads, out); err != nil {
 		return nil, advised(err)
 	}
@@ -269,6 +274,40 @@ func (r *Room) carry(ctx context.Context, i *mandate.Instruction, q ApplyRequest
 		})
 	}
 	return g.Wait()
+}
+
+// expecting tells a watcher how many rows the source is guessed to have, while
+// they are read, and loaded as they are read: afterwards it is known.
+func (r *Room) expecting(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (sluice.Watch, error) {
+	text, err := r.lock.current(ctx, m, evidence.KindReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := parseReadPlan(text)
+	if err != nil {
+		return nil, err
+	}
+	byDataset, err := r.estimates(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	expected := int64(0)
+	for _, d := range plan.Datasets {
+		n, ok := byDataset[d.Dataset]
+		switch {
+		case d.Distinct: // few, and nobody counts them
+		case !ok:
+			return watch, nil // the others alone would mislead
+		default:
+			expected += n
+		}
+	}
+	return func(p sluice.Progress) {
+		if p.Expected == 0 && (p.Stage == sluice.StageRead || p.Stage == sluice.StageLoad) {
+			p.Expected = expected
+		}
+		watch(p)
+	}, nil
 }
 
 // stopped journals that a passage stopped on an error of its own; an

@@ -14,7 +14,6 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
-	"ecluse/internal/sluice"
 )
 
 // which names a migration; with one migration in the lock it may be left out.
@@ -141,7 +140,7 @@ func (x *applyCmd) Run(ctx context.Context, c *call) error {
 		}
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		q.Watch = c.ui.watch(func(sluice.Stage) int64 { return 0 })
+		q.Watch = c.ui.watch(nil)
 		v, err := r.Apply(ctx, q)
 		if err != nil {
 			return err
@@ -359,7 +358,7 @@ func (x *undoCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Undo(ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(func(sluice.Stage) int64 { return 0 })})
+		v, err := r.Undo(ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil)})
 		if err != nil {
 			return err
 		}

@@ -200,8 +200,9 @@ func message(err error) string {
 }
 
 // watch shows progress on stderr: a line rewritten on a terminal, and one line
-// every ten seconds elsewhere.
-func (u *ui) watch(expected func(sluice.Stage) int64) sluice.Watch {
+// every ten seconds elsewhere. guess says how many rows a stage has when the
+// passage itself cannot tell; it may be nil.
+func (u *ui) watch(guess func(sluice.Stage) int64) sluice.Watch {
 	if u.json && !u.live {
 		return nil
 	}
@@ -223,11 +224,14 @@ func (u *ui) watch(expected func(sluice.Stage) int64) sluice.Watch {
 			return
 		}
 		told = time.Now()
-		u.show(u.progressLine(p, time.Since(begun), expected(p.Stage)), p.Done)
+		if p.Expected == 0 && guess != nil {
+			p.Expected = guess(p.Stage)
+		}
+		u.show(u.progressLine(p, time.Since(begun)), p.Done)
 	}
 }
 
-func (u *ui) progressLine(p sluice.Progress, took time.Duration, expected int64) string {
+func (u *ui) progressLine(p sluice.Progress, took time.Duration) string {
 	stage := map[sluice.Stage]string{
 		sluice.StageRead:    u.say("reading", "lecture"),
 		sluice.StageLoad:    u.say("loading", "chargement"),
@@ -237,8 +241,8 @@ func (u *ui) progressLine(p sluice.Progress, took time.Duration, expected int64)
 	}[p.Stage]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)
 	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, p.Dataset, count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))
-	if left := expected - p.Rows; expected > 0 && left > 0 && rate > 0 && !p.Done {
-		s += fmt.Sprintf("  %s %3d %%  %s", bar(p.Rows, expected, 12), p.Rows*100/expected,
+	if left := p.Expected - p.Rows; left > 0 && rate > 0 && !p.Done {
+		s += fmt.Sprintf("  %s %3d %%  %s", bar(p.Rows, p.Expected, 12), p.Rows*100/p.Expected,
 			u.say("%s left", "reste %s", (time.Duration(float64(left)/rate)*time.Second).String()))
 	}
 	return s

@@ -93,6 +93,17 @@ func (i *inlet) refresh(ctx context.Context) error {
 	return nil
 }
 
+// sealed is how many rows each chunk that is in has.
+func (i *inlet) sealed() map[ecluse.Slot]int64 {
+	rows := map[ecluse.Slot]int64{}
+	for _, chunks := range i.known {
+		for _, d := range chunks {
+			rows[d.Slot] = d.Rows
+		}
+	}
+	return rows
+}
+
 // Next waits for a chunk and fetches it.
 func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error) {
 	for {

@@ -287,9 +287,13 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err := in.refresh(ctx); err != nil {
 		return nil, nil, err
 	}
+	var sealed map[ecluse.Slot]int64
+	if in.manifest != nil { // else more chunks come
+		sealed = in.sealed()
+	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, in.source), Rejects: k.rejects,
-		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Watch: watch,
+		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }
 

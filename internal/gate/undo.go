@@ -134,7 +134,7 @@ func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit
 	if err := in.refresh(ctx); err != nil {
 		return err
 	}
-	l.Inlet = in
+	l.Inlet, l.Sealed = in, in.sealed()
 	l.Out = func(u *sluice.Undone) error { return t.out(m, p, u.Tables) }
 	_, err = sluice.Undo(ctx, l)
 	return err

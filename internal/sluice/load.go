@@ -60,6 +60,7 @@ type Loading struct {
 	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
 	Key      func(ecluse.TableName) []string     // its primary keys, for tracing; nil: none
 	Out      func(*Undone) error                 // of Undo: told that all is out, before the target forgets the passage; may be nil
+	Sealed   map[ecluse.Slot]int64               // rows of each chunk to go through, for progress alone; nil: not known
 	Watch    Watch
 }
 
@@ -228,6 +229,11 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},
+	}
+	for slot, rows := range l.Sealed {
+		if slices.Contains(plan.Shape.Order, slot.Dataset) {
+			o.meter.now.Expected += rows
+		}
 	}
 	for _, t := range plan.Tables {
 		rt := reconcile.Table{Name: t.Table}

@@ -23,9 +23,12 @@ type Progress struct {
 	Stage   Stage
 	Dataset ecluse.DatasetID
 	Rows    int64 // so far, in this stage
-	Bytes   int64 // of values read, or of ciphertext loaded
-	Chunks  int
-	Done    bool
+	// Expected is how many rows the stage has in all, as far as can be told when
+	// it begins; 0 when it cannot.
+	Expected int64
+	Bytes    int64 // of values read, or of ciphertext loaded
+	Chunks   int
+	Done     bool
 }
 
 // Watch receives progress, some times a second. It must be quick. A nil Watch
@@ -49,9 +52,15 @@ func (m *meter) add(rows, bytes int64) {
 	m.tell(false)
 }
 
-// begin begins another stage.
-func (m *meter) begin(s Stage) {
-	m.stage, m.now = s, Progress{}
+// begin begins another stage, of so many rows; 0: nobody knows.
+func (m *meter) begin(s Stage, expected int64) {
+	m.stage, m.now = s, Progress{Expected: expected}
+	m.tell(true)
+}
+
+// expect tells how many rows the stage has, once that is found out.
+func (m *meter) expect(rows int64) {
+	m.now.Expected = rows
 	m.tell(true)
 }
 

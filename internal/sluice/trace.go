@@ -34,7 +34,7 @@ func (o *loader) trace(ctx context.Context, session writer.Session, s reader.Sca
 	slices.SortFunc(markers, func(a, b writer.Marker) int { return a.Position - b.Position })
 	run := <-o.runs
 	defer func() { o.runs <- run }()
-	o.meter.begin(StageTrace)
+	o.meter.begin(StageTrace, 0) // some chunks, some times
 
 	if err := o.retell(ctx, run, markers, manifest, tracers, func(t *reconcile.Tracer, _ reconcile.Origin, r writer.Rows) error { return t.Sum(r.Batch) }); err != nil {
 		return err

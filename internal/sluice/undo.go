@@ -39,7 +39,7 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	}
 	defer key.Wipe()
 	o := newLoader(l, plan, key)
-	o.meter.begin(StageUndo)
+	o.meter.begin(StageUndo, 0)
 	session, err := l.Target.Open(ctx, l.Permit)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	if err := o.unload(ctx, session, u); err != nil {
 		return nil, err
 	}
-	o.meter.begin(StageCompare)
+	o.meter.begin(StageCompare, rowsIn(o.before.Sums))
 	s, err := l.Target.Snapshot(ctx, readConns)
 	if err != nil {
 		return nil, err
@@ -81,9 +81,12 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 // unload takes the chunks out, the last first.
 func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) error {
 	markers := make([]writer.Marker, 0, len(o.markers))
+	expected := int64(0)
 	for _, m := range o.markers {
 		markers = append(markers, m)
+		expected += o.Sealed[m.Slot]
 	}
+	o.meter.expect(expected)
 	slices.SortFunc(markers, func(a, b writer.Marker) int { return b.Position - a.Position })
 	if len(markers) == 0 {
 		return nil

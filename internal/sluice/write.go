@@ -270,6 +270,14 @@ func (o *loader) readBack(ctx context.Context, s reader.Scanner, seen func(rows,
 
 func (o *loader) seen(rows, bytes int) { o.meter.add(int64(rows), int64(bytes)) }
 
+// rowsIn counts the rows of all tables.
+func rowsIn(s reconcile.Sums) (n int64) {
+	for _, t := range s {
+		n += t.Count
+	}
+	return n
+}
+
 // compare reads the target back and states the three equalities.
 func (o *loader) compare(ctx context.Context, session writer.Session) error {
 	manifest, err := o.Inlet.Complete(ctx)
@@ -283,7 +291,7 @@ func (o *loader) compare(ctx context.Context, session writer.Session) error {
 		}
 		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.out.Opened[d.Dataset]))
 	}
-	o.meter.begin(StageCompare)
+	o.meter.begin(StageCompare, rowsIn(o.before.Sums)+rowsIn(o.loaded))
 	s, err := o.Target.Snapshot(ctx, readConns)
 	if err != nil {
 		return err
