@@ -30,8 +30,9 @@ type Target interface {
 // Session writes one passage. Only one session of a migration writes at a time:
 // Open takes a lock in the target that a lost connection releases.
 type Session interface {
-	// Missing lists what the account lacks to load the plan's tables, move its
-	// sequences and keep its markers; empty when nothing is missing.
+	// Missing lists what the account lacks to load the plan's tables, read what the
+	// plan looks up and counts, move its sequences and keep its markers; empty when
+	// nothing is missing.
 	Missing(ctx context.Context) ([]string, error)
 	// Begin records the passage with the sums taken before its first row, in
 	// one transaction, unless it is already recorded; it returns what is

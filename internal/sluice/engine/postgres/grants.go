@@ -168,19 +168,13 @@ func (g columnGrants) script(b *strings.Builder, right, role string) {
 	}
 }
 
-// LoadGrants is the script that lets an account write what plan p says, read it
-// back, take it out again, move its sequences and keep its markers.
-func LoadGrants(p *mandate.LoadPlan, role string) (string, error) {
-	var b strings.Builder
-	b.WriteString(scriptHead(fmt.Sprintf("Load account of migration %s: writes, reads back and takes out what its load plan says.", p.Migration), role))
-	fmt.Fprintf(&b, "DO $temp$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), %s); END $temp$;\n", literal(role))
-	b.WriteString(MarkerTables)
-	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %[1]s TO %[2]s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %[1]s.passage, %[1]s.marker TO %[2]s;\n", Markers, name(role))
-	read, write := columnGrants{}, columnGrants{}
+// LoadReads is the columns that carrying out plan p reads in the target: what it
+// writes, tables that codes are looked up in, cross-checks and sequences.
+func LoadReads(p *mandate.LoadPlan) map[ecluse.TableName][]string {
+	read := columnGrants{}
 	for _, t := range p.Tables {
 		for _, c := range t.Columns {
 			read.add(t.Table, c.Name)
-			write.add(t.Table, c.Name)
 		}
 		read.add(t.Table, "tableoid", "ctid")
 	}
@@ -197,7 +191,27 @@ func LoadGrants(p *mandate.LoadPlan, role string) (string, error) {
 			read.add(c.Table, w.Column)
 		}
 	}
-	read.script(&b, "SELECT", role)
+	for _, s := range p.Shape.Sequences {
+		read.add(s.Table, s.Column)
+	}
+	return read
+}
+
+// LoadGrants is the script that lets an account write what plan p says, read it
+// back, take it out again, move its sequences and keep its markers.
+func LoadGrants(p *mandate.LoadPlan, role string) (string, error) {
+	var b strings.Builder
+	b.WriteString(scriptHead(fmt.Sprintf("Load account of migration %s: writes, reads back and takes out what its load plan says.", p.Migration), role))
+	fmt.Fprintf(&b, "DO $temp$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), %s); END $temp$;\n", literal(role))
+	b.WriteString(MarkerTables)
+	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %[1]s TO %[2]s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %[1]s.passage, %[1]s.marker TO %[2]s;\n", Markers, name(role))
+	write := columnGrants{}
+	for _, t := range p.Tables {
+		for _, c := range t.Columns {
+			write.add(t.Table, c.Name)
+		}
+	}
+	columnGrants(LoadReads(p)).script(&b, "SELECT", role)
 	write.script(&b, "INSERT", role)
 	for _, t := range p.Tables {
 		fmt.Fprintf(&b, "GRANT DELETE ON %s TO %s;\n", Name(t.Table), name(role))
@@ -205,9 +219,6 @@ func LoadGrants(p *mandate.LoadPlan, role string) (string, error) {
 	}
 	for _, s := range p.Shape.Sequences {
 		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT, UPDATE ON SEQUENCE %s TO %s;\n", name(s.Sequence.Schema), name(role), Name(s.Sequence), name(role))
-		read := columnGrants{}
-		read.add(s.Table, s.Column)
-		read.script(&b, "SELECT", role)
 	}
 	b.WriteString("COMMIT;\n" + scriptEnd)
 	fmt.Fprintf(&b, "--   DROP OWNED BY %s; DROP ROLE %s;\n", name(role), name(role))

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"ecluse"
 	engine "ecluse/internal/sluice/engine/postgres"
@@ -25,7 +28,15 @@ func (s *session) Missing(ctx context.Context) ([]string, error) {
 		err = s.missingOf(ctx, t.Table, ask)
 		for _, c := range t.Columns {
 			if err == nil {
-				err = s.missingColumn(ctx, t.Table, c.Name, ask)
+				err = ask(column("INSERT", " AND a.attgenerated = ''"), "INSERT on column "+t.Table.String()+"."+c.Name, t.Table.Schema, t.Table.Name, c.Name)
+			}
+		}
+	}
+	reads := engine.LoadReads(s.plan)
+	for _, t := range slices.SortedFunc(maps.Keys(reads), func(a, b ecluse.TableName) int { return strings.Compare(a.String(), b.String()) }) {
+		for _, c := range reads[t] {
+			if err == nil {
+				err = ask(column("SELECT", " AND has_schema_privilege(n.oid, 'USAGE')"), "SELECT on column "+t.String()+"."+c, t.Schema, t.Name, c)
 			}
 		}
 	}
@@ -68,14 +79,10 @@ func (s *session) missingOf(ctx context.Context, t ecluse.TableName, ask func(qu
 	return err
 }
 
-func (s *session) missingColumn(ctx context.Context, t ecluse.TableName, column string, ask func(query, what string, args ...string) error) error {
-	for _, right := range []string{"SELECT", "INSERT"} {
-		err := ask(`SELECT coalesce((SELECT has_column_privilege(c.oid, a.attnum, '`+right+`') AND a.attgenerated = ''
-			FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $3 AND NOT a.attisdropped
-			WHERE n.nspname = $1 AND c.relname = $2), false)`, right+" on column "+t.String()+"."+column, t.Schema, t.Name, column)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// column asks whether the account has a right on column $3 of table $1.$2, and
+// whether something else holds of it.
+func column(right, also string) string {
+	return `SELECT coalesce((SELECT has_column_privilege(c.oid, a.attnum, '` + right + `')` + also + `
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $3 AND NOT a.attisdropped
+		WHERE n.nspname = $1 AND c.relname = $2), false)`
 }

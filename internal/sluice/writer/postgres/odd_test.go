@@ -363,6 +363,46 @@ func TestLoadGrants(t *testing.T) {
 	}
 }
 
+// TestReadsMissing: what is only read (codes that are looked up, cross-checks) is
+// asked for too, before the first row.
+func TestReadsMissing(t *testing.T) {
+	p := newPlace(t, `CREATE TABLE r (id int PRIMARY KEY, s text);
+		CREATE TABLE code (code text PRIMARY KEY, label text GENERATED ALWAYS AS (code || '!') STORED);
+		CREATE TABLE kept (id int PRIMARY KEY, at date, kind text, n int)`)
+	sh := shape("r: id, s")
+	sh.Checks = []ecluse.ShapeCheck{{Name: "dates", Table: name("kept"), Last: "at", By: "kind", Where: []ecluse.ShapeEq{{Column: "n", Equals: "1"}}}}
+	held := mandate.LoadHeld{Table: name("code"), Columns: []string{"code", "label"}, Digest: ecluse.DigestOf(nil)}
+	permit := mandatetest.New(t).LoadPermit(t, sh, p.cat, engine.Dialect{}, held)
+	role := postgrestest.Role(t, p.Config)
+	script, err := engine.LoadGrants(permit.Plan(), role.User)
+	if err != nil {
+		t.Fatal(err)
+	}
+	postgrestest.Script(t, p.Config, script)
+	s, err := New(role).Open(t.Context(), permit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if missing, err := s.Missing(t.Context()); err != nil || len(missing) > 0 {
+		t.Errorf("missing %q, %v", missing, err)
+	}
+	for right, want := range map[string]string{
+		"SELECT (label) ON code": "SELECT on column public.code.label",
+		"SELECT (at) ON kept":    "SELECT on column public.kept.at",
+		"SELECT (kind) ON kept":  "SELECT on column public.kept.kind",
+		"SELECT (n) ON kept":     "SELECT on column public.kept.n",
+		"SELECT (s) ON r":        "SELECT on column public.r.s",
+		"SELECT (ctid) ON r":     "SELECT on column public.r.ctid",
+	} {
+		postgrestest.Run(t, p.Config, "REVOKE "+right+" FROM "+role.User)
+		if missing, err := s.Missing(t.Context()); err != nil || len(missing) != 1 || missing[0] != want {
+			t.Errorf("without %s: missing %q, %v", right, missing, err)
+		}
+		postgrestest.Run(t, p.Config, "GRANT "+right+" TO "+role.User)
+	}
+}
+
 func TestMarkersMissing(t *testing.T) {
 	p := newPlace(t, "CREATE TABLE r (id int PRIMARY KEY)")
 	postgrestest.Run(t, p.Config, "REVOKE CREATE ON DATABASE "+p.Database.Database+" FROM "+p.role.User)
