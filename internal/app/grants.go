@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"ecluse"
 	"ecluse/internal/config"
@@ -14,6 +18,7 @@ type GrantsRequest struct {
 	Verb      string // inspect, read or load
 	Place     Place  // of inspect
 	User      string // empty: the one that gate.yaml names
+	Host      string // that MySQL's account may come from; empty: the address this gate connects from
 }
 
 // Grants writes the SQL that makes a narrow account, for the database's
@@ -31,11 +36,12 @@ func (r *Room) Grants(ctx context.Context, q GrantsRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	a := &c.Rows
+	if q.Verb == "inspect" {
+		a = &c.Catalogue
+	}
 	if q.User == "" { // the account that gate.yaml names
-		q.User = c.Rows.User
-		if q.Verb == "inspect" {
-			q.User = c.Catalogue.User
-		}
+		q.User = a.User
 	}
 	if c.Engine == ecluse.SQLite {
 		return "", &ecluse.Error{
@@ -43,5 +49,34 @@ func (r *Room) Grants(ctx context.Context, q GrantsRequest) (string, error) {
 			Next: "say so in the instruction: accounts.source: {may_also_read: all, because: …}",
 		}
 	}
+	switch {
+	case c.Engine != ecluse.MySQL && q.Host != "":
+		return "", &ecluse.Error{
+			Kind: ecluse.Invalid, What: "write grants", Where: "--host", Why: "an account of " + string(c.Engine) + " has none",
+			Next: "leave --host out; pg_hba.conf says where an account may come from",
+		}
+	case c.Engine == ecluse.MySQL && q.Host == "":
+		q.Host = cameFrom(ctx, a)
+	}
 	return r.grants(ctx, q, c)
+}
+
+// cameFrom is the address that a MySQL server sees this gate come from, as far as
+// this machine can tell: "localhost" by a socket, its own address on the way to
+// the server, else "%", anywhere. Nothing is sent.
+func cameFrom(ctx context.Context, a *config.Account) string {
+	if strings.HasPrefix(a.Host, "/") {
+		return "localhost"
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "udp", net.JoinHostPort(a.Host, strconv.Itoa(max(a.Port, 1))))
+	if err != nil {
+		return "%"
+	}
+	defer conn.Close()
+	from, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return "%"
+	}
+	return from.Addr().Unmap().WithZone("").String()
 }

@@ -19,7 +19,7 @@ func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (str
 		case ecluse.PostgreSQL:
 			return postgres.InspectGrants(q.User), nil
 		case ecluse.MySQL:
-			return mysql.InspectGrants(mysql.Account{User: q.User, Host: "%"}, []string{c.Catalogue.Database}), nil
+			return mysql.InspectGrants(mysql.Account{User: q.User, Host: q.Host}, []string{c.Catalogue.Database}), nil
 		}
 	case "read":
 		plan, err := r.planInForce(ctx, q.Migration, evidence.KindReadPlan)
@@ -34,7 +34,7 @@ func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (str
 		case ecluse.PostgreSQL:
 			return postgres.ReadGrants(p, q.User)
 		case ecluse.MySQL:
-			return mysql.ReadGrants(p, mysql.Account{User: q.User, Host: "%"})
+			return mysql.ReadGrants(p, mysql.Account{User: q.User, Host: q.Host})
 		}
 	case "load":
 		plan, err := r.planInForce(ctx, q.Migration, kindLoadPlan(ecluse.Final))

@@ -82,6 +82,7 @@ func helpTexts() map[string]words {
 		"grants_verb":   {"inspect, read or load.", "inspect, read ou load."},
 		"grants_place":  {"source or target (inspect only).", "source ou target (inspect seulement)."},
 		"grants_user":   {"Name of the account.", "Nom du compte."},
+		"grants_host":   {"Address the account may come from (MariaDB and MySQL); by default the one this gate connects from, else %.", "Adresse d'où le compte peut venir (MariaDB et MySQL) ; à défaut celle d'où ce programme se connecte, sinon %."},
 		"evidence":      {"Write the evidence folder.", "Écrire le dossier de preuve."},
 		"evidence_dir":  {"Folder to make.", "Dossier à créer."},
 		"verify":        {"Check an evidence folder, offline. First line: OK, KO or KO not anchored.", "Vérifier un dossier de preuve, hors ligne. Première ligne : OK, KO ou KO not anchored."},

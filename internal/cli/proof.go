@@ -19,12 +19,13 @@ type grantsCmd struct {
 	Verb  string `arg:"" enum:"inspect,read,load" help:"${grants_verb}"`
 	Place string `enum:"source,target" default:"source" help:"${grants_place}"`
 	User  string `help:"${grants_user}"`
+	Host  string `help:"${grants_host}"`
 	which
 }
 
 func (x *grantsCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(r *app.Room) error {
-		sql, err := r.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User})
+		sql, err := r.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User, Host: x.Host})
 		if err != nil {
 			return err
 		}

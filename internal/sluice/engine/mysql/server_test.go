@@ -235,6 +235,29 @@ func TestGrants(t *testing.T) {
 	}
 }
 
+// TestGrantsMakeTheAccount: the script runs on a server that has no such account,
+// which nobody gets in by until it has a password; and again on one that has it.
+func TestGrantsMakeTheAccount(t *testing.T) {
+	db := mysqltest.New(t)
+	account := mysql.Account{User: db.Database, Host: "127.0.0.1"}
+	t.Cleanup(func() { db.Run(t, "DROP USER IF EXISTS "+account.String()) })
+	script := mysql.InspectGrants(account, []string{db.Database})
+	db.Run(t, script)
+	config := db.Root
+	config.User, config.Password, config.Database = account.User, "", ""
+	if c, err := mysql.Connect(t.Context(), config); err == nil {
+		_ = c.Close()
+		t.Error("an account without a password gets in")
+	}
+	_, unlock, _ := strings.Cut(script, "--   ALTER USER")
+	unlock, _, _ = strings.Cut(unlock, ";")
+	db.Run(t, "ALTER USER"+strings.Replace(unlock, "…", "sesame", 1))
+	config.Password = "sesame"
+	connect(t, config)
+	db.Run(t, script)
+	connect(t, config)
+}
+
 // A server says what it was given; none of it may come out.
 func TestErrorsHoldNoValue(t *testing.T) {
 	db := mysqltest.New(t)

@@ -1,0 +1,37 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+)
+
+// TestGrantsHost: MySQL's account may come from where this gate connects from, or
+// from where it is said, and from nowhere else.
+func TestGrantsHost(t *testing.T) {
+	d := roomtest.At(t, roomtest.Made, 10)
+	r := d.Open()
+	inspect := func(settings, host string) (string, error) {
+		account := "{user: u, database: lab, " + settings + "}"
+		d.Write([]byte("ecluse: gate/v1\nengine: mysql\ncatalogue: "+account+"\nrows: "+account+"\n"), "room", "source", "gate.yaml")
+		return r.Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: host})
+	}
+	for _, c := range []struct{ settings, host, want string }{
+		{"host: 127.0.0.1", "", "'u'@'127.0.0.1'"},
+		{"host: 127.0.0.1", "10.1.2.%", "'u'@'10.1.2.%'"},
+		{"host: /run/mysqld/mysqld.sock", "", "'u'@'localhost'"},
+		{"host: no-such-host.invalid", "", "'u'@'%'"},
+	} {
+		got, err := inspect(c.settings, c.host)
+		if err != nil || !strings.Contains(got, "CREATE USER IF NOT EXISTS "+c.want+" ACCOUNT LOCK;") || strings.Count(got, "'u'@") != strings.Count(got, c.want) {
+			t.Errorf("%s, host %q: want %s, got %v:\n%s", c.settings, c.host, c.want, err, got)
+		}
+	}
+	d.Write([]byte("ecluse: gate/v1\nengine: postgresql\ncatalogue: {host: h, user: u, database: d}\nrows: {host: h, user: u, database: d}\n"), "room", "source", "gate.yaml")
+	if _, err := r.Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: "h"}); ecluse.KindOf(err) != ecluse.Invalid {
+		t.Errorf("a host of PostgreSQL's account: %v", err)
+	}
+}
