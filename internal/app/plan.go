@@ -55,7 +55,7 @@ func (r *Room) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 	if p.Estimates, err = r.estimates(ctx, p.Read); err != nil {
 		return nil, err
 	}
-	if p.Load, err = r.loadPlan(ctx, id, q.Passage); err != nil || p.Load == nil {
+	if p.Load, p.Unused, err = r.loadPlan(ctx, id, q.Passage); err != nil || p.Load == nil {
 		return p, err
 	}
 	p.LoadPlan = p.Load.Digest()
@@ -149,33 +149,33 @@ func (r *Room) readPlan(ctx context.Context, i *mandate.Instruction) (*mandate.R
 }
 
 // loadPlan compiles the load plan; nil while no mapping is signed or the read
-// plan is only shown.
-func (r *Room) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*mandate.LoadPlan, error) {
+// plan is only shown. Instructed columns that the mapping has no use for come with
+// it.
+func (r *Room) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (plan *mandate.LoadPlan, unused []string, err error) {
 	l := r.lock
 	c, err := l.Case(ctx, m, kind)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Mapping == nil || mig.Place.Migration == procedure.Born || mig.Place.Migration == procedure.Instructed {
-		return nil, nil
+		return nil, nil, nil
 	}
 	t, err := r.targetGate(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	plan, err := t.Compile(ctx, c, kind)
-	if err != nil {
-		return nil, err
+	if plan, unused, err = t.Compile(ctx, c, kind); err != nil {
+		return nil, nil, err
 	}
 	inForce := mig.Place.Kind == kind && mig.Place.Passage != procedure.None && mig.Place.Passage != procedure.Undone
 	if inForce && bytes.Equal(c.LoadPlan, plan.Bytes()) {
-		return plan, nil
+		return plan, unused, nil
 	}
-	return plan, l.store.Do(ctx, journal.Event{
+	return plan, unused, l.store.Do(ctx, journal.Event{
 		Tree: string(m), Type: journal.LoadPlanCompiled, IDs: map[string]string{"load_plan": plan.Digest().String(), "kind": string(kind)},
 	}, func(tx *sqlite.Tx) error {
 		if _, err := tx.AddDocument(ctx, evidence.KindLoadPlan, m, plan.Bytes()); err != nil {
@@ -252,7 +252,7 @@ func (r *Room) CheckInstruction(ctx context.Context, file string, text []byte) (
 }
 
 // CheckMapping checks a mapping against the instruction in force and the target.
-func (r *Room) CheckMapping(ctx context.Context, file string, text []byte) (*ecluse.Shape, error) {
+func (r *Room) CheckMapping(ctx context.Context, file string, text []byte) (*MappingView, error) {
 	doc, err := mapping.Parse(file, text)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (r *Room) CheckMapping(ctx context.Context, file string, text []byte) (*ecl
 	return r.checkMapping(ctx, m, text, frozen)
 }
 
-func (r *Room) checkMapping(ctx context.Context, m ecluse.MigrationID, text []byte, frozen [][]byte) (*ecluse.Shape, error) {
+func (r *Room) checkMapping(ctx context.Context, m ecluse.MigrationID, text []byte, frozen [][]byte) (*MappingView, error) {
 	plan, err := r.lock.current(ctx, m, evidence.KindReadPlan)
 	if err != nil {
 		return nil, err
@@ -284,7 +284,11 @@ func (r *Room) checkMapping(ctx context.Context, m ecluse.MigrationID, text []by
 	if err != nil {
 		return nil, err
 	}
-	return t.CheckMapping(ctx, read, text, frozen)
+	shape, unused, err := t.CheckMapping(ctx, read, text, frozen)
+	if err != nil {
+		return nil, err
+	}
+	return &MappingView{shape, unused}, nil
 }
 
 // NewInstruction writes an instruction to be filled in: every table and column of

@@ -128,3 +128,25 @@ func TestInstructionVersions(t *testing.T) {
 		t.Errorf("the migration is %s", p.Migration)
 	}
 }
+
+// TestUnusedColumns: what is instructed and of no use is told (GDPR art. 5(1)(c)).
+func TestUnusedColumns(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, 3)
+	r := d.Open()
+	text := d.Read("mapping.yaml")
+	v, err := r.CheckMapping(t.Context(), d.Join("mapping.yaml"), text)
+	if err != nil || len(v.Unused) != 1 || v.Unused[0] != "result.UNITE" { // units come from the table of codes
+		t.Fatalf("%v, %v", v, err)
+	}
+	less := bytes.Replace(text, []byte(", rpps: RPPS"), nil, 1)
+	if v, err = r.CheckMapping(t.Context(), d.Join("mapping.yaml"), less); err != nil || len(v.Unused) != 2 || v.Unused[0] != "prescriber.RPPS" {
+		t.Errorf("%v, %v", v, err)
+	}
+	if _, err := r.Sign(t.Context(), app.SignRequest{File: d.Join("mapping.yaml"), Text: less, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Dry}); err != nil || len(p.Unused) != 2 {
+		t.Errorf("%v, %v", p, err)
+	}
+}

@@ -45,6 +45,12 @@ type ContractView struct {
 	Digest ecluse.Digest `json:"digest"`
 }
 
+// MappingView is what a checked mapping reads and writes.
+type MappingView struct {
+	ecluse.Shape
+	Unused []string `json:"unused,omitempty"` // instructed columns, "dataset.column", that it has no use for
+}
+
 // Inspection is a database's structure.
 type Inspection struct {
 	Digest    ecluse.Digest              `json:"digest"` // of the catalogue, as the journal has it
@@ -92,6 +98,7 @@ type Plans struct {
 	LoadFile  string                     `json:"load_file,omitempty"`
 	Passage   ecluse.PassageKind         `json:"passage"`
 	Counts    VerdictCounts              `json:"columns"`
+	Unused    []string                   `json:"unused,omitempty"`    // instructed columns, "dataset.column", that the mapping has no use for
 	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display
 }
 

@@ -206,7 +206,8 @@ func (x *mappingCheckCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		c.ui.shape(v)
+		c.ui.shape(&v.Shape)
+		c.ui.unused(v.Unused)
 		return c.ui.object(v)
 	})
 }

@@ -50,6 +50,7 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 		}
 		if p.Load != nil {
 			c.ui.shape(&p.Load.Shape)
+			c.ui.unused(p.Unused)
 		}
 		c.ui.tell("read plan  %s  %s", "plan de lecture     %s  %s", p.ReadPlan, p.ReadFile)
 		if p.LoadFile != "" {
@@ -120,6 +121,15 @@ func (u *ui) shape(s *ecluse.Shape) {
 		}
 	}
 	u.text(b.String())
+}
+
+// unused warns of columns that travel for nothing.
+func (u *ui) unused(columns []string) {
+	if len(columns) == 0 {
+		return
+	}
+	u.text(u.paint(yellow, u.say("! instructed, and the mapping has no use for: %s", "! instruit, sans emploi dans la table de transcodage : %s", strings.Join(columns, ", "))) + "\n")
+	u.tell("  what is not needed is not to be asked for (GDPR art. 5(1)(c)): take it out of the instruction", "  ce qui n'est pas nécessaire n'a pas à être demandé (RGPD art. 5(1)(c)) : retirez-le de l'instruction")
 }
 
 type applyCmd struct {

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"encoding/csv"
 	"iter"
 	"maps"
 	"strconv"
@@ -60,65 +59,31 @@ func (t *Target) check(ctx context.Context, plan *mandate.ReadPlan, text []byte,
 		c.held = append(c.held, mandate.LoadHeld{Table: target.Table, Columns: target.Columns, Rows: rows.Rows(), Digest: digest})
 	}
 	for _, k := range shape.Checks {
-		if k.Codes == "" || c.codes[k.Codes] != nil {
-			continue
-		}
-		if c.codes[k.Codes], err = twoColumns(doc, k.Codes, frozen); err != nil {
-			return nil, err
+		if k.Codes != "" {
+			c.codes[k.Codes] = c.program.Codes(k.Codes)
 		}
 	}
 	return c, nil
 }
 
-// twoColumns reads a frozen table that turns the target's codes back into the
-// source's: its key column, then the other one.
-func twoColumns(doc *mapping.Document, name string, frozen [][]byte) (map[string]string, error) {
-	t, ok := doc.Tables.Get(name)
-	if !ok {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: name, Why: "there is no such frozen table"}
-	}
-	for _, text := range frozen {
-		if ecluse.DigestOf(text) != t.SHA256.Digest {
-			continue
-		}
-		r := csv.NewReader(strings.NewReader(string(text)))
-		if t.Delimiter != "" {
-			r.Comma = []rune(t.Delimiter)[0]
-		}
-		lines, err := r.ReadAll()
-		if err != nil {
-			return nil, err
-		}
-		if len(lines) == 0 || len(lines[0]) != 2 || len(t.Key) != 1 {
-			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: t.File, Why: "a table of codes for a check has a key and one other column"}
-		}
-		from, to := 0, 1
-		if lines[0][0] != t.Key[0] {
-			from, to = 1, 0
-		}
-		codes := map[string]string{}
-		for _, l := range lines[1:] {
-			codes[l[from]] = l[to]
-		}
-		return codes, nil
-	}
-	return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the mapping's checks", Where: t.File, Why: "the file is not there"}
-}
-
-// CheckMapping checks a mapping and says what it reads and writes (step 4).
-func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (*ecluse.Shape, error) {
+// CheckMapping checks a mapping and says what it reads and writes (step 4), and
+// which instructed columns ("dataset.column") it has no use for.
+func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (shape ecluse.Shape, unused []string, err error) {
 	c, err := t.check(ctx, plan, text, frozen)
 	if err != nil {
-		return nil, err
+		return shape, nil, err
 	}
-	shape := c.program.Shape()
-	return &shape, nil
+	return c.program.Shape(), c.program.Unused(), nil
 }
 
-// Compile compiles the load plan of a kind of passage (step 9).
-func (t *Target) Compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (*mandate.LoadPlan, error) {
-	_, plan, _, err := t.compile(ctx, c, kind)
-	return plan, err
+// Compile compiles the load plan of a kind of passage (step 9), and says which
+// instructed columns its mapping has no use for.
+func (t *Target) Compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (plan *mandate.LoadPlan, unused []string, err error) {
+	k, plan, _, err := t.compile(ctx, c, kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plan, k.program.Unused(), nil
 }
 
 func (t *Target) compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {

@@ -26,7 +26,7 @@ type Inputs struct {
 func Check(doc *Document, in Inputs) (*Program, error) {
 	k := &checking{
 		doc: doc, in: in, problems: problems{lines: doc.lines}, byName: map[string]*expr.Table{},
-		program: &Program{datasets: map[ecluse.DatasetID]*dataset{}}, counters: map[string]*Counter{},
+		program: &Program{datasets: map[ecluse.DatasetID]*dataset{}, codes: map[string]map[string]string{}}, counters: map[string]*Counter{},
 	}
 	if !in.Instruction.IsZero() && doc.Instruction != in.Instruction {
 		k.add("instruction", "the mapping is for another instruction")

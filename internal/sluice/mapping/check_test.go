@@ -267,3 +267,36 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+// TestCodes: a check's codes are those of the frozen table as it was checked,
+// whatever a byte-order mark, a delimiter or the order of columns.
+func TestCodes(t *testing.T) {
+	check := func(text, more string) (*Program, error) {
+		return build(t, "tables: {back: {file: b.csv, sha256: "+sha(text)+", key: [new]"+more+"}}\n"+
+			"from: {d: [{into: t, columns: {id: id}}]}\nchecks: {c: {table: t, count: true, by: a, codes: back}}", labInputs(t, text))
+	}
+	want := map[string]string{"1": "x", "02": "y"}
+	for text, more := range map[string]string{
+		"new,old\n1,x\n02,y\n":               "",
+		"old,new\nx,1\ny,02\n":               "",
+		"\uFEFFnew,old\n1,x\n02,y\n":         "",
+		"\uFEFFnew;old\n\"1\";x\n\"02\";y\n": ", delimiter: ';'",
+	} {
+		p, err := check(text, more)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if got := p.Codes("back"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"new,old\n1,x\n1,y\n":   "its key is that of an earlier row",
+		"new,old,more\n1,x,a\n": "checks.c.codes: want a table with a key of one column, and one other column",
+		"code,old\n1,x\n":       "tables.back: no column new",
+		"new,old\n1,x\n\"1,y\n": "tables.back",
+	} {
+		if _, err := check(text, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

@@ -197,9 +197,7 @@ func (k *checking) checks() {
 			k.add(field, "minus and codes change by")
 		}
 		if f.Codes != "" {
-			if _, ok := k.doc.Tables.Get(f.Codes); !ok {
-				k.add(field+".codes", "no such frozen table")
-			}
+			k.codes(field+".codes", f.Codes)
 		}
 		for i, w := range f.Where {
 			at := fmt.Sprintf("%s.where[%d]", field, i)
@@ -213,4 +211,35 @@ func (k *checking) checks() {
 	}
 	s := k.program.shape.Checks
 	sort.Slice(s, func(i, j int) bool { return s[i].Name < s[j].Name })
+}
+
+// codes reads the frozen table that turns the target's codes back into the
+// source's. That its keys are of one line each was seen when it was made a table.
+func (k *checking) codes(field, name string) {
+	f, ok := k.doc.Tables.Get(name)
+	if !ok {
+		k.add(field, "no such frozen table")
+		return
+	}
+	at := slices.IndexFunc(k.in.Frozen, func(b []byte) bool { return ecluse.DigestOf(b) == f.SHA256.Digest })
+	if at < 0 {
+		return // told where the table is defined, as is what follows
+	}
+	rows, err := readCSV(f, k.in.Frozen[at])
+	if err != nil {
+		return
+	}
+	if len(rows[0]) != 2 || len(f.Key) != 1 {
+		k.add(field, "want a table with a key of one column, and one other column")
+		return
+	}
+	from := slices.Index(rows[0], f.Key[0])
+	if from < 0 {
+		return
+	}
+	codes := make(map[string]string, len(rows)-1)
+	for _, row := range rows[1:] {
+		codes[row[from]] = row[1-from]
+	}
+	k.program.codes[name] = codes
 }

@@ -23,6 +23,7 @@ type Program struct {
 	datasets map[ecluse.DatasetID]*dataset
 	counters []Counter
 	unused   []string
+	codes    map[string]map[string]string // of checks, by frozen table
 }
 
 // Counter numbers a column of the target. Its name is the column's,
@@ -45,6 +46,10 @@ func (p *Program) Counters() []Counter { return p.counters }
 // Unused lists the instructed columns, "dataset.column", that no rule of the
 // mapping uses: they need not have been asked for (GDPR art. 5(1)(c)).
 func (p *Program) Unused() []string { return p.unused }
+
+// Codes is the frozen table, by its name in the mapping, that a check turns the
+// target's codes back into the source's with: as the file writes them.
+func (p *Program) Codes(table string) map[string]string { return p.codes[table] }
 
 // dataset is the compiled rules of one dataset.
 type dataset struct {
