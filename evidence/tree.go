@@ -49,17 +49,6 @@ func (t *Tree) Root(size int64) (tlog.Hash, error) {
 	return tlog.TreeHash(size, t)
 }
 
-// TreeOf is the tree over a list of leaf hashes.
-func TreeOf(leaves []tlog.Hash) (*Tree, error) {
-	t := &Tree{}
-	for _, l := range leaves {
-		if err := t.Append(l); err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
-}
-
 // CheckInclusion verifies that the leaf of that hash and index is in the tree
 // of head h.
 func CheckInclusion(p tlog.RecordProof, h *Head, index int64, leaf tlog.Hash) error {

@@ -45,16 +45,6 @@ func (tx *Tx) Schedule(ctx context.Context, act ecluse.Digest, items ...due.Item
 	return nil
 }
 
-// Cancel takes an item out of the table. A deadline of erasure cannot be taken
-// out: only its being done ends it.
-func (tx *Tx) Cancel(ctx context.Context, kind due.Kind, m ecluse.MigrationID, subject string) error {
-	if kind == due.Erase {
-		return &ecluse.Error{Kind: ecluse.Refused, What: "cancel erasure", Where: string(m), Why: "a deadline cannot be taken away", Article: "GDPR art. 28(3)(g)"}
-	}
-	_, err := tx.q.ExecContext(ctx, `DELETE FROM due WHERE kind = ? AND migration = ? AND subject = ?`, string(kind), string(m), subject)
-	return failed("cancel", err)
-}
-
 const itemColumns = `kind, migration, subject, at`
 
 func scanItem(rows *sql.Rows) (it due.Item, err error) {

@@ -37,7 +37,6 @@ type (
 	}
 	Schedule interface {
 		Schedule(ctx context.Context, act ecluse.Digest, items ...due.Item) error
-		Cancel(ctx context.Context, kind due.Kind, m ecluse.MigrationID, subject string) error
 		SetDeadline(ctx context.Context, id ecluse.MigrationID, eraseBy time.Time, act ecluse.Digest) error
 	}
 	Leases interface {

@@ -27,9 +27,6 @@ func whatIsDue(t *testing.T, open Opener) {
 	later := erase
 	later.At = later.At.Add(time.Hour)
 	wantKind(t, "keeping longer without a signature", schedule(ecluse.Digest{}, later), ecluse.Refused)
-	wantKind(t, "taking the deadline away", s.Do(ctx, event(id, journal.DocumentStored), func(tx Tx) error {
-		return tx.Cancel(ctx, due.Erase, id, "")
-	}), ecluse.Refused)
 	do(t, s, event(id, journal.DocumentStored), func(tx Tx) error { return tx.SetDeadline(ctx, id, later.At, ecluse.Digest{1}) })
 	m, err := s.Migration(ctx, id)
 	if err != nil || !m.EraseBy.Equal(later.At) {

@@ -357,3 +357,15 @@ func FuzzNumber(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDeclared: any declared type is read, and one without numbers stays as it is.
+func FuzzDeclared(f *testing.F) {
+	for _, s := range []string{"", "(", ")(", "numeric(10,3)", "timestamp(3) without time zone", `"odd(3)"`, "numeric(,)"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if words, numbers := parseDeclared(s); len(numbers) == 0 && words != s || len(numbers) > 0 && len(words) >= len(s) {
+			t.Errorf("%q is %q and %v", s, words, numbers)
+		}
+	})
+}
