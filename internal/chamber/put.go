@@ -167,13 +167,13 @@ func (c *Chamber) receive(ctx context.Context, a area, d *evidence.Descriptor, b
 	if err := c.mkdir(a.objects()); err != nil {
 		return nil, err
 	}
-	if f, err = createHeld(a.objects()); err != nil {
+	if f, err = durable.CreateTemp(a.objects()); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
-			err = errors.Join(err, os.Remove(f.Name()))
+			err = errors.Join(err, durable.Remove(f.Name()))
 		}
 	}()
 	c.at("created")
@@ -194,27 +194,6 @@ func (c *Chamber) receive(ctx context.Context, a area, d *evidence.Descriptor, b
 	return f, err
 }
 
-// createHeld makes a temporary file that no sweep will take: one that came between
-// its creation and its being held is made again.
-func createHeld(dir string) (*os.File, error) {
-	for {
-		f, err := os.CreateTemp(dir, temporary+"*")
-		if err != nil {
-			return nil, err
-		}
-		if hold(f) {
-			mine, err1 := f.Stat()
-			there, err2 := os.Lstat(f.Name())
-			if err1 == nil && err2 == nil && os.SameFile(mine, there) {
-				return f, nil
-			}
-		}
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
-	}
-}
-
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
@@ -232,9 +211,8 @@ func while(ctx context.Context, r io.Reader) io.Reader {
 // commit names the object, then links the descriptor into its place. Of two
 // processes the first link stands.
 func (c *Chamber) commit(a area, f *os.File, name string, d *evidence.Descriptor, s evidence.Signed) error {
-	release(f)
-	if err := os.Rename(f.Name(), a.object(d)); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	if err := errors.Join(durable.Release(f), os.Rename(f.Name(), a.object(d))); err != nil {
+		return errors.Join(err, durable.Remove(f.Name()))
 	}
 	c.at("object named")
 	if err := durable.SyncDir(a.objects()); err != nil {
@@ -254,13 +232,13 @@ func (c *Chamber) commit(a area, f *os.File, name string, d *evidence.Descriptor
 // link writes a new small file whose name comes into being last, or leaves the one
 // that has that name.
 func (c *Chamber) link(name string, s evidence.Signed) (err error) {
-	f, err := createHeld(filepath.Dir(name))
+	f, err := durable.CreateTemp(filepath.Dir(name))
 	if err != nil {
 		return err
 	}
 	defer func() {
 		f.Close()
-		err = errors.Join(err, os.Remove(f.Name()), durable.SyncDir(filepath.Dir(name)))
+		err = errors.Join(err, durable.Remove(f.Name()))
 	}()
 	if _, err := f.Write(append(bytes.Clone(s.Body), s.Signature...)); err != nil {
 		return err
@@ -269,7 +247,9 @@ func (c *Chamber) link(name string, s evidence.Signed) (err error) {
 		return err
 	}
 	c.at("descriptor written")
-	release(f)
+	if err := durable.Release(f); err != nil {
+		return err
+	}
 	if err := os.Link(f.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -386,5 +366,9 @@ func within(what string, s ecluse.Slot, err error) error {
 	if errors.As(err, &e) {
 		kind = e.Kind
 	}
-	return &ecluse.Error{Kind: kind, What: what + " " + s.String(), Err: err}
+	next := ""
+	if errors.Is(err, durable.ErrNoLocks) {
+		next = "put the lock's folder on a disk of this machine"
+	}
+	return &ecluse.Error{Kind: kind, What: what + " " + s.String(), Err: err, Next: next}
 }

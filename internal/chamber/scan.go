@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"ecluse"
 	"ecluse/internal/durable"
@@ -156,18 +155,14 @@ func (c *Chamber) named(m ecluse.MigrationID, object string, seen map[ecluse.Mig
 
 // unlessHeld gives the reason unless some process is writing the file.
 func unlessHeld(path, why string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := durable.Claim(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, durable.ErrHeld):
 		return "", nil
+	case err != nil:
+		return why, nil // a stray we may not open is one
 	}
-	if err != nil {
-		return why, nil //nolint:nilerr // a stray we may not open is one
-	}
-	defer f.Close()
-	if !hold(f) {
-		return "", nil
-	}
-	return why, nil
+	return why, f.Close()
 }
 
 // sweep removes what crashes left: temporary files, and objects without a
@@ -182,32 +177,24 @@ func (c *Chamber) sweep() error {
 		id := ecluse.MigrationID(m)
 		object := objectPath.MatchString(inside) && migrationPattern.MatchString(m)
 		switch {
-		case !object && (!strings.HasPrefix(filepath.Base(path), temporary) || young(path, rel)):
+		case !object && !strings.HasPrefix(filepath.Base(path), temporary):
 			return nil
 		case object && c.named(id, filepath.Base(path), seen):
 			return nil
 		}
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := durable.Claim(path)
 		if err != nil {
 			return nil //nolint:nilerr // gone, or not ours to remove: Scan tells
 		}
 		defer f.Close()
-		if !hold(f) {
-			return nil
-		}
 		if object && c.named(id, filepath.Base(path), map[ecluse.MigrationID]map[string]bool{}) {
 			return nil
 		}
-		release(f)
+		if err := durable.Release(f); err != nil {
+			return err
+		}
 		return durable.Remove(path)
 	}))
-}
-
-// young tells a temporary file among the inventories that may still be written:
-// package durable does not hold its files.
-func young(path, rel string) bool {
-	info, err := os.Lstat(path)
-	return strings.HasPrefix(rel, "erased/") && err == nil && time.Since(info.ModTime()) < time.Minute
 }
 
 // Quarantine moves a stray out of where anything could serve it from; a person

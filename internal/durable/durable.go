@@ -26,7 +26,7 @@ const temporary = ".part-"
 // WriteFile replaces the file at path by data, with mode 0600.
 func WriteFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, temporary+"*")
+	f, err := createHeld(dir, holdIfPossible)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
@@ -43,13 +43,25 @@ func WriteFile(path string, data []byte) (err error) {
 	if err = f.Sync(); err != nil {
 		return err
 	}
-	if err = f.Close(); err != nil {
+	if err = Release(f); err != nil {
 		return err
 	}
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
+	if err = f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
 	return SyncDir(dir)
+}
+
+// holdIfPossible lets a file be written where files cannot be held: no sweep can
+// hold it there either, and so none takes it.
+func holdIfPossible(f *os.File) error {
+	if err := hold(f); !errors.Is(err, ErrNoLocks) {
+		return err
+	}
+	return nil
 }
 
 // CreateFile is WriteFile for a name that must not exist yet.
@@ -92,7 +104,8 @@ func SyncDir(dir string) error {
 	return d.Sync()
 }
 
-// Sweep removes what crashed writes left in a folder.
+// Sweep removes what crashed writes left in a folder, and nothing that a process
+// is writing.
 func Sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -100,10 +113,24 @@ func Sweep(dir string) error {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), temporary) {
-			if err := Remove(filepath.Join(dir, e.Name())); err != nil {
+			if err := SweepFile(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// SweepFile removes a file that no process is writing. One that cannot be held
+// stays: it is another's, or it is gone.
+func SweepFile(path string) error {
+	f, err := Claim(path)
+	if err != nil {
+		return nil //nolint:nilerr // not ours to remove
+	}
+	defer f.Close()
+	if err := Release(f); err != nil {
+		return err
+	}
+	return Remove(path)
 }
