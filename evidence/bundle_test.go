@@ -88,10 +88,15 @@ start: 2026-01-01
 		instruction: `ecluse: instruction/v1
 id: tilleuls-2026
 contract: %s
-source: {gate: %s, system: OLD}
+source: {gate: %s, system: OLD, administered_by: controller}
 target:
   gate: %s
   system: NEW
+  administered_by: controller
+backups:
+  source_gate: none # by its manual
+  lock: {until: 2027-01-31}
+  target_gate: "none"
 datasets: {patient: {columns: {patient_id: technical}}}
 `,
 		people:      func(_ ecluse.Side, ps []Person) []Person { return ps },
@@ -120,6 +125,8 @@ type telling struct {
 	roster map[ecluse.Side]*Roster
 	leaves [][]byte
 	at     time.Time
+
+	recipients map[string]ecluse.Digest
 }
 
 func must[T any](v T, err error) T {
@@ -191,11 +198,14 @@ func (s *story) tell(t testing.TB) fstest.MapFS {
 	report, act := w.ending(instruction, load)
 	w.closing(&Certificate{
 		Migration: testMigration, Plan: plan, Contract: ecluse.DigestOf(contract), Instruction: ecluse.DigestOf(instruction),
-		Manifest: manifest, Report: report, Trigger: s.trigger, Act: act, Outcome: Proven, OneRoom: true, SourceAdmin: ecluse.Controller,
+		Manifest: manifest, Report: report, Trigger: s.trigger, Act: act, Outcome: Proven, OneRoom: true,
+		SourceAdmin: ecluse.Controller, TargetAdmin: ecluse.Controller, Backups: Backups{NoBackup, "2027-01-31", NoBackup},
 		Method: "both halves of the key destroyed, then the ciphertext deleted", Tool: "ecluse 0.1.0", Binary: ecluse.DigestOf([]byte("program")),
 		Keys: []DestroyedKey{
-			{"release secret", SourceGate, "HKDF-SHA-256", w.at.Truncate(time.Second)},
-			{"chunk identity", TargetGate, "MLKEM768X25519", w.at.Truncate(time.Second)},
+			{"release secret", w.recipients[ForChunks], SourceGate, "HKDF-SHA-256", w.at.Truncate(time.Second)},
+			{"identity of rejects", w.recipients[ForRejects], SourceGate, "MLKEM768X25519", w.at.Truncate(time.Second)},
+			{"K", ecluse.Digest{}, SourceGate, "HMAC-SHA-256", w.at.Truncate(time.Second)},
+			{"chunk identity", w.recipients[ForChunks], TargetGate, "MLKEM768X25519", w.at.Truncate(time.Second)},
 		},
 		Places: []ErasedPlace{{"lock/chamber", "ciphertext", "none"}},
 		Looked: []LookedFor{{"files of the chamber", 0, w.at.Truncate(time.Second).Add(time.Minute)}},
@@ -226,6 +236,7 @@ func (w *telling) rosters() {
 // reading is steps 3 to 6: instruction, recipients, read plan, approvals.
 func (w *telling) reading(contract, instruction []byte) ecluse.Digest {
 	digest := map[string]ecluse.Digest{}
+	w.recipients = digest
 	for purpose, gate := range map[string]ssh.Signer{ForChunks: w.target, ForRejects: w.source} {
 		r := testRecipient()
 		r.Instruction, r.Purpose = ecluse.DigestOf(instruction), purpose

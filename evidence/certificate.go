@@ -53,7 +53,9 @@ type Certificate struct {
 	Outcome     Outcome            `json:"outcome"`
 	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
 	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
-	SourceAdmin ecluse.Side        `json:"source_administered"` // whose people administer the source machine or its database
+	SourceAdmin ecluse.Side        `json:"source_administered"` // by the instruction: whose people administer the source machine or its database
+	TargetAdmin ecluse.Side        `json:"target_administered"` // the same of the target
+	Backups     Backups            `json:"backups"`             // by the instruction
 	Method      string             `json:"method"`
 	Tool        string             `json:"tool"`   // name and version
 	Binary      ecluse.Digest      `json:"binary"` // of the program
@@ -78,10 +80,11 @@ func (l LeftPassage) String() string {
 
 // DestroyedKey is a key, or half of one, that no longer exists.
 type DestroyedKey struct {
-	Name      string    `json:"name"`   // "chunk identity, target's half", "release secret", "K"
-	Holder    Gate      `json:"holder"` // which gate held it
-	Algorithm string    `json:"algorithm"`
-	Destroyed time.Time `json:"destroyed"`
+	Name      string        `json:"name"`        // "chunk identity, target's half", "release secret", "K"
+	ID        ecluse.Digest `json:"id,omitzero"` // of the recipient it opened for, itself or its half: the digest of recipients/PURPOSE.json
+	Holder    Gate          `json:"holder"`      // which gate held it
+	Algorithm string        `json:"algorithm"`
+	Destroyed time.Time     `json:"destroyed"`
 }
 
 // ErasedObject is a sealed chunk that no longer exists.
@@ -97,7 +100,36 @@ type ErasedObject struct {
 type ErasedPlace struct {
 	Place   string `json:"place"`
 	Held    string `json:"held"`
-	Backups string `json:"backups"` // "none", or which, and when the last one expires
+	Backups string `json:"backups"` // "none", or when the last one expires
+}
+
+// NoBackup is said of a folder of which there is no backup.
+const NoBackup = "none"
+
+// Backups are, of each folder, NoBackup or the day (YYYY-MM-DD) on which its last
+// backup expires.
+type Backups struct {
+	SourceGate string `json:"source_gate"`
+	Lock       string `json:"lock"`
+	TargetGate string `json:"target_gate"`
+}
+
+func (b Backups) check() error {
+	for _, s := range []string{b.SourceGate, b.Lock, b.TargetGate} {
+		if day, err := time.Parse(time.DateOnly, s); s != NoBackup && (err != nil || day.Format(time.DateOnly) != s) {
+			return invalid("check certificate", "of each folder's backups it says none, or the day on which the last one expires: not %q", s)
+		}
+	}
+	return nil
+}
+
+// both is the day from which one of two folders is in no backup any more; empty
+// when one never was.
+func both(a, b string) string {
+	if a == NoBackup || b == NoBackup {
+		return ""
+	}
+	return min(a, b)
 }
 
 // LookedFor is one search after the erasure.
@@ -122,6 +154,8 @@ func (c *Certificate) check() error {
 		return invalid(what, "passages left in the target are named of a load that was not undone, and only then")
 	case c.SourceAdmin != ecluse.Controller && c.SourceAdmin != ecluse.Processor:
 		return invalid(what, "it does not say who administers the source")
+	case c.TargetAdmin != ecluse.Controller && c.TargetAdmin != ecluse.Processor:
+		return invalid(what, "it does not say who administers the target")
 	case c.Contract.IsZero() || c.Instruction.IsZero() || c.Binary.IsZero():
 		return invalid(what, "contract, instruction or binary is missing")
 	case signed == c.Act.IsZero():
@@ -134,6 +168,9 @@ func (c *Certificate) check() error {
 		return invalid(what, "its time is not an instant in UTC and whole seconds")
 	case c.Plan.IsZero() && (len(c.Objects) > 0 || !c.Manifest.IsZero()):
 		return invalid(what, "chunks or a manifest without a plan")
+	}
+	if err := c.Backups.check(); err != nil {
+		return err
 	}
 	return c.checkLists()
 }

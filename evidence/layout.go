@@ -126,11 +126,12 @@ var bundleNames = regexp.MustCompile(`^(` + strings.Join([]string{
 	`journal/heads/[0-9]{12,}\.txt(\.(lock|source|target)\.sig)?`,
 }, "|") + `)$`)
 
-// OneRoom and SourceByProcessor are said in the first lines of evidence that
+// OneRoom, SourceByProcessor and TargetByProcessor are said in the first lines of evidence that
 // they hold for.
 const (
 	OneRoomSentence           = "lock and gates stood on one machine, so both halves of the key did too"
 	SourceByProcessorSentence = "the processor administers the source machine or its database: what left without Écluse is not seen here"
+	TargetByProcessorSentence = "the processor administers the target machine or its database: it can read there what was loaded"
 )
 
 // warnings are the sentences that a reader must see first.
@@ -142,17 +143,37 @@ func (c *Certificate) warnings() []string {
 	if c.SourceAdmin == ecluse.Processor {
 		out = append(out, SourceByProcessorSentence)
 	}
+	if c.TargetAdmin == ecluse.Processor {
+		out = append(out, TargetByProcessorSentence)
+	}
+	// What is in backups was not destroyed. Chunks need a half of the key from each
+	// gate; rows put aside need the source gate's identity alone.
+	if day := both(c.Backups.SourceGate, c.Backups.TargetGate); day != "" {
+		out = append(out, fmt.Sprintf("both gates' folders are in backups until %s: until then the key can be put together again from them", day))
+	}
+	if day := both(c.Backups.SourceGate, c.Backups.Lock); day != "" {
+		out = append(out, fmt.Sprintf("the source gate's folder and the lock's are in backups until %s: until then rows put aside can be opened from them", day))
+	}
 	for _, l := range c.Left {
 		out = append(out, l.String())
 	}
 	return out
 }
 
+// places says what people signed about the places.
+func (c *Certificate) places() string {
+	return fmt.Sprintf("source administered by the %s, target by the %s; last backup expires, by the instruction: source gate %s, lock %s, target gate %s",
+		c.SourceAdmin, c.TargetAdmin, c.Backups.SourceGate, c.Backups.Lock, c.Backups.TargetGate)
+}
+
+// firstLines are what a reader sees before anything else.
+func (c *Certificate) firstLines() []string { return append(c.warnings(), c.places()) }
+
 // Readme is the text of a bundle's README.txt.
 func (c *Certificate) Readme() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Evidence of the migration %s\n", c.Migration)
-	for _, w := range c.warnings() {
+	for _, w := range c.firstLines() {
 		fmt.Fprintf(&b, "%s\n", w)
 	}
 	fmt.Fprintf(&b, `

@@ -51,7 +51,7 @@ func TestScriptOK(t *testing.T) {
 		s := newStory(c)
 		s.trigger = trigger
 		out := runScript(t, onDisk(t, s.tell(t)), c.roots())
-		if !strings.HasPrefix(out, "OK\n$ ssh-keygen ") {
+		if !strings.HasPrefix(out, "OK\nnote  "+OneRoomSentence+"\n") {
 			t.Errorf("%s:\n%s", trigger, out)
 		}
 	}

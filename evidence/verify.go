@@ -144,7 +144,7 @@ func Verify(fsys fs.FS, roots map[ecluse.Side]ecluse.Fingerprint) Report {
 		r.Lines = append(r.Lines, Line{Check: c.name, OK: err == nil, Why: seen})
 	}
 	if v.certificate != nil {
-		r.Warnings = v.certificate.warnings()
+		r.Warnings = v.certificate.firstLines()
 	}
 	return r
 }

@@ -109,7 +109,7 @@ facts() { # the plain fields of a YAML document: "section party key value"
 				if (s !~ /^[a-z_]+:/) continue
 				key = s; sub(/:.*/, "", key)
 				sub(/^[a-z_]+: */, "", s)
-				if (key == "controller" || key == "processor") party = key
+				if (key == "controller" || key == "processor" || top == "backups" && key != "until" && key != top) party = key
 				print top, party, key, s
 			}
 		}'
@@ -358,6 +358,17 @@ manifest=$(digest manifest.json)
 c=$(sed -n 's/^{"ecluse":"certificate\/v1","migration":"\([a-z0-9-]*\)","plan":"\([a-z0-9:]*\)","contract":"\([a-z0-9:]*\)","instruction":"\([a-z0-9:]*\)","manifest":"\([a-z0-9:]*\)","report":"\([a-z0-9:]*\)","trigger":"\([a-z ]*\)","act":"\([a-z0-9:]*\)".*/\1|\2|\3|\4|\5|\6|\7|\8/p' certificate.json)
 [ "${c%|*|*|*}" = "$id|$plan|$contract|$instruction|$manifest" ] || ko "the certificate is of another migration, plan, contract, instruction or manifest"
 report=$(printf '%s' "$c" | cut -d '|' -f 6) trigger=$(printf '%s' "$c" | cut -d '|' -f 7) act=$(printf '%s' "$c" | cut -d '|' -f 8)
+backup() { # folder: none, or the day on which its last backup expires
+	day=$(fact "$tmp/instruction" "backups $1 until")
+	printf '%s' "${day:-$(fact "$tmp/instruction" "backups $1 $1")}"
+}
+admins="$(fact "$tmp/instruction" 'source - administered_by') $(fact "$tmp/instruction" 'target - administered_by')"
+holds certificate.json "\"source_administered\":\"${admins% *}\",\"target_administered\":\"${admins#* }\",\"backups\":{\"source_gate\":\"$(backup source_gate)\",\"lock\":\"$(backup lock)\",\"target_gate\":\"$(backup target_gate)\"}"
+sed -n '2,/^$/{/./s/^/note  /p;}' README.txt >"$tmp/notes"
+grep -q -x "note  source administered by the ${admins% *}, target by the ${admins#* }; last backup expires, by the instruction: source gate $(backup source_gate), lock $(backup lock), target gate $(backup target_gate)" "$tmp/notes" ||
+	ko "README.txt does not say who administers what, and which backups there are"
+[ "${admins% *}" != processor ] || grep -q '^note  the processor administers the source' "$tmp/notes" || ko "README.txt does not say that the processor administers the source"
+[ "${admins#* }" != processor ] || grep -q '^note  the processor administers the target' "$tmp/notes" || ko "README.txt does not say that the processor administers the target"
 grep -q '"one_room":true' certificate.json && { sed -n 2p README.txt | grep -q -x 'lock and gates stood on one machine, so both halves of the key did too' || ko "README.txt does not say that all stood on one machine"; }
 
 if [ -n "$plan" ]; then
@@ -423,6 +434,11 @@ cat "$tmp/chunks" "$tmp/rejects" | awk '{ print $1, $2, $3, $4, $5, $6 }' | sort
 run cmp "$tmp/all" "$tmp/erased" >>"$log" 2>&1 || ko "the chunks listed as erased are not those described"
 ok "$(wc -l <"$tmp/all") chunks, all in journal and certificate"
 
+destroyed() { # holder recipient
+	tr '{' '\n' <certificate.json | grep -q "\"id\":\"$2\",\"holder\":\"$1\"" || ko "no key of the recipient $2 was destroyed at the $1 gate"
+}
+[ ! -s "$tmp/chunks" ] || { destroyed source "$(digest recipients/chunks.json)" && destroyed target "$(digest recipients/chunks.json)"; }
+[ ! -s "$tmp/rejects" ] || destroyed source "$(digest recipients/rejects.json)"
 list '(privileges|erasure|statements)/.*\.json' >"$tmp/statements"
 while read -r f; do
 	gate=$target && format=erasure/v1
@@ -440,8 +456,7 @@ outcome=$(sed -n 's/.*"outcome":"\([a-z ]*\)".*/\1/p' certificate.json)
 [ ! -s "$tmp/left" ] && [ "$outcome" = 'not undone' ] && ko "the certificate does not name what was not undone"
 while read -r passage why; do
 	[ -f "loadplan-$passage.json" ] || ko "loadplan-$passage.json is missing"
-	printf 'note  erased; passage %s was not taken out of the target (%s)\n' "$passage" "$why" | tee -a "$tmp/notes" | sed 's/^note  //' >"$tmp/sentence"
-	run grep -q -x -F -f "$tmp/sentence" README.txt || ko "README.txt does not name what was not taken out of the target"
+	run grep -q -x -F "note  erased; passage $passage was not taken out of the target ($why)" "$tmp/notes" || ko "README.txt does not name what was not taken out of the target"
 done <"$tmp/left"
 [ ! -f report.json ] || [ "$trigger" = acceptance ] || ko "report.json stands for a report that was accepted, and none was"
 [ ! -f report.json ] || statement "$target" report/v1 report.json

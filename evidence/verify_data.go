@@ -257,6 +257,9 @@ func (v *verifier) checkErased() (string, error) {
 			return "", unverified(what, "chunk %s is not listed as erased, or otherwise than described", d.Slot)
 		}
 	}
+	if err := v.checkKeys(); err != nil {
+		return "", err
+	}
 	for _, g := range []Gate{SourceGate, TargetGate} {
 		if _, ok := v.files[ErasureFile(g)]; !ok {
 			continue
@@ -266,6 +269,29 @@ func (v *verifier) checkErased() (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d of %d", len(gone), len(all)), nil
+}
+
+// checkKeys looks for the keys of the recipients that chunks and rejects were
+// sealed to among those destroyed: a half at each gate, and the source's own.
+func (v *verifier) checkKeys() error {
+	const what = "verify erasure"
+	held := map[Gate][]ecluse.Digest{}
+	for _, k := range v.certificate.Keys {
+		held[k.Holder] = append(held[k.Holder], k.ID)
+		if !k.ID.IsZero() && k.ID != v.readPlan.Recipient && k.ID != v.readPlan.Rejects {
+			return unverified(what, "the key destroyed as %q is of no recipient of the plan", k.ID)
+		}
+	}
+	for _, want := range []struct {
+		of     []*Descriptor
+		holder Gate
+		id     ecluse.Digest
+	}{{v.descriptors, SourceGate, v.readPlan.Recipient}, {v.descriptors, TargetGate, v.readPlan.Recipient}, {v.rejects, SourceGate, v.readPlan.Rejects}} {
+		if len(want.of) > 0 && !slices.Contains(held[want.holder], want.id) {
+			return unverified(what, "no key of the recipient %s was destroyed at the %s gate", want.id, want.holder)
+		}
+	}
+	return nil
 }
 
 // checkLeft compares the passages that the certificate says could not be taken out
@@ -390,6 +416,9 @@ func (v *verifier) checkCertificate() (string, error) {
 	c := v.certificate
 	if c.Migration != v.instruction.id || c.Contract != v.contract.digest || c.Instruction != v.instruction.digest {
 		return "", unverified(what, "it is about another migration, contract or instruction")
+	}
+	if i := v.instruction; c.SourceAdmin != i.sourceAdmin || c.TargetAdmin != i.targetAdmin || c.Backups != i.backups {
+		return "", unverified(what, "of the places and their backups it says otherwise than the instruction")
 	}
 	for name, body := range map[string][]byte{FileReadme: c.Readme(), FileBinary: c.binaryText(), FileLimits: c.limitsText()} {
 		if !bytes.Equal(v.files[name], body) {

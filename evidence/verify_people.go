@@ -63,6 +63,14 @@ func readScalars(name string, body []byte, format string) (scalars, error) {
 	return s, nil
 }
 
+// backup is what an instruction says of a folder's backups: none, or {until: day}.
+func (s scalars) backup(folder string) string {
+	if day, ok := s["backups."+folder+".until"]; ok {
+		return day
+	}
+	return s["backups."+folder]
+}
+
 // contractView is what the verifier needs of contract/v1.
 type contractView struct {
 	digest ecluse.Digest
@@ -74,6 +82,10 @@ type instructionView struct {
 	digest         ecluse.Digest
 	id             ecluse.MigrationID
 	source, target ecluse.Fingerprint // the gates
+
+	// What the certificate must say after it.
+	sourceAdmin, targetAdmin ecluse.Side
+	backups                  Backups
 }
 
 // checkDocuments reads contract and instruction and compares the roots given
@@ -105,6 +117,8 @@ func (v *verifier) checkDocuments() (string, error) {
 	v.instruction = instructionView{
 		digest: v.digest(FileInstruction), id: ecluse.MigrationID(in["id"]),
 		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
+		sourceAdmin: ecluse.Side(in["source.administered_by"]), targetAdmin: ecluse.Side(in["target.administered_by"]),
+		backups: Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
 	}
 	switch {
 	case !migrationPattern.MatchString(in["id"]):

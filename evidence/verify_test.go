@@ -11,6 +11,36 @@ import (
 	"ecluse"
 )
 
+const placesSentence = "source administered by the controller, target by the controller; " +
+	"last backup expires, by the instruction: source gate none, lock 2027-01-31, target gate none"
+
+// What the instruction says of places and backups stands in the first lines of
+// README.txt and of both verifiers.
+func TestVerifyPlaces(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	s.instruction = strings.ReplaceAll(s.instruction, "administered_by: controller", "administered_by: processor")
+	s.instruction = strings.Replace(s.instruction, "source_gate: none", "source_gate: {until: 2027-02-15}", 1)
+	s.instruction = strings.Replace(s.instruction, `target_gate: "none"`, "target_gate:\n    until: '2027-03-01'", 1)
+	s.certificate = func(c *Certificate) {
+		c.SourceAdmin, c.TargetAdmin = ecluse.Processor, ecluse.Processor
+		c.Backups = Backups{"2027-02-15", "2027-01-31", "2027-03-01"}
+	}
+	bundle := s.tell(t)
+	want := "OK\nnote  " + strings.Join([]string{
+		OneRoomSentence, SourceByProcessorSentence, TargetByProcessorSentence,
+		"both gates' folders are in backups until 2027-02-15: until then the key can be put together again from them",
+		"the source gate's folder and the lock's are in backups until 2027-01-31: until then rows put aside can be opened from them",
+		"source administered by the processor, target by the processor; last backup expires, by the instruction: source gate 2027-02-15, lock 2027-01-31, target gate 2027-03-01",
+	}, "\nnote  ") + "\n"
+	if text := Verify(bundle, c.roots()).Text(); !strings.HasPrefix(text, want) {
+		t.Errorf("%s", text)
+	}
+	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, want) {
+		t.Errorf("verify.sh:\n%s", out)
+	}
+}
+
 func TestVerifyOK(t *testing.T) {
 	c := newCast(t)
 	for _, trigger := range []Trigger{ByAcceptance, ByOrder, ByDeadline} {
@@ -20,7 +50,7 @@ func TestVerifyOK(t *testing.T) {
 		if !r.OK() {
 			t.Errorf("%s:\n%s", trigger, r.Text())
 		}
-		if text := r.Text(); !strings.HasPrefix(text, "OK\nnote  "+OneRoomSentence+"\n") {
+		if text := r.Text(); !strings.HasPrefix(text, "OK\nnote  "+OneRoomSentence+"\nnote  "+placesSentence+"\n") {
 			t.Errorf("first lines:\n%s", text)
 		}
 	}
@@ -41,7 +71,7 @@ func TestVerifyLeft(t *testing.T) {
 	leaves(s, 1, 1)
 	bundle := s.tell(t)
 	r := Verify(bundle, c.roots())
-	if want := "OK\nnote  " + OneRoomSentence + "\nnote  " + sentence + "\n"; !strings.HasPrefix(r.Text(), want) {
+	if want := "OK\nnote  " + OneRoomSentence + "\nnote  " + sentence + "\nnote  " + placesSentence + "\n"; !strings.HasPrefix(r.Text(), want) {
 		t.Errorf("%s", r.Text())
 	}
 	for _, name := range []string{FileReadme, FileLimits} {
@@ -49,7 +79,7 @@ func TestVerifyLeft(t *testing.T) {
 			t.Errorf("%s does not say it:\n%s", name, bundle[name].Data)
 		}
 	}
-	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\nnote  "+sentence+"\n") {
+	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\nnote  "+OneRoomSentence+"\nnote  "+sentence+"\n") {
 		t.Errorf("%s", out)
 	}
 }
@@ -304,6 +334,13 @@ func forgeries(t testing.TB) []forgery {
 			}
 		}},
 		{"certificate of another instruction", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.Instruction[0] ^= 1 } }},
+		{"another administers the source", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.SourceAdmin = ecluse.Processor } }},
+		{"another administers the target", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.TargetAdmin = ecluse.Processor } }},
+		{"a backup more", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.Backups.SourceGate = "2027-01-31" } }},
+		{"a backup less", "certificate", func(s *story) { s.certificate = func(c *Certificate) { c.Backups.Lock = NoBackup } }},
+		{"nobody said a word on backups", "certificate", func(s *story) { s.instruction = strings.Replace(s.instruction, "backups:", "other:", 1) }},
+		{"a half of the key not destroyed", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Keys[0].ID = ecluse.Digest{} } }},
+		{"the key of rejects not destroyed", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Keys[1].ID = c.Keys[0].ID } }},
 		{"readme without the warning", "certificate", func(s *story) {
 			s.files = func(f map[string][]byte) {
 				f[FileReadme] = []byte(strings.Replace(string(f[FileReadme]), OneRoomSentence, "", 1))
@@ -436,7 +473,7 @@ func TestCertificateRefuses(t *testing.T) {
 	for name, edit := range map[string]func(c *Certificate){
 		"found afterwards":    func(c *Certificate) { c.Looked[0].Found = 1 },
 		"not looked":          func(c *Certificate) { c.Looked = nil },
-		"one half of the key": func(c *Certificate) { c.Keys = c.Keys[:1] },
+		"one half of the key": func(c *Certificate) { c.Keys = c.Keys[:3] },
 		"key destroyed later": func(c *Certificate) { c.Keys[0].Destroyed = c.Erased.Add(time.Second) },
 		"chunk twice":         func(c *Certificate) { c.Objects[1] = c.Objects[0] },
 		"no act":              func(c *Certificate) { c.Act = ecluse.Digest{} },
@@ -460,6 +497,9 @@ func TestCertificateRefuses(t *testing.T) {
 		"no limits":            func(c *Certificate) { c.Limits = nil },
 		"line in a limit":      func(c *Certificate) { c.Limits[0] = "a\nb" },
 		"who administers":      func(c *Certificate) { c.SourceAdmin = "" },
+		"who, of the target":   func(c *Certificate) { c.TargetAdmin = "nobody" },
+		"a backup unsaid":      func(c *Certificate) { c.Backups.Lock = "" },
+		"a backup some day":    func(c *Certificate) { c.Backups.Lock = "2027-02-30" },
 		"chunks without plan":  func(c *Certificate) { c.Plan = ecluse.Digest{} },
 		"time with a fraction": func(c *Certificate) { c.Erased = c.Erased.Add(time.Millisecond) },
 	} {

@@ -57,16 +57,20 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
+	ids, err := l.recipients(ctx, ground.Plan)
+	if err != nil {
+		return err
+	}
 	c, err := erasure.Run(ctx, erasure.Erasure{
 		Ground: *ground, Deadline: deadline, EvenIfLoaded: even,
 		Loads:   unaccepted{r},
-		Source:  keyHolder{r, SourcePlace, procedure.SourceGate, ground.Plan},
-		Target:  keyHolder{r, TargetPlace, procedure.TargetGate, ground.Plan},
+		Source:  keyHolder{r, SourcePlace, procedure.SourceGate, ground.Plan, ids},
+		Target:  keyHolder{r, TargetPlace, procedure.TargetGate, ground.Plan, ids},
 		Chamber: ciphertext{l, i},
 		Places: []erasure.Place{
-			{ErasedPlace: evidence.ErasedPlace{Place: "the lock's folder", Held: "sealed chunks", Backups: "of ciphertext: none known to the program, and none opens any more"}, Dirs: []string{l.dir}},
-			{ErasedPlace: evidence.ErasedPlace{Place: "the source gate's folder", Held: "release secret, K, identity of rejects", Backups: "none, by its manual"}, Dirs: []string{filepath.Join(r.dir, sourceDir)}},
-			{ErasedPlace: evidence.ErasedPlace{Place: "the target gate's folder", Held: "wrapped identity and its half of the key", Backups: "none, by its manual"}, Dirs: []string{filepath.Join(r.dir, targetDir)}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the lock's folder", Held: "sealed chunks", Backups: backups(i.Backups.Lock)}, Dirs: []string{l.dir}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the source gate's folder", Held: "release secret, K, identity of rejects", Backups: backups(i.Backups.SourceGate)}, Dirs: []string{filepath.Join(r.dir, sourceDir)}},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the target gate's folder", Held: "wrapped identity and its half of the key", Backups: backups(i.Backups.TargetGate)}, Dirs: []string{filepath.Join(r.dir, targetDir)}},
 		},
 		Journal: noted{l},
 		Now: func(ctx context.Context) (time.Time, error) {
@@ -78,6 +82,31 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		return err
 	}
 	return r.certify(ctx, m, c)
+}
+
+// backups says what the instruction says of a folder's.
+func backups(b mandate.Backup) string {
+	if b.None() {
+		return evidence.NoBackup
+	}
+	return "the last one expires " + b.String()
+}
+
+// recipients are the digests of the recipients that an approved read plan names,
+// by what is sealed to them: the keys' ids.
+func (l *lock) recipients(ctx context.Context, plan ecluse.Digest) (map[string]ecluse.Digest, error) {
+	if plan.IsZero() {
+		return nil, nil
+	}
+	text, err := l.store.Document(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	read, err := mandate.ParseReadPlan(text)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]ecluse.Digest{evidence.ForChunks: read.Recipient, evidence.ForRejects: read.Rejects}, nil
 }
 
 // unaccepted undoes what was loaded and not accepted.
@@ -154,6 +183,7 @@ type keyHolder struct {
 	at    Place
 	actor procedure.Actor
 	plan  ecluse.Digest
+	ids   map[string]ecluse.Digest // of keys, by what is sealed to their recipient
 }
 
 func (k keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
@@ -169,7 +199,7 @@ func (k keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidenc
 	}
 	var keys []evidence.DestroyedKey
 	for _, x := range d.Keys {
-		keys = append(keys, evidence.DestroyedKey{Name: x.Name, Algorithm: x.Algorithm, Destroyed: d.At})
+		keys = append(keys, evidence.DestroyedKey{Name: x.Name, ID: k.ids[x.Opens], Algorithm: x.Algorithm, Destroyed: d.At})
 	}
 	return keys, k.room.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
 }
@@ -229,8 +259,9 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 	l := r.lock
 	c := &evidence.Certificate{
 		Migration: m, Contract: i.Contract, Instruction: i.Digest(), Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, OneRoom: true,
-		SourceAdmin: ecluse.Controller,
-		Tool:        "ecluse " + Version(),
+		SourceAdmin: i.Source.AdministeredBy, TargetAdmin: i.Target.AdministeredBy,
+		Backups: evidence.Backups{SourceGate: i.Backups.SourceGate.String(), Lock: i.Backups.Lock.String(), TargetGate: i.Backups.TargetGate.String()},
+		Tool:    "ecluse " + Version(),
 	}
 	if manifest, err := l.manifestKept(ctx, m); err != nil {
 		return nil, err

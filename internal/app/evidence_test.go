@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,11 +14,15 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/demo"
 )
 
 // bundleOf writes the evidence of a small migration with rows put aside, and
@@ -188,6 +193,68 @@ func TestScriptOnTheEvidence(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%d flips in %d files", flips, len(names))
+}
+
+// TestCertificateSaysWhatWasSigned: who administers the places and which backups
+// there are is the signed instruction's to say; keys are named by the recipients
+// they opened for.
+func TestCertificateSaysWhatWasSigned(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Contracted, 3)
+	r := d.Open()
+	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(app.SourcePlace), r.Gate(app.TargetPlace), 3, time.Now().AddDate(0, 0, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := time.Now().AddDate(0, 0, 30).UTC().Format(time.DateOnly)
+	for old, with := range map[string]string{
+		"system: ANCILAB, administered_by: controller": "system: ANCILAB, administered_by: processor",
+		"lock: none": "lock: {until: " + last + "}",
+	} {
+		text = bytes.Replace(text, []byte(old), []byte(with), 1)
+	}
+	plan := app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "i.yaml", Key: d.Key(roomtest.Marc)}
+	if _, err := r.Plan(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Sign(t.Context(), app.SignRequest{File: "i.yaml", Text: text, WithPlan: true, Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Approve(t.Context(), d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"), d.Key(roomtest.Marc)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final, Plan: d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+	lines := evidence.SourceByProcessorSentence + "\nsource administered by the processor, target by the controller; " +
+		"last backup expires, by the instruction: source gate none, lock " + last + ", target gate none\n\n"
+	if readme := string(d.Read("evidence", evidence.FileReadme)); !strings.Contains(readme, lines) {
+		t.Errorf("%s", readme)
+	}
+	var c evidence.Certificate
+	if err := json.Unmarshal(d.Read("evidence", evidence.FileCertificate), &c); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[evidence.Gate][]ecluse.Digest{}
+	for _, k := range c.Keys {
+		ids[k.Holder] = append(ids[k.Holder], k.ID)
+	}
+	chunks, rejects := ecluse.DigestOf(d.Read("evidence", "recipients", "chunks.json")), ecluse.DigestOf(d.Read("evidence", "recipients", "rejects.json"))
+	if !slices.Contains(ids[evidence.SourceGate], chunks) || !slices.Contains(ids[evidence.SourceGate], rejects) || !slices.Contains(ids[evidence.TargetGate], chunks) {
+		t.Errorf("%+v", c.Keys)
+	}
+	for _, p := range c.Places {
+		if want := map[bool]string{true: "the last one expires " + last, false: "none"}[p.Place == "the lock's folder"]; p.Backups != want {
+			t.Errorf("%+v", p)
+		}
+	}
+	if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") {
+		t.Errorf("%s", out)
+	}
 }
 
 func script(t *testing.T, d *roomtest.Dir, dir string) string {

@@ -311,8 +311,9 @@ ecluse: instruction/v1
 id: %s
 contract: sha256:   # sha256sum contract.yaml
 purpose:
-source: {gate: %s, system: , consistency: snapshot}
-target: {gate: %s, system: }
+source: {gate: %s, system: , administered_by: , consistency: snapshot}   # whose people administer its machine or database: controller, processor
+target: {gate: %s, system: , administered_by: }
+backups: {source_gate: , lock: , target_gate: }   # of each folder: none, or {until: the day on which the last backup expires}
 passages: {dry: 5, rehearsal: 0, final: 1}
 datasets:
 `, id, r.homes[SourcePlace].Fingerprint(), r.homes[TargetPlace].Fingerprint())

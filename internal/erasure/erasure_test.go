@@ -203,7 +203,8 @@ func (w *world) erasure() erasure.Erasure {
 	return erasure.Erasure{
 		Ground: evidence.Certificate{
 			Migration: migration, Plan: digest, Contract: digest, Instruction: digest, Manifest: digest, Binary: digest,
-			Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, SourceAdmin: ecluse.Controller, Tool: "ecluse test", OneRoom: true,
+			Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, SourceAdmin: ecluse.Controller, TargetAdmin: ecluse.Controller,
+			Backups: evidence.Backups{SourceGate: evidence.NoBackup, Lock: "2027-01-31", TargetGate: evidence.NoBackup}, Tool: "ecluse test", OneRoom: true,
 		},
 		Deadline: w.clock,
 		Loads:    w, Source: holder{w, evidence.SourceGate}, Target: holder{w, evidence.TargetGate}, Chamber: shelf{w}, Journal: w, Now: w.now,

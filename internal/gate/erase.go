@@ -20,17 +20,18 @@ type Destroyed struct {
 // DestroyedKey names a secret, never its bytes.
 type DestroyedKey struct {
 	Name      string `json:"name"`
+	Opens     string `json:"opens,omitempty"` // what was sealed to its recipient: evidence.ForChunks or ForRejects
 	Algorithm string `json:"algorithm"`
 }
 
 // secrets are what each file of a gate's folder held.
 func secrets() map[string]DestroyedKey {
 	return map[string]DestroyedKey{
-		kFile:        {"K, key of sums, notes and bookmarks", "HMAC-SHA-256, AES-256-GCM"},
-		releaseFile:  {"release secret, source gate's half of the chunk key", "HKDF-SHA-256 input, 256 bits"},
-		rejectsFile:  {"identity of rejects", "age, ML-KEM-768 with X25519"},
-		secretFile:   {"target gate's half of the chunk key", "HKDF-SHA-256 input, 256 bits"},
-		identityFile: {"wrapped identity of chunks", "age, ML-KEM-768 with X25519, under AES-256-GCM"},
+		kFile:        {"K, key of sums, notes and bookmarks", "", "HMAC-SHA-256, AES-256-GCM"},
+		releaseFile:  {"release secret, source gate's half of the chunk key", evidence.ForChunks, "HKDF-SHA-256 input, 256 bits"},
+		rejectsFile:  {"identity of rejects", evidence.ForRejects, "age, ML-KEM-768 with X25519"},
+		secretFile:   {"target gate's half of the chunk key", evidence.ForChunks, "HKDF-SHA-256 input, 256 bits"},
+		identityFile: {"wrapped identity of chunks", evidence.ForChunks, "age, ML-KEM-768 with X25519, under AES-256-GCM"},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/document"
 )
 
@@ -21,6 +22,7 @@ type Instruction struct {
 	Purpose   string                `yaml:"purpose" law:"GDPR art. 5(1)(b)"`
 	Source    SourcePlace           `yaml:"source"`
 	Target    TargetPlace           `yaml:"target"`
+	Backups   Backups               `yaml:"backups" law:"GDPR art. 28(3)(g)"`
 	Passages  Passages              `yaml:"passages"`
 	Datasets  document.Map[Dataset] `yaml:"datasets" law:"GDPR art. 28(3)(a)"`
 	Sensitive []ecluse.Class        `yaml:"sensitive,omitempty"`
@@ -35,10 +37,11 @@ type Instruction struct {
 
 // SourcePlace is the old software and the gate beside its database.
 type SourcePlace struct {
-	Gate        ecluse.Fingerprint `yaml:"gate"`
-	System      string             `yaml:"system"`
-	Consistency string             `yaml:"consistency"` // snapshot, locked, frozen, reread
-	Frozen      *Freeze            `yaml:"frozen,omitempty"`
+	Gate           ecluse.Fingerprint `yaml:"gate"`
+	System         string             `yaml:"system"`
+	AdministeredBy ecluse.Side        `yaml:"administered_by" law:"GDPR art. 5(2)"` // whose people administer the machine or its database
+	Consistency    string             `yaml:"consistency"`                          // snapshot, locked, frozen, reread
+	Frozen         *Freeze            `yaml:"frozen,omitempty"`
 }
 
 // Freeze is whose word it is that nobody writes in the source, and from when.
@@ -49,9 +52,53 @@ type Freeze struct {
 
 // TargetPlace is the new software and the gate beside its database.
 type TargetPlace struct {
-	Gate          ecluse.Fingerprint `yaml:"gate"`
-	System        string             `yaml:"system"`
-	PreProduction string             `yaml:"pre_production,omitempty"` // the system rehearsals go into
+	Gate           ecluse.Fingerprint `yaml:"gate"`
+	System         string             `yaml:"system"`
+	AdministeredBy ecluse.Side        `yaml:"administered_by" law:"GDPR art. 5(2)"` // whose people administer the machine or its database
+	PreProduction  string             `yaml:"pre_production,omitempty"`             // the system rehearsals go into
+}
+
+// Backups says of each of the three folders whether it is in backups: what was
+// copied there before the erasure is out of its reach until the last one expires.
+type Backups struct {
+	SourceGate Backup `yaml:"source_gate" law:"GDPR art. 28(3)(g)"` // holds a half of the key, and the identity of rejects
+	Lock       Backup `yaml:"lock" law:"GDPR art. 28(3)(g)"`        // holds ciphertext
+	TargetGate Backup `yaml:"target_gate" law:"GDPR art. 28(3)(g)"` // holds the other half of the key
+}
+
+// Backup is the word none, or the day on which the last backup of a folder
+// expires.
+type Backup struct {
+	Until Date `yaml:"until" law:"GDPR art. 28(3)(g)"`
+	none  bool
+}
+
+// NoBackup is how an instruction, and the certificate after it, say that there is
+// none.
+const NoBackup = evidence.NoBackup
+
+// None tells whether there is no backup.
+func (b Backup) None() bool { return b.none }
+
+func (b Backup) String() string {
+	if b.none {
+		return NoBackup
+	}
+	return b.Until.String()
+}
+
+// DecodeNode reads either way of writing a backup.
+func (b *Backup) DecodeNode(n *document.Node, decode func(*document.Node, any)) error {
+	if document.IsScalar(n) {
+		if n.Value != NoBackup {
+			return errors.New("want none, or {until: YYYY-MM-DD}, the day on which the last one expires")
+		}
+		*b = Backup{none: true}
+		return nil
+	}
+	type keys Backup
+	decode(n, (*keys)(b))
+	return nil
 }
 
 // Passages is the budget of runs of each kind.

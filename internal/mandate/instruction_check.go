@@ -35,7 +35,25 @@ func (i *Instruction) check(p *problems) {
 		i.checkFigure(p, "checks."+name, name, c)
 	}
 	i.checkAccounts(p)
+	i.checkPlaces(p)
 	i.checkLimits(p)
+}
+
+// checkPlaces checks what the certificate of erasure will say of the places.
+func (i *Instruction) checkPlaces(p *problems) {
+	for at, side := range map[string]ecluse.Side{"source": i.Source.AdministeredBy, "target": i.Target.AdministeredBy} {
+		if side != ecluse.Controller && side != ecluse.Processor {
+			p.add(at+".administered_by", strconv.Quote(string(side))+" is not controller or processor", "GDPR art. 5(2)")
+		}
+	}
+	for _, b := range []struct {
+		at   string
+		kept Backup
+	}{{"source_gate", i.Backups.SourceGate}, {"lock", i.Backups.Lock}, {"target_gate", i.Backups.TargetGate}} {
+		if !b.kept.None() && b.kept.Until.Ends().Before(i.EraseBy) {
+			p.add("backups."+b.at+".until", "a backup made until erase_by cannot expire before it", "GDPR art. 28(3)(g)")
+		}
+	}
 }
 
 func (i *Instruction) checkHead(p *problems) {

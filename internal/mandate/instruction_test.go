@@ -33,6 +33,12 @@ func TestInstructionParses(t *testing.T) {
 	if diff := cmp.Diff(Reach{"public.patient.address"}, i.Accounts.Source.MayAlsoRead); diff != "" {
 		t.Error(diff)
 	}
+	if i.Source.AdministeredBy != ecluse.Processor || i.Target.AdministeredBy != ecluse.Controller {
+		t.Errorf("administered by %s and %s", i.Source.AdministeredBy, i.Target.AdministeredBy)
+	}
+	if b := i.Backups; !b.SourceGate.None() || b.Lock.String() != "2027-01-31" || b.TargetGate.String() != NoBackup {
+		t.Errorf("backups %+v", b)
+	}
 	if want := time.Date(2026, 12, 31, 17, 0, 0, 0, time.UTC); !i.EraseBy.Equal(want) {
 		t.Errorf("erase by %s", i.EraseBy)
 	}
@@ -44,7 +50,7 @@ func TestInstructionRefuses(t *testing.T) {
 		old, new, want string
 		kind           ecluse.Kind
 	}{
-		"credential class":     {"sex: identity", "sex: credential", "i.yaml:12: datasets.patient.columns.sex: passwords, their hashes and log-ins are never migrated: people choose new ones (GDPR art. 28(3), last sentence)", ecluse.Refused},
+		"credential class":     {"sex: identity", "sex: credential", "i.yaml:13: datasets.patient.columns.sex: passwords, their hashes and log-ins are never migrated: people choose new ones (GDPR art. 28(3), last sentence)", ecluse.Refused},
 		"credential name":      {"sex: identity", "portal_password: identity", "datasets.patient.columns.portal_password: its name is that of a password", ecluse.Refused},
 		"credential distinct":  {"distinct: prescriber_name", "distinct: mot_de_passe", "datasets.prescriber: its name is that of a password", ecluse.Refused},
 		"credential filter":    {"column: created_on", "column: pwd", "datasets.patient.where[0].column: passwords", ecluse.Refused},
@@ -55,7 +61,7 @@ func TestInstructionRefuses(t *testing.T) {
 		"no class":             {"sex: identity", "sex:", "want the column's class", ecluse.Invalid},
 		"class missing":        {"value: {class: result, as: text}", "value: {as: text}", "datasets.result.columns.value.class: missing", ecluse.Invalid},
 		"as":                   {"as: text", "as: number", "datasets.result.columns.value.as: want text", ecluse.Invalid},
-		"free text":            {", because: the biologists' remarks are part of the result", "", "i.yaml:23: datasets.result.columns.remark: a free-text column holds more than its name says", ecluse.Invalid},
+		"free text":            {", because: the biologists' remarks are part of the result", "", "i.yaml:24: datasets.result.columns.remark: a free-text column holds more than its name says", ecluse.Invalid},
 		"free text as a word":  {"because: the biologists' remarks are part of the result", "because: N/A", "remark.because: says nothing", ecluse.Invalid},
 		"document":             {"sex: identity", "scan: document", "a document column holds more", ecluse.Invalid},
 		"special not named":    {"code: result", "code: genetic", "sensitive: columns are genetic: say so here too (GDPR art. 9)", ecluse.Invalid},
@@ -78,6 +84,15 @@ func TestInstructionRefuses(t *testing.T) {
 		"reach without why":    {", because: a view is not possible before 2026-12-01", "", "accounts.source.because: missing", ecluse.Invalid},
 		"window":               {"Europe/Paris", "Europe/Nulle", "limits.window", ecluse.Invalid},
 		"size":                 {"20GB", "lots", "limits.bytes: want a size", ecluse.Invalid},
+		"administered by":      {"administered_by: processor", "administered_by: somebody", `source.administered_by: "somebody" is not controller or processor`, ecluse.Invalid},
+		"nobody administers":   {", administered_by: controller}", "}", "target.administered_by: missing (GDPR art. 5(2))", ecluse.Invalid},
+		"no word on backups":   {"backups: {source_gate: none, lock: {until: 2027-01-31}, target_gate: none}\n", "", "backups: missing (GDPR art. 28(3)(g))", ecluse.Invalid},
+		"no word on one":       {", target_gate: none}", "}", "backups.target_gate: missing (GDPR art. 28(3)(g))", ecluse.Invalid},
+		"an empty word":        {"target_gate: none", "target_gate: ''", "want none, or {until: YYYY-MM-DD}", ecluse.Invalid},
+		"another word":         {"target_gate: none", "target_gate: never", "want none, or {until: YYYY-MM-DD}", ecluse.Invalid},
+		"backup until when":    {"{until: 2027-01-31}", "{}", "until: missing", ecluse.Invalid},
+		"backup expired":       {"until: 2027-01-31", "until: 2026-12-30", "backups.lock.until: a backup made until erase_by cannot expire before it", ecluse.Invalid},
+		"backup of more":       {"{until: 2027-01-31}", "{until: 2027-01-31, where: a tape}", "unknown key", ecluse.Invalid},
 		"no rows":              {"rows: 12000000", "rows: 0", "limits.rows: want a number from 1", ecluse.Invalid},
 		"frozen":               {"consistency: snapshot", "consistency: frozen", "says by whom and from when", ecluse.Invalid},
 		"frozen by nobody":     {"consistency: snapshot", "consistency: frozen, frozen: {by: to be defined, from: 2026-06-01T20:00:00+02:00}", "source.frozen.by: says nothing", ecluse.Invalid},

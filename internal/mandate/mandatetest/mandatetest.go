@@ -188,8 +188,8 @@ func (w *World) instruction(id ecluse.MigrationID, body string) []byte {
 	if w.Consistency == mandate.Frozen {
 		frozen = fmt.Sprintf(", frozen: {by: Anne Martin, from: %s}", w.Now.Format(time.RFC3339))
 	}
-	fmt.Fprintf(&b, "source: {gate: %s, system: ancien, consistency: %s%s}\n", gate(w.SourceGate), w.Consistency, frozen)
-	fmt.Fprintf(&b, "target: {gate: %s, system: nouveau, pre_production: nouveau-essai}\n", gate(w.TargetGate))
+	fmt.Fprintf(&b, "source: {gate: %s, system: ancien, administered_by: controller, consistency: %s%s}\n", gate(w.SourceGate), w.Consistency, frozen)
+	fmt.Fprintf(&b, "target: {gate: %s, system: nouveau, administered_by: controller, pre_production: nouveau-essai}\nbackups: {source_gate: none, lock: none, target_gate: none}\n", gate(w.TargetGate))
 	b.WriteString(strings.TrimSpace(body) + "\n")
 	for _, d := range [][2]string{
 		{"passages", "{dry: 5, rehearsal: 2, final: 1}"},

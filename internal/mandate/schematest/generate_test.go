@@ -77,6 +77,8 @@ func (g *generator) either(t reflect.Type) (object, bool) {
 	switch t.String() {
 	case "mandate.Column":
 		return object{"oneOf": []any{g.of(reflect.TypeFor[ecluse.Class]()), g.structure(t)}}, true
+	case "mandate.Backup":
+		return object{"oneOf": []any{object{"const": mandate.NoBackup}, g.structure(t)}}, true
 	case "mapping.rejects":
 		one := g.of(t.Elem())
 		return object{"oneOf": []any{one, object{"type": "array", "items": one}}}, true
