@@ -97,6 +97,9 @@ func (s *Source) Recipient(ctx context.Context, i *mandate.Instruction) error {
 	if err := names(i.Source.Gate, s.home, "source"); err != nil {
 		return err
 	}
+	if !s.home.Entry(i.ID).Erased.IsZero() { // no key is made anew
+		return &ecluse.Error{Kind: ecluse.Refused, What: "make the recipient of rejects", Where: string(i.ID), Err: ErrErased, Next: "a new migration has a new id", Article: "GDPR art. 28(3)(g)"}
+	}
 	text, err := s.home.secret(i.ID, rejectsFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		id, err := age.GenerateHybridIdentity()
