@@ -57,6 +57,8 @@ type story struct {
 	recipient             func(r *Recipient, gate *ssh.Signer)
 	certificate           func(c *Certificate)
 	report                func(h *StatementHead)
+	compared              func(c *compared)
+	dispositions          func(d *Dispositions) // nil: none are accepted
 	privileges            func(h *StatementHead)
 	roster                func(r *Roster)
 	head                  func(h *Head)
@@ -108,12 +110,15 @@ datasets: {patient: {columns: {patient_id: technical}}}
 		recipient:   func(*Recipient, *ssh.Signer) {},
 		certificate: func(*Certificate) {},
 		report:      func(*StatementHead) {},
-		privileges:  func(*StatementHead) {},
-		roster:      func(*Roster) {},
-		head:        func(*Head) {},
-		headBy:      map[string]ssh.Signer{"lock": c.lock, "source": c.source, "target": c.target},
-		files:       func(map[string][]byte) {},
-		sumsBy:      map[Gate]ssh.Signer{SourceGate: c.source, TargetGate: c.target},
+		compared:    func(*compared) {},
+
+		dispositions: func(*Dispositions) {},
+		privileges:   func(*StatementHead) {},
+		roster:       func(*Roster) {},
+		head:         func(*Head) {},
+		headBy:       map[string]ssh.Signer{"lock": c.lock, "source": c.source, "target": c.target},
+		files:        func(map[string][]byte) {},
+		sumsBy:       map[Gate]ssh.Signer{SourceGate: c.source, TargetGate: c.target},
 	}
 }
 
@@ -310,12 +315,24 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 	case ByAcceptance:
 		h := StatementHead{ReportFormat, testMigration, load}
 		w.story.report(&h)
-		s := must(SignStatement(w.target, h))
+		r := struct {
+			StatementHead
+			compared
+		}{StatementHead: h}
+		r.Compared.Equal = true
+		r.Compared.Rejected = []reason{{"patient", `a "quoted" reason: {x], "y"`, "12"}, {"result", "no code", "<10"}, {"patient", "no code", "<10"}}
+		w.story.compared(&r.compared)
+		s := must(SignStatement(w.target, r))
 		w.do(w.b.AddReport(s))
-		dispositions := []byte("rejects: kept\n")
-		w.do(w.b.AddDocument(dispositions))
-		return s.Digest(), w.says("accept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory,
-			Clause{VerbAccept, KindReport, s.Digest()}, Clause{VerbAccept, KindDispositions, ecluse.DigestOf(dispositions)})
+		clauses := []Clause{{VerbAccept, KindReport, s.Digest()}}
+		if w.dispositions != nil {
+			d := Dispositions{DispositionsFormat, testMigration, s.Digest(), map[string]string{r.Compared.Rejected[0].By: "entered by hand", "no code": `left, see "the list"`}}
+			w.dispositions(&d)
+			text := must(EncodeJSON(d))
+			w.do(w.b.AddDocument(text))
+			clauses = append(clauses, Clause{VerbAccept, KindDispositions, ecluse.DigestOf(text)})
+		}
+		return s.Digest(), w.says("accept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, clauses...)
 	case ByOrder:
 		return report, w.says("order", ecluse.Controller, w.pHugo, w.hugo, ecluse.DPO, Clause{VerbErase, KindMigration, ecluse.DigestOf(instruction)})
 	}

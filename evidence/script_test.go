@@ -130,6 +130,7 @@ func TestScriptForgeries(t *testing.T) {
 		"roster that follows another":            true,
 		"privileges of another plan":             true,
 		"statement under another name":           true,
+		"accepted with a reason too many":        true,
 	}
 	for _, f := range forgeries(t) {
 		if onlyGo[f.name] {

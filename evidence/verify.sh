@@ -466,6 +466,21 @@ acceptance)
 	of=$(sed -n 's/^{"ecluse":"report\/v1","migration":"[a-z0-9-]*","plan":"\(sha256:[0-9a-f]*\)".*/\1/p' report.json)
 	case " $finals " in *" ${of:-none} "*) ;; *) ko "the report is not of a final passage" ;; esac
 	grep -q "^controller signatory [^ ]* [^ ]* accept report $report $act\$" "$tmp/said" || ko "no signatory of the controller accepted the report"
+	run grep -q -E '"compared":\{[^][{}]*"equal":true[,}]' report.json || ko "a report was accepted whose comparison found differences"
+	# Reasons are compared as the JSON strings they are written as, in both documents alike.
+	string='"([^"\\]|\\.)*"'
+	grep -o -E "\"rejected\":\\[(\\{\"dataset\":$string,\"by\":$string,\"count\":$string\\},?)+\\]" report.json |
+		grep -o -E "\"by\":$string" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
+	if [ -s "$tmp/reasons" ]; then
+		disposed=$(awk -v act="$act" '$5 == "accept" && $6 == "dispositions" && $8 == act { print $7 }' "$tmp/said")
+		f=documents/${disposed#sha256:}
+		[ -f "$f" ] || ko "rows were put aside, and nobody said what becomes of them"
+		run grep -q -F "{\"ecluse\":\"dispositions/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"reasons\":{" "$f" || ko "$f holds no dispositions of the report accepted"
+		sed 's/^.*,"reasons":{//' "$f" | grep -o -E "$string:$string" | grep -v -E ':" *"$' | sed 's/^/x/' >"$tmp/disposed"
+		while IFS= read -r reason; do
+			grep -F "x$reason:\"" "$tmp/disposed" | cut -c "1-$((${#reason} + 3))" | grep -q -x -F "x$reason:\"" || ko "nobody said what becomes of the rows put aside for $reason"
+		done <"$tmp/reasons"
+	fi
 	;;
 order)
 	grep -q -E "^controller (signatory|dpo) [^ ]* [^ ]* erase migration $instruction $act\$" "$tmp/said" || ko "the controller did not order this erasure"

@@ -458,6 +458,15 @@ func (v *verifier) checkGround() (string, error) {
 		case by == nil || by.Role != ecluse.Signatory || !by.Has(VerbAccept, KindReport, c.Report):
 			return "", unverified(what, "the act named is not a signatory of the controller accepting the report")
 		}
+		var dispositions []byte
+		for _, clause := range by.Clauses {
+			if clause.Verb == VerbAccept && clause.Kind == KindDispositions {
+				dispositions = v.files[v.byDigest[clause.Subject]]
+			}
+		}
+		if err := Explained(v.files[FileReport], dispositions); err != nil {
+			return "", because(ecluse.Unverified, what, err)
+		}
 		return "accepted by " + by.Person, nil
 	case ByOrder:
 		if by == nil || by.Role != ecluse.Signatory && by.Role != ecluse.DPO || !by.Has(VerbErase, KindMigration, v.instruction.digest) {

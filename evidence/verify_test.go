@@ -84,6 +84,34 @@ func TestVerifyLeft(t *testing.T) {
 	}
 }
 
+// A report without rejects needs no dispositions.
+func TestVerifyNoRejects(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	s.compared, s.dispositions = func(c *compared) { c.Compared.Rejected = nil }, nil
+	bundle := s.tell(t)
+	if r := Verify(bundle, c.roots()); !r.OK() {
+		t.Error(r.Text())
+	}
+	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\n") {
+		t.Error(out)
+	}
+}
+
+func FuzzExplained(f *testing.F) {
+	report := must(EncodeJSON(struct {
+		StatementHead
+		compared
+	}{StatementHead: StatementHead{ReportFormat, testMigration, ecluse.DigestOf(nil)}}))
+	f.Add(report, must(EncodeJSON(Dispositions{DispositionsFormat, testMigration, ecluse.DigestOf(report), map[string]string{"no code": "kept"}})))
+	f.Add([]byte(strings.Replace(string(report), "false", "true", 1)), []byte(nil))
+	f.Fuzz(func(t *testing.T, report, dispositions []byte) {
+		if err := Explained(report, dispositions); err == nil && !strings.Contains(string(report), "true") {
+			t.Error("accepted though nothing says that it is equal")
+		}
+	})
+}
+
 func TestVerifyNotAnchored(t *testing.T) {
 	c := newCast(t)
 	bundle := newStory(c).tell(t)
@@ -351,6 +379,14 @@ func forgeries(t testing.TB) []forgery {
 		{"report accepted by the DPO", "report", edit("accept", func(s *story, a *Act, by *ssh.Signer) {
 			a.Person, a.Role, *by = s.pHugo.ID, ecluse.DPO, s.hugo
 		})},
+		{"accepted though not equal", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Equal = false } }},
+		{"accepted with rejects and no word on them", "report", func(s *story) { s.dispositions = nil }},
+		{"accepted with a reason left out", "report", func(s *story) { s.dispositions = func(d *Dispositions) { delete(d.Reasons, "no code") } }},
+		{"accepted with a reason left blank", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Reasons["no code"] = "  " } }},
+		{"accepted with a field for a reason", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Rejected[1].By = "migration" } }},
+		{"accepted with a part of a reason", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Rejected[1].By = "code" } }},
+		{"accepted with dispositions of another report", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Report[0] ^= 1 } }},
+		{"accepted with a reason too many", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Reasons["whim"] = "none" } }},
 		{"report of another load", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = ecluse.DigestOf(nil) } }},
 		{"report of the reading", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = s.plan } }},
 		{"report of another kind", "report", func(s *story) { s.report = func(h *StatementHead) { h.Format = PrivilegesFormat } }},

@@ -387,6 +387,9 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 	case procedure.ApproveLoad:
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindLoadPlan), now))
 	case procedure.Accept:
+		if err := explained(ctx, tx, m, subject(evidence.KindReport), subject(evidence.KindDispositions)); err != nil {
+			return err
+		}
 		tx.Also(journal.Event{Tree: string(m), Type: journal.Accepted, IDs: map[string]string{"report": subject(evidence.KindReport).String()}})
 		if err := endPassage(ctx, tx, m, procedure.Accepted); err != nil {
 			return err
@@ -420,6 +423,30 @@ func instructionSigned(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID,
 		return err
 	}
 	return tx.SetDeadline(ctx, m, i.EraseBy, act)
+}
+
+// explained refuses the acceptance of another report than that of the passage in
+// hand, and one that leaves something unexplained. It stands in the transaction of
+// the act: there is no other way to accept.
+func explained(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report, dispositions ecluse.Digest) error {
+	current, err := tx.Current(ctx, m, evidence.KindReport)
+	if err != nil {
+		return err
+	}
+	if current != report {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "accept", Where: report.String(), Why: "it is not the report of the passage in hand, " + current.String(), Next: "ecluse report, then ecluse accept"}
+	}
+	text, err := tx.Document(ctx, report)
+	if err != nil {
+		return err
+	}
+	var said []byte
+	if !dispositions.IsZero() {
+		if said, err = tx.Document(ctx, dispositions); err != nil {
+			return err
+		}
+	}
+	return evidence.Explained(text, said)
 }
 
 // endPassage closes the passage in hand in the list of passages.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"path/filepath"
 
+	"golang.org/x/crypto/ssh"
+
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/config"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
@@ -63,6 +66,21 @@ func Target(dir string, l gate.Lock) (*gate.Target, error) {
 
 // PostgresConfig is how an account of gate.yaml connects.
 var PostgresConfig = postgresConfig
+
+// HandIn hands in an act of any clauses with the documents they speak of, past
+// what Room checks before.
+func (r *Room) HandIn(ctx context.Context, m ecluse.MigrationID, key ssh.Signer, clauses []evidence.Clause, documents map[string][]byte) error {
+	who, err := r.lock.who(ctx, key)
+	if err != nil {
+		return err
+	}
+	var papers []paper
+	for kind, text := range documents {
+		papers = append(papers, paper{kind, text})
+	}
+	_, err = r.lock.handIn(ctx, m, who, clauses, papers...)
+	return err
+}
 
 // Folder is where a part of a room lies.
 func (r *Room) Folder(name string) string { return filepath.Join(r.dir, name) }

@@ -27,14 +27,6 @@ type AcceptRequest struct {
 	Key          ssh.Signer
 }
 
-// dispositions is dispositions/v1: what becomes of rejected rows, by reason.
-type dispositions struct {
-	Format    string             `json:"ecluse"`
-	Migration ecluse.MigrationID `json:"migration"`
-	Report    ecluse.Digest      `json:"report"`
-	Reasons   map[string]string  `json:"reasons"`
-}
-
 // Accept accepts the load, by one act: the report, and the dispositions of
 // rejects. It is impossible while anything is unexplained.
 func (r *Room) Accept(ctx context.Context, q AcceptRequest) (v *Signature, err error) {
@@ -82,7 +74,7 @@ func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, 
 	if len(s.Compared.Rejected) == 0 {
 		return nil, nil
 	}
-	d := dispositions{Format: "dispositions/v1", Migration: m, Report: report, Reasons: map[string]string{}}
+	d := evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: m, Report: report, Reasons: map[string]string{}}
 	var open []string
 	for _, g := range s.Compared.Rejected {
 		say := q.Dispositions[g.By]

@@ -558,6 +558,59 @@ func TestAcceptanceRefused(t *testing.T) {
 	}
 }
 
+// TestAcceptanceIsExplained: the act itself is refused, whatever program made it,
+// while something is unexplained.
+func TestAcceptanceIsExplained(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	s, err := r.Report(t.Context(), roomtest.Migration)
+	if err != nil || len(s.Compared.Rejected) < 2 {
+		t.Fatalf("%v, %+v", err, s)
+	}
+	report, err := evidence.EncodeJSON(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func(report ecluse.Digest, edit func(*evidence.Dispositions)) error {
+		clauses, documents := []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: report}}, map[string][]byte{}
+		if edit != nil {
+			said := &evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: roomtest.Migration, Report: report, Reasons: map[string]string{}}
+			for _, x := range s.Compared.Rejected {
+				said.Reasons[x.By] = "by hand"
+			}
+			edit(said)
+			text, err := evidence.EncodeJSON(said)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindDispositions, Subject: ecluse.DigestOf(text)})
+			documents[evidence.KindDispositions] = text
+		}
+		return r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), clauses, documents)
+	}
+	own, one := ecluse.DigestOf(report), s.Compared.Rejected[0].By
+	for name, err := range map[string]error{
+		"no dispositions": accept(own, nil),
+		"one left out":    accept(own, func(x *evidence.Dispositions) { delete(x.Reasons, one) }),
+		"one left blank":  accept(own, func(x *evidence.Dispositions) { x.Reasons[one] = " " }),
+		"another report":  accept(ecluse.DigestOf(nil), func(*evidence.Dispositions) {}),
+		"of another":      accept(own, func(x *evidence.Dispositions) { x.Report[0] ^= 1 }),
+	} {
+		if ecluse.KindOf(err) != ecluse.Refused || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if p := place(t, r); p.Passage != procedure.Compared {
+		t.Fatalf("%+v", p)
+	}
+	if err := accept(own, func(*evidence.Dispositions) {}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	d.Verify(r)
+}
+
 // TestDifference: a target that alters what is written shows it, traced to its
 // table; it cannot be accepted, and is undone.
 func TestDifference(t *testing.T) {
@@ -578,6 +631,11 @@ func TestDifference(t *testing.T) {
 	wantTraced(t, d, v.Load.Compared)
 	_, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
+	err = r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: v.Report}}, nil)
+	wantError(t, err, ecluse.Refused)
+	if p := place(t, r); p.Passage != procedure.Compared {
+		t.Fatalf("accepted in spite of differences: %+v", p)
+	}
 	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
