@@ -129,7 +129,13 @@ func (x *demoCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	c.ui.outcome(v)
-	return c.ui.object(v)
+	if err := c.ui.object(v); err != nil {
+		return err
+	}
+	if !v.OK() {
+		return exit(ecluse.Unverified.ExitCode())
+	}
+	return nil
 }
 
 func (x *demoCmd) prepare(ctx context.Context, c *call) error {
@@ -152,8 +158,6 @@ func (u *ui) scene(s demo.Scene) {
 	u.clear()
 	if s.Number > 0 {
 		u.text("\n" + u.paint(bold, fmt.Sprintf("%2d. %s", s.Number, u.say(s.Title.EN, s.Title.FR))) + "\n")
-	}
-	if s.Place.Migration != "" {
 		u.text(u.lock(s.Place))
 	}
 	for _, l := range s.Lines {
@@ -174,14 +178,31 @@ func (u *ui) outcome(v *demo.Outcome) {
 	row("source rows put aside", "lignes source mises de côté", count(v.RowsRejected))
 	row("columns refused", "colonnes refusées", u.say("%d, of which %d of log-ins and passwords", "%d, dont %d d'identifiants et mots de passe", v.ColumnsRefused, v.Credentials))
 	row("comparison", "comparaison", map[bool]string{true: u.paint(green, u.say("= equal", "= égal")), false: u.paint(red, u.say("≠ different", "≠ différent"))}[v.Reconciled])
-	row("erased", "effacé", u.say("keys destroyed, ciphertext deleted, looked for: nothing found", "clés détruites, chiffré supprimé, recherché : rien trouvé"))
+	erased := u.paint(red, u.say("no", "non"))
+	switch {
+	case v.Erased:
+		erased = u.say("keys destroyed, ciphertext deleted, looked for: 0 files left", "clés détruites, chiffré supprimé, recherché : 0 fichier restant")
+	case v.FilesLeft > 0:
+		erased = u.paint(red, u.say("no: %d files of keys and ciphertext are left", "non : il reste %d fichiers de clés et de chiffré", v.FilesLeft))
+	}
+	row("erased", "effacé", erased)
 	row("canaries outside the old database", "canaris hors de l'ancienne base", count(int64(v.CanariesFound)))
-	row("evidence", "preuve", v.Verdict)
+	proof := v.Verdict
+	if proof == "" {
+		proof = u.paint(red, u.say("none", "aucune"))
+	}
+	row("evidence", "preuve", proof)
 	row("signatures asked of the controller", "signatures demandées au responsable", fmt.Sprint(v.ControllerSignatures))
 	row("time", "durée", fmt.Sprintf("%.1f s, %s %s/s", v.Seconds, count(int64(float64(v.RowsRead)/max(v.PassageSeconds, 0.001))), u.say("rows", "lignes")))
 	row("peak memory", "mémoire au plus haut", fmt.Sprintf("%.0f MiB", v.PeakRSSMiB))
 	w.Flush()
 	u.text("\n" + b.String())
+	if !v.OK() {
+		u.text("\n    " + u.paint(red, u.say("This went wrong: see the lines above. Everything is still in %s", "Cela s'est mal passé : voir les lignes ci-dessus. Tout est encore dans %s", v.Dir)) + "\n")
+	}
+	if v.Bundle == "" {
+		return
+	}
 	u.tell("\n    Verify it yourself:\n    sh %[1]s/verify.sh %[1]s --controller %[2]s --processor %[3]s", "\n    Vérifiez vous-même :\n    sh %[1]s/verify.sh %[1]s --controller %[2]s --processor %[3]s",
 		v.Bundle, v.Roots.Controller, v.Roots.Processor)
 }

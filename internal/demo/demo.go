@@ -42,15 +42,21 @@ type Outcome struct {
 	Credentials          int     `json:"columns_credential"`
 	Reconciled           bool    `json:"reconciled"`
 	Erased               bool    `json:"erased"`
+	FilesLeft            int     `json:"files_left"` // of keys and ciphertext, looked for after the erasure
 	Bundle               string  `json:"bundle"`
-	Verdict              string  `json:"verdict"` // of the evidence, verified offline
+	Verdict              string  `json:"verdict"` // of the evidence, verified offline; empty when there is none
 	Roots                Roots   `json:"roots"`
-	CanariesFound        int     `json:"canaries_found"` // files, the two databases aside
+	CanariesFound        int     `json:"canaries_found"` // files, the old database aside
 	ControllerSignatures int     `json:"controller_signatures"`
 	Seconds              float64 `json:"seconds"`
 	PassageSeconds       float64 `json:"passage_seconds"` // reading, loading and comparing
 	PeakRSSMiB           float64 `json:"peak_rss_mib"`
 	Dir                  string  `json:"dir"`
+}
+
+// OK tells whether all of it came to what a migration has to come to.
+func (o *Outcome) OK() bool {
+	return o.Reconciled && o.Erased && o.Verdict == evidence.VerdictOK && o.CanariesFound == 0
 }
 
 // Roots are the fingerprints that the evidence is verified against.
@@ -75,6 +81,10 @@ type story struct {
 	old  *Made
 	out  *Outcome
 	now  time.Time
+
+	readPlan string // its file
+	sealed   int    // chunks
+	rejected int64  // rows that the dry run put aside
 }
 
 func (s *story) path(name string) string { return filepath.Join(s.Dir, name) }
@@ -106,7 +116,7 @@ func Run(ctx context.Context, q Request) (*Outcome, error) {
 	}
 	s := &story{Request: q, out: &Outcome{Dir: q.Dir}, now: time.Now()}
 	for _, step := range []func(context.Context) error{
-		s.people, s.contract, s.inspect, s.instruct, s.mapping, s.approve, s.rehearse, s.plan, s.pass, s.accept, s.prove,
+		s.people, s.contract, s.inspect, s.instruct, s.mapping, s.plan, s.read, s.rehearse, s.load, s.accept, s.erase, s.prove,
 	} {
 		if err := step(ctx); err != nil {
 			if s.room != nil {
@@ -249,12 +259,12 @@ func (s *story) instruct(ctx context.Context) error {
 		return err
 	}
 	s.out.ControllerSignatures++
-	return s.tell(ctx, 3, "Instruction, with the read plan that comes of it", "Instruction, avec le plan de lecture qui en découle",
+	return s.tell(ctx, 3, "Instruction", "Instruction",
 		line("%d columns taken, %d only compared, %d refused: of these, %d hold log-ins and passwords, which nobody can instruct.",
 			"%d colonnes prises, %d seulement comparées, %d refusées : dont %d d'identifiants et mots de passe, que nul ne peut demander.",
 			p.Counts.Taken, p.Counts.Filters, s.out.ColumnsRefused, p.Counts.Credential),
-		line("Requests from 2015 to October 2020, their patients and results. Claire signs instruction and plan at one sitting.",
-			"Demandes de 2015 à octobre 2020, leurs patients et résultats. Claire signe instruction et plan en une séance."))
+		line("Requests from 2015 to October 2020, their patients and results. Claire signs it with the plan that comes of it.",
+			"Demandes de 2015 à octobre 2020, leurs patients et résultats. Claire la signe avec le plan qui en découle."))
 }
 
 func (s *story) mapping(ctx context.Context) error {
@@ -289,39 +299,87 @@ func (s *story) approvePlan(ctx context.Context, file, who string) error {
 	return err
 }
 
-func (s *story) approve(ctx context.Context) error {
+func (s *story) plan(ctx context.Context) error {
 	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		return err
 	}
-	if err := s.approvePlan(ctx, p.ReadFile, Marc); err != nil {
+	if err := s.tell(ctx, 5, "Read plan", "Plan de lecture",
+		line("Compiled again, it is to the byte what Claire signed: %d statements, and a verdict for each of %d columns.",
+			"Recompilé, il est à l'octet près celui que Claire a signé : %d requêtes, et un verdict pour chacune des %d colonnes.",
+			len(p.Read.Datasets), p.Counts.Taken+p.Counts.Filters+p.Counts.Refused+p.Counts.Credential)); err != nil {
 		return err
 	}
-	if err := s.tell(ctx, 6, "Read plan approved", "Plan de lecture approuvé",
-		line("Two parties, two people: Claire with the instruction, Marc now.", "Deux parties, deux personnes : Claire avec l'instruction, Marc maintenant.")); err != nil {
+	s.readPlan = p.ReadFile
+	if err := s.approvePlan(ctx, s.readPlan, Marc); err != nil {
 		return err
 	}
-	if p, err = s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry}); err != nil {
-		return err
-	}
-	return s.approvePlan(ctx, p.LoadFile, Marc)
+	return s.tell(ctx, 6, "Approval", "Approbation",
+		line("Two parties, two people: Claire with the instruction, Marc now.", "Deux parties, deux personnes : Claire avec l'instruction, Marc maintenant."))
 }
 
+// during applies what is approved, and tells one scene from within: when the gate
+// of a stage is open.
+func (s *story) during(ctx context.Context, q app.ApplyRequest, stage sluice.Stage, tell func() error) (*app.Applied, error) {
+	told, failed := false, error(nil)
+	q.Migration = migration
+	q.Watch = func(p sluice.Progress) {
+		if p.Stage == stage && !told {
+			told, failed = true, tell()
+		}
+		if s.Watch != nil {
+			s.Watch(p)
+		}
+	}
+	v, err := s.room.Apply(ctx, q)
+	if err == nil && !told {
+		failed = tell()
+	}
+	if err := errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	s.out.PassageSeconds += v.Seconds
+	return v, nil
+}
+
+func (s *story) read(ctx context.Context) error {
+	plan, err := os.ReadFile(s.readPlan)
+	if err != nil {
+		return err
+	}
+	v, err := s.during(ctx, app.ApplyRequest{Passage: ecluse.Dry, Plan: plan}, sluice.StageRead, func() error {
+		return s.tell(ctx, 7, "Reading", "Lecture",
+			line("The source gate has verified every signature and reads, chunk by chunk, what was approved.",
+				"Le programme côté ancien logiciel a vérifié chaque signature et lit, paquet par paquet, ce qui a été approuvé."))
+	})
+	if err != nil {
+		return err
+	}
+	s.out.RowsRead, s.sealed = v.RowsRead, v.Chunks
+	return s.tell(ctx, 8, "Chamber", "Dépôt scellé",
+		line("%d rows read, sealed at once for the target gate alone: %d chunks in the chamber. Nothing there opens one.",
+			"%d lignes lues, scellées aussitôt pour le seul programme d'en face : %d paquets au dépôt. Rien ne les y ouvre.", v.RowsRead, v.Chunks))
+}
+
+// rehearse makes the dry run.
 func (s *story) rehearse(ctx context.Context) error {
+	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry})
+	if err != nil {
+		return err
+	}
+	if err := s.approvePlan(ctx, p.LoadFile, Marc); err != nil {
+		return err
+	}
 	v, err := s.room.Apply(ctx, app.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
 	if err != nil {
 		return err
 	}
-	s.out.RowsRead = v.RowsRead
+	s.rejected = v.RowsRejected
 	s.out.PassageSeconds += v.Seconds
-	return s.tell(ctx, 8, "Read, sealed; a dry run", "Lu, scellé ; un essai à vide",
-		line("%d rows read, sealed at once for the target gate alone: %d chunks in the chamber. Nothing there opens one.",
-			"%d lignes lues, scellées aussitôt pour le seul programme d'en face : %d paquets au dépôt. Rien ne les y ouvre.", v.RowsRead, v.Chunks),
-		line("Dry run: everything mapped and checked, nothing written; %d rows would be put aside.",
-			"Essai à vide : tout transcodé et vérifié, rien d'écrit ; %d lignes seraient mises de côté.", v.RowsRejected))
+	return nil
 }
 
-func (s *story) plan(ctx context.Context) error {
+func (s *story) load(ctx context.Context) error {
 	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Final})
 	if err != nil {
 		return err
@@ -330,16 +388,17 @@ func (s *story) plan(ctx context.Context) error {
 		return err
 	}
 	s.out.ControllerSignatures++
-	return s.tell(ctx, 9, "Load plan approved by the laboratory", "Plan de chargement approuvé par le laboratoire")
-}
-
-func (s *story) pass(ctx context.Context) error {
-	v, err := s.room.Apply(ctx, app.ApplyRequest{Migration: migration, Passage: ecluse.Final, Watch: s.Watch})
+	v, err := s.during(ctx, app.ApplyRequest{Passage: ecluse.Final}, sluice.StageLoad, func() error {
+		return s.tell(ctx, 9, "Loading", "Chargement",
+			line("The dry run mapped and checked everything and wrote nothing; the mapping puts %d rows aside.",
+				"L'essai à vide a tout transcodé et vérifié sans rien écrire ; la table met %d lignes de côté.", s.rejected),
+			line("Claire has approved the load plan: her second signature. The target gate opens, maps and loads.",
+				"Claire a approuvé le plan de chargement : sa deuxième signature. Le programme d'en face ouvre, transcode et charge."))
+	})
 	if err != nil {
 		return err
 	}
 	s.out.RowsLoaded, s.out.RowsRejected, s.out.Reconciled = v.RowsLoaded, v.RowsRejected, v.Reconciled
-	s.out.PassageSeconds += v.Seconds
 	lines := []procedure.Text{line("%d rows loaded, each chunk in one transaction with its marker; %d source rows put aside, sealed for the laboratory.",
 		"%d lignes chargées, chaque paquet en une transaction avec sa marque ; %d lignes source mises de côté, scellées pour le laboratoire.", v.RowsLoaded, v.RowsRejected)}
 	for _, t := range v.Load.Compared.Tables {
@@ -348,17 +407,30 @@ func (s *story) pass(ctx context.Context) error {
 	for _, c := range v.Load.Compared.Checks {
 		lines = append(lines, line("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off))
 	}
-	return s.tell(ctx, 10, "Loaded, read back, compared", "Chargé, relu, comparé", lines...)
+	return s.tell(ctx, 10, "Comparison", "Comparaison", lines...)
 }
 
+// accept has the report signed; where rows differ nobody can, and the story ends
+// with what was found.
 func (s *story) accept(ctx context.Context) error {
+	if !s.out.Reconciled {
+		return nil
+	}
 	if _, err := s.room.Accept(ctx, app.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
 		return err
 	}
 	s.out.ControllerSignatures++
-	if err := s.tell(ctx, 11, "Accepted", "Recette prononcée",
-		line("Claire signs the report and says what becomes of the rows put aside: her third and last signature.",
-			"Claire signe le rapport et dit le sort des lignes mises de côté : sa troisième et dernière signature.")); err != nil {
+	return s.tell(ctx, 11, "Decision", "Décision",
+		line("Claire accepts: she signs the report and says what becomes of the rows put aside. Her third and last signature.",
+			"Claire prononce la recette : elle signe le rapport et dit le sort des lignes mises de côté. Sa troisième et dernière signature."))
+}
+
+func (s *story) erase(ctx context.Context) error {
+	if !s.out.Reconciled {
+		return nil
+	}
+	before, err := s.left()
+	if err != nil {
 		return err
 	}
 	d, err := s.room.Due(ctx)
@@ -372,25 +444,55 @@ func (s *story) accept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out.Erased = all[0].Place.Migration == procedure.Erased
-	return s.tell(ctx, 12, "Erased, by itself", "Effacé, de lui-même",
-		line("Both halves of the key destroyed, ciphertext deleted, both looked for: nothing found. Both gates sign the certificate.",
-			"Les deux moitiés de la clé détruites, le chiffré supprimé, les deux recherchés : rien trouvé. Les deux programmes signent l'attestation."))
+	if s.out.FilesLeft, err = s.left(); err != nil {
+		return err
+	}
+	s.out.Erased = all[0].Place.Migration == procedure.Erased && s.out.FilesLeft == 0
+	return s.tell(ctx, 12, "Erasure, by itself", "Effacement, de lui-même",
+		line("Both halves of the key and %d sealed chunks destroyed. Of %d files of keys and ciphertext, looked for afterwards, %d are left.",
+			"Les deux moitiés de la clé et %d paquets scellés détruits. De %d fichiers de clés et de chiffré, recherchés ensuite, il en reste %d.",
+			s.sealed, before, s.out.FilesLeft),
+		line("Both gates sign the certificate.", "Les deux programmes signent l'attestation."))
 }
 
+// left counts the files of keys and ciphertext.
+func (s *story) left() (int, error) {
+	n := 0
+	for _, of := range []string{"source/migrations", "target/migrations", "lock/chamber/live"} {
+		err := filepath.WalkDir(filepath.Join(s.path("room"), filepath.FromSlash(of)), func(_ string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				n++
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// prove writes the evidence of what was erased, verifies it, and searches what
+// was written for what must not travel.
 func (s *story) prove(ctx context.Context) error {
-	v, err := s.room.Evidence(ctx, migration, s.path("evidence"))
+	files := 0
+	if s.out.Erased {
+		v, err := s.room.Evidence(ctx, migration, s.path("evidence"))
+		if err != nil {
+			return err
+		}
+		files, s.out.Bundle, s.out.Verdict = v.Files, v.Dir, evidence.Verify(os.DirFS(v.Dir), s.cast.Prints).Verdict()
+	}
+	found, err := s.canaries()
 	if err != nil {
 		return err
 	}
-	s.out.Bundle = v.Dir
-	report := evidence.Verify(os.DirFS(v.Dir), s.cast.Prints)
-	s.out.Verdict = report.Verdict()
-	if s.out.CanariesFound, err = s.canaries(); err != nil {
-		return err
+	s.out.CanariesFound = found
+	if !s.out.Erased {
+		return nil
 	}
 	return s.tell(ctx, 13, "Evidence", "Preuve",
-		line("%d files; verified offline: %s", "%d fichiers ; vérifiés hors ligne : %s", v.Files, s.out.Verdict),
-		line("What must not travel was searched in every file but the two databases: found in %d.",
-			"Ce qui ne doit pas sortir a été cherché dans tous les fichiers hors les deux bases : trouvé dans %d.", s.out.CanariesFound))
+		line("%d files; verified offline: %s", "%d fichiers ; vérifiés hors ligne : %s", files, s.out.Verdict),
+		line("What must not travel was searched in every file but the old database: found in %d.",
+			"Ce qui ne doit pas sortir a été cherché dans tous les fichiers hors l'ancienne base : trouvé dans %d.", found))
 }
