@@ -15,6 +15,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -111,6 +112,9 @@ type Heads interface {
 	// LastHead returns the newest head kept of a tree, and its cosignatures;
 	// a zero Signed when there is none.
 	LastHead(ctx context.Context, tree string) (head evidence.Signed, cosigned []evidence.Signed, err error)
+	// HeadOf returns the head kept of a tree at a size; a zero Signed when there
+	// is none.
+	HeadOf(ctx context.Context, tree string, size int64) (evidence.Signed, error)
 	// KeepHead keeps a head the lock signed, and KeepCosignature a gate's
 	// signature under a head that is kept.
 	KeepHead(ctx context.Context, h *evidence.Head, signed evidence.Signed) error
@@ -133,24 +137,27 @@ func (l *Log) Head(ctx context.Context, tree string) (evidence.Signed, error) {
 	if err != nil {
 		return evidence.Signed{}, err
 	}
-	last, _, err := l.store.LastHead(ctx, tree)
-	if err != nil {
-		return evidence.Signed{}, err
-	}
-	if last.Body != nil {
-		h, err := evidence.ParseHead(last.Body)
-		if err != nil {
-			return evidence.Signed{}, err
-		}
-		if h.Size == size {
-			return last, nil
-		}
-	}
 	now, _, err := l.store.Now(ctx)
 	if err != nil {
 		return evidence.Signed{}, err
 	}
 	h := &evidence.Head{Tree: tree, Size: size, At: now.UTC().Truncate(time.Second)}
+	last, _, err := l.store.LastHead(ctx, tree)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	if last.Body != nil {
+		before, err := evidence.ParseHead(last.Body)
+		if err != nil {
+			return evidence.Signed{}, err
+		}
+		if before.Size == size {
+			return last, nil
+		}
+		if h.At.Before(before.At) { // another process was between
+			h.At = before.At
+		}
+	}
 	if h.Root, err = l.root(ctx, tree, size); err != nil {
 		return evidence.Signed{}, err
 	}
@@ -158,7 +165,10 @@ func (l *Log) Head(ctx context.Context, tree string) (evidence.Signed, error) {
 	if err != nil {
 		return evidence.Signed{}, err
 	}
-	return signed, l.store.KeepHead(ctx, h, signed)
+	if err := l.store.KeepHead(ctx, h, signed); err != nil {
+		return evidence.Signed{}, err
+	}
+	return l.store.HeadOf(ctx, tree, size) // another process may have kept one first
 }
 
 func (l *Log) root(ctx context.Context, tree string, size int64) (tlog.Hash, error) {
@@ -168,19 +178,20 @@ func (l *Log) root(ctx context.Context, tree string, size int64) (tlog.Hash, err
 	return tlog.TreeHash(size, reader(ctx, l.store, tree))
 }
 
-// Cosign keeps a gate's signature under the newest head, after checking it.
+// Cosign keeps a gate's signature under a head that the lock signed, after
+// checking it. It need not be the newest: the journal grows meanwhile.
 func (l *Log) Cosign(ctx context.Context, gate ecluse.Fingerprint, s evidence.Signed) error {
 	h, err := evidence.VerifyHead(s, gate)
 	if err != nil {
 		return err
 	}
-	last, _, err := l.store.LastHead(ctx, h.Tree)
+	kept, err := l.store.HeadOf(ctx, h.Tree, h.Size)
 	if err != nil {
 		return err
 	}
-	if string(last.Body) != string(s.Body) {
+	if !bytes.Equal(kept.Body, s.Body) {
 		return &ecluse.Error{
-			Kind: ecluse.Unverified, What: "cosign head", Where: h.Tree, Why: "the gate signed another head than the newest",
+			Kind: ecluse.Unverified, What: "cosign head", Where: h.Tree, Why: "the gate signed a head that the lock did not",
 			Next: "ask for the head again",
 		}
 	}

@@ -96,6 +96,15 @@ func (r reads) LastHead(ctx context.Context, tree string) (head evidence.Signed,
 	return head, cosigned, err
 }
 
+// HeadOf returns the head of a tree at a size; a zero Signed when none is kept.
+func (r reads) HeadOf(ctx context.Context, tree string, size int64) (s evidence.Signed, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT text, signature FROM head WHERE tree = ? AND size = ?`, tree, size).Scan(&s.Body, &s.Signature)
+	if errors.Is(err, sql.ErrNoRows) {
+		return evidence.Signed{}, nil
+	}
+	return s, failed("read head", err)
+}
+
 // Cosigned returns the newest head of a tree that a gate signed, with its
 // signature; a zero Signed when there is none.
 func (r reads) Cosigned(ctx context.Context, tree string, gate ecluse.Fingerprint) (s evidence.Signed, err error) {
