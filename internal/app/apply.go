@@ -379,7 +379,7 @@ func (r *Room) cosign(ctx context.Context, m ecluse.MigrationID) error {
 		if !slices.Contains([]ecluse.Fingerprint{i.Source.Gate, i.Target.Gate}, h.Fingerprint()) {
 			continue
 		}
-		if err := h.Watch(ctx, r.lock, m, r.lock.fingerprint()); err != nil {
+		if err := h.Watch(ctx, r.lock, m); err != nil {
 			return err
 		}
 	}

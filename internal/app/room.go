@@ -98,6 +98,10 @@ func (made *Made) fill(ctx context.Context, dir string, roots map[ecluse.Side]ec
 	if err := durable.Mkdir(filepath.Join(dir, plansDir)); err != nil {
 		return err
 	}
+	var err error
+	if made.Lock, err = createLock(ctx, filepath.Join(dir, lockDir), roots); err != nil {
+		return err
+	}
 	for _, g := range []struct {
 		dir  string
 		into *ecluse.Fingerprint
@@ -106,7 +110,7 @@ func (made *Made) fill(ctx context.Context, dir string, roots map[ecluse.Side]ec
 		if err := durable.Mkdir(at); err != nil {
 			return err
 		}
-		h, err := gate.CreateHome(at, "ecluse "+g.dir+" gate", roots)
+		h, err := gate.CreateHome(at, "ecluse "+g.dir+" gate", roots, made.Lock)
 		if err != nil {
 			return err
 		}
@@ -115,9 +119,7 @@ func (made *Made) fill(ctx context.Context, dir string, roots map[ecluse.Side]ec
 			return err
 		}
 	}
-	var err error
-	made.Lock, err = createLock(ctx, filepath.Join(dir, lockDir), roots)
-	return err
+	return nil
 }
 
 // Open opens a lock folder. Databases are connected to when they are needed.

@@ -39,7 +39,7 @@ func secrets() map[string]DestroyedKey {
 // says so under its signature. The ledger remembers that it did: a migration
 // erased here never opens again. Called again it gives the same statement.
 func (h *Home) Erase(m ecluse.MigrationID, plan ecluse.Digest, place string) (*Destroyed, error) {
-	now, err := h.Now()
+	now, err := h.Latest()
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,10 @@ func (h *Home) Erase(m ecluse.MigrationID, plan ecluse.Digest, place string) (*D
 	if _, err := h.Destroy(m); err != nil {
 		return nil, err
 	}
-	page := h.Entry(m)
+	page, err := h.Entry(m)
+	if err != nil {
+		return nil, err
+	}
 	d.At = page.Erased
 	for _, n := range page.Destroyed {
 		d.Keys = append(d.Keys, secrets()[n])

@@ -3,7 +3,6 @@ package gate
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -24,23 +23,25 @@ import (
 // Home is a gate's own folder: its key, its ledger and, per migration, its half
 // of what opens chunks. Nothing in it is shared with the lock or the other gate,
 // and it stays out of backups.
+//
+// Several processes may have the same folder open: what the ledger says stands
+// on the disk alone, and is read each time.
 type Home struct {
 	dir    string
 	signer ssh.Signer
+	roots  map[ecluse.Side]ecluse.Fingerprint
+	lock   ecluse.Fingerprint
 
-	mu     sync.Mutex
-	ledger Ledger
-	kept   time.Time // the high-water time as it is on the disk
+	mu   sync.Mutex
+	seen time.Time // the latest time seen by this process; the ledger keeps it by the minute
 }
 
-const (
-	keyFile    = "gate_key"
-	ledgerFile = "ledger.json"
-)
+const keyFile = "gate_key"
 
 // CreateHome makes a gate's folder with a new Ed25519 key, bound to the roots of
-// both parties. The roots come from the people at the gate's own console.
-func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint) (*Home, error) {
+// both parties and to the key by which the lock signs its journal. They come from
+// the people at the gate's own console.
+func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, lock ecluse.Fingerprint) (*Home, error) {
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		if !roots[side].Valid() {
 			return nil, &ecluse.Error{
@@ -54,6 +55,12 @@ func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint) (
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: "make gate", Why: "both parties name the same root key", Article: "GDPR art. 28(3)",
 			Next: "each party makes a root key of its own",
+		}
+	}
+	if !lock.Valid() {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Invalid, What: "make gate", Where: "the lock's key", Why: fmt.Sprintf("%q is not a key's fingerprint", lock),
+			Next: "take it from what `ecluse init` said of the lock: SHA256: and 43 characters",
 		}
 	}
 	if err := durable.Mkdir(filepath.Join(dir, "migrations")); err != nil {
@@ -70,11 +77,11 @@ func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint) (
 	if err := durable.CreateFile(filepath.Join(dir, keyFile), pem.EncodeToMemory(block)); err != nil {
 		return nil, err
 	}
-	h := &Home{dir: dir, ledger: Ledger{Roots: roots, Migrations: map[ecluse.MigrationID]*Entry{}}}
+	h := &Home{dir: dir, roots: maps.Clone(roots), lock: lock}
 	if h.signer, err = ssh.NewSignerFromSigner(private); err != nil {
 		return nil, err
 	}
-	return h, h.save()
+	return h, h.save(&Ledger{Roots: roots, Lock: lock, Migrations: map[ecluse.MigrationID]*Entry{}})
 }
 
 // OpenHome opens a gate's folder.
@@ -90,22 +97,11 @@ func OpenHome(dir string) (*Home, error) {
 	if err := durable.Sweep(dir); err != nil {
 		return nil, err
 	}
-	text, err = os.ReadFile(filepath.Join(dir, ledgerFile))
-	if err != nil {
-		return nil, &ecluse.Error{
-			Kind: ecluse.Refused, What: "open gate", Where: ledgerFile, Err: pathless(err),
-			Why:  "a gate without its ledger could be made to replay an old plan",
-			Next: "bring the ledger back, or make a new gate and have a new instruction signed for it",
-		}
-	}
-	if err := json.Unmarshal(text, &h.ledger); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open gate", Where: ledgerFile, Why: "the ledger is damaged", Err: err}
-	}
-	if h.ledger.Migrations == nil {
-		h.ledger.Migrations = map[ecluse.MigrationID]*Entry{}
-	}
-	h.kept = h.ledger.HighWater
-	return h, nil
+	err = h.locked(func(l *Ledger) error {
+		h.roots, h.lock, h.seen = l.Roots, l.Lock, l.HighWater
+		return nil
+	})
+	return h, err
 }
 
 // pathless drops the path of a file error: messages name files by their role.
@@ -127,14 +123,7 @@ func (h *Home) PublicKey() string {
 }
 
 // Roots are the parties' roots, given at this gate's console.
-func (h *Home) Roots() map[ecluse.Side]ecluse.Fingerprint {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return map[ecluse.Side]ecluse.Fingerprint{
-		ecluse.Controller: h.ledger.Roots[ecluse.Controller],
-		ecluse.Processor:  h.ledger.Roots[ecluse.Processor],
-	}
-}
+func (h *Home) Roots() map[ecluse.Side]ecluse.Fingerprint { return maps.Clone(h.roots) }
 
 // Sign signs with the gate's key.
 func (h *Home) Sign(namespace string, body []byte) (evidence.Signed, error) {
@@ -198,155 +187,4 @@ func (h *Home) Destroy(m ecluse.MigrationID) ([]string, error) {
 func (h *Home) Holds(m ecluse.MigrationID) bool {
 	_, err := os.Lstat(filepath.Join(h.dir, "migrations", string(m)))
 	return err == nil
-}
-
-// Ledger is what a gate remembers on its own, so that no server can show it an
-// old paper as new. It only ever goes forward.
-type Ledger struct {
-	Roots      map[ecluse.Side]ecluse.Fingerprint `json:"roots"`
-	Rosters    map[ecluse.Side]int                `json:"rosters"`    // highest number seen
-	HighWater  time.Time                          `json:"high_water"` // latest time seen
-	Migrations map[ecluse.MigrationID]*Entry      `json:"migrations"`
-}
-
-// Entry is the ledger's page about a migration.
-type Entry struct {
-	Instruction ecluse.Digest            `json:"instruction"`
-	ReadPlan    ecluse.Digest            `json:"read_plan"`
-	ReadBegun   time.Time                `json:"read_begun,omitzero"`
-	Epoch       int                      `json:"epoch"`
-	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
-	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
-	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
-	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
-	Erased      time.Time                `json:"erased,omitzero"`
-	Destroyed   []string                 `json:"destroyed,omitempty"` // names of the secrets that were
-}
-
-// ErrClockBack is the cause when a gate finds its clock before a time it has seen.
-var ErrClockBack = errors.New("the clock stands before a time already seen")
-
-// clockSlack is how far a clock may be corrected backwards without being called
-// set back: what time synchronisation does in the ordinary.
-const clockSlack = 2 * time.Minute
-
-// clockKept is how often the time seen is made durable: a clock set back while
-// the gate is off is found out to within that.
-const clockKept = time.Minute
-
-// Now is the gate's clock, never before a time it has seen. A clock set back
-// beyond what synchronisation does stops the gate: a deadline must not move.
-func (h *Home) Now() (time.Time, error) {
-	now := time.Now().UTC().Truncate(time.Second)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	high := h.ledger.HighWater
-	if now.Before(high.Add(-clockSlack)) {
-		return high, &ecluse.Error{
-			Kind: ecluse.Refused, What: "read the clock", Why: fmt.Sprintf("it says %s, and %s has already been", now.Format(time.RFC3339), high.Format(time.RFC3339)),
-			Err: ErrClockBack, Next: "set the clock right; no deadline has moved meanwhile",
-		}
-	}
-	if now.Before(high) {
-		return high, nil
-	}
-	h.ledger.HighWater = now
-	if now.Sub(h.kept) < clockKept {
-		return now, nil
-	}
-	return now, h.save()
-}
-
-// Entry returns a copy of the ledger's page about a migration.
-func (h *Home) Entry(m ecluse.MigrationID) Entry {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if e := h.ledger.Migrations[m]; e != nil {
-		return e.clone()
-	}
-	return Entry{}
-}
-
-// Note changes the ledger's page about a migration and makes it durable before
-// it returns.
-func (h *Home) Note(m ecluse.MigrationID, change func(*Entry) error) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	old := h.ledger.Migrations[m]
-	e := Entry{Passages: map[string]time.Time{}, Plans: map[string]ecluse.Digest{}, Undone: map[string]*Taken{}}
-	if old != nil {
-		e = old.clone()
-	}
-	if err := change(&e); err != nil {
-		return err
-	}
-	h.ledger.Migrations[m] = &e
-	if err := h.save(); err != nil {
-		if old == nil {
-			delete(h.ledger.Migrations, m)
-		} else {
-			h.ledger.Migrations[m] = old
-		}
-		return err
-	}
-	return nil
-}
-
-// clone copies a page, so that a change that fails changes nothing.
-func (e *Entry) clone() Entry {
-	c := *e
-	c.Passages, c.Plans, c.Undone = maps.Clone(e.Passages), maps.Clone(e.Plans), maps.Clone(e.Undone)
-	if c.Passages == nil {
-		c.Passages = map[string]time.Time{}
-	}
-	if c.Plans == nil {
-		c.Plans = map[string]ecluse.Digest{}
-	}
-	if c.Undone == nil {
-		c.Undone = map[string]*Taken{}
-	}
-	return c
-}
-
-// RosterFloor is the highest roster number seen of a party.
-func (h *Home) RosterFloor() map[ecluse.Side]int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return maps.Clone(h.ledger.Rosters)
-}
-
-// SawRosters raises the floor, durably.
-func (h *Home) SawRosters(numbers map[ecluse.Side]int) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ledger.Rosters == nil {
-		h.ledger.Rosters = map[ecluse.Side]int{}
-	}
-	higher := false
-	for s, n := range numbers {
-		if n > h.ledger.Rosters[s] {
-			h.ledger.Rosters[s], higher = n, true
-		}
-	}
-	if !higher {
-		return nil
-	}
-	return h.save()
-}
-
-// save makes the ledger durable; the caller holds mu, or owns h alone.
-func (h *Home) save() error {
-	text, err := json.MarshalIndent(&h.ledger, "", "  ")
-	if err != nil {
-		return err
-	}
-	err = durable.WriteFile(filepath.Join(h.dir, ledgerFile), append(text, '\n'))
-	if err != nil {
-		return &ecluse.Error{
-			Kind: ecluse.Failed, What: "write the gate's ledger", Err: err,
-			Next: "make room, or give the user that runs ecluse the right to write the gate's folder; then run the same command again",
-		}
-	}
-	h.kept = h.ledger.HighWater
-	return nil
 }

@@ -128,6 +128,9 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if err := waiting(c.LoadPlan, "load", "ecluse plan --passage "+string(p.Kind)+", then ecluse approve"); err != nil {
 		return nil, err
 	}
+	if err := t.home.exchange(ctx, t.lock, m); err != nil {
+		return nil, err
+	}
 	trust, err := t.home.trust(m)
 	if err != nil {
 		return nil, err
@@ -144,16 +147,16 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if out.checked, err = t.check(ctx, out.read, c.Mapping, c.Frozen); err != nil {
 		return nil, err
 	}
-	page := t.home.Entry(m)
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
 	begun := page.Passages[p.String()]
 	if err := page.goesOn(ecluse.DigestOf(c.LoadPlan), page.Plans[p.String()], begun); err != nil {
 		return nil, err
 	}
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
-	}
-	if err := t.home.notBehind(ctx, t.lock, m); err != nil {
-		return nil, err
 	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
@@ -257,7 +260,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
-		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, in.source), Rejects: k.rejects,
+		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, in.source, t.home.Now), Rejects: k.rejects,
 		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }

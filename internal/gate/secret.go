@@ -51,7 +51,12 @@ func (h *Home) orCreate(m ecluse.MigrationID, name string, create bool) ([]byte,
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read " + name, Why: fmt.Sprintf("it has %d bytes, want %d", len(s), secretSize)}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "read " + name, Err: pathless(err)}
-	case !create || !h.Entry(m).Erased.IsZero():
+	}
+	page, err := h.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	if !create || !page.Erased.IsZero() {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "read " + name, Err: ErrErased}
 	}
 	s = make([]byte, secretSize)
@@ -85,14 +90,15 @@ type leaseAnswer struct {
 type lease struct {
 	mu     sync.Mutex
 	secret []byte
-	until  time.Time
+	until  time.Time // by the gates' clocks
+	got    time.Time // by this process's own, which nobody sets back
 }
 
 // take returns the secret while the lease lasts, and forgets it after.
 func (l *lease) take(now time.Time) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.secret != nil && now.After(l.until) {
+	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > LeaseTime) {
 		clear(l.secret)
 		l.secret = nil
 	}
@@ -102,7 +108,7 @@ func (l *lease) take(now time.Time) []byte {
 func (l *lease) put(secret []byte, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.secret, l.until = secret, until
+	l.secret, l.until, l.got = secret, until, time.Now()
 }
 
 func (l *lease) forget() {
@@ -114,8 +120,8 @@ func (l *lease) forget() {
 
 // askRelease gets the release secret for the target gate: from memory while a
 // lease lasts, otherwise by asking the source gate through the lock.
-func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) ([]byte, error) {
-	now, err := t.home.Now()
+func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) ([]byte, error) {
+	now, err := clock()
 	if err != nil {
 		return nil, err
 	}
@@ -204,14 +210,18 @@ func wrapKey(m ecluse.MigrationID, own, release []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
+// clock is Home.Now for what a clock set back stops, and Home.Latest for what
+// takes data away.
+type clock func() (time.Time, error)
+
 // opener gives the migration's identity as often as it is asked for: while a lease
 // lasts from the secret in memory, after that by borrowing it again.
-func (t *Target) opener(m ecluse.MigrationID, source ecluse.Fingerprint) func(context.Context) (age.Identity, error) {
-	return func(ctx context.Context) (age.Identity, error) { return t.identity(ctx, m, source) }
+func (t *Target) opener(m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) func(context.Context) (age.Identity, error) {
+	return func(ctx context.Context) (age.Identity, error) { return t.identity(ctx, m, source, clock) }
 }
 
 // identity opens the migration's identity: both halves of the key are needed.
-func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) (*age.HybridIdentity, error) {
+func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) (*age.HybridIdentity, error) {
 	wrapped, err := t.home.secret(m, identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Err: ErrErased}
@@ -223,7 +233,7 @@ func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source eclu
 	if err != nil {
 		return nil, err
 	}
-	release, err := t.askRelease(ctx, m, source)
+	release, err := t.askRelease(ctx, m, source, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -241,12 +251,12 @@ func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source eclu
 }
 
 // newIdentity makes the migration's identity and keeps it, wrapped.
-func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) error {
+func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) error {
 	own, err := t.home.orCreate(m, secretFile, true)
 	if err != nil {
 		return err
 	}
-	release, err := t.askRelease(ctx, m, source)
+	release, err := t.askRelease(ctx, m, source, clock)
 	if err != nil {
 		return err
 	}
@@ -269,15 +279,19 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		return err
 	}
 	for _, request := range asked {
+		// What is undone needs it while the clock is set back too: the target gate
+		// refuses to load then. Whether a request is late cannot be told meanwhile; its
+		// answer opens only with what the asking process keeps in memory.
 		now, err := s.home.Now()
-		if err != nil {
+		back := errors.Is(err, ErrClockBack)
+		if err != nil && !back {
 			return err
 		}
 		var q leaseRequest
 		if err := evidence.ParseStatement(request, target, leaseFormat, &q); err != nil {
 			return err
 		}
-		if q.Migration != m || now.After(q.Until) || q.Until.Sub(q.Asked) > LeaseTime {
+		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > LeaseTime {
 			continue // late or foreign: never answered
 		}
 		release, err := s.home.orCreate(m, releaseFile, true)

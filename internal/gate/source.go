@@ -97,7 +97,11 @@ func (s *Source) Recipient(ctx context.Context, i *mandate.Instruction) error {
 	if err := names(i.Source.Gate, s.home, "source"); err != nil {
 		return err
 	}
-	if !s.home.Entry(i.ID).Erased.IsZero() { // no key is made anew
+	page, err := s.home.Entry(i.ID)
+	if err != nil {
+		return err
+	}
+	if !page.Erased.IsZero() { // no key is made anew
 		return &ecluse.Error{Kind: ecluse.Refused, What: "make the recipient of rejects", Where: string(i.ID), Err: ErrErased, Next: "a new migration has a new id", Article: "GDPR art. 28(3)(g)"}
 	}
 	text, err := s.home.secret(i.ID, rejectsFile)
@@ -148,7 +152,11 @@ func (s *Source) Lend(ctx context.Context, i *mandate.Instruction) error {
 	if err := names(i.Source.Gate, s.home, "source"); err != nil {
 		return err
 	}
-	if known := s.home.Entry(i.ID).Instruction; !known.IsZero() && known != i.Digest() {
+	page, err := s.home.Entry(i.ID)
+	if err != nil {
+		return err
+	}
+	if known := page.Instruction; !known.IsZero() && known != i.Digest() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: "lend the release secret", Where: string(i.ID), Article: "GDPR art. 29",
 			Why:  "chunks were sealed under the instruction " + known.String() + ", and another one asks",

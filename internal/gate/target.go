@@ -71,13 +71,17 @@ func (t *Target) Recipient(ctx context.Context, i *mandate.Instruction) error {
 	if err := names(i.Target.Gate, t.home, "target"); err != nil {
 		return err
 	}
-	id, err := t.identity(ctx, i.ID, i.Source.Gate)
-	if errors.Is(err, ErrErased) && t.home.Entry(i.ID).Erased.IsZero() {
+	page, err := t.home.Entry(i.ID)
+	if err != nil {
+		return err
+	}
+	id, err := t.identity(ctx, i.ID, i.Source.Gate, t.home.Now)
+	if errors.Is(err, ErrErased) && page.Erased.IsZero() {
 		if _, kept := t.home.secret(i.ID, identityFile); errors.Is(kept, fs.ErrNotExist) {
-			if err := t.newIdentity(ctx, i.ID, i.Source.Gate); err != nil {
+			if err := t.newIdentity(ctx, i.ID, i.Source.Gate, t.home.Now); err != nil {
 				return err
 			}
-			id, err = t.identity(ctx, i.ID, i.Source.Gate)
+			id, err = t.identity(ctx, i.ID, i.Source.Gate, t.home.Now)
 		}
 	}
 	if err != nil {

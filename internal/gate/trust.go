@@ -15,7 +15,15 @@ import (
 // trust is what this gate knows by itself about a migration.
 func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 	now, err := h.Now()
-	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: h.RosterFloor(), Acted: h.Entry(m).Instruction, Now: now}, err
+	if err != nil {
+		return mandate.Trust{}, err
+	}
+	floors, err := h.RosterFloor()
+	if err != nil {
+		return mandate.Trust{}, err
+	}
+	page, err := h.Entry(m)
+	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Acted: page.Instruction, Now: now}, err
 }
 
 // papers turns what the lock hands out into what mandate verifies.
@@ -32,6 +40,15 @@ func papers(c *Case) (mandate.Papers, *mandate.Instruction, error) {
 	}
 	p.Rejects, err = recipientOf(c.Recipients, i, evidence.ForRejects)
 	return p, i, err
+}
+
+// exchange is what comes before anything is read or loaded: the ledger is the
+// newest there was, and the journal continues what it knows.
+func (h *Home) exchange(ctx context.Context, lock Heads, m ecluse.MigrationID) error {
+	if err := h.notBehind(ctx, lock, m); err != nil {
+		return err
+	}
+	return h.Watch(ctx, lock, m)
 }
 
 // saw raises the ledger's floor to the rosters of a case that was verified.
@@ -67,6 +84,9 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	if err := waiting(c.ReadPlan, "read", "ecluse plan, then ecluse approve by both parties"); err != nil {
 		return none, nil, err
 	}
+	if err := s.home.exchange(ctx, s.lock, m); err != nil {
+		return none, nil, err
+	}
 	t, err := s.home.trust(m)
 	if err != nil {
 		return none, nil, err
@@ -79,15 +99,15 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	if err != nil {
 		return none, nil, err
 	}
-	page := s.home.Entry(m)
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return none, nil, err
+	}
 	digest := ecluse.DigestOf(c.ReadPlan)
 	if err := page.goesOn(digest, page.ReadPlan, page.ReadBegun); err != nil {
 		return none, nil, err
 	}
-	if err := s.home.notBehind(ctx, s.lock, m); err != nil {
-		return none, nil, err
-	}
-	if err := s.notBehindEpoch(ctx, m, page.Epoch); err != nil {
+	if err := s.notBehindEpoch(ctx, m); err != nil {
 		return none, nil, err
 	}
 	permit, err := mandate.PermitRead(mandate.ReadPermitInputs{
@@ -114,14 +134,18 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 
 // notBehindEpoch looks at the chunks that this gate itself signed: none can be of
 // an epoch that its ledger does not know.
-func (s *Source) notBehindEpoch(ctx context.Context, m ecluse.MigrationID, epoch int) error {
+func (s *Source) notBehindEpoch(ctx context.Context, m ecluse.MigrationID) error {
 	there, err := s.lock.Slots(ctx, m)
 	if err != nil {
 		return err
 	}
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return err
+	}
 	for _, x := range there {
-		if d, err := evidence.ParseDescriptor(x, s.home.Fingerprint()); err == nil && d.Epoch > epoch {
-			return rolledBack(fmt.Sprintf("it knows %d epochs of %s, and this gate signed a chunk of epoch %d", epoch, m, d.Epoch))
+		if d, err := evidence.ParseDescriptor(x, s.home.Fingerprint()); err == nil && d.Epoch > page.Epoch {
+			return rolledBack(fmt.Sprintf("it knows %d epochs of %s, and this gate signed a chunk of epoch %d", page.Epoch, m, d.Epoch))
 		}
 	}
 	return nil

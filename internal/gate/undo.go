@@ -49,7 +49,11 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 	if err := t.count(ctx, m, permit); err != nil {
 		return nil, err
 	}
-	taken := t.home.Entry(m).Undone[p.String()]
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	taken := page.Undone[p.String()]
 	switch {
 	case !taken.At.IsZero(): // only the target's own note that it is over may be missing
 		if err := t.over(ctx, permit, undone); err != nil {
@@ -74,11 +78,15 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 // lock has begun and that never reached this gate is one too: then its markers,
 // if there are any, must be of the lock's plan.
 func (t *Target) permitUndo(c *Case, m ecluse.MigrationID, p ecluse.Passage) (mandate.LoadPermit, error) {
-	now, err := t.home.Now()
+	now, err := t.home.Latest()
 	if err != nil {
 		return mandate.LoadPermit{}, err
 	}
-	plan := t.home.Entry(m).Plans[p.String()]
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return mandate.LoadPermit{}, err
+	}
+	plan := page.Plans[p.String()]
 	if plan.IsZero() {
 		plan = ecluse.DigestOf(c.LoadPlan)
 	}
@@ -88,8 +96,9 @@ func (t *Target) permitUndo(c *Case, m ecluse.MigrationID, p ecluse.Passage) (ma
 // count notes, once, what stands in the target before the first chunk goes.
 func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate.LoadPermit) error {
 	p := permit.Passage().String()
-	if t.home.Entry(m).Undone[p] != nil {
-		return nil
+	page, err := t.home.Entry(m)
+	if err != nil || page.Undone[p] != nil {
+		return err
 	}
 	session, err := t.db.Open(ctx, permit)
 	if err != nil {
@@ -129,7 +138,7 @@ func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit
 	}
 	l.Program, l.Padded = k.program, k.padded
 	source := l.ReadPlan.Source.Gate
-	l.Identity = t.opener(m, source)
+	l.Identity = t.opener(m, source, t.home.Latest)
 	in := &inlet{lock: t.lock, migration: m, source: source, plan: l.ReadPlan.Digest()}
 	if err := in.refresh(ctx); err != nil {
 		return err
@@ -142,7 +151,7 @@ func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit
 
 // out notes that a passage is out of the target.
 func (t *Target) out(m ecluse.MigrationID, p ecluse.Passage, tables []reconcile.TableResult) error {
-	now, err := t.home.Now()
+	now, err := t.home.Latest()
 	if err != nil {
 		return err
 	}
@@ -187,7 +196,11 @@ func (t *Target) Keep(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 // stateUndone says what an undoing came to, under the gate's signature. Called
 // again it says the same.
 func (t *Target) stateUndone(ctx context.Context, m ecluse.MigrationID, plan ecluse.Digest, p ecluse.Passage) (*UndoStatement, error) {
-	taken := t.home.Entry(m).Undone[p.String()]
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	taken := page.Undone[p.String()]
 	s := &UndoStatement{
 		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: plan},
 		Passage:       p, Chunks: taken.Chunks, Rows: taken.Rows, Tables: taken.Tables, At: taken.At,

@@ -1,0 +1,240 @@
+package gate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/durable"
+)
+
+// ledgerFile is replaced as a whole each time; whoever reads or replaces it holds
+// ledgerLock.
+const (
+	ledgerFile = "ledger.json"
+	ledgerLock = "ledger.lock"
+)
+
+// Ledger is what a gate remembers on its own, so that no server can show it an
+// old paper as new. It only ever goes forward.
+type Ledger struct {
+	Roots      map[ecluse.Side]ecluse.Fingerprint `json:"roots"`
+	Lock       ecluse.Fingerprint                 `json:"lock"`       // the key that signs journal heads
+	Rosters    map[ecluse.Side]int                `json:"rosters"`    // highest number seen
+	HighWater  time.Time                          `json:"high_water"` // latest time seen
+	Migrations map[ecluse.MigrationID]*Entry      `json:"migrations"`
+}
+
+// Entry is the ledger's page about a migration.
+type Entry struct {
+	Instruction ecluse.Digest            `json:"instruction"`
+	ReadPlan    ecluse.Digest            `json:"read_plan"`
+	ReadBegun   time.Time                `json:"read_begun,omitzero"`
+	Epoch       int                      `json:"epoch"`
+	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
+	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
+	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
+	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
+	Erased      time.Time                `json:"erased,omitzero"`
+	Destroyed   []string                 `json:"destroyed,omitempty"` // names of the secrets that were
+}
+
+// parseLedger reads a ledger's text. One that lost a part is damaged: to take it
+// for empty would be to forget.
+func parseLedger(text []byte) (*Ledger, error) {
+	damaged := func(why string, err error) (*Ledger, error) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "open gate", Where: ledgerFile, Why: "the ledger is damaged: " + why, Err: err,
+			Next: "bring the ledger back, or make a new gate and have a new instruction signed for it",
+		}
+	}
+	l := &Ledger{}
+	if err := json.Unmarshal(text, l); err != nil {
+		return damaged("it is not a ledger's JSON", err)
+	}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		if !l.Roots[side].Valid() {
+			return damaged("it names no root of the "+string(side), nil)
+		}
+	}
+	if !l.Lock.Valid() {
+		return damaged("it does not name the lock's key", nil)
+	}
+	if l.Rosters == nil {
+		l.Rosters = map[ecluse.Side]int{}
+	}
+	if l.Migrations == nil {
+		l.Migrations = map[ecluse.MigrationID]*Entry{}
+	}
+	for m, e := range l.Migrations {
+		if e == nil {
+			return damaged("its page about a migration is empty", nil)
+		}
+		for _, t := range e.Undone {
+			if t == nil {
+				return damaged("it does not say what was taken out of the target", nil)
+			}
+		}
+		l.Migrations[m] = e.whole()
+	}
+	return l, nil
+}
+
+// whole gives a page its maps.
+func (e *Entry) whole() *Entry {
+	if e.Passages == nil {
+		e.Passages = map[string]time.Time{}
+	}
+	if e.Plans == nil {
+		e.Plans = map[string]ecluse.Digest{}
+	}
+	if e.Undone == nil {
+		e.Undone = map[string]*Taken{}
+	}
+	return e
+}
+
+// locked reads the ledger while no other process can replace it.
+func (h *Home) locked(do func(*Ledger) error) (err error) {
+	unlock, err := durable.Lock(filepath.Join(h.dir, ledgerLock))
+	if err != nil {
+		e := &ecluse.Error{Kind: ecluse.Failed, What: "open gate", Where: ledgerLock, Err: pathless(err), Next: "give the user that runs ecluse the right to write the gate's folder"}
+		if errors.Is(err, durable.ErrNoLocks) {
+			e.Next = "put the gate's folder on a disk of its own machine"
+		}
+		return e
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	text, err := os.ReadFile(filepath.Join(h.dir, ledgerFile))
+	if err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "open gate", Where: ledgerFile, Err: pathless(err),
+			Why:  "a gate without its ledger could be made to replay an old plan",
+			Next: "bring the ledger back, or make a new gate and have a new instruction signed for it",
+		}
+	}
+	l, err := parseLedger(text)
+	if err != nil {
+		return err
+	}
+	return do(l)
+}
+
+// save makes a ledger durable; the caller is inside locked, or made the folder.
+func (h *Home) save(l *Ledger) error {
+	text, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = durable.WriteFile(filepath.Join(h.dir, ledgerFile), append(text, '\n'))
+	if err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Failed, What: "write the gate's ledger", Err: err,
+			Next: "make room, or give the user that runs ecluse the right to write the gate's folder; then run the same command again",
+		}
+	}
+	return nil
+}
+
+// ErrClockBack is the cause when a gate finds its clock before a time it has seen.
+var ErrClockBack = errors.New("the clock stands before a time already seen")
+
+// clockSlack is how far a clock may be corrected backwards without being called
+// set back: what time synchronisation does in the ordinary.
+const clockSlack = 2 * time.Minute
+
+// clockKept is how often the time seen is made durable: a clock set back while
+// the gate is off is found out to within that.
+const clockKept = time.Minute
+
+// Now is the gate's clock, never before a time it has seen. A clock set back
+// beyond what synchronisation does stops the gate: a deadline must not move.
+func (h *Home) Now() (time.Time, error) {
+	now, high, err := h.look()
+	if err == nil && now.Before(high.Add(-clockSlack)) {
+		err = &ecluse.Error{
+			Kind: ecluse.Refused, What: "read the clock", Why: fmt.Sprintf("it says %s, and %s has already been", now.Format(time.RFC3339), high.Format(time.RFC3339)),
+			Err: ErrClockBack, Next: "set the clock right; no deadline has moved meanwhile",
+		}
+	}
+	return high, err
+}
+
+// Latest is the latest time this gate has seen. What takes data away goes by it:
+// a clock set back must not keep what is to go.
+func (h *Home) Latest() (time.Time, error) {
+	_, high, err := h.look()
+	return high, err
+}
+
+// look reads the machine's clock, and keeps the latest time seen.
+func (h *Home) look() (now, high time.Time, err error) {
+	now = time.Now().UTC().Truncate(time.Second)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err = h.locked(func(l *Ledger) error {
+		for _, t := range []time.Time{now, h.seen, l.HighWater} {
+			if t.After(high) {
+				high = t
+			}
+		}
+		h.seen = high
+		if high.Sub(l.HighWater) < clockKept {
+			return nil
+		}
+		l.HighWater = high
+		return h.save(l)
+	})
+	return now, high, err
+}
+
+// Entry is the ledger's page about a migration.
+func (h *Home) Entry(m ecluse.MigrationID) (e Entry, err error) {
+	return e, h.locked(func(l *Ledger) error {
+		if page := l.Migrations[m]; page != nil {
+			e = *page
+		}
+		return nil
+	})
+}
+
+// Note changes the ledger's page about a migration and makes it durable before
+// it returns. A change that fails changes nothing.
+func (h *Home) Note(m ecluse.MigrationID, change func(*Entry) error) error {
+	return h.locked(func(l *Ledger) error {
+		if l.Migrations[m] == nil {
+			l.Migrations[m] = (&Entry{}).whole()
+		}
+		if err := change(l.Migrations[m]); err != nil {
+			return err
+		}
+		return h.save(l)
+	})
+}
+
+// RosterFloor is the highest roster number seen of each party.
+func (h *Home) RosterFloor() (floor map[ecluse.Side]int, err error) {
+	return floor, h.locked(func(l *Ledger) error {
+		floor = l.Rosters
+		return nil
+	})
+}
+
+// SawRosters raises the floor, durably.
+func (h *Home) SawRosters(numbers map[ecluse.Side]int) error {
+	return h.locked(func(l *Ledger) error {
+		before := maps.Clone(l.Rosters)
+		for s, n := range numbers {
+			l.Rosters[s] = max(l.Rosters[s], n)
+		}
+		if maps.Equal(before, l.Rosters) {
+			return nil
+		}
+		return h.save(l)
+	})
+}
