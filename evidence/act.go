@@ -48,6 +48,7 @@ const (
 	KindReport       = "report"
 	KindDispositions = "dispositions"
 	KindMigration    = "migration" // its subject is the instruction's digest
+	KindReason       = "reason"    // why an order was given: plain text, signed with it
 )
 
 // Clause is one thing that an act says of one document.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 
@@ -104,7 +106,7 @@ func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, 
 // Order is a signed act on a migration as a whole.
 type Order struct {
 	Migration ecluse.MigrationID
-	Because   string
+	Because   string // signed with the order and kept with it
 	Key       ssh.Signer
 
 	// EvenIfLoaded, of an erasure: a load that cannot be taken out of the target
@@ -112,9 +114,34 @@ type Order struct {
 	EvenIfLoaded bool
 }
 
+// maxReason bounds the reason of an order, in bytes.
+const maxReason = 1000
+
+// reasonOf checks the reason of an order: one line, shown on terminals and kept
+// as evidence.
+func reasonOf(because string) (string, error) {
+	text := strings.TrimSpace(because)
+	why := ""
+	switch {
+	case text == "":
+		why = "it says nothing"
+	case len(text) > maxReason:
+		why = fmt.Sprintf("it has %d bytes, want at most %d", len(text), maxReason)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		why = "it is not one line of text"
+	default:
+		return text, nil
+	}
+	return "", &ecluse.Error{Kind: ecluse.Invalid, What: "read the reason", Where: "--because", Why: why, Next: "say why in a sentence, without personal data"}
+}
+
 func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signature, err error) {
 	a := &attempt{verb: string(v), key: q.Key}
 	defer a.journal(ctx, r.lock, &err)
+	because, err := reasonOf(q.Because)
+	if err != nil {
+		return nil, err
+	}
 	m, err := r.migration(ctx, q.Migration)
 	if err != nil {
 		return nil, err
@@ -128,11 +155,11 @@ func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signatur
 	if err != nil {
 		return nil, err
 	}
-	var papers []paper
-	if q.Because != "" {
-		papers = append(papers, paper{"reason", []byte(q.Because)})
+	reason := paper{evidence.KindReason, []byte(because)}
+	clauses := []evidence.Clause{
+		{Verb: v, Kind: evidence.KindMigration, Subject: subject},
+		{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf(reason.text)},
 	}
-	clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindMigration, Subject: subject}}
 	if q.EvenIfLoaded {
 		plan, err := r.lock.inTarget(ctx, m)
 		if err != nil {
@@ -142,7 +169,7 @@ func (r *Room) order(ctx context.Context, q Order, v evidence.Verb) (s *Signatur
 			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbLeave, Kind: evidence.KindLoadPlan, Subject: plan})
 		}
 	}
-	s, err = r.lock.handIn(ctx, m, who, clauses, papers...)
+	s, err = r.lock.handIn(ctx, m, who, clauses, reason)
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store"
 )
 
 // Status tells where migrations stand and who must do what next.
@@ -23,6 +25,9 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 			continue
 		}
 		s := Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}, Next: r.next(m.ID, m.Place)}
+		if s.Held, err = r.lock.holds(ctx, m); err != nil {
+			return nil, err
+		}
 		held, err := r.lock.held(ctx, m.ID)
 		if err != nil {
 			return nil, err
@@ -148,6 +153,43 @@ func (r *Room) Waits(ctx context.Context, id ecluse.MigrationID) (string, error)
 		return list[0].Command, nil
 	}
 	return "", nil
+}
+
+// holds lists what holds a migration: of each side, what it suspended or objected
+// to since it last resumed.
+func (l *lock) holds(ctx context.Context, m store.Migration) ([]Hold, error) {
+	list := []Hold{}
+	if !m.Place.Held() {
+		return list, nil
+	}
+	acts, err := l.store.Acts(ctx, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range acts {
+		h := Hold{Person: a.Person, Side: a.Side, Role: a.Role, Since: a.Recorded}
+		for _, c := range a.Clauses {
+			switch {
+			case c.Kind == evidence.KindReason:
+				text, err := l.store.Document(ctx, c.Subject)
+				if err != nil {
+					return nil, err
+				}
+				h.Because = string(text)
+			case c.Kind != evidence.KindMigration:
+			case c.Verb == evidence.VerbSuspend:
+				h.Verb = procedure.Suspend
+			case c.Verb == evidence.VerbObject:
+				h.Verb = procedure.Object
+			case c.Verb == evidence.VerbResume:
+				list = slices.DeleteFunc(list, func(h Hold) bool { return h.Side == a.Side })
+			}
+		}
+		if h.Verb != "" {
+			list = append(list, h)
+		}
+	}
+	return list, nil
 }
 
 // held lists the descriptors of the chunks in the chamber.

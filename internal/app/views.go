@@ -119,7 +119,18 @@ type Status struct {
 	Chunks    int                        `json:"chunks"`
 	Bytes     int64                      `json:"bytes"`
 	Passage   string                     `json:"passage,omitempty"` // "final-1"
+	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
+}
+
+// Hold is a suspension or an objection that stands.
+type Hold struct {
+	Verb    procedure.Verb `json:"verb"` // suspend, object
+	Person  string         `json:"person"`
+	Side    ecluse.Side    `json:"side"`
+	Role    ecluse.Role    `json:"role"`
+	Since   time.Time      `json:"since"`
+	Because string         `json:"because"`
 }
 
 // Next is one thing that can be done now, by whom, with the command to copy.

@@ -16,7 +16,7 @@ func helpTexts() map[string]words {
 		"lang_flag":      {"Language: en or fr (default: the system's).", "Langue : en ou fr (par défaut celle du système)."},
 		"as_flag":        {"Who signs: a private key file, or the public key or fingerprint of a key in ssh-agent.", "Qui signe : un fichier de clé privée, ou la clé publique ou l'empreinte d'une clé de ssh-agent."},
 		"migration_flag": {"The migration; may be left out when there is only one.", "La reprise ; inutile s'il n'y en a qu'une."},
-		"because_flag":   {"Why, in a sentence without personal data; it stays in the journal.", "Pourquoi, en une phrase sans donnée personnelle ; elle reste au journal."},
+		"because_flag":   {"Why, in a sentence without personal data; it is signed with the order and stays in the evidence.", "Pourquoi, en une phrase sans donnée personnelle ; elle est signée avec l'ordre et reste au dossier de preuve."},
 
 		"init":            {"Make a lock folder: lock/, source/ and target/, which share no file.", "Créer un dossier d'écluse : lock/, source/ et target/, sans fichier commun."},
 		"init_dir":        {"Folder to make.", "Dossier à créer."},

@@ -219,6 +219,10 @@ func (u *ui) status(s app.Status) {
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
+	for _, h := range s.Held {
+		u.tell("  %s by %s (%s, %s) since %s: %s", "  %s par %s (%s, %s) depuis le %s : %s",
+			u.holdWord(h.Verb), h.Person, u.side(h.Side), u.roleWord(h.Role), h.Since.Local().Format("2006-01-02 15:04 MST"), h.Because)
+	}
 	for _, n := range s.Next {
 		by := make([]string, len(n.By))
 		for i, a := range n.By {

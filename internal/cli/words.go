@@ -37,6 +37,13 @@ func (u *ui) kindWord(k ecluse.PassageKind) string {
 	return or(map[ecluse.PassageKind]string{ecluse.Dry: "essai à vide", ecluse.Rehearsal: "migration à blanc", ecluse.Final: "bascule"}[k], string(k))
 }
 
+func (u *ui) holdWord(v procedure.Verb) string {
+	if v == procedure.Object {
+		return u.say("objected to", "opposition formée")
+	}
+	return u.say("suspended", "suspendue")
+}
+
 func (u *ui) roleWord(r ecluse.Role) string {
 	if !u.french {
 		return string(r)

@@ -32,12 +32,20 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 	return v, ok
 }
 
+func isReason(c evidence.Clause) bool {
+	return c.Verb == evidence.VerbSign && c.Kind == evidence.KindReason
+}
+
 // ForAct lists the moves that an act makes, each once, in the order of the
-// steps: clauses signed together hold together, whatever their order.
+// steps: clauses signed together hold together, whatever their order. A reason
+// moves nothing by itself: it goes with the order it is given for.
 func ForAct(a *evidence.Act) ([]Verb, error) {
 	var verbs []Verb
 	for _, c := range a.Clauses {
 		v, ok := ForClause(c)
+		if !ok && isReason(c) && len(a.Clauses) > 1 {
+			continue
+		}
 		if !ok {
 			return nil, &ecluse.Error{Kind: ecluse.Refused, What: "act", Why: fmt.Sprintf("to %s a %s is not in the procedure", c.Verb, c.Kind)}
 		}

@@ -308,6 +308,17 @@ func TestForAct(t *testing.T) {
 	if _, err := ForAct(a); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("suspending a report: %v", err)
 	}
+	reason := evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindReason}
+	order := evidence.Clause{Verb: evidence.VerbObject, Kind: evidence.KindMigration}
+	got, err = ForAct(&evidence.Act{Clauses: []evidence.Clause{order, reason}})
+	if d := cmp.Diff([]Verb{Object}, got); err != nil || d != "" {
+		t.Error(err, d)
+	}
+	for _, alone := range [][]evidence.Clause{{reason}, {order, {Verb: evidence.VerbAccept, Kind: evidence.KindReason}}} {
+		if _, err := ForAct(&evidence.Act{Clauses: alone}); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("%v: %v", alone, err)
+		}
+	}
 	for _, v := range evidence.Verbs() {
 		known := false
 		for _, k := range []string{evidence.KindContract, evidence.KindInstruction, evidence.KindReadPlan, evidence.KindLoadPlan, evidence.KindReport, evidence.KindMigration} {
