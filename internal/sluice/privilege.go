@@ -10,7 +10,8 @@ import (
 )
 
 // withinPlan refuses an account that can read, or change, more than the signed
-// plan says.
+// plan says. That it may read everything says nothing of changing: only where the
+// engine has no accounts is there nothing to hold it to.
 func withinPlan(plan *mandate.ReadPlan, may *reader.Privileges) error {
 	refuse := func(why, next string) error {
 		return &ecluse.Error{
@@ -22,13 +23,16 @@ func withinPlan(plan *mandate.ReadPlan, may *reader.Privileges) error {
 	case may.Whole && !all:
 		return refuse("this kind of source lets everything be read and the instruction does not say so",
 			"the instruction needs accounts.source: {may_also_read: all, because: …}")
-	case may.Whole, all:
+	case may.Whole:
 		return nil
 	case may.Superuser:
 		return refuse("it is a superuser, which no grant limits", "use the account that `ecluse grants read` makes")
 	case len(may.Writable) > 0:
 		return refuse(fmt.Sprintf("it can change %d tables of the source, the first %s", len(may.Writable), may.Writable[0]),
 			"use the account that `ecluse grants read` makes")
+	}
+	if all {
+		return nil
 	}
 	if excess := excess(plan, may); len(excess) > 0 {
 		return refuse(fmt.Sprintf("it can read %d columns that are not instructed, the first %s", len(excess), excess[0]),
