@@ -130,9 +130,10 @@ ecluse approve "$plans-loadplan-final.json" --as keys/claire-aubry
 ecluse apply "$plans-loadplan-final.json"
 ecluse report
 ecluse status
+ecluse rejects | tail -1
 
 say "11. acceptance, 12. erasure, 13. evidence"
-ecluse accept --as keys/claire-aubry --all 'looked at by the laboratory one by one'
+ecluse accept --as keys/claire-aubry --all 'stays in the old database until the laboratory enters it by hand'
 ecluse due
 ecluse evidence evidence
 ecluse verify evidence --controller "$controller" --processor "$processor" | head -1

@@ -196,6 +196,16 @@ func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 	return l.chamber.PutReject(ctx, t, descriptor, body)
 }
 
+// Rejects lists the descriptors of what was put aside.
+func (l *lock) Rejects(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return l.chamber.Rejects(m)
+}
+
+// GetReject fetches what was put aside: the source gate opens it.
+func (l *lock) GetReject(_ context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
+	return l.chamber.GetReject(m, sha256)
+}
+
 // rejectEvents are the journal's entries about rows put aside that it does not
 // have yet.
 func (l *lock) rejectEvents(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) ([]journal.Event, error) {

@@ -175,6 +175,16 @@ func (f *fenced) PutReject(ctx context.Context, m ecluse.MigrationID, d evidence
 	return f.Lock.PutReject(ctx, m, d, b)
 }
 
+func (f *fenced) Rejects(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	defer f.enter()()
+	return f.Lock.Rejects(ctx, m)
+}
+
+func (f *fenced) GetReject(ctx context.Context, m ecluse.MigrationID, d ecluse.Digest) (io.ReadCloser, error) {
+	defer f.enter()()
+	return f.Lock.GetReject(ctx, m, d)
+}
+
 func (f *fenced) Ask(ctx context.Context, m ecluse.MigrationID, s evidence.Signed) error {
 	defer f.enter()()
 	return f.Lock.Ask(ctx, m, s)

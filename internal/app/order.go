@@ -92,7 +92,7 @@ func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, 
 	if len(open) > 0 {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: "accept", Where: string(m), Why: fmt.Sprintf("nobody said what becomes of the rows put aside for %s", strings.Join(open, ", ")),
-			Next: "add --reject 'REASON=what becomes of them' for each, or --all 'what becomes of all of them'",
+			Next: "look at them with `ecluse rejects`, then add --reject 'REASON=what becomes of them' for each, or --all 'what becomes of all of them'",
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(q.Dispositions)) {

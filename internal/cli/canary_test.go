@@ -59,11 +59,44 @@ func TestCanaries(t *testing.T) {
 		t.Error("no row was put aside: this test looks for too little")
 	}
 	printed("report", "--json")
+	shown(t, d, c, "rejects")
+	shown(t, d, c, "rejects", "--json", "--passage", "final-1")
 	printed("status")
 	printed("undo", "--as", as(roomtest.Marc))
 	printed("erase", "--because", "a rehearsal of the worst", "--as", as(roomtest.Claire))
+	if r := printed("rejects"); r.code != 3 || !strings.Contains(r.err, "erased on") {
+		t.Errorf("rows are shown after erasure: exit %d, %s", r.code, r.err)
+	}
 	printed("evidence", d.Join("evidence"))
 	printed("verify", d.Join("evidence"))
+}
+
+// shown runs a command that shows patients' data to the laboratory: they are on its
+// screen, with a warning beside, and in no file, not even one that the screen is
+// sent to.
+func shown(t *testing.T, d *roomtest.Dir, c roomtest.Canaries, args ...string) {
+	t.Helper()
+	r := run(t, d, args...)
+	if r.code != 0 || !strings.Contains(r.out, c.Moved) || strings.Contains(r.out, c.Refused) {
+		t.Errorf("ecluse %s: exit %d: a value that moved is not shown, or one that was not instructed is\n%s", strings.Join(args, " "), r.code, r.err)
+	}
+	if !strings.Contains(r.err, "patients' data") || strings.Contains(r.err, c.Moved) {
+		t.Errorf("ecluse %s does not warn: %s", strings.Join(args, " "), r.err)
+	}
+	file, err := os.Create(d.Join("redirected"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var errs strings.Builder
+	x := command(t.Context(), d, args...)
+	x.Stdout, x.Stderr = file, &errs
+	if err := x.Run(); err == nil || x.ProcessState.ExitCode() != 3 {
+		t.Errorf("ecluse %s >FILE: %v\n%s", strings.Join(args, " "), err, errs.String())
+	}
+	if leaks := d.Leaks(c); len(leaks) > 0 {
+		t.Errorf("after ecluse %s: %v", strings.Join(args, " "), leaks)
+	}
 }
 
 // soon is before a passage of 400 patients can be over.

@@ -72,6 +72,11 @@ type Chambers interface {
 	Wait(ctx context.Context, m ecluse.MigrationID) error
 	// PutReject stores rows put aside, sealed to the source gate.
 	PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error
+	// Rejects lists the signed descriptors of what was put aside, and GetReject
+	// fetches one by the digest of its ciphertext: for the source gate, which alone
+	// can open them.
+	Rejects(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error)
+	GetReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error)
 }
 
 // Leases carries the release secret from the source gate to the target gate,

@@ -37,6 +37,7 @@ const (
 	ReadingBegun      Type = "reading-begun"
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
+	RejectsShown      Type = "rejects-shown" // rows put aside were opened on the laboratory's side
 	PassageBegun      Type = "passage-begun"
 	PassageEnded      Type = "passage-ended"
 	PassageStopped    Type = "passage-stopped"
@@ -71,7 +72,7 @@ func Types() []Type {
 	return []Type{
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
-		ReadingBegun, EpochBegun, ManifestClosed, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
+		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,

@@ -217,8 +217,8 @@ func waters() []Step {
 			Number: 11,
 			Name:   Text{"Decision", "Décision"},
 			What: Text{
-				"The controller reads the report and signs acceptance, with reservations only for explained differences; or the passage is undone, chunk by chunk, back to the sums of before. A rehearsal is always undone.",
-				"Le responsable lit le rapport et prononce la recette, avec réserves seulement pour des écarts expliqués ; ou le passage est annulé, paquet par paquet, jusqu'aux sommes d'avant. Une migration à blanc est toujours annulée.",
+				"The controller reads the report, looks at the rows put aside on its own machine and signs acceptance, with reservations only for explained differences; or the passage is undone, chunk by chunk, back to the sums of before. A rehearsal is always undone.",
+				"Le responsable lit le rapport, regarde sur sa propre machine les lignes mises de côté et prononce la recette, avec réserves seulement pour des écarts expliqués ; ou le passage est annulé, paquet par paquet, jusqu'aux sommes d'avant. Une migration à blanc est toujours annulée.",
 			},
 			Law:      Text{"GDPR art. 5(2), 24", "RGPD art. 5(2), 24"},
 			Evidence: Text{"the act of acceptance and the dispositions, or the report of undoing", "la recette signée et le sort des rejets, ou le rapport d'annulation"},

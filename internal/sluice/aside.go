@@ -15,8 +15,8 @@ import (
 
 // Names of the two fields a rejected row has beside its own.
 const (
-	rejectRow    = "ecluse.row"    // its place in the chunk, from 1
-	rejectReason = "ecluse.reason" // why, without any value
+	RejectRow    = "ecluse.row"    // its place in the chunk, from 1
+	RejectReason = "ecluse.reason" // why, without any value
 )
 
 // aside is the source rows of a chunk that are put aside, with the reasons. They
@@ -38,8 +38,8 @@ func newAside(p *mandate.ReadPlan, id ecluse.DatasetID) *aside {
 		s := SchemaOf(&p.Datasets[i])
 		a.fields = len(s.Fields)
 		s.Fields = append(s.Fields,
-			record.Field{Name: rejectRow, Type: ecluse.Type{Kind: ecluse.Int}},
-			record.Field{Name: rejectReason, Type: ecluse.Type{Kind: ecluse.Text}})
+			record.Field{Name: RejectRow, Type: ecluse.Type{Kind: ecluse.Int}},
+			record.Field{Name: RejectReason, Type: ecluse.Type{Kind: ecluse.Text}})
 		a.batch = record.NewBatch(s, 0)
 	}
 	return a

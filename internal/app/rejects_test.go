@@ -1,0 +1,192 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/gate"
+)
+
+// leftOut are the instructed rows of the old laboratory that are not in the new
+// one, each as its columns' values, with the query that lists what did arrive.
+var leftOut = map[ecluse.DatasetID]struct{ table, where, key, arrived string }{
+	"prescriber": {"PRESCRIPTEUR", "1", "CAST(substr(CODE, 2) AS INTEGER)", "SELECT id FROM prescriber WHERE name <> 'déjà là'"},
+	"patient":    {"PATIENT", "DERNVIS >= 20150101", "NUMPAT", "SELECT id FROM patient"},
+	"request":    {"DEMANDE", instructed, "NUMDEM", "SELECT id FROM request"},
+	"result":     {"RESULTAT", "NUMDEM IN (SELECT NUMDEM FROM DEMANDE WHERE " + instructed + ")", "NUMRES", "SELECT id FROM observation"},
+}
+
+const instructed = "SAISIE >= 20150101 AND SAISIE < 20201101 AND NUMPAT IN (SELECT NUMPAT FROM PATIENT WHERE DERNVIS >= 20150101)"
+
+// TestRejects: the laboratory sees exactly the rows that the mapping and the
+// target refused, with the values that stand in the old database, and nothing
+// that is written holds one of them.
+func TestRejects(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, patients)
+	c := d.Plant()
+	d.Exec("novalab.db", `INSERT INTO prescriber (id, code, name) VALUES (3, 'P003', 'déjà là')`) // and so the target refuses rows too
+	r := d.Open()
+	v := apply(t, r, ecluse.Final)
+
+	got := map[ecluse.DatasetID][]string{}
+	reasons := map[string]int64{}
+	columns := map[ecluse.DatasetID][]string{}
+	last := map[ecluse.DatasetID]int64{}
+	seen, err := r.Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
+		var names, values []string
+		for _, cell := range x.Cells {
+			names = append(names, cell.Column)
+			value := "‹" + cell.Text + "›"
+			if cell.Null {
+				value = "null"
+			}
+			values = append(values, value)
+		}
+		columns[x.Dataset] = names
+		got[x.Dataset] = append(got[x.Dataset], strings.Join(values, "|"))
+		reasons[fmt.Sprintf("%s %s", x.Dataset, x.Reason)]++
+		if at, ok := last[x.Dataset]; ok && x.Ordinal <= at {
+			t.Errorf("row %d of %s comes after row %d", x.Ordinal, x.Dataset, at)
+		}
+		last[x.Dataset] = x.Ordinal
+
+		encoded, err := json.Marshal(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{fmt.Sprintf("%v %+v %s", x, *x, x.Cells), string(encoded), slog.AnyValue(x).Resolve().String()} {
+			if strings.Contains(s, c.Moved) {
+				t.Errorf("a row prints what it holds")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen.Rows == 0 || seen.Rows != v.RowsRejected || seen.Reported == nil || *seen.Reported != seen.Rows || seen.Passage != v.Passage {
+		t.Errorf("%d rows of %s shown, %d put aside", seen.Rows, seen.Passage, v.RowsRejected)
+	}
+	for _, g := range v.Load.Compared.Rejected {
+		n := reasons[fmt.Sprintf("%s %s", g.Dataset, g.By)]
+		if n == 0 || g.Count != "<10" && g.Count != fmt.Sprint(n) {
+			t.Errorf("%s, %s: %d rows shown, the report says %s", g.Dataset, g.By, n, g.Count)
+		}
+		delete(reasons, fmt.Sprintf("%s %s", g.Dataset, g.By))
+	}
+	if len(reasons) > 0 {
+		t.Errorf("reasons that the report does not know: %v", reasons)
+	}
+	moved := false
+	for set, x := range leftOut {
+		if len(got[set]) == 0 {
+			t.Errorf("no row of %s", set)
+			continue
+		}
+		var texts []string
+		for _, name := range columns[set] {
+			texts = append(texts, "ifnull('‹' || "+name+" || '›', 'null')")
+		}
+		arrived := strings.Join(d.Query("novalab.db", x.arrived), ",")
+		want := d.Query("ancilab.db", "SELECT "+strings.Join(texts, " || '|' || ")+" FROM "+x.table+" WHERE "+x.where+" AND ("+x.key+") NOT IN ("+arrived+")")
+		slices.Sort(want)
+		slices.Sort(got[set])
+		if !slices.Equal(want, got[set]) {
+			t.Errorf("%s: %d rows shown, %d left out of the new database, and they differ", set, len(got[set]), len(want))
+		}
+		for _, row := range got[set] {
+			moved = moved || strings.Contains(row, c.Moved)
+			if strings.Contains(row, c.Refused) {
+				t.Errorf("%s: a column that is not instructed was shown", set)
+			}
+		}
+	}
+	if !moved {
+		t.Error("no canary was shown: this test looks for nothing")
+	}
+	if leaks := d.Leaks(c); len(leaks) > 0 {
+		t.Errorf("found in %v", leaks)
+	}
+	leaves := d.Query("room/lock/control.db", "SELECT text FROM leaf WHERE tree = '"+string(roomtest.Migration)+"' ORDER BY idx DESC LIMIT 1")
+	for _, want := range []string{`"rejects-shown"`, fmt.Sprintf(`"rows":%d`, seen.Rows), `"passage":"final-1"`} {
+		if !strings.Contains(leaves[0], want) {
+			t.Errorf("the journal does not say that somebody looked: no %s in %s", want, leaves[0])
+		}
+	}
+	if _, err := r.Rejects(t.Context(), app.RejectsRequest{Passage: "final-2"}, nil); ecluse.KindOf(err) != ecluse.Invalid {
+		t.Errorf("a passage that never began: %v", err)
+	}
+}
+
+// TestRejectsOfEachPassage: a dry run's rows and a load's are shown apart.
+func TestRejectsOfEachPassage(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, patients)
+	r := d.Open()
+	_, err := r.Rejects(t.Context(), app.RejectsRequest{}, nil)
+	wantError(t, err, ecluse.Invalid)
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	count := func(passage string) int64 {
+		t.Helper()
+		v, err := r.Rejects(t.Context(), app.RejectsRequest{Passage: passage}, func(*gate.Rejected) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Rows
+	}
+	dry := count("")
+	if dry == 0 || count("dry-1") != dry {
+		t.Errorf("%d rows of the dry run", dry)
+	}
+}
+
+// TestRejectsErased: after erasure there is nothing to show, and it says so.
+func TestRejectsErased(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Erased, 40)
+	_, err := d.Open().Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+		t.Error("a row was shown")
+		return nil
+	})
+	wantError(t, err, ecluse.Refused)
+	if err == nil || !strings.Contains(err.Error(), "erased on") {
+		t.Errorf("it does not say when: %v", err)
+	}
+}
+
+// TestRejectsBad: what was put aside is believed only as the target gate signed it.
+func TestRejectsBad(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	objects, err := filepath.Glob(d.Join("room", "lock", "chamber", "live", string(roomtest.Migration), "rejects", "objects", "*.age"))
+	if err != nil || len(objects) == 0 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	for _, path := range objects {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body[len(body)/2] ^= 1
+		if err := os.WriteFile(path, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = r.Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+		t.Error("a row of a damaged chunk was shown")
+		return nil
+	})
+	wantError(t, err, ecluse.Unverified)
+}

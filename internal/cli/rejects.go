@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"ecluse"
+	"ecluse/internal/app"
+	"ecluse/internal/gate"
+)
+
+// What this file prints are patients' data: to the screen of the laboratory's own
+// machine and nowhere else.
+
+type rejectsCmd struct {
+	which
+	Passage string `help:"${rejects_passage}" placeholder:"KIND-N"`
+}
+
+// rejectedRows is what --json prints.
+type rejectedRows struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Passage   ecluse.Passage     `json:"passage"`
+	Rows      []rejectedRow      `json:"rows"`
+	Reported  *int64             `json:"reported,omitempty"`
+}
+
+type rejectedRow struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	Ordinal int64            `json:"ordinal"`
+	Reason  string           `json:"reason"`
+	Values  []rejectedValue  `json:"values"`
+}
+
+type rejectedValue struct {
+	Column string  `json:"column"`
+	Value  *string `json:"value"` // null is null
+}
+
+func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
+	if err := c.ui.personal("show the rows put aside"); err != nil {
+		return err
+	}
+	return c.with(ctx, func(r *app.Room) error {
+		out := rejectedRows{Rows: []rejectedRow{}}
+		v, err := r.Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
+			if c.ui.json {
+				out.Rows = append(out.Rows, plainRow(row))
+				return nil
+			}
+			return c.ui.rejected(row)
+		})
+		if err != nil {
+			return err
+		}
+		out.Migration, out.Passage, out.Reported = v.Migration, v.Passage, v.Reported
+		c.ui.tell("%s %s: %s rows put aside", "%s %s : %s lignes mises de côté", v.Migration, v.Passage, count(v.Rows))
+		if v.Reported != nil && *v.Reported != v.Rows {
+			fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.say(
+				"the report counts %s: rows of a chunk that was rolled back, and then loaded whole, are still among these",
+				"le rapport en compte %s : des lignes d'un paquet annulé, puis chargé en entier, sont encore parmi celles-ci", count(*v.Reported)))
+		}
+		return c.ui.object(out)
+	})
+}
+
+// personal warns of patients' data, and refuses to print them into a file: Écluse
+// writes none in clear.
+func (u *ui) personal(what string) error {
+	if onDisk(u.out) {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Why: "the output goes to a file, and these are patients' data", Article: "GDPR art. 5(1)(f)",
+			Next: "run it on the laboratory's machine without redirecting: on a terminal, or into a pager",
+		}
+	}
+	fmt.Fprintf(u.err, "ecluse: %s\n", u.say(
+		"what follows are patients' data, shown on the laboratory's machine only: copy, save and send nothing of it; the journal notes that somebody looked",
+		"ce qui suit sont des données de patients, montrées sur la seule machine du laboratoire : n'en copiez, gardez ni envoyez rien ; le journal note que quelqu'un a regardé"))
+	return nil
+}
+
+// onDisk tells whether a stream ends in a file.
+func onDisk(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err != nil || info.Mode().IsRegular()
+}
+
+// rejected shows one row. Texts stand between quotes, so that no value can move
+// the cursor of a terminal or look like another line.
+func (u *ui) rejected(row *gate.Rejected) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, string(row.Dataset)), row.Ordinal, printable(row.Reason)))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, c := range row.Cells {
+		value := strconv.Quote(c.Text)
+		if c.Null {
+			value = "null"
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", printable(c.Column), value)
+	}
+	w.Flush()
+	_, err := io.WriteString(u.out, b.String())
+	return err
+}
+
+// printable is a name or reason as it is, or quoted when it holds what a terminal
+// would obey.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func plainRow(row *gate.Rejected) rejectedRow {
+	out := rejectedRow{Dataset: row.Dataset, Ordinal: row.Ordinal, Reason: row.Reason, Values: []rejectedValue{}}
+	for _, c := range row.Cells {
+		v := rejectedValue{Column: c.Column}
+		if !c.Null {
+			v.Value = &c.Text
+		}
+		out.Values = append(out.Values, v)
+	}
+	return out
+}
