@@ -190,3 +190,89 @@ func TestRejectsBad(t *testing.T) {
 	})
 	wantError(t, err, ecluse.Unverified)
 }
+
+// TestExactFigures: the laboratory sees small counts and which keys of a check
+// differ, with both figures; the processor's report has neither.
+func TestExactFigures(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, patients)
+	c := roomtest.Canaries{Refused: "REFUSE-JAMAISPLANTE", Moved: "CLE-QWXZKJVYPLMN"} // a key of the target's that no table of codes knows
+	d.Exec("novalab.db", // rows that stood there before, which checks count too
+		`INSERT INTO test (code, label) VALUES ('`+c.Moved+`', 'déjà là')`,
+		`INSERT INTO prescriber (id, code, name) VALUES (900001, 'LA', 'déjà là')`,
+		`INSERT INTO patient (id, family_name, birth_date) VALUES (900001, 'déjà là', '1970-01-01')`,
+		`INSERT INTO request (id, accession, patient_id, prescriber_id) VALUES (900001, 'LA', 900001, 900001)`,
+		`INSERT INTO observation (id, request_id, test_code, status) VALUES (900001, 900001, '2345-7', 'final')`,
+		`INSERT INTO observation (id, request_id, test_code, status) VALUES (900002, 900001, '`+c.Moved+`', 'final')`)
+	r := d.Open()
+	v := apply(t, r, ecluse.Final)
+	if v.Reconciled {
+		t.Fatal("the checks count rows that were not loaded, and are equal")
+	}
+	x, err := r.ReportExact(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	_, err = r.Rejects(t.Context(), app.RejectsRequest{}, func(row *gate.Rejected) error {
+		counts[fmt.Sprintf("%s %s", row.Dataset, row.Reason)]++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := 0
+	for i, g := range x.Exact.Rejected {
+		if n := counts[fmt.Sprintf("%s %s", g.Dataset, g.By)]; n != g.Count {
+			t.Errorf("%s, %s: %d, and %d rows lie there", g.Dataset, g.By, g.Count, n)
+		}
+		if v.Load.Compared.Rejected[i].Count == "<10" {
+			small++
+		}
+	}
+	if small == 0 || len(x.Exact.Rejected) != len(counts) {
+		t.Errorf("%d reasons, %d of them masked, of %d", len(x.Exact.Rejected), small, len(counts))
+	}
+	for _, check := range x.Exact.Checks {
+		want := "GLY"
+		if check.Name != "results_per_code" {
+			want = ""
+		}
+		lines := check.Off
+		if want != "" && len(lines) > 0 {
+			if l := lines[0]; l.Key != c.Moved || !l.Unknown || l.Source != nil || *l.Target != 1 {
+				t.Errorf("%s: the code that the source does not know is not there", check.Name)
+			}
+			lines = lines[1:]
+		}
+		if len(lines) != 1 {
+			t.Errorf("%s: %d lines differ", check.Name, len(check.Off))
+			continue
+		}
+		l := lines[0]
+		if l.Source == nil || l.Target == nil || *l.Target != *l.Source+1 || l.Key != want {
+			t.Errorf("%s: source and target of key %q", check.Name, l.Key)
+		}
+	}
+	if text := fmt.Sprintf("%v %+v", gate.Exact{Figures: x.Exact}, &gate.Exact{Figures: x.Exact}); strings.Contains(text, c.Moved) {
+		t.Errorf("exact figures print themselves: %s", text)
+	}
+	public, err := json.Marshal(v)
+	if err != nil || strings.Contains(string(public), c.Moved) {
+		t.Errorf("the processor is told a key: %v", err)
+	}
+	if leaks := d.Leaks(c); len(leaks) > 0 {
+		t.Errorf("found in %v", leaks)
+	}
+
+	// What was sealed is erased, listed and verified like all else.
+	if _, err := r.Erase(t.Context(), app.Order{Because: "looked at", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+	if _, err := os.Stat(d.Join("evidence", "rejects", "ecluse.exact.final-1", "000000.0.json")); err != nil {
+		t.Errorf("the evidence does not list the exact figures: %v", err)
+	}
+	_, err = r.ReportExact(t.Context(), "")
+	wantError(t, err, ecluse.Refused)
+}

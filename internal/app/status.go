@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/store"
 )
 
@@ -217,6 +219,43 @@ func (l *lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Desc
 func (r *Room) Report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, error) {
 	s, _, err := r.report(ctx, id)
 	return s, err
+}
+
+// ExactReport is a report with the figures behind it, for the laboratory alone.
+type ExactReport struct {
+	*gate.LoadStatement
+	Exact *reconcile.Report `json:"exact"`
+}
+
+// ReportExact opens the exact figures of the report that Report reads, on the
+// laboratory's side: small counts, and which keys of a check differ. What others were
+// shown must follow from them.
+func (r *Room) ReportExact(ctx context.Context, id ecluse.MigrationID) (*ExactReport, error) {
+	s, digest, err := r.report(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	source, err := r.sourceGate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x, err := source.Exact(ctx, s.Migration, s.Passage)
+	if err != nil {
+		return nil, err
+	}
+	masked := x.Figures.Public()
+	masked.ReadBack = masked.ReadBack.UTC()
+	said, err := evidence.EncodeJSON(s.Compared)
+	if err != nil {
+		return nil, err
+	}
+	if follows, err := evidence.EncodeJSON(masked); err != nil || x.Report != digest || !bytes.Equal(said, follows) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "open the exact figures", Where: s.Passage.String(), Why: "the signed report does not follow from them", Err: err,
+			Next: "do not accept: the target gate signed two accounts of one passage; ecluse undo, and find out why",
+		}
+	}
+	return &ExactReport{LoadStatement: s, Exact: x.Figures}, nil
 }
 
 func (r *Room) report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {

@@ -64,6 +64,7 @@ func helpTexts() map[string]words {
 		"apply_dry":        {"Map and check everything, write nothing.", "Tout transcoder et vérifier, ne rien écrire."},
 		"status":           {"Where each migration stands, who must do what next, with the command to copy.", "Où en est chaque reprise, qui doit faire quoi, avec la commande à copier."},
 		"report":           {"The comparison: counts, sums, rejects, differences.", "La comparaison : décomptes, sommes, rejets, différences."},
+		"report_exact":     {"With the exact figures, on the laboratory's machine: reasons with fewer than ten rows, and which keys of a check differ. To the screen, never into a file.", "Avec les chiffres exacts, sur la machine du laboratoire : motifs de moins de dix lignes, et clés d'un contrôle qui diffèrent. À l'écran, jamais dans un fichier."},
 		"rejects":          {"Show the rows put aside, with their values, on the laboratory's machine: to the screen, never into a file.", "Montrer les lignes mises de côté, avec leurs valeurs, sur la machine du laboratoire : à l'écran, jamais dans un fichier."},
 		"rejects_passage":  {"Of which passage: dry-1, final-1 (default: the last that began).", "De quel passage : dry-1, final-1 (par défaut le dernier commencé)."},
 		"accept":           {"Accept the load, with a disposition for each reason of rejects.", "Prononcer la recette, avec le sort de chaque motif de rejet."},

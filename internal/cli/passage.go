@@ -265,15 +265,37 @@ func (u *ui) state(p procedure.Place) string {
 	return s
 }
 
-type reportCmd struct{ which }
+type reportCmd struct {
+	which
+	Exact bool `help:"${report_exact}"`
+}
 
 func (x *reportCmd) Run(ctx context.Context, c *call) error {
+	if x.Exact {
+		return x.exact(ctx, c)
+	}
 	return c.with(ctx, func(r *app.Room) error {
 		v, err := r.Report(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
 		c.ui.report(v)
+		return c.ui.object(v)
+	})
+}
+
+// exact shows the figures behind the report, to the laboratory alone.
+func (x *reportCmd) exact(ctx context.Context, c *call) error {
+	if err := c.ui.personal("show the exact figures"); err != nil {
+		return err
+	}
+	return c.with(ctx, func(r *app.Room) error {
+		v, err := r.ReportExact(ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		c.ui.report(v.LoadStatement)
+		c.ui.exact(v.Exact)
 		return c.ui.object(v)
 	})
 }

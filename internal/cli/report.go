@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -93,4 +95,46 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []reconcile.P
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, g.Count, g.By)
 	}
 	w.Flush()
+}
+
+// exact shows what a report masks: counts under ten, and the keys of checks that
+// differ, which can be patients'.
+func (u *ui) exact(r *reconcile.Report) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(&b, "%s:\n", u.say("exact figures, for the laboratory alone", "chiffres exacts, pour le laboratoire seul"))
+	for _, g := range append(slices.Clone(r.Rejected), r.Reported...) {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, count(g.Count), printable(g.By))
+	}
+	for _, c := range r.Checks {
+		if c.Why != "" {
+			fmt.Fprintf(w, "  ≠ %s\t%s\t\n", c.Name, printable(c.Why))
+		}
+		for _, l := range c.Off {
+			fmt.Fprintf(w, "  ≠ %s %s\t%s\t%s\n", c.Name, checkKey(l), u.say("source %s", "source : %s", figure(l.Source)), u.say("target %s", "cible : %s", figure(l.Target)))
+		}
+		if c.More > 0 {
+			fmt.Fprintf(w, "  ≠ %s\t%s\t\n", c.Name, u.say("and %d others", "et %d autres", c.More))
+		}
+	}
+	w.Flush()
+	u.text(b.String())
+}
+
+// checkKey is a key as a check counted it: of a database, so between quotes.
+func checkKey(l reconcile.CheckLine) string {
+	switch {
+	case l.Null:
+		return "null"
+	case l.Unknown:
+		return "? " + strconv.Quote(l.Key)
+	}
+	return strconv.Quote(l.Key)
+}
+
+func figure(n *int64) string {
+	if n == nil {
+		return "—"
+	}
+	return count(*n)
 }

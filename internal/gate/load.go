@@ -218,9 +218,9 @@ func (c *checked) key(table ecluse.TableName) []string {
 	return nil
 }
 
-// Result is what a passage came to, stated and signed.
+// Result is what a passage came to, stated and signed. What is exact goes sealed to
+// the controller's side, and to nobody else.
 type Result struct {
-	Loaded    *sluice.Loaded // exact: for the controller's side
 	Statement *LoadStatement
 	Digest    ecluse.Digest // of the statement
 }
@@ -233,11 +233,12 @@ func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{}
-	if out.Loaded, err = sluice.Load(ctx, *l); err != nil {
+	loaded, err := sluice.Load(ctx, *l)
+	if err != nil {
 		return nil, err
 	}
-	out.Statement, out.Digest, err = t.state(ctx, m, k, out.Loaded)
+	out := &Result{}
+	out.Statement, out.Digest, err = t.state(ctx, m, k, loaded)
 	return out, err
 }
 
@@ -270,7 +271,7 @@ const UndoFormat = "undo/v1"
 
 // LoadStatement is report/v1: what the target gate says of a passage. Small
 // counts grouped by a reason are masked; the exact ones lie sealed with the
-// rejects.
+// rejects (Exact).
 type LoadStatement struct {
 	evidence.StatementHead                   // Plan is the load plan's
 	ReadPlan               ecluse.Digest     `json:"read_plan"`
@@ -284,7 +285,8 @@ type LoadStatement struct {
 	At                     time.Time         `json:"at"`
 }
 
-// state signs and posts what a passage came to.
+// state signs and posts what a passage came to, after it has sealed the exact
+// figures for the controller: a report that stands has them beside it.
 func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
 	now, err := t.home.Now()
 	if err != nil {
@@ -306,6 +308,10 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	signed, err := evidence.SignStatement(t.home.signer, s)
 	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	exact := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: k.permit.Digest()}, Passage: l.Passage, Report: signed.Digest(), Figures: l.Report}
+	if err := t.sealExact(ctx, k.rejects, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	return s, signed.Digest(), t.lock.Post(ctx, m, LoadReport, signed)

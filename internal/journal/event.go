@@ -38,6 +38,7 @@ const (
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
 	RejectsShown      Type = "rejects-shown" // rows put aside were opened on the laboratory's side
+	FiguresShown      Type = "figures-shown" // exact figures were, too
 	PassageBegun      Type = "passage-begun"
 	PassageEnded      Type = "passage-ended"
 	PassageStopped    Type = "passage-stopped"
@@ -72,7 +73,7 @@ func Types() []Type {
 	return []Type{
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
-		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
+		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,

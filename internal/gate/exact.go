@@ -1,0 +1,125 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"filippo.io/age"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/seal"
+)
+
+// ExactFormat is the format of Exact.
+const ExactFormat = "exact/v1"
+
+// Exact is exact/v1: the figures behind a LoadStatement, counts under ten and the
+// keys of checks among them, which may tell a patient. The target gate seals it to
+// the source gate, and it is erased with the rows put aside. It prints as what it
+// is about.
+type Exact struct {
+	evidence.StatementHead                   // Plan is the load plan's
+	Passage                ecluse.Passage    `json:"passage"`
+	Report                 ecluse.Digest     `json:"report"` // the statement whose figures these are
+	Figures                *reconcile.Report `json:"figures"`
+}
+
+// Format prints "exact figures of final-1" whatever the verb.
+func (x Exact) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "exact figures of %s", x.Passage) }
+
+// LogValue says the same to slog.
+func (x Exact) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(x)) }
+
+// label is the first line inside the sealed paper: it cannot pass for another's.
+func (x *Exact) label() string {
+	return fmt.Sprintf("%s %s %s %s", ExactFormat, x.Migration, x.Passage, x.Plan)
+}
+
+// exactOf names the slot that a passage's exact figures lie in, among the rejects.
+func exactOf(p ecluse.Passage) ecluse.Slot {
+	return ecluse.Slot{Dataset: ecluse.DatasetID("ecluse.exact." + p.String())}
+}
+
+// sealExact hands the exact figures in, for the source gate alone. Handed in again
+// they replace those of a run that never came to its statement.
+func (t *Target) sealExact(ctx context.Context, to age.Recipient, x *Exact) error {
+	text, err := evidence.EncodeJSON(x)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal.SealBytes(to, x.label(), text)
+	if err != nil {
+		return err
+	}
+	// There are no batches to sum under K; of what is inside only the ciphertext's
+	// digest may be told.
+	digest := ecluse.DigestOf(sealed)
+	signed, err := evidence.SignDescriptor(t.home.signer, &evidence.Descriptor{
+		Migration: x.Migration, Plan: x.Plan, Epoch: x.Passage.Number, Slot: exactOf(x.Passage),
+		Last: true, Size: int64(len(sealed)), SHA256: digest, Sum: digest,
+	})
+	if err != nil {
+		return err
+	}
+	return t.lock.PutReject(ctx, x.Migration, signed, bytes.NewReader(sealed))
+}
+
+// maxExact bounds a sealed paper of exact figures.
+const maxExact = 64 << 20
+
+// Exact opens the exact figures of a passage, in memory. That somebody looked is
+// journalled before.
+func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage) (*Exact, error) {
+	const what = "open the exact figures"
+	o, err := s.opening(ctx, what, m, p)
+	if err != nil {
+		return nil, err
+	}
+	defer o.key.Wipe()
+	var last *evidence.Descriptor
+	for _, d := range o.sealed {
+		if d.Slot == exactOf(p) {
+			last = d
+		}
+	}
+	if last == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: what, Where: p.String(), Why: "the target gate has handed none in", Next: "they come when the passage ends: ecluse apply"}
+	}
+	err = s.lock.Record(ctx, Event{Migration: m, Type: "figures-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())}})
+	if err != nil {
+		return nil, err
+	}
+	body, err := s.lock.GetReject(ctx, m, last.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	sealed, err := io.ReadAll(io.LimitReader(body, maxExact))
+	if err != nil {
+		return nil, err
+	}
+	if ecluse.DigestOf(sealed) != last.SHA256 {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "its SHA-256 is not the one the target gate signed", Next: "nothing of it was used; look at the journal for who could change it"}
+	}
+	want := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: last.Plan}, Passage: p}
+	text, err := seal.OpenBytes(o.identity, want.label(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	x := &Exact{}
+	j := json.NewDecoder(bytes.NewReader(text))
+	j.DisallowUnknownFields()
+	if err := j.Decode(x); err != nil { // its own words could quote a key
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "it is no " + ExactFormat}
+	}
+	if x.StatementHead != want.StatementHead || x.Passage != p || x.Figures == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "inside it says that it is of another passage"}
+	}
+	return x, nil
+}
