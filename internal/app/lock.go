@@ -297,9 +297,15 @@ func (l *lock) Post(ctx context.Context, m ecluse.MigrationID, kind gate.Paper, 
 	if err != nil {
 		return err
 	}
+	by := evidence.FingerprintOf(key)
+	if kind != gate.RecipientPaper { // recipients come before their instruction is signed
+		if err := l.ofGates(ctx, m, by, "post "+string(kind)); err != nil {
+			return err
+		}
+	}
 	return l.store.Do(ctx, journal.Event{
 		Tree: string(m), Type: journal.StatementStored,
-		IDs: map[string]string{"statement": s.Digest().String(), "kind": string(kind), "gate": string(evidence.FingerprintOf(key))},
+		IDs: map[string]string{"statement": s.Digest().String(), "kind": string(kind), "gate": string(by)},
 	}, func(tx *sqlite.Tx) error {
 		_, err := tx.AddSigned(ctx, string(kind), m, namespace, s)
 		return err
@@ -318,6 +324,21 @@ func (l *lock) gates(ctx context.Context, m ecluse.MigrationID) (source, target 
 		return "", "", err
 	}
 	return i.Source.Gate, i.Target.Gate, nil
+}
+
+// ofGates refuses a key that is of no gate of a migration.
+func (l *lock) ofGates(ctx context.Context, m ecluse.MigrationID, by ecluse.Fingerprint, what string) error {
+	source, target, err := l.gates(ctx, m)
+	if err != nil {
+		return err
+	}
+	if by == source || by == target {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: what, Where: string(m), Why: string(by) + " is not a gate of this migration", Article: "GDPR art. 29",
+		Next: "let a gate sign that the instruction names",
+	}
 }
 
 // Ask takes in a request for the release secret.
@@ -408,19 +429,15 @@ func (l *lock) Head(ctx context.Context, m ecluse.MigrationID, from int64) (evid
 	return head, out, err
 }
 
-// Cosign keeps a gate's signature under the newest head.
+// Cosign keeps a gate's signature under a head.
 func (l *lock) Cosign(ctx context.Context, m ecluse.MigrationID, head evidence.Signed) error {
-	source, target, err := l.gates(ctx, m)
-	if err != nil {
-		return err
-	}
 	key, err := head.Verify(evidence.NamespaceHead)
 	if err != nil {
 		return err
 	}
 	by := evidence.FingerprintOf(key)
-	if by != source && by != target {
-		return &ecluse.Error{Kind: ecluse.Refused, What: "cosign head", Why: string(by) + " is not a gate of this migration"}
+	if err := l.ofGates(ctx, m, by, "cosign head"); err != nil {
+		return err
 	}
 	return l.log.Cosign(ctx, by, head)
 }
