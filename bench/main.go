@@ -55,6 +55,7 @@ type bench struct {
 	server           *url.URL
 	dir              string
 	old, fresh       string // databases
+	reader           string // the account that reads the first
 }
 
 // figure is one timed command.
@@ -82,7 +83,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	defer os.RemoveAll(b.dir)
 	tag := fmt.Sprintf("%08x", rand.Uint32())
-	b.old, b.fresh = "bench_old_"+tag, "bench_new_"+tag
+	b.old, b.fresh, b.reader = "bench_old_"+tag, "bench_new_"+tag, "bench_read_"+tag
+	if err := b.psql(ctx, "postgres", "-c", "CREATE ROLE "+b.reader+" LOGIN"); err != nil {
+		return err
+	}
+	defer b.psql(context.WithoutCancel(ctx), "postgres", "-c", "DROP ROLE "+b.reader) //nolint:errcheck // the server is a private one
 	for _, db := range []string{b.old, b.fresh} {
 		if err := b.psql(ctx, "postgres", "-c", "CREATE DATABASE "+db); err != nil {
 			return err
@@ -90,6 +95,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 		defer b.psql(context.WithoutCancel(ctx), "postgres", "-c", "DROP DATABASE "+db+" WITH (FORCE)") //nolint:errcheck // the server is a private one
 	}
 	if err := b.script(ctx, b.old, "lab.sql"); err != nil {
+		return err
+	}
+	if err := b.psql(ctx, b.old, "-c", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+b.reader); err != nil {
 		return err
 	}
 	if err := b.script(ctx, b.fresh, "new.sql"); err != nil {
@@ -181,8 +189,15 @@ func (b *bench) prepare(ctx context.Context, dir, room string) error {
 		return err
 	}
 	for gate, db := range map[string]string{"source": b.old, "target": b.fresh} {
-		account := fmt.Sprintf("{host: %s, port: %s, user: %s, database: %s}", b.server.Hostname(), b.server.Port(), b.server.User.Username(), db)
-		text := "ecluse: gate/v1\nengine: postgresql\ncatalogue: " + account + "\nrows: " + account + "\n"
+		account := func(user string) string {
+			return fmt.Sprintf("{host: %s, port: %s, user: %s, database: %s}", b.server.Hostname(), b.server.Port(), user, db)
+		}
+		owner := b.server.User.Username()
+		rows := owner
+		if gate == "source" {
+			rows = b.reader // no gate reads as a superuser
+		}
+		text := "ecluse: gate/v1\nengine: postgresql\ncatalogue: " + account(owner) + "\nrows: " + account(rows) + "\n"
 		if err := os.WriteFile(filepath.Join(room, gate, "gate.yaml"), []byte(text), 0o600); err != nil {
 			return err
 		}
