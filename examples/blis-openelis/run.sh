@@ -4,8 +4,10 @@
 # through the command line. At the end the facts of the new database are compared
 # with what an independent migration reached.
 #
-#   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/run.sh [WORK-FOLDER]
+#   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/run.sh [--prepare] [WORK-FOLDER]
 #
+# With --prepare it stops where all is approved and nothing is read yet, and
+# leaves both databases: `ecluse apply` is then yours.
 # It needs the servers of scripts/servers, and starts them when they do not run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +17,8 @@ pair=$(cd "$ECLUSE_MATERIAL/pair-blis-openelis" && pwd)
 if [ -z "${ECLUSE_TEST_POSTGRES:-}" ] || [ -z "${ECLUSE_TEST_MYSQL:-}" ]; then
 	exec "$root/scripts/servers" run "$0" "$@"
 fi
+prepare=
+if [ "${1:-}" = --prepare ]; then prepare=1 && shift; fi
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 cd "$work"
@@ -118,6 +122,13 @@ my <read-grants.sql
 ecluse plan --passage final >/dev/null
 ecluse grants load >load-grants.sql
 pg "$db" -f load-grants.sql >/dev/null
+
+if [ -n "$prepare" ]; then
+	ecluse plan --passage final >/dev/null
+	ecluse approve "$plans-loadplan-final.json" --as keys/claire-aubry
+	say "prepared in $work: the passage is approved, and nothing is read"
+	exit
+fi
 
 say "7, 8. reading; a dry run"
 ecluse plan --passage dry >/dev/null

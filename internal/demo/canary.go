@@ -91,12 +91,21 @@ func encodings(s string) [][]byte {
 		padded := append(bytes.Repeat([]byte{'x'}, shift), s...)
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			coded := enc.EncodeToString(padded)
-			forms = append(forms, []byte(coded[4:len(coded)-4]))
+			forms = append(forms, inside(coded, 4)...)
 		}
 	}
 	for shift := range 5 {
 		coded := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(append(bytes.Repeat([]byte{'x'}, shift), s...))
-		forms = append(forms, []byte(coded[8:len(coded)-8]))
+		forms = append(forms, inside(coded, 8)...)
 	}
 	return forms
+}
+
+// inside is what neighbours leave of a coded text; nothing of a text so short
+// that what is left would be found anywhere.
+func inside(coded string, edge int) [][]byte {
+	if len(coded) < 2*edge+8 {
+		return nil
+	}
+	return [][]byte{[]byte(coded[edge : len(coded)-edge])}
 }

@@ -52,3 +52,18 @@ func TestCanaryIsFound(t *testing.T) {
 		t.Errorf("in an empty folder: %v, %v", found, err)
 	}
 }
+
+// TestFindShort: a short text is found as it is; its coded forms, which could be
+// anything, are not looked for.
+func TestFindShort(t *testing.T) {
+	dir := t.TempDir()
+	for n, text := range []string{"x", "Ann", "Winifred", "Winifred M"} {
+		name := filepath.Join(dir, text)
+		if err := os.WriteFile(name, []byte("a "+text+" b"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := Find(dir, func(path string) bool { return path != name }, text); len(found) != 1 || err != nil {
+			t.Errorf("%d letters (%d): found in %v, %v", len(text), n, found, err)
+		}
+	}
+}
