@@ -60,6 +60,7 @@ type story struct {
 	compared              func(c *compared)
 	dispositions          func(d *Dispositions) // nil: none are accepted
 	privileges            func(h *StatementHead)
+	extract               func(x *extracted)
 	roster                func(r *Roster)
 	head                  func(h *Head)
 	headBy                map[string]ssh.Signer
@@ -114,6 +115,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 
 		dispositions: func(*Dispositions) {},
 		privileges:   func(*StatementHead) {},
+		extract:      func(*extracted) {},
 		roster:       func(*Roster) {},
 		head:         func(*Head) {},
 		headBy:       map[string]ssh.Signer{"lock": c.lock, "source": c.source, "target": c.target},
@@ -262,6 +264,14 @@ func (w *telling) reading(contract, instruction []byte) ecluse.Digest {
 	return plan
 }
 
+// extracted is what the verifier knows of extract/v1.
+type extracted struct {
+	StatementHead
+	Epoch    int                        `json:"epoch"`
+	Manifest ecluse.Digest              `json:"manifest"`
+	Rows     map[ecluse.DatasetID]int64 `json:"rows"`
+}
+
 // chunks is steps 7 and 8.
 func (w *telling) chunks(plan ecluse.Digest) ([]*Descriptor, ecluse.Digest) {
 	ds := []*Descriptor{
@@ -286,6 +296,14 @@ func (w *telling) chunks(plan ecluse.Digest) ([]*Descriptor, ecluse.Digest) {
 	w.manifest(m)
 	s := must(SignManifest(w.source, m))
 	w.do(w.b.AddManifest(s))
+	x := extracted{StatementHead{ExtractFormat, testMigration, plan}, 1, s.Digest(), map[ecluse.DatasetID]int64{}}
+	for _, d := range m.Datasets {
+		if d.Dataset != ecluse.KeyDataset {
+			x.Rows[d.Dataset] = d.Rows
+		}
+	}
+	w.story.extract(&x)
+	w.do(w.b.AddStatement(SourceGate, must(SignStatement(w.source, x))))
 	w.journal("manifest", "manifest", s.Digest())
 	return ds, s.Digest()
 }

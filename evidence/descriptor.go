@@ -14,6 +14,7 @@ const (
 	ManifestFormat    = "manifest/v1"
 	RecipientFormat   = "recipient/v1"
 	PrivilegesFormat  = "privileges/v1"
+	ExtractFormat     = "extract/v1"
 	ReportFormat      = "report/v1"
 	UndoFormat        = "undo/v1"
 	ErasureFormat     = "erasure/v1"

@@ -428,6 +428,7 @@ if [ -n "$manifest" ]; then
 	for w in before after; do
 		list "privileges/source-.*$w\\.json" >/dev/null || ko "there is no record of the source's account from $w the reading"
 	done
+	cat statements/source-*.json 2>/dev/null | grep -q "^{\"ecluse\":\"extract/v1\",\"migration\":\"$id\",\"plan\":\"$plan\",\"epoch\":[0-9]*,\"manifest\":\"$manifest\"" || ko "the source gate does not say what it read"
 fi
 tr '{' '\n' <certificate.json | awk -F '[":,}]+' '/^"dataset":"[^"]*","sequence":/ { print $3, $5, $7, "sha256:" $10, $12, $14 }' | sort >"$tmp/erased"
 cat "$tmp/chunks" "$tmp/rejects" | awk '{ print $1, $2, $3, $4, $5, $6 }' | sort >"$tmp/all"

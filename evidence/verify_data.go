@@ -355,10 +355,43 @@ func (v *verifier) checkStatement(name string, g Gate, format string) error {
 	return err
 }
 
-// checkStatements checks what else the gates said. A load that the certificate
-// calls undone has the target gate's word for it.
+// extractView is what the verifier needs of extract/v1.
+type extractView struct {
+	Manifest ecluse.Digest              `json:"manifest"`
+	Rows     map[ecluse.DatasetID]int64 `json:"rows"`
+}
+
+// checkExtract holds the source gate's statement of a reading against the manifest
+// that closed it; false when it is about another epoch's.
+func (v *verifier) checkExtract(name string) (bool, error) {
+	var x extractView
+	if err := readView(name, v.files[name], &x); err != nil {
+		return false, err
+	}
+	if v.manifest == nil || x.Manifest != v.certificate.Manifest {
+		return false, nil
+	}
+	n := 0
+	for _, d := range v.manifest.Datasets {
+		if strings.HasPrefix(string(d.Dataset), "ecluse.") {
+			continue
+		}
+		n++
+		if rows, ok := x.Rows[d.Dataset]; !ok || rows != d.Rows {
+			return false, unverified("verify statement", "%s says that %d rows of %s were read, and the manifest has %d", name, rows, d.Dataset, d.Rows)
+		}
+	}
+	if n != len(x.Rows) {
+		return false, unverified("verify statement", "%s is of other datasets than the manifest", name)
+	}
+	return true, nil
+}
+
+// checkStatements checks what else the gates said. A completed reading has the
+// source gate's word for what it came to, and a load that the certificate calls
+// undone the target gate's.
 func (v *verifier) checkStatements() (string, error) {
-	undone := v.certificate.Outcome != Undone
+	undone, read := v.certificate.Outcome != Undone, v.manifest == nil
 	names := v.named("statements/", ".json")
 	for _, name := range names {
 		g := TargetGate
@@ -373,6 +406,16 @@ func (v *verifier) checkStatements() (string, error) {
 			return "", unverified("verify statement", "%s is not named by its own hash", name)
 		}
 		undone = undone || g == TargetGate && h.Format == UndoFormat
+		if g == SourceGate && h.Format == ExtractFormat && h.Plan == v.readPlan.digest {
+			of, err := v.checkExtract(name)
+			if err != nil {
+				return "", err
+			}
+			read = read || of
+		}
+	}
+	if !read {
+		return "", unverified("verify statement", "the source gate's statement of what it read is missing")
 	}
 	if !undone {
 		return "", unverified("verify statement", "the target gate's statement of what it took out again is missing")

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -414,6 +415,16 @@ func forgeries(t testing.TB) []forgery {
 			l := []LeftPassage{{ecluse.Passage{Kind: ecluse.Final, Number: 2}, ecluse.Failed}}
 			s.left, s.journalLeft = l, l
 		}},
+		{"read, and nobody says what", "other statements", func(s *story) {
+			s.files = func(f map[string][]byte) {
+				maps.DeleteFunc(f, func(name string, _ []byte) bool { return strings.HasPrefix(name, "statements/source-") })
+			}
+		}},
+		{"reading of another manifest", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Manifest[0] ^= 1 } }},
+		{"reading of another plan", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Plan = ecluse.DigestOf(nil) } }},
+		{"reading under another format", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Format = ReportFormat } }},
+		{"reading of more rows", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["patient"]++ } }},
+		{"reading of another dataset", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["sida"] = 1 } }},
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
 		{"statement under another name", "other statements", func(s *story) {
@@ -421,7 +432,7 @@ func forgeries(t testing.TB) []forgery {
 			s.files = func(f map[string][]byte) {
 				name := StatementFile(TargetGate, ecluse.DigestOf(nil))
 				for old := range f {
-					if strings.HasPrefix(old, "statements/") && !strings.HasPrefix(old, name) {
+					if strings.HasPrefix(old, "statements/target-") && !strings.HasPrefix(old, name) {
 						f[name+strings.TrimPrefix(old, old[:len(name)])] = f[old]
 						delete(f, old)
 					}

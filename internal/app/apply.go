@@ -29,18 +29,18 @@ type ApplyRequest struct {
 
 // Applied is what came of it.
 type Applied struct {
-	Migration    ecluse.MigrationID  `json:"migration"`
-	Passage      ecluse.Passage      `json:"passage,omitzero"`
-	Read         *sluice.Extracted   `json:"read,omitempty"` // nil when all had been read before
-	Load         *gate.LoadStatement `json:"load,omitempty"` // nil when no load plan is approved
-	Report       ecluse.Digest       `json:"report,omitzero"`
-	RowsRead     int64               `json:"rows_read"`
-	RowsLoaded   int64               `json:"rows_loaded"`
-	RowsRejected int64               `json:"rows_rejected"`
-	Chunks       int                 `json:"chunks"`
-	Bytes        int64               `json:"bytes"`
-	Reconciled   bool                `json:"reconciled"`
-	Seconds      float64             `json:"seconds"`
+	Migration    ecluse.MigrationID     `json:"migration"`
+	Passage      ecluse.Passage         `json:"passage,omitzero"`
+	Read         *gate.ExtractStatement `json:"read,omitempty"` // nil when all had been read before
+	Load         *gate.LoadStatement    `json:"load,omitempty"` // nil when no load plan is approved
+	Report       ecluse.Digest          `json:"report,omitzero"`
+	RowsRead     int64                  `json:"rows_read"`
+	RowsLoaded   int64                  `json:"rows_loaded"`
+	RowsRejected int64                  `json:"rows_rejected"`
+	Chunks       int                    `json:"chunks"`
+	Bytes        int64                  `json:"bytes"`
+	Reconciled   bool                   `json:"reconciled"`
+	Seconds      float64                `json:"seconds"`
 }
 
 // Apply carries out what is approved and not yet done: reading, loading, or both
@@ -252,10 +252,8 @@ func (r *Room) carry(ctx context.Context, i *mandate.Instruction, q ApplyRequest
 			if out.Read, err = s.Read(gctx, i.ID, watch); err != nil {
 				return r.stopped(ctx, i.ID, err)
 			}
-			for d, n := range out.Read.Rows {
-				if d != ecluse.ChecksDataset {
-					out.RowsRead += n
-				}
+			for _, n := range out.Read.Rows {
+				out.RowsRead += n
 			}
 			out.Chunks, out.Bytes = out.Read.Chunks, out.Read.Bytes
 			return nil

@@ -337,6 +337,15 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
+	extracts, err := b.lock.signed(ctx, b.m, string(gate.ExtractReport), evidence.NamespaceStatement)
+	if err != nil {
+		return err
+	}
+	for _, s := range extracts {
+		if err := b.AddStatement(evidence.SourceGate, s); err != nil {
+			return err
+		}
+	}
 	undone, err := b.lock.signed(ctx, b.m, string(gate.UndoReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err

@@ -197,7 +197,7 @@ func TestExactFigures(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Ready, patients)
 	c := roomtest.Canaries{Refused: "REFUSE-JAMAISPLANTE", Moved: "CLE-QWXZKJVYPLMN"} // a key of the target's that no table of codes knows
-	d.Exec("novalab.db", // rows that stood there before, which checks count too
+	d.Exec("novalab.db",                                                              // rows that stood there before, which checks count too
 		`INSERT INTO test (code, label) VALUES ('`+c.Moved+`', 'déjà là')`,
 		`INSERT INTO prescriber (id, code, name) VALUES (900001, 'LA', 'déjà là')`,
 		`INSERT INTO patient (id, family_name, birth_date) VALUES (900001, 'déjà là', '1970-01-01')`,

@@ -215,16 +215,51 @@ func (l *lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Desc
 	return all, nil
 }
 
+// ReportView is what the gates stated of a passage and of the reading before it.
+type ReportView struct {
+	*gate.LoadStatement
+	Extract *gate.ExtractStatement `json:"extract,omitempty"` // nil while reading goes on
+}
+
 // Report reads the report of the passage in hand, or the last one.
-func (r *Room) Report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, error) {
+func (r *Room) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, error) {
 	s, _, err := r.report(ctx, id)
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	x, err := r.lock.extract(ctx, s.Migration)
+	return &ReportView{s, x}, err
+}
+
+// extract is the source gate's statement of its last reading; nil before there is
+// one.
+func (l *lock) extract(ctx context.Context, m ecluse.MigrationID) (*gate.ExtractStatement, error) {
+	source, _, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.signed(ctx, m, string(gate.ExtractReport), evidence.NamespaceStatement)
+	if err != nil {
+		return nil, err
+	}
+	var last *gate.ExtractStatement
+	for _, s := range all {
+		x := &gate.ExtractStatement{}
+		if err := evidence.ParseStatement(s, source, evidence.ExtractFormat, x); err != nil {
+			return nil, err
+		}
+		if last == nil || x.Epoch > last.Epoch {
+			last = x
+		}
+	}
+	return last, nil
 }
 
 // ExactReport is a report with the figures behind it, for the laboratory alone.
 type ExactReport struct {
-	*gate.LoadStatement
-	Exact *reconcile.Report `json:"exact"`
+	ReportView
+	Exact    *reconcile.Report `json:"exact"`
+	Findings gate.Findings     `json:"findings,omitempty"` // in free text
 }
 
 // ReportExact opens the exact figures of the report that Report reads, on the
@@ -232,6 +267,10 @@ type ExactReport struct {
 // shown must follow from them.
 func (r *Room) ReportExact(ctx context.Context, id ecluse.MigrationID) (*ExactReport, error) {
 	s, digest, err := r.report(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	read, err := r.lock.extract(ctx, s.Migration)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +294,11 @@ func (r *Room) ReportExact(ctx context.Context, id ecluse.MigrationID) (*ExactRe
 			Next: "do not accept: the target gate signed two accounts of one passage; ecluse undo, and find out why",
 		}
 	}
-	return &ExactReport{LoadStatement: s, Exact: x.Figures}, nil
+	out := &ExactReport{ReportView: ReportView{s, read}, Exact: x.Figures}
+	if read != nil {
+		out.Findings, err = source.Findings(s.Migration, read.Epoch)
+	}
+	return out, err
 }
 
 func (r *Room) report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {

@@ -164,6 +164,7 @@ func (u *ui) applied(v *app.Applied) {
 	if v.Read != nil {
 		u.tell("read    %12s rows in %d chunks, %s sealed, epoch %d", "lu      %12s lignes en %d paquets, %s scellés, époque %d",
 			count(v.RowsRead), v.Chunks, size(v.Bytes), v.Read.Epoch)
+		u.extract(v.Read)
 	}
 	if v.Load != nil {
 		u.tell("loaded  %12s rows; %s source rows put aside", "chargé  %12s lignes ; %s lignes source mises de côté", count(v.RowsLoaded), count(v.RowsRejected))
@@ -279,7 +280,8 @@ func (x *reportCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		c.ui.report(v)
+		c.ui.report(v.LoadStatement)
+		c.ui.extract(v.Extract)
 		return c.ui.object(v)
 	})
 }
@@ -295,7 +297,9 @@ func (x *reportCmd) exact(ctx context.Context, c *call) error {
 			return err
 		}
 		c.ui.report(v.LoadStatement)
+		c.ui.extract(v.Extract)
 		c.ui.exact(v.Exact)
+		c.ui.findings(v.Findings)
 		return c.ui.object(v)
 	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,4 +138,46 @@ func figure(n *int64) string {
 		return "—"
 	}
 	return count(*n)
+}
+
+// extract shows what the source gate found on its way: columns that nobody had
+// instructed about, and what free text holds.
+func (u *ui) extract(x *gate.ExtractStatement) {
+	if x == nil {
+		return
+	}
+	var b strings.Builder
+	if len(x.Added) > 0 {
+		fmt.Fprintln(&b, u.say("! columns that came into the source after its plan was approved, refused: %s", "! colonnes apparues dans la source après l'approbation du plan, refusées : %s", strings.Join(x.Added, ", ")))
+	}
+	w := u.freeText(&b, len(x.FreeText))
+	for _, f := range x.FreeText {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Dataset, f.Column, f.Values, f.NIR, f.Email, f.Phone, f.Health)
+	}
+	w.Flush()
+	u.text(b.String())
+}
+
+// findings shows the exact counts of the same.
+func (u *ui) findings(all gate.Findings) {
+	var b strings.Builder
+	w := u.freeText(&b, len(all))
+	for _, d := range slices.Sorted(maps.Keys(all)) {
+		for _, c := range slices.Sorted(maps.Keys(all[d])) {
+			f := all[d][c]
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", d, c, count(f.Values), count(f.NIR), count(f.Email), count(f.Phone), count(f.Health))
+		}
+	}
+	w.Flush()
+	u.text(b.String())
+}
+
+// freeText begins a table of what free text holds; of no lines it has no title.
+func (u *ui) freeText(b *strings.Builder, lines int) *tabwriter.Writer {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	if lines > 0 {
+		fmt.Fprintf(b, "%s:\n", u.say("free text, values that hold what looks like", "texte libre, valeurs contenant ce qui ressemble à"))
+		fmt.Fprintf(w, "  \t\t%s\tNIR\t%s\t%s\t%s\n", u.say("in all", "en tout"), u.say("e-mail", "courriel"), u.say("telephone", "téléphone"), u.say("health", "santé"))
+	}
+	return w
 }

@@ -120,30 +120,14 @@ type opening struct {
 
 // opening finds it. Nothing is decrypted yet.
 func (s *Source) opening(ctx context.Context, what string, m ecluse.MigrationID, p ecluse.Passage) (*opening, error) {
-	page, err := s.home.Entry(m)
-	if err != nil {
+	o := &opening{lock: s.lock, m: m}
+	var err error
+	if o.identity, err = s.rejectsIdentity(what, m); err != nil {
 		return nil, err
-	}
-	if at := page.Erased; !at.IsZero() {
-		return nil, &ecluse.Error{
-			Kind: ecluse.Refused, What: what, Where: string(m), Err: ErrErased, Article: "GDPR art. 28(3)(g)",
-			Why: "the migration was erased on " + at.UTC().Format("2006-01-02 15:04:05 MST"), Next: "look at the rows themselves in the old database, where they still stand",
-		}
 	}
 	target, err := s.targetGate(ctx, m, p.Kind)
 	if err != nil {
 		return nil, err
-	}
-	o := &opening{lock: s.lock, m: m}
-	text, err := s.home.secret(m, rejectsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: what, Where: string(m), Why: "this gate has no key for them: nothing was read yet", Next: "ecluse status"}
-	} else if err != nil {
-		return nil, pathless(err)
-	}
-	defer clear(text)
-	if o.identity, err = age.ParseHybridIdentity(string(text)); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read " + rejectsFile, Why: "it is damaged"}
 	}
 	signed, err := s.lock.Rejects(ctx, m)
 	if err != nil {
@@ -167,6 +151,32 @@ func (s *Source) opening(ctx context.Context, what string, m ecluse.MigrationID,
 	}
 	o.key = (*seal.Key)(k)
 	return o, nil
+}
+
+// rejectsIdentity is what opens the rows put aside, until erasure.
+func (s *Source) rejectsIdentity(what string, m ecluse.MigrationID) (*age.HybridIdentity, error) {
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	if at := page.Erased; !at.IsZero() {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Where: string(m), Err: ErrErased, Article: "GDPR art. 28(3)(g)",
+			Why: "the migration was erased on " + at.UTC().Format("2006-01-02 15:04:05 MST"), Next: "look at the rows themselves in the old database, where they still stand",
+		}
+	}
+	text, err := s.home.secret(m, rejectsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: what, Where: string(m), Why: "this gate has no key for them: nothing was read yet", Next: "ecluse status"}
+	} else if err != nil {
+		return nil, pathless(err)
+	}
+	defer clear(text)
+	id, err := age.ParseHybridIdentity(string(text))
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read " + rejectsFile, Why: "it is damaged"}
+	}
+	return id, nil
 }
 
 // targetGate is the target gate of the instruction that this gate read under.

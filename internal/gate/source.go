@@ -205,8 +205,8 @@ func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, pap
 }
 
 // Read carries out the approved read plan (steps 7 and 8). It may be called
-// again after any interruption.
-func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*sluice.Extracted, error) {
+// again after any interruption. What it comes to is signed and posted.
+func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*ExtractStatement, error) {
 	permit, recipient, err := s.permit(ctx, m)
 	if err != nil {
 		return nil, err
@@ -232,7 +232,8 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 	if err := s.lock.Record(ctx, Event{Migration: m, Type: "epoch", Numbers: map[string]int64{"epoch": int64(epoch)}}); err != nil {
 		return nil, err
 	}
-	return sluice.Extract(ctx, sluice.Extraction{
+	var said *ExtractStatement
+	_, err = sluice.Extract(ctx, sluice.Extraction{
 		Permit: permit, Epoch: epoch, Key: key, Recipient: recipient,
 		Open:      func(ctx context.Context) (reader.Session, error) { return s.db.Open(ctx, permit) },
 		Gate:      s.home.Fingerprint(),
@@ -245,6 +246,14 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 		After: func(ctx context.Context, p *reader.Privileges) error {
 			return s.recordPrivileges(ctx, permit, PrivilegesAfter, p)
 		},
+		Done: func(ctx context.Context, x *sluice.Extracted) (err error) {
+			said, err = s.state(ctx, permit, x)
+			return err
+		},
 		Watch: watch,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return said, nil
 }

@@ -52,10 +52,14 @@ type Extraction struct {
 	// Before and After are told what the account can read, before the first row
 	// and after the last.
 	Before, After func(context.Context, *reader.Privileges) error
-	Watch         Watch
+	// Done is told what came of it when all is sealed and before the manifest is
+	// closed: a closed manifest has the gate's statement beside it.
+	Done  func(context.Context, *Extracted) error
+	Watch Watch
 }
 
-// Extracted is what came of it. No value in it is grouped by a record's value.
+// Extracted is what came of it. What it counts of free text is exact: it is for the
+// controller's side.
 type Extracted struct {
 	Epoch    int                                             `json:"epoch"`
 	Rows     map[ecluse.DatasetID]int64                      `json:"rows"`
@@ -63,7 +67,7 @@ type Extracted struct {
 	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
 	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
 	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
-	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"free_text,omitempty"`
+	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"-"`
 	Manifest evidence.Signed                                 `json:"-"`
 }
 
@@ -438,6 +442,11 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 	var err error
 	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
 		return nil, err
+	}
+	if e.Done != nil {
+		if err := e.Done(ctx, &e.out); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.Outlet.Close(ctx, e.out.Manifest); err != nil {
 		return nil, err

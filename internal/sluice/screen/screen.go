@@ -1,7 +1,7 @@
 // Package screen looks at values on their way out, in memory, at the source gate.
 // It knows two things: shapes of credentials, which stop the run whatever the
-// column was declared to be, and shapes of personal data in free text, of which
-// only counts come out.
+// column was declared to be, and shapes of personal data and words of health in
+// free text, of which only counts come out.
 package screen
 
 import (
@@ -30,11 +30,12 @@ type column struct {
 }
 
 // Findings counts values of a free-text column that hold something shaped like
-// personal data. One value may count under several headings.
+// personal data, or a word of health. One value may count under several headings.
 type Findings struct {
 	NIR    int64 `json:"nir,omitempty"`
 	Email  int64 `json:"email,omitempty"`
 	Phone  int64 `json:"phone,omitempty"`
+	Health int64 `json:"health,omitempty"` // words such as VIH, grossesse, cancer
 	Values int64 `json:"values"`
 }
 
@@ -155,6 +156,9 @@ func (f *Findings) look(v []byte) {
 	}
 	if phone {
 		f.Phone++
+	}
+	if health(v) {
+		f.Health++
 	}
 }
 

@@ -67,6 +67,7 @@ func TestFreeTextIsCounted(t *testing.T) {
 
 func FuzzFindings(f *testing.F) {
 	f.Add([]byte("06 12 34 56 78 a@b.c 2550814168025"))
+	f.Add([]byte("HE\u0301PATITE B, enceinte, \xff"))
 	f.Fuzz(func(_ *testing.T, v []byte) {
 		var found Findings
 		if len(v) > 0 {
