@@ -231,7 +231,7 @@ func (r *Room) Erase(ctx context.Context, q Order) (*Signature, error) {
 // UndoRequest orders the passage in hand undone.
 type UndoRequest struct {
 	Migration ecluse.MigrationID
-	Key       ssh.Signer
+	Key       ssh.Signer // of who orders it; nil to go on with what was ordered
 	Watch     sluice.Watch
 }
 
@@ -241,6 +241,20 @@ type UndoneView struct {
 	Passage   ecluse.Passage      `json:"passage"`
 	Rows      int64               `json:"rows"`
 	Undo      *gate.UndoStatement `json:"undo,omitempty"` // nil of a dry run, which wrote nothing
+}
+
+// UndoOrdered tells whether the passage in hand is being undone: going on with it
+// takes nobody's key.
+func (r *Room) UndoOrdered(ctx context.Context, id ecluse.MigrationID) (bool, error) {
+	m, err := r.migration(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	mig, err := r.lock.store.Migration(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	return mig.Place.Passage == procedure.Undoing, nil
 }
 
 // Undo takes the passage in hand out of the target, by the signed order of an
@@ -281,6 +295,9 @@ func (r *Room) Undo(ctx context.Context, q UndoRequest) (v *UndoneView, err erro
 
 // orderUndo hands in the act that orders it.
 func (r *Room) orderUndo(ctx context.Context, m ecluse.MigrationID, p procedure.Place, key ssh.Signer) error {
+	if key == nil {
+		return &ecluse.Error{Kind: ecluse.WaitsForSign, What: "undo", Where: string(m), Why: "nobody has ordered it yet", Next: "add --as KEY: an operator's, or the controller's signatory's"}
+	}
 	who, err := r.lock.who(ctx, key)
 	if err != nil {
 		return err

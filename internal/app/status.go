@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -26,7 +27,10 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 		if id != "" && m.ID != id {
 			continue
 		}
-		s := Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}, Next: r.next(m.ID, m.Place)}
+		s := Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}}
+		if s.Next, err = r.waited(ctx, m); err != nil {
+			return nil, err
+		}
 		if s.Held, err = r.lock.holds(ctx, m); err != nil {
 			return nil, err
 		}
@@ -64,32 +68,84 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 // possible and not waited for.
 var steps = []procedure.Verb{
 	procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
-	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Compare, procedure.Accept,
-	procedure.Resume, procedure.DestroyKey, procedure.Close,
+	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Accept, procedure.Undo, procedure.FinishUndo,
+	procedure.Resume, procedure.Erase, procedure.DestroyKey, procedure.Close,
+}
+
+// compared is what a comparison came to, as far as the next step goes.
+type compared struct {
+	equal bool
+	aside []string // for what rows were put aside: each needs a disposition
+}
+
+// waited lists what a migration waits for.
+func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
+	var c compared
+	if m.Place.Passage == procedure.Compared {
+		report, _, err := r.report(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		c.equal = report.Compared.Equal
+		for _, g := range report.Compared.Rejected {
+			c.aside = append(c.aside, g.By)
+		}
+	}
+	return r.next(m.ID, m.Place, c), nil
 }
 
 // next lists what is waited for.
-func (r *Room) next(m ecluse.MigrationID, p procedure.Place) []Next {
-	var list []Next
+func (r *Room) next(m ecluse.MigrationID, p procedure.Place, c compared) []Next {
+	list := []Next{}
 	for _, v := range steps {
 		for _, o := range procedure.Options(p) {
-			if o.Verb != v {
+			by := waitedFor(p, o)
+			if o.Verb != v || len(by) == 0 {
 				continue
 			}
 			if n := len(list); n > 0 && list[n-1].Verb == v {
-				list[n-1].By = append(list[n-1].By, o.By...)
+				list[n-1].By = append(list[n-1].By, by...)
 				continue
 			}
-			if c := r.command(m, p, v); c != "" {
-				list = append(list, Next{Verb: v, By: o.By, Command: c})
+			if c := r.command(m, p, v, c); c != "" {
+				list = append(list, Next{Verb: v, By: by, Command: c})
 			}
 		}
 	}
 	return list
 }
 
+// waitedFor are those of whom a step is waited for: of the lock what comes by
+// itself, and a resumption of the side that holds.
+func waitedFor(p procedure.Place, o procedure.Option) []procedure.Actor {
+	itself := p.Migration == procedure.Accepted || p.Migration == procedure.Erasing
+	return slices.DeleteFunc(slices.Clone(o.By), func(a procedure.Actor) bool {
+		switch o.Verb {
+		case procedure.Undo, procedure.Erase:
+			return (a == procedure.Lock) != itself
+		case procedure.Resume:
+			return a.Side() == ecluse.Controller && !p.Suspended.Controller && !p.Objected.Controller ||
+				a.Side() == ecluse.Processor && !p.Suspended.Processor && !p.Objected.Processor
+		}
+		return false
+	})
+}
+
+// decide is the command that ends a passage that was compared.
+func decide(m ecluse.MigrationID, c compared) string {
+	s := "ecluse report -m " + string(m) + " && ecluse accept -m " + string(m)
+	if len(c.aside) > 3 { // too many for one line: the report lists them
+		s += " --all '…'"
+		c.aside = nil
+	}
+	for _, why := range c.aside {
+		s += " --reject '" + strings.ReplaceAll(why, "'", `'\''`) + "=…'"
+	}
+	return s + " --as KEY"
+}
+
 // command is what to copy for a step; empty when the step is not the one to take.
-func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb) string {
+func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, made compared) string {
 	plan := func(name string) string { return filepath.Join(r.dir, plansDir, fmt.Sprintf("%s-%s.json", m, name)) }
 	passageOpen := p.Passage != procedure.None && p.Passage != procedure.Undone
 	switch v {
@@ -119,13 +175,33 @@ func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb
 			c += " --dry-run"
 		}
 		return c
-	case procedure.Compare, procedure.Accept:
-		if p.Passage == procedure.Compared && v == procedure.Accept {
-			return "ecluse report -m " + string(m) + " && ecluse accept -m " + string(m) + " --as KEY"
+	case procedure.Accept:
+		if made.equal {
+			return decide(m, made)
 		}
+	case procedure.Undo:
+		acceptable := made.equal && p.Kind == ecluse.Final
+		switch undo := "ecluse undo -m " + string(m) + " --as KEY"; {
+		case p.Passage == procedure.Undoing: // ordered
+		case p.Migration == procedure.Erasing:
+			return "ecluse due"
+		case p.Passage == procedure.Loaded:
+			return undo
+		case p.Passage == procedure.Compared && !acceptable:
+			return "ecluse report -m " + string(m) + " && " + undo
+		}
+	case procedure.FinishUndo:
+		if p.Migration == procedure.Erasing {
+			return "ecluse due"
+		}
+		return "ecluse undo -m " + string(m) // ordered: it takes nobody's signature
 	case procedure.Resume:
 		if p.Held() {
 			return "ecluse resume -m " + string(m) + " --because … --as KEY"
+		}
+	case procedure.Erase:
+		if p.Migration == procedure.Accepted {
+			return "ecluse due"
 		}
 	case procedure.DestroyKey:
 		return "ecluse due"
@@ -151,10 +227,11 @@ func (r *Room) Waits(ctx context.Context, id ecluse.MigrationID) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if list := r.next(m.ID, m.Place); len(list) > 0 {
-		return list[0].Command, nil
+	list, err := r.waited(ctx, *m)
+	if err != nil || len(list) == 0 {
+		return "", err
 	}
-	return "", nil
+	return list[0].Command, nil
 }
 
 // holds lists what holds a migration: of each side, what it suspended or objected

@@ -73,7 +73,7 @@ func helpTexts() map[string]words {
 		"object":           {"Object: holds the migration (GDPR art. 28(3), last sentence).", "S'opposer : suspend la reprise (RGPD art. 28(3), dernière phrase)."},
 		"suspend":          {"Hold the migration: nothing is read, stored, loaded or compared.", "Suspendre la reprise : rien n'est lu, rangé, chargé ni comparé."},
 		"resume":           {"Lift one's own suspension or objection.", "Lever sa propre suspension ou opposition."},
-		"undo":             {"Refuse the load and take an unaccepted passage out of the target, back to the sums of before.", "Refuser le chargement et retirer de la cible un passage sans recette, jusqu'aux sommes d'avant."},
+		"undo":             {"Refuse the load and take an unaccepted passage out of the target, back to the sums of before; interrupted, it goes on with nobody's key.", "Refuser le chargement et retirer de la cible un passage sans recette, jusqu'aux sommes d'avant ; interrompu, il continue sans la clé de personne."},
 		"erase":            {"Order erasure now.", "Ordonner l'effacement."},
 		"even_if_loaded": {
 			"A load that cannot be taken out of the target does not keep the keys: it stays there and the certificate names it. By a signatory only.",

@@ -392,12 +392,17 @@ type undoCmd struct {
 }
 
 func (x *undoCmd) Run(ctx context.Context, c *call) error {
-	var key ssh.Signer
-	key, err := x.signer(c)
-	if err != nil {
-		return err
-	}
 	return c.with(ctx, func(r *app.Room) error {
+		ordered, err := r.UndoOrdered(ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		var key ssh.Signer
+		if !ordered {
+			if key, err = x.signer(c); err != nil {
+				return err
+			}
+		}
 		v, err := r.Undo(ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil)})
 		if err != nil {
 			return err
