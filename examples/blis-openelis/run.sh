@@ -144,7 +144,7 @@ ecluse status
 ecluse rejects | tail -1
 
 say "11. acceptance, 12. erasure, 13. evidence"
-ecluse accept --as keys/claire-aubry --all 'stays in the old database until the laboratory enters it by hand'
+ecluse accept --as keys/claire-aubry # no row was put aside, so there is none to say what becomes of
 ecluse due
 ecluse evidence evidence
 ecluse verify evidence --controller "$controller" --processor "$processor" | head -1

@@ -288,7 +288,7 @@ func (x *reportCmd) Run(ctx context.Context, c *call) error {
 
 // exact shows the figures behind the report, to the laboratory alone.
 func (x *reportCmd) exact(ctx context.Context, c *call) error {
-	if err := c.ui.personal("show the exact figures"); err != nil {
+	if err := c.ui.notIntoFile("show the exact figures"); err != nil {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
@@ -296,6 +296,7 @@ func (x *reportCmd) exact(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
+		c.ui.personal()
 		c.ui.report(v.LoadStatement)
 		c.ui.extract(v.Extract)
 		c.ui.exact(v.Exact)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"ecluse"
@@ -43,12 +44,14 @@ type rejectedValue struct {
 }
 
 func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
-	if err := c.ui.personal("show the rows put aside"); err != nil {
+	if err := c.ui.notIntoFile("show the rows put aside"); err != nil {
 		return err
 	}
+	warn := sync.OnceFunc(c.ui.personal)
 	return c.with(ctx, func(r *app.Room) error {
 		out := rejectedRows{Rows: []rejectedRow{}}
 		v, err := r.Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
+			warn()
 			if c.ui.json {
 				out.Rows = append(out.Rows, plainRow(row))
 				return nil
@@ -69,19 +72,23 @@ func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
 	})
 }
 
-// personal warns of patients' data, and refuses to print them into a file: Écluse
-// writes none in clear.
-func (u *ui) personal(what string) error {
+// notIntoFile refuses to print patients' data into a file: Écluse writes none in
+// clear.
+func (u *ui) notIntoFile(what string) error {
 	if onDisk(u.out) {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: what, Why: "the output goes to a file, and these are patients' data", Article: "GDPR art. 5(1)(f)",
 			Next: "run it on the laboratory's machine without redirecting: on a terminal, or into a pager",
 		}
 	}
+	return nil
+}
+
+// personal warns of patients' data.
+func (u *ui) personal() {
 	fmt.Fprintf(u.err, "ecluse: %s\n", u.say(
 		"what follows are patients' data, shown on the laboratory's machine only: copy, save and send nothing of it; the journal notes that somebody looked",
 		"ce qui suit sont des données de patients, montrées sur la seule machine du laboratoire : n'en copiez, gardez ni envoyez rien ; le journal note que quelqu'un a regardé"))
-	return nil
 }
 
 // onDisk tells whether a stream ends in a file.
