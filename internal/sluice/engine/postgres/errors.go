@@ -133,7 +133,9 @@ func strip(e *pgconn.PgError) *ServerError {
 		Column: e.ColumnName, Constraint: e.ConstraintName,
 	}
 	if place := copyPlace.FindStringSubmatch(e.Where); place != nil {
-		out.line, _ = strconv.ParseInt(place[1], 10, 64)
+		if line, err := strconv.ParseInt(place[1], 10, 64); err == nil {
+			out.line = line
+		}
 		out.copied = strings.TrimSpace(place[2])
 	}
 	if len(out.State) != 5 {

@@ -29,3 +29,25 @@ func TestCopied(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCopied: of what an error says of its context come a line of the copy and one
+// of its columns, and nothing else that stands there.
+func FuzzCopied(f *testing.F) {
+	for _, where := range []string{
+		`COPY result, line 12, column value: "ZQX"`, `COPY result, line 3: "1,value"`,
+		"PL/pgSQL function f() line 7 at RAISE\nCOPY result, line 4: \"x\"", "COPY résultat, ligne 5, colonne value : « ZQX »",
+		`COPY result, line 99999999999999999999, column value`, "",
+	} {
+		f.Add("22001", where, "value")
+	}
+	f.Fuzz(func(t *testing.T, state, where, own string) {
+		s := strip(&pgconn.PgError{Code: state, Where: where, Message: where, Detail: where, Hint: where})
+		line, column := s.Copied([]string{own})
+		if line < 0 || line > 1<<62 || column != "" && column != own {
+			t.Errorf("line %d, column %q", line, column)
+		}
+		if said, none := s.Error(), strip(&pgconn.PgError{Code: state}).Error(); said != none {
+			t.Errorf("%q says more than %q", said, none)
+		}
+	})
+}

@@ -106,13 +106,18 @@ func (d *dataset) position(c reader.Cursor) (int64, error) {
 	if c == nil {
 		return 0, nil
 	}
-	if want := d.cursor(0); len(c) != len(want) || c[0] != want[0] || c[1]&0x80 != 0 {
-		return 0, &ecluse.Error{
-			Kind: ecluse.Invalid, What: "read dataset " + string(d.Dataset.Dataset), Why: "the bookmark is not one of this reader",
-			Next: "the table's storage may have changed: begin a new migration",
-		}
+	foreign := &ecluse.Error{
+		Kind: ecluse.Invalid, What: "read dataset " + string(d.Dataset.Dataset), Why: "the bookmark is not one of this reader",
+		Next: "the table's storage may have changed: begin a new migration",
 	}
-	return int64(binary.BigEndian.Uint64(c[1:])), nil
+	if want := d.cursor(0); len(c) != len(want) || c[0] != want[0] || c[1]&0x80 != 0 {
+		return 0, foreign
+	}
+	at := int64(binary.BigEndian.Uint64(c[1:]))
+	if d.Blocks() && position(tid(at)) != at { // beyond what a table can hold
+		return 0, foreign
+	}
+	return at, nil
 }
 
 const lineBits = 16
