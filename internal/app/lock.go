@@ -113,8 +113,6 @@ func openLock(ctx context.Context, dir string) (*lock, error) {
 	return l, nil
 }
 
-func (l *lock) fingerprint() ecluse.Fingerprint { return evidence.FingerprintOf(l.signer.PublicKey()) }
-
 func (l *lock) close() error { return l.store.Close() }
 
 // tell wakes who waits.
