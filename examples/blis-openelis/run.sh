@@ -135,9 +135,18 @@ ecluse plan --passage dry >/dev/null
 ecluse approve "$plans-loadplan-dry.json" --as keys/marc-tissot
 ecluse apply --dry-run
 
-say "9, 10. the load, approved by the laboratory; comparison"
+say "9. the load plan, approved by the laboratory"
 ecluse plan --passage final >/dev/null
 ecluse approve "$plans-loadplan-final.json" --as keys/claire-aubry
+
+say "at any time: held, and why"
+why='the district has to confirm the list of sites'
+ecluse suspend --because "$why" --as keys/claire-aubry
+ecluse status
+ecluse apply && exit 1 || echo "exit $?: nothing moves"
+ecluse resume --because 'it is confirmed' --as keys/claire-aubry
+
+say "9. the load, 10. its comparison"
 ecluse apply "$plans-loadplan-final.json"
 ecluse report
 ecluse status
@@ -147,6 +156,7 @@ say "11. acceptance, 12. erasure, 13. evidence"
 ecluse accept --as keys/claire-aubry # no row was put aside, so there is none to say what becomes of
 ecluse due
 ecluse evidence evidence
+grep -rlx "$why" evidence/documents
 ecluse verify evidence --controller "$controller" --processor "$processor" | head -1
 sh evidence/verify.sh evidence --controller "$controller" --processor "$processor" | head -1
 
