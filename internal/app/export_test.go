@@ -102,5 +102,5 @@ func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind eclu
 // NextAt is what a migration that stands somewhere waits for, its report equal or
 // not, rows put aside for some reasons.
 func (r *Room) NextAt(p procedure.Place, equal bool, aside ...string) []Next {
-	return r.next("a-migration", p, compared{equal, aside})
+	return r.next("a-migration", p, known{equal: equal, aside: aside})
 }

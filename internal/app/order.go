@@ -121,7 +121,7 @@ const maxReason = 1000
 // as evidence.
 func reasonOf(because string) (string, error) {
 	text := strings.TrimSpace(because)
-	why := ""
+	var why string
 	switch {
 	case text == "":
 		why = "it says nothing"

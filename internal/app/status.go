@@ -67,20 +67,32 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 // the command that does it. Suspending, objecting and the like are always
 // possible and not waited for.
 var steps = []procedure.Verb{
-	procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
+	procedure.Resume, procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
 	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Accept, procedure.Undo, procedure.FinishUndo,
-	procedure.Resume, procedure.Erase, procedure.DestroyKey, procedure.Close,
+	procedure.Erase, procedure.DestroyKey, procedure.Close,
 }
 
-// compared is what a comparison came to, as far as the next step goes.
-type compared struct {
-	equal bool
-	aside []string // for what rows were put aside: each needs a disposition
+// known is what the next step depends on besides the place.
+type known struct {
+	mapped bool     // a mapping was signed since the instruction was
+	equal  bool     // of a passage that was compared
+	aside  []string // for what rows were put aside: each needs a disposition
 }
 
 // waited lists what a migration waits for.
 func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
-	var c compared
+	var c known
+	acts, err := r.lock.store.Acts(ctx, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range acts {
+		for _, clause := range a.Clauses {
+			if clause.Verb == evidence.VerbSign && (clause.Kind == evidence.KindInstruction || clause.Kind == evidence.KindMapping) {
+				c.mapped = clause.Kind == evidence.KindMapping
+			}
+		}
+	}
 	if m.Place.Passage == procedure.Compared {
 		report, _, err := r.report(ctx, m.ID)
 		if err != nil {
@@ -95,7 +107,7 @@ func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
 }
 
 // next lists what is waited for.
-func (r *Room) next(m ecluse.MigrationID, p procedure.Place, c compared) []Next {
+func (r *Room) next(m ecluse.MigrationID, p procedure.Place, c known) []Next {
 	list := []Next{}
 	for _, v := range steps {
 		for _, o := range procedure.Options(p) {
@@ -132,7 +144,7 @@ func waitedFor(p procedure.Place, o procedure.Option) []procedure.Actor {
 }
 
 // decide is the command that ends a passage that was compared.
-func decide(m ecluse.MigrationID, c compared) string {
+func decide(m ecluse.MigrationID, c known) string {
 	s := "ecluse report -m " + string(m) + " && ecluse accept -m " + string(m)
 	if len(c.aside) > 3 { // too many for one line: the report lists them
 		s += " --all '…'"
@@ -145,7 +157,7 @@ func decide(m ecluse.MigrationID, c compared) string {
 }
 
 // command is what to copy for a step; empty when the step is not the one to take.
-func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, made compared) string {
+func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has known) string {
 	plan := func(name string) string { return filepath.Join(r.dir, plansDir, fmt.Sprintf("%s-%s.json", m, name)) }
 	passageOpen := p.Passage != procedure.None && p.Passage != procedure.Undone
 	switch v {
@@ -160,7 +172,7 @@ func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb
 	case procedure.ApproveRead:
 		return "ecluse approve " + plan("readplan") + " --as KEY"
 	case procedure.SignMapping:
-		if p.Passage == procedure.None && (p.Migration == procedure.Approved || p.Migration == procedure.Sealed) {
+		if !has.mapped && p.Passage == procedure.None && (p.Migration == procedure.Approved || p.Migration == procedure.Sealed) {
 			return "ecluse sign mapping.yaml --as KEY"
 		}
 	case procedure.PlanLoad:
@@ -176,11 +188,11 @@ func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb
 		}
 		return c
 	case procedure.Accept:
-		if made.equal {
-			return decide(m, made)
+		if has.equal {
+			return decide(m, has)
 		}
 	case procedure.Undo:
-		acceptable := made.equal && p.Kind == ecluse.Final
+		acceptable := has.equal && p.Kind == ecluse.Final
 		switch undo := "ecluse undo -m " + string(m) + " --as KEY"; {
 		case p.Passage == procedure.Undoing: // ordered
 		case p.Migration == procedure.Erasing:

@@ -179,3 +179,23 @@ func move(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+// TestNextMapping: a mapping is asked for until one is signed for the instruction.
+func TestNextMapping(t *testing.T) {
+	t.Parallel()
+	for stage, want := range map[roomtest.Stage]string{
+		roomtest.Approved: "ecluse plan --passage dry -m quatre-vents-01", roomtest.Sealed: "ecluse apply -m quatre-vents-01",
+	} {
+		d := roomtest.At(t, stage, 3)
+		r := d.Open()
+		if s, err := r.Waits(t.Context(), roomtest.Migration); err != nil || s != want {
+			t.Errorf("stage %d: next %q, %v, want %q", stage, s, err, want)
+		}
+		if _, err := r.Object(t.Context(), app.Order{Because: "a question", Key: d.Key(roomtest.Helene)}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := r.Waits(t.Context(), roomtest.Migration); err != nil || !strings.HasPrefix(s, "ecluse resume ") {
+			t.Errorf("stage %d, held: next %q, %v", stage, s, err)
+		}
+	}
+}
