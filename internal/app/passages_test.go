@@ -568,7 +568,7 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	if err != nil || len(s.Compared.Rejected) < 2 {
 		t.Fatalf("%v, %+v", err, s)
 	}
-	report, err := evidence.EncodeJSON(s)
+	report, err := evidence.EncodeJSON(s.LoadStatement)
 	if err != nil {
 		t.Fatal(err)
 	}
