@@ -44,9 +44,12 @@ done
 pg postgres -c "CREATE DATABASE $db"
 pg "$db" -f "$pair/target-openelis.sql" >/dev/null
 for user in catalogue read load; do openssl rand -hex 16 >"$user.password" && chmod 600 "$user.password"; done
-for user in catalogue read; do
-	my -e "CREATE OR REPLACE USER ecluse_$user@'%' IDENTIFIED BY '$(cat $user.password)'"
-done
+# What the old database's administrator does with the script of an account.
+account() {
+	my <"$2"
+	my -e "ALTER USER ecluse_$1@'127.0.0.1' IDENTIFIED BY '$(cat "$1.password")' ACCOUNT UNLOCK"
+}
+my -e "DROP USER IF EXISTS ecluse_catalogue@'127.0.0.1', ecluse_read@'127.0.0.1'"
 pg postgres -c "DROP ROLE IF EXISTS ecluse_load" 2>/dev/null || true
 pg postgres -c "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ecluse_load') THEN CREATE ROLE ecluse_load LOGIN; END IF; END \$\$" \
 	-c "ALTER ROLE ecluse_load PASSWORD '$(cat load.password)'"
@@ -97,7 +100,8 @@ ecluse sign contract.yaml --as keys/julie-carron
 ecluse sign contract.yaml --as keys/claire-aubry
 
 say "2. inspection"
-ecluse grants inspect | my
+ecluse grants inspect --host 127.0.0.1 >inspect-grants.sql
+account catalogue inspect-grants.sql
 ecluse inspect source | head -5
 
 say "3. instruction, 5. read plan"
@@ -117,8 +121,8 @@ ecluse sign mapping.yaml --as keys/marc-tissot
 say "6. approval, narrow accounts"
 plans=$ECLUSE_LOCK/plans/blis-openelis-01
 ecluse approve "$plans-readplan.json" --as keys/marc-tissot
-ecluse grants read >read-grants.sql
-my <read-grants.sql
+ecluse grants read --host 127.0.0.1 >read-grants.sql
+account read read-grants.sql
 ecluse plan --passage final >/dev/null
 ecluse grants load >load-grants.sql
 pg "$db" -f load-grants.sql >/dev/null
