@@ -30,6 +30,7 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/demo"
+	"ecluse/internal/desk"
 )
 
 //go:embed lab.sql new.sql instruction.yaml mapping.yaml tests.csv
@@ -226,7 +227,7 @@ func (b *bench) sign(ctx context.Context, r *app.Room, cast *demo.Cast, made *ap
 		return err
 	}
 	for _, who := range []string{demo.Julie, demo.Claire} {
-		if _, err := r.Sign(ctx, app.SignRequest{File: "contract.yaml", Text: contract, Key: cast.People[who].Signer}); err != nil {
+		if _, err := r.Sign(ctx, desk.SignRequest{File: "contract.yaml", Text: contract, Key: cast.People[who].Signer}); err != nil {
 			return err
 		}
 	}
@@ -237,11 +238,11 @@ func (b *bench) sign(ctx context.Context, r *app.Room, cast *demo.Cast, made *ap
 	if err != nil {
 		return err
 	}
-	p, err := r.Plan(ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: instruction, File: "instruction.yaml", Key: cast.People[demo.Marc].Signer})
+	p, err := r.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: instruction, File: "instruction.yaml", Key: cast.People[demo.Marc].Signer})
 	if err != nil {
 		return err
 	}
-	if _, err := r.Sign(ctx, app.SignRequest{File: "instruction.yaml", Text: instruction, WithPlan: true, Key: cast.People[demo.Claire].Signer}); err != nil {
+	if _, err := r.Sign(ctx, desk.SignRequest{File: "instruction.yaml", Text: instruction, WithPlan: true, Key: cast.People[demo.Claire].Signer}); err != nil {
 		return err
 	}
 	if _, err := r.Approve(ctx, p.Read.Bytes(), cast.People[demo.Marc].Signer); err != nil {
@@ -258,10 +259,10 @@ func (b *bench) sign(ctx context.Context, r *app.Room, cast *demo.Cast, made *ap
 	if err != nil {
 		return err
 	}
-	if _, err := r.Sign(ctx, app.SignRequest{File: filepath.Join(dir, "mapping.yaml"), Text: mapping, Key: cast.People[demo.Marc].Signer}); err != nil {
+	if _, err := r.Sign(ctx, desk.SignRequest{File: filepath.Join(dir, "mapping.yaml"), Text: mapping, Key: cast.People[demo.Marc].Signer}); err != nil {
 		return err
 	}
-	if p, err = r.Plan(ctx, app.PlanRequest{Passage: ecluse.Final}); err != nil {
+	if p, err = r.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final}); err != nil {
 		return err
 	}
 	_, err = r.Approve(ctx, p.Load.Bytes(), cast.People[demo.Claire].Signer)

@@ -19,7 +19,8 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
-	"ecluse/internal/gate"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 )
 
@@ -57,7 +58,7 @@ func TestBackupOfTheLockPutBack(t *testing.T) {
 			}
 			gatesRefuse(t, d)
 			r = d.Open()
-			if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final}); err == nil {
+			if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err == nil {
 				t.Error("the room goes on with an erased migration")
 			}
 			if err := r.Close(); err != nil {
@@ -127,7 +128,7 @@ func gatesRefuse(t *testing.T, d *roomtest.Dir) {
 		"target: recipient": func() error { return target.Recipient(ctx, i) },
 		"target: load":      func() error { _, err := target.Load(ctx, m, final, nil); return err },
 	} {
-		if err := do(); !errors.Is(err, gate.ErrErased) || ecluse.KindOf(err) != ecluse.Refused {
+		if err := do(); !errors.Is(err, exchange.ErrErased) || ecluse.KindOf(err) != ecluse.Refused {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

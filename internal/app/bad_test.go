@@ -13,6 +13,8 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 )
@@ -20,10 +22,10 @@ import (
 // hostile is a lock that hands out something else than what was signed.
 type hostile struct {
 	gate.Lock
-	change func(*gate.Case)
+	change func(*exchange.Case)
 }
 
-func (h *hostile) Case(ctx context.Context, m ecluse.MigrationID, k ecluse.PassageKind) (*gate.Case, error) {
+func (h *hostile) Case(ctx context.Context, m ecluse.MigrationID, k ecluse.PassageKind) (*exchange.Case, error) {
 	c, err := h.Lock.Case(ctx, m, k)
 	if err == nil && h.change != nil {
 		h.change(c)
@@ -75,7 +77,7 @@ func TestChangedPapers(t *testing.T) {
 		*all = c
 	}
 	tried := 0
-	try := func(name string, atSource, atTarget bool, change func(*gate.Case)) {
+	try := func(name string, atSource, atTarget bool, change func(*exchange.Case)) {
 		lock.change = change
 		tried++
 		for who, run := range map[string]func() error{
@@ -100,37 +102,37 @@ func TestChangedPapers(t *testing.T) {
 	}
 	for _, p := range []struct {
 		name       string
-		of         func(*gate.Case) *[]byte
+		of         func(*exchange.Case) *[]byte
 		src, tgt   bool
 		everywhere int
 	}{
-		{"contract", func(c *gate.Case) *[]byte { return &c.Contract }, true, true, 25},
-		{"instruction", func(c *gate.Case) *[]byte { return &c.Instruction }, true, true, 25},
-		{"read plan", func(c *gate.Case) *[]byte { return &c.ReadPlan }, true, true, 25},
-		{"load plan", func(c *gate.Case) *[]byte { return &c.LoadPlan }, false, true, 25},
-		{"mapping", func(c *gate.Case) *[]byte { return &c.Mapping }, false, true, 25},
+		{"contract", func(c *exchange.Case) *[]byte { return &c.Contract }, true, true, 25},
+		{"instruction", func(c *exchange.Case) *[]byte { return &c.Instruction }, true, true, 25},
+		{"read plan", func(c *exchange.Case) *[]byte { return &c.ReadPlan }, true, true, 25},
+		{"load plan", func(c *exchange.Case) *[]byte { return &c.LoadPlan }, false, true, 25},
+		{"mapping", func(c *exchange.Case) *[]byte { return &c.Mapping }, false, true, 25},
 	} {
 		for _, at := range spots(*p.of(honest), p.everywhere) {
-			try(fmt.Sprintf("%s, byte %d", p.name, at), p.src, p.tgt, func(c *gate.Case) { *p.of(c) = flipped(*p.of(c), at) })
+			try(fmt.Sprintf("%s, byte %d", p.name, at), p.src, p.tgt, func(c *exchange.Case) { *p.of(c) = flipped(*p.of(c), at) })
 		}
 	}
-	for name, of := range map[string]func(*gate.Case) *[]evidence.Signed{
-		"roster": func(c *gate.Case) *[]evidence.Signed { return &c.Rosters },
-		"act":    func(c *gate.Case) *[]evidence.Signed { return &c.Acts },
+	for name, of := range map[string]func(*exchange.Case) *[]evidence.Signed{
+		"roster": func(c *exchange.Case) *[]evidence.Signed { return &c.Rosters },
+		"act":    func(c *exchange.Case) *[]evidence.Signed { return &c.Acts },
 	} {
 		for n, s := range *of(honest) {
 			for _, at := range spots(s.Body, 8) {
-				try(fmt.Sprintf("%s %d, byte %d", name, n, at), true, true, func(c *gate.Case) { signed(of(c), n, at, false) })
+				try(fmt.Sprintf("%s %d, byte %d", name, n, at), true, true, func(c *exchange.Case) { signed(of(c), n, at, false) })
 			}
 			for _, at := range spots(s.Signature, 8)[1:7] {
 				if s.Signature[at] != '\n' {
-					try(fmt.Sprintf("%s %d, byte %d of its signature", name, n, at), true, true, func(c *gate.Case) { signed(of(c), n, at, true) })
+					try(fmt.Sprintf("%s %d, byte %d of its signature", name, n, at), true, true, func(c *exchange.Case) { signed(of(c), n, at, true) })
 				}
 			}
 		}
 	}
 	for n := range honest.Frozen {
-		try(fmt.Sprintf("frozen table %d", n), false, true, func(c *gate.Case) {
+		try(fmt.Sprintf("frozen table %d", n), false, true, func(c *exchange.Case) {
 			frozen := append([][]byte(nil), c.Frozen...)
 			frozen[n] = flipped(frozen[n], len(frozen[n])/2)
 			c.Frozen = frozen
@@ -175,7 +177,7 @@ func TestMissingSignatures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lock.change = func(c *gate.Case) { c.Acts = without(c.Acts, n) }
+		lock.change = func(c *exchange.Case) { c.Acts = without(c.Acts, n) }
 		switch kind := act.Clauses[0].Kind; kind {
 		case evidence.KindMapping: // stands in the load plan, which the controller approves
 		case evidence.KindLoadPlan:
@@ -191,7 +193,7 @@ func TestMissingSignatures(t *testing.T) {
 	if needed[evidence.KindContract] != 2 || needed[evidence.KindInstruction] != 1 || needed[evidence.KindReadPlan] != 1 || needed[evidence.KindLoadPlan] != 1 {
 		t.Errorf("needed %v", needed)
 	}
-	lock.change = func(c *gate.Case) { c.Rosters = without(c.Rosters, 0) }
+	lock.change = func(c *exchange.Case) { c.Rosters = without(c.Rosters, 0) }
 	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err == nil {
 		t.Error("read without the controller's roster")
 	}
@@ -229,7 +231,7 @@ func TestOldRoster(t *testing.T) {
 	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
 		t.Fatal(err)
 	}
-	lock.change = func(c *gate.Case) {
+	lock.change = func(c *exchange.Case) {
 		var old []evidence.Signed
 		for _, s := range c.Rosters {
 			if !strings.Contains(string(s.Body), "number: 2") {
@@ -262,7 +264,7 @@ func TestWrongSigner(t *testing.T) {
 	acts := func() int { return len(d.Query("room/lock/control.db", "SELECT digest FROM act")) }
 	before := acts()
 	sign := func(name, who string) error {
-		_, err := r.Sign(t.Context(), app.SignRequest{File: d.Join(name), Text: d.Read(name), Key: d.Key(who)})
+		_, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join(name), Text: d.Read(name), Key: d.Key(who)})
 		return err
 	}
 	approve := func(text []byte, who string) error {
@@ -293,7 +295,7 @@ func TestWrongSigner(t *testing.T) {
 	}
 	err := approve(readPlan, roomtest.Marc)
 	wantError(t, err, ecluse.Refused)
-	_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final, Plan: flipped(readPlan, 20)})
+	_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, Plan: flipped(readPlan, 20)})
 	wantError(t, err, ecluse.Differs)
 }
 
@@ -317,7 +319,7 @@ func TestSourceChanged(t *testing.T) {
 			c.sql = strings.Replace(c.sql, "COMMENT", lastColumn(d, "DEMANDE"), 1)
 			d.Exec("ancilab.db", c.sql)
 			r := d.Open()
-			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			if c.kinds == nil {
 				if err != nil {
 					t.Fatal(err)
@@ -350,7 +352,7 @@ func TestSourceGone(t *testing.T) {
 		d := roomtest.At(t, roomtest.Ready, 3)
 		spoil(d)
 		r := d.Open()
-		_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 		wantError(t, err, ecluse.Failed, ecluse.Invalid, ecluse.Refused, ecluse.Differs)
 		t.Log(name, err)
 	}
@@ -385,9 +387,9 @@ func TestTargetRefusesARow(t *testing.T) {
 			t.Errorf("the row that stood there before: %+v", table)
 		}
 	}
-	_, err := r.Accept(t.Context(), app.AcceptRequest{Key: d.Key(roomtest.Claire)})
+	_, err := r.Accept(t.Context(), desk.AcceptRequest{Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
-	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
 	if left := d.Query("novalab.db", "SELECT code FROM prescriber"); len(left) != 1 || left[0] != "DÉJÀ LÀ" {
@@ -406,7 +408,7 @@ func TestTargetReadOnly(t *testing.T) {
 	text[18] = 3
 	d.Write(text, "novalab.db")
 	r := d.Open()
-	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.Refused, ecluse.Failed)
 	t.Log(err)
 	text[18] = version
@@ -447,12 +449,12 @@ func TestLedger(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 		wantError(t, err, ecluse.Refused)
 		if err == nil || !strings.Contains(err.Error(), "older copy") {
 			t.Errorf("%s: %v", part, err)
 		}
-		if _, err := r.Erase(t.Context(), app.Order{Because: "the gate was put back", Key: d.Key(roomtest.Claire)}); err != nil {
+		if _, err := r.Erase(t.Context(), desk.Order{Because: "the gate was put back", Key: d.Key(roomtest.Claire)}); err != nil {
 			t.Errorf("%s: erasing is refused too: %v", part, err)
 		}
 		nothingLeft(t, d)
@@ -471,7 +473,7 @@ func TestGateKey(t *testing.T) {
 		}
 		d.Write(text, "room", part, "gate_key")
 		r := d.Open()
-		_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+		_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 		wantError(t, err, ecluse.Refused, ecluse.Unverified)
 		t.Log(part, err)
 		if facts, _ := d.Facts(); facts != emptyFacts(t) {
@@ -515,7 +517,7 @@ func TestClockSetBack(t *testing.T) {
 		d := roomtest.At(t, roomtest.Ready, 3)
 		seenLater(d, part)
 		r := d.Open()
-		_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 		wantError(t, err, ecluse.Refused)
 		if err == nil || !strings.Contains(err.Error(), "already been") {
 			t.Errorf("%s: %v", part, err)
@@ -587,7 +589,7 @@ func TestDocumentsChangedOnDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final}); err == nil {
+		if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err == nil {
 			t.Fatalf("%s was changed and nobody noticed", e.Name())
 		} else if ecluse.KindOf(err) == ecluse.Unverified {
 			changed++

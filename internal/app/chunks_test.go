@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"ecluse"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 )
 
 // wantError checks that an error says what, why and what to do, and is of a kind.
@@ -160,7 +160,7 @@ func TestBadChunks(t *testing.T) {
 			}
 			c.do(chunksOf(d))
 			r := d.Open()
-			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			wantError(t, err, ecluse.Unverified, ecluse.Failed, ecluse.Differs)
 			t.Log(err)
 			if n := d.Query("novalab.db", "SELECT count(*) FROM observation")[0]; n != "0" {
@@ -183,7 +183,7 @@ func TestBadChunks(t *testing.T) {
 				}
 			}
 			r = d.Open()
-			v, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			if err != nil || !v.Reconciled {
 				t.Fatalf("put right: %v", err)
 			}

@@ -20,9 +20,10 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/demo"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 )
 
 // bundleOf writes the evidence of a small migration with rows put aside, and
@@ -202,7 +203,7 @@ func TestCertificateSaysWhatWasSigned(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Contracted, 3)
 	r := d.Open()
-	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(app.SourcePlace), r.Gate(app.TargetPlace), 3, time.Now().AddDate(0, 0, 9))
+	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(exchange.SourcePlace), r.Gate(exchange.TargetPlace), 3, time.Now().AddDate(0, 0, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,20 +214,20 @@ func TestCertificateSaysWhatWasSigned(t *testing.T) {
 	} {
 		text = bytes.Replace(text, []byte(old), []byte(with), 1)
 	}
-	plan := app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "i.yaml", Key: d.Key(roomtest.Marc)}
+	plan := desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "i.yaml", Key: d.Key(roomtest.Marc)}
 	if _, err := r.Plan(t.Context(), plan); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Sign(t.Context(), app.SignRequest{File: "i.yaml", Text: text, WithPlan: true, Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: "i.yaml", Text: text, WithPlan: true, Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Approve(t.Context(), d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"), d.Key(roomtest.Marc)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final, Plan: d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")}); err != nil {
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, Plan: d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)

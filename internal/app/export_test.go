@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 
 	"golang.org/x/crypto/ssh"
@@ -9,22 +10,28 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/config"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/lock"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reader"
 )
 
 // OpenLock opens a lock's folder alone.
 func OpenLock(ctx context.Context, dir string) (gate.Lock, func() error, error) {
-	l, err := openLock(ctx, dir)
+	l, err := lock.Open(ctx, dir, Tool())
 	if err != nil {
 		return nil, nil, err
 	}
-	return l, l.close, nil
+	return l.Seat(""), l.Shut, nil
 }
 
 // Lock is the room's lock, as gates see it.
-func (r *Room) Lock() gate.Lock { return r.lock }
+func (r *Room) Lock() gate.Lock { return r.lock.Seat("") }
+
+// Seat is the room's lock as one gate sees it.
+func (r *Room) Seat(at exchange.Place) gate.Lock { return r.lock.Seat(r.Gate(at)) }
 
 // Source makes a source gate of a folder, with a lock of the caller's choice; its
 // database can be wrapped.
@@ -67,40 +74,72 @@ func Target(dir string, l gate.Lock) (*gate.Target, error) {
 // PostgresConfig is how an account of gate.yaml connects.
 var PostgresConfig = postgresConfig
 
-// HandIn hands in an act of any clauses with the documents they speak of, past
-// what Room checks before.
+// HandIn hands in an act of any clauses with the documents they speak of, past what
+// Desk checks before.
 func (r *Room) HandIn(ctx context.Context, m ecluse.MigrationID, key ssh.Signer, clauses []evidence.Clause, documents map[string][]byte) error {
-	who, err := r.lock.who(ctx, key)
+	l, err := r.lock.As(ctx, evidence.FingerprintOf(key.PublicKey()))
 	if err != nil {
 		return err
 	}
-	var papers []paper
-	for kind, text := range documents {
-		papers = append(papers, paper{kind, text})
+	me, err := l.Me(ctx)
+	if err != nil {
+		return err
 	}
-	_, err = r.lock.handIn(ctx, m, who, clauses, papers...)
+	roster, err := evidence.ParseRoster("roster", me.Roster.Body)
+	if err != nil {
+		return err
+	}
+	draft, err := l.Draft(ctx, m, clauses)
+	if err != nil {
+		return err
+	}
+	signed, err := evidence.SignAct(key, &evidence.Act{
+		Migration: m, Side: me.Side, Person: me.ID, Role: draft.Role, Roster: roster.Digest(), RosterNumber: roster.Number,
+		NotBefore: draft.NotBefore, NotAfter: draft.NotBefore.AddDate(0, 0, 1), Nonce: evidence.NewNonce(), Clauses: clauses,
+	})
+	if err != nil {
+		return err
+	}
+	var papers []exchange.Enclosure
+	for kind, text := range documents {
+		papers = append(papers, exchange.Enclosure{Kind: kind, Text: text})
+	}
+	_, err = l.HandIn(ctx, signed, papers)
 	return err
 }
 
 // Folder is where a part of a room lies.
 func (r *Room) Folder(name string) string { return filepath.Join(r.dir, name) }
 
-// BeginReading and BeginLoading make the procedure's moves that Apply makes
-// before it opens a gate.
-func (r *Room) BeginReading(ctx context.Context, m ecluse.MigrationID) error {
-	return r.move(ctx, m, "reading-begun", procedure.BeginReading, procedure.SourceGate)
-}
-
-func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (ecluse.Passage, error) {
-	i, err := r.lock.instruction(ctx, m)
+// aside makes a move while the room's own gates do not look, and takes back what it
+// asks of them: a test has gates of its own.
+func (r *Room) aside(ctx context.Context, m ecluse.MigrationID, v exchange.Verb, move func(*mandate.Instruction) error) error {
+	r.stop()
+	r.wg.Wait()
+	defer r.start(ctx)
+	text, err := r.lock.Current(ctx, m, evidence.KindInstruction)
 	if err != nil {
-		return ecluse.Passage{}, err
+		return err
 	}
-	return r.beginLoading(ctx, m, i, kind)
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return err
+	}
+	return errors.Join(move(i), r.lock.Withdraw(ctx, m, v, errors.New("a test does it")))
 }
 
-// NextAt is what a migration that stands somewhere waits for, its report equal or
-// not, rows put aside for some reasons.
-func (r *Room) NextAt(p procedure.Place, equal bool, aside ...string) []Next {
-	return r.next("a-migration", p, known{equal: equal, aside: aside})
+// BeginReading and BeginLoading make the procedure's moves that Begin makes.
+func (r *Room) BeginReading(ctx context.Context, m ecluse.MigrationID) error {
+	return r.aside(ctx, m, exchange.Read, func(i *mandate.Instruction) error {
+		_, err := r.lock.BeginReading(ctx, i)
+		return err
+	})
+}
+
+func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (p ecluse.Passage, err error) {
+	err = r.aside(ctx, m, exchange.Load, func(i *mandate.Instruction) error {
+		p, _, err = r.lock.BeginLoading(ctx, i, kind)
+		return err
+	})
+	return p, err
 }

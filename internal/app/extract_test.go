@@ -12,6 +12,8 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/demo"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/sluice/screen"
 )
@@ -33,7 +35,7 @@ func withRemarks(t *testing.T) (*roomtest.Dir, *app.Room) {
 	sign := func(name string, text []byte, who string, withPlan bool) {
 		t.Helper()
 		d.Write(text, name)
-		if _, err := r.Sign(ctx, app.SignRequest{File: d.Join(name), Text: text, WithPlan: withPlan, Key: d.Key(who)}); err != nil {
+		if _, err := r.Sign(ctx, desk.SignRequest{File: d.Join(name), Text: text, WithPlan: withPlan, Key: d.Key(who)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,12 +53,12 @@ func withRemarks(t *testing.T) (*roomtest.Dir, *app.Room) {
 		"  - {class: free-text, what: remarks about patients}\nsensitive:\n  - {class: free-text, safeguards: [\"what they hold is counted and told to the laboratory\"]}\n")
 	sign("contract.yaml", contract, roomtest.Julie, false)
 	sign("contract.yaml", contract, roomtest.Claire, false)
-	text, err := demo.Instruction(ecluse.DigestOf(contract), r.Gate(app.SourcePlace), r.Gate(app.TargetPlace), patients, time.Now().AddDate(0, 1, 0))
+	text, err := demo.Instruction(ecluse.DigestOf(contract), r.Gate(exchange.SourcePlace), r.Gate(exchange.TargetPlace), patients, time.Now().AddDate(0, 1, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	text = replace(text, "NIR: national-id}", "NIR: national-id, REMARQUE: {class: free-text, because: the laboratory reads them before it calls a patient back}}")
-	if _, err := r.Plan(ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
 	sign("instruction.yaml", text, roomtest.Claire, true)
@@ -69,7 +71,7 @@ func withRemarks(t *testing.T) (*roomtest.Dir, *app.Room) {
 		d.Write(table, name)
 	}
 	sign("mapping.yaml", mapping, roomtest.Marc, false)
-	p, err := r.Plan(ctx, app.PlanRequest{Passage: ecluse.Final})
+	p, err := r.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +119,7 @@ func TestExtractStatement(t *testing.T) {
 		}
 	}
 
-	exact, err := r.ReportExact(t.Context(), "")
+	exact, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,7 @@ func TestExtractStatement(t *testing.T) {
 		t.Errorf("the laboratory sees %+v, want %+v", got, want)
 	}
 
-	if _, err := r.Erase(t.Context(), app.Order{Because: "looked at", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "looked at", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)

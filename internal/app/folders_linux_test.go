@@ -21,6 +21,7 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/config"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -130,17 +131,17 @@ func (f *fenced) enter() func() {
 	}
 }
 
-func (f *fenced) Case(ctx context.Context, m ecluse.MigrationID, k ecluse.PassageKind) (*gate.Case, error) {
+func (f *fenced) Case(ctx context.Context, m ecluse.MigrationID, k ecluse.PassageKind) (*exchange.Case, error) {
 	defer f.enter()()
 	return f.Lock.Case(ctx, m, k)
 }
 
-func (f *fenced) Post(ctx context.Context, m ecluse.MigrationID, k gate.Paper, s evidence.Signed) error {
+func (f *fenced) Post(ctx context.Context, m ecluse.MigrationID, k exchange.Paper, s evidence.Signed) error {
 	defer f.enter()()
 	return f.Lock.Post(ctx, m, k, s)
 }
 
-func (f *fenced) Record(ctx context.Context, e gate.Event) error {
+func (f *fenced) Record(ctx context.Context, e exchange.Event) error {
 	defer f.enter()()
 	return f.Lock.Record(ctx, e)
 }
@@ -388,8 +389,8 @@ func everyAnswer(t *testing.T, l gate.Lock) {
 	_, err = l.Asked(ctx, m)
 	for what, err := range map[string]error{
 		"asked":  err,
-		"post":   l.Post(ctx, m, gate.RecipientPaper, c.Recipients[0]),
-		"record": l.Record(ctx, gate.Event{Migration: m, Type: "epoch"}),
+		"post":   l.Post(ctx, m, exchange.RecipientPaper, c.Recipients[0]),
+		"record": l.Record(ctx, exchange.Event{Migration: m, Type: "epoch"}),
 		"wait":   l.Wait(ctx, m),
 	} {
 		if err != nil {

@@ -4,35 +4,30 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"ecluse"
 	"ecluse/internal/config"
+	"ecluse/internal/exchange"
 )
 
 // GrantsRequest asks for the SQL of a narrow account.
 type GrantsRequest struct {
 	Migration ecluse.MigrationID
 	Verb      string // inspect, read or load
-	Place     Place  // of inspect
 	User      string // empty: the one that gate.yaml names
 	Host      string // that MySQL's account may come from; empty: the address this gate connects from
 }
 
 // Grants writes the SQL that makes a narrow account, for the database's
 // administrator to read and run.
-func (r *Room) Grants(ctx context.Context, q GrantsRequest) (string, error) {
-	place := map[string]Place{"read": SourcePlace, "load": TargetPlace}[q.Verb]
-	if place == "" {
-		place = q.Place
+func (b *Beside) Grants(ctx context.Context, q GrantsRequest) (string, error) {
+	place, ok := map[string]exchange.Place{"read": exchange.SourcePlace, "load": exchange.TargetPlace}[q.Verb]
+	if !ok {
+		place = b.place
 	}
-	folder := sourceDir
-	if place == TargetPlace {
-		folder = targetDir
-	}
-	c, err := config.Load(filepath.Join(r.dir, folder))
+	c, err := b.config(place)
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +53,7 @@ func (r *Room) Grants(ctx context.Context, q GrantsRequest) (string, error) {
 	case c.Engine == ecluse.MySQL && q.Host == "":
 		q.Host = cameFrom(ctx, a)
 	}
-	return r.grants(ctx, q, c)
+	return b.grants(ctx, q, c)
 }
 
 // cameFrom is the address that a MySQL server sees this gate come from, as far as

@@ -4,15 +4,15 @@ import (
 	"context"
 
 	"ecluse"
-	"ecluse/evidence"
 	"ecluse/internal/config"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/engine/mysql"
 	"ecluse/internal/sluice/engine/postgres"
 )
 
 // grants writes the statements of one engine and verb.
-func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (string, error) {
+func (b *Beside) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (string, error) {
 	switch q.Verb {
 	case "inspect":
 		switch c.Engine {
@@ -22,7 +22,7 @@ func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (str
 			return mysql.InspectGrants(mysql.Account{User: q.User, Host: q.Host}, []string{c.Catalogue.Database}), nil
 		}
 	case "read":
-		plan, err := r.planInForce(ctx, q.Migration, evidence.KindReadPlan)
+		plan, err := b.planInForce(ctx, q.Migration, func(c *exchange.Case) []byte { return c.ReadPlan })
 		if err != nil {
 			return "", err
 		}
@@ -37,7 +37,7 @@ func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (str
 			return mysql.ReadGrants(p, mysql.Account{User: q.User, Host: q.Host})
 		}
 	case "load":
-		plan, err := r.planInForce(ctx, q.Migration, kindLoadPlan(ecluse.Final))
+		plan, err := b.planInForce(ctx, q.Migration, func(c *exchange.Case) []byte { return c.LoadPlan })
 		if err != nil {
 			return "", err
 		}
@@ -53,14 +53,18 @@ func (r *Room) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (str
 }
 
 // planInForce reads a plan that is compiled.
-func (r *Room) planInForce(ctx context.Context, id ecluse.MigrationID, kind string) ([]byte, error) {
-	m, err := r.migration(ctx, id)
+func (b *Beside) planInForce(ctx context.Context, id ecluse.MigrationID, of func(*exchange.Case) []byte) ([]byte, error) {
+	m, err := b.migration(id)
 	if err != nil {
 		return nil, err
 	}
-	text, err := r.lock.current(ctx, m, kind)
-	if err == nil && text == nil {
-		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no " + kind + " is compiled yet", Next: "ecluse plan -m " + string(m)}
+	c, err := b.lock.Case(ctx, m, ecluse.Final)
+	if err != nil {
+		return nil, err
 	}
-	return text, err
+	text := of(c)
+	if text == nil {
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no plan is compiled yet", Next: "ecluse plan -m " + string(m)}
+	}
+	return text, nil
 }

@@ -7,6 +7,7 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/exchange"
 )
 
 // TestGrantsHost: MySQL's account may come from where this gate connects from, or
@@ -17,7 +18,7 @@ func TestGrantsHost(t *testing.T) {
 	inspect := func(settings, host string) (string, error) {
 		account := "{user: u, database: lab, " + settings + "}"
 		d.Write([]byte("ecluse: gate/v1\nengine: mysql\ncatalogue: "+account+"\nrows: "+account+"\n"), "room", "source", "gate.yaml")
-		return r.Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: host})
+		return r.Beside(exchange.SourcePlace).Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: host})
 	}
 	for _, c := range []struct{ settings, host, want string }{
 		{"host: 127.0.0.1", "", "'u'@'127.0.0.1'"},
@@ -31,7 +32,7 @@ func TestGrantsHost(t *testing.T) {
 		}
 	}
 	d.Write([]byte("ecluse: gate/v1\nengine: postgresql\ncatalogue: {host: h, user: u, database: d}\nrows: {host: h, user: u, database: d}\n"), "room", "source", "gate.yaml")
-	if _, err := r.Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: "h"}); ecluse.KindOf(err) != ecluse.Invalid {
+	if _, err := r.Beside(exchange.SourcePlace).Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: "h"}); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a host of PostgreSQL's account: %v", err)
 	}
 }

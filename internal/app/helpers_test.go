@@ -10,6 +10,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -85,9 +86,9 @@ func runDue(t *testing.T, r *app.Room) {
 }
 
 // apply carries the plans out and wants it to succeed.
-func apply(t *testing.T, r *app.Room, kind ecluse.PassageKind) *app.Applied {
+func apply(t *testing.T, r *app.Room, kind ecluse.PassageKind) *desk.Applied {
 	t.Helper()
-	v, err := r.Apply(t.Context(), app.ApplyRequest{Passage: kind})
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: kind})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,9 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate/locktest"
 )
 
@@ -30,7 +31,7 @@ func TestLock(t *testing.T) {
 			_, err = r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
 		}
 		if err == nil && (at == locktest.ReadingSuspended || at == locktest.LoadingSuspended) {
-			_, err = r.Suspend(t.Context(), app.Order{Because: "a question is open", Key: d.Key(roomtest.Claire)})
+			_, err = r.Suspend(t.Context(), desk.Order{Because: "a question is open", Key: d.Key(roomtest.Claire)})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +44,7 @@ func TestLock(t *testing.T) {
 			return k
 		}
 		return &locktest.Case{
-			Lock: r.Lock(), Key: evidence.FingerprintOf(key("lock", "lock_key").PublicKey()), Migration: roomtest.Migration,
+			Lock: r.Seat(exchange.SourcePlace), AtTarget: r.Seat(exchange.TargetPlace), Key: evidence.FingerprintOf(key("lock", "lock_key").PublicKey()), Migration: roomtest.Migration,
 			Source: key("source", "gate_key"), Target: key("target", "gate_key"),
 			EndLeases: func(t *testing.T) {
 				t.Helper()

@@ -21,7 +21,9 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/demo"
+	"ecluse/internal/desk"
 	"ecluse/internal/erasure"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
@@ -45,7 +47,7 @@ func TestRejectsOfARolledBackChunk(t *testing.T) {
 	d := roomtest.At(t, roomtest.Ready, patients)
 	r := d.Open()
 	plan := d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")
-	if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final, Plan: plan}); err != nil {
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, Plan: plan}); err != nil {
 		t.Fatal(err)
 	}
 	passage, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
@@ -70,7 +72,7 @@ func TestRejectsOfARolledBackChunk(t *testing.T) {
 	if got, _ := d.Facts(); got != loadedFacts(t, patients) {
 		t.Error("the target holds other rows than an undisturbed load")
 	}
-	if _, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	runDue(t, r)
@@ -84,13 +86,13 @@ func TestUndo(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	_, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Helene)})
+	_, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Helene)})
 	wantError(t, err, ecluse.Refused)
 	if place(t, r).Passage != procedure.Compared {
 		t.Error("an order of somebody who may not give it was followed")
 	}
 	_, loaded := d.Facts()
-	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +111,11 @@ func TestUndo(t *testing.T) {
 	if left := d.Query("novalab.db", "SELECT outcome FROM ecluse_tombstone"); !slices.Equal(left, []string{"undone"}) {
 		t.Errorf("the target remembers %v", left)
 	}
-	_, err = r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	_, err = r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	wantError(t, err, ecluse.Refused)
-	_, err = r.Accept(t.Context(), app.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)})
+	_, err = r.Accept(t.Context(), desk.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
-	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "the load was refused"}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Key: d.Key(roomtest.Claire), Because: "the load was refused"}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)
@@ -126,16 +128,16 @@ func TestEvidenceOfACorrectedMapping(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, 40)
 	r := d.Open()
-	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
 	loaded := d.Read("mapping.yaml")
 	corrected := append(slices.Clone(loaded), []byte("# corrected\n")...)
 	d.Write(corrected, "corrected.yaml")
-	if _, err := r.Sign(t.Context(), app.SignRequest{File: d.Join("corrected.yaml"), Text: corrected, Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("corrected.yaml"), Text: corrected, Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "stopped"}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Key: d.Key(roomtest.Claire), Because: "stopped"}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)
@@ -173,11 +175,11 @@ func TestUndoBeforeAnythingWasLoaded(t *testing.T) {
 		if _, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
 			t.Fatal(err)
 		}
-		v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)})
+		v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
 		if err != nil || v.Rows != 0 {
 			t.Fatalf("undo: %v, %+v", err, v)
 		}
-		if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Helene), Because: "stopped"}); err != nil {
+		if _, err := r.Erase(t.Context(), desk.Order{Key: d.Key(roomtest.Helene), Because: "stopped"}); err != nil {
 			t.Fatal(err)
 		}
 		d.Verify(r)
@@ -204,7 +206,7 @@ func TestUndoGoesOnAfterItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = d.Open()
-	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	if err != nil || v.Rows != first.Rows {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -229,7 +231,7 @@ func TestUndoOfADryRun(t *testing.T) {
 	if _, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Dry); err != nil {
 		t.Fatal(err)
 	}
-	v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	if err != nil || v.Passage.Kind != ecluse.Dry || v.Undo != nil {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -242,7 +244,7 @@ func TestUndoOfADryRun(t *testing.T) {
 // planDry plans a dry run and has it approved.
 func planDry(t *testing.T, d *roomtest.Dir, r *app.Room) {
 	t.Helper()
-	p, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Dry})
+	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +275,7 @@ func TestDryRuns(t *testing.T) {
 		t.Error("a dry run wrote into the target")
 	}
 	planDry(t, d, r)
-	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Dry})
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Dry})
 	wantError(t, err, ecluse.Refused)
 	if err == nil || !strings.Contains(err.Error(), "grants 2") {
 		t.Error(err)
@@ -328,7 +330,7 @@ func TestErasureOnOrder(t *testing.T) {
 	for who, may := range map[string]bool{roomtest.Claire: true, roomtest.Helene: true, roomtest.Marc: false, roomtest.Julie: false} {
 		d := roomtest.At(t, roomtest.Sealed, 40)
 		r := d.Open()
-		_, err := r.Erase(t.Context(), app.Order{Because: "the laboratory changed its mind", Key: d.Key(who)})
+		_, err := r.Erase(t.Context(), desk.Order{Because: "the laboratory changed its mind", Key: d.Key(who)})
 		if !may {
 			wantError(t, err, ecluse.Refused)
 			if p := place(t, r); p.Migration != procedure.Sealed {
@@ -355,7 +357,7 @@ func TestErasureThatCannotUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := d.Open()
-	_, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)})
+	_, err := r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Claire)})
 	if err == nil || !strings.Contains(err.Error(), "the order stands") {
 		t.Fatalf("want to be told, got %v", err)
 	}
@@ -401,17 +403,17 @@ func TestErasureDespiteTheTarget(t *testing.T) {
 			c.spoil(d)
 			r := d.Open()
 			keys := d.Join("room", "target", "migrations", string(roomtest.Migration), "identity.wrapped")
-			if _, err := r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Helene)}); err == nil {
+			if _, err := r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Helene)}); err == nil {
 				t.Fatal("erased though nothing was undone")
 			}
-			if _, err := r.Erase(t.Context(), app.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Helene)}); ecluse.KindOf(err) != ecluse.Refused {
+			if _, err := r.Erase(t.Context(), desk.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Helene)}); ecluse.KindOf(err) != ecluse.Refused {
 				t.Errorf("by the data-protection officer: %v", err)
 			}
 			if _, err := os.Stat(keys); err != nil {
 				t.Fatalf("the keys went before the load: %v", err)
 			}
 			if c.ordered {
-				if _, err := r.Erase(t.Context(), app.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Claire)}); err != nil {
+				if _, err := r.Erase(t.Context(), desk.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Claire)}); err != nil {
 					t.Fatal(err)
 				}
 			} else {
@@ -448,13 +450,13 @@ func TestContractEndOfTwoMigrations(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, 40)
 	r := d.Open()
-	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(app.SourcePlace), r.Gate(app.TargetPlace), 40, time.Now().AddDate(0, 0, 20))
+	text, err := demo.Instruction(ecluse.DigestOf(d.Read("contract.yaml")), r.Gate(exchange.SourcePlace), r.Gate(exchange.TargetPlace), 40, time.Now().AddDate(0, 0, 20))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const second = ecluse.MigrationID("quatre-vents-02") // after the one that is stuck
 	text = bytes.Replace(text, []byte(roomtest.Migration), []byte(second), 1)
-	if _, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "second.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "second.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
@@ -489,7 +491,7 @@ func TestLateOrder(t *testing.T) {
 	past := time.Now().Add(-erasure.Grace + 2*time.Second).UnixMilli()
 	d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND done = 0", past), fmt.Sprintf("UPDATE migration SET erase_by = %d", past))
 	r := d.Open()
-	_, _ = r.Erase(t.Context(), app.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}) // within the time or after it
+	_, _ = r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}) // within the time or after it
 	time.Sleep(2 * time.Second)
 	runDue(t, r)
 	if p := place(t, r); p.Passage != procedure.Left {
@@ -515,7 +517,7 @@ func TestAcceptance(t *testing.T) {
 			t.Errorf("%s: %v, want %s", query, got, want)
 		}
 	}
-	_, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)})
+	_, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
 }
 
@@ -539,7 +541,7 @@ func TestAcceptanceRefused(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	for name, q := range map[string]app.AcceptRequest{
+	for name, q := range map[string]desk.AcceptRequest{
 		"no disposition":                 {Key: d.Key(roomtest.Claire)},
 		"a disposition of blanks":        {Key: d.Key(roomtest.Claire), ForAll: "  "},
 		"a disposition of another cause": {Key: d.Key(roomtest.Claire), ForAll: "by hand", Dispositions: map[string]string{"no such reason": "x"}},
@@ -629,14 +631,14 @@ func TestDifference(t *testing.T) {
 		}
 	}
 	wantTraced(t, d, v.Load.Compared)
-	_, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
+	_, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Refused)
 	err = r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: v.Report}}, nil)
 	wantError(t, err, ecluse.Refused)
 	if p := place(t, r); p.Passage != procedure.Compared {
 		t.Fatalf("accepted in spite of differences: %+v", p)
 	}
-	if _, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	if facts, _ := d.Facts(); facts != sealedFacts(t) {
@@ -665,10 +667,10 @@ func wantTraced(t *testing.T, d *roomtest.Dir, p *reconcile.Public) {
 // side that held lifts it.
 func TestHeld(t *testing.T) {
 	t.Parallel()
-	for who, hold := range map[string]func(*app.Room, app.Order) (*app.Signature, error){
-		roomtest.Claire: func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Suspend(t.Context(), o) },
-		roomtest.Helene: func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Object(t.Context(), o) },
-		roomtest.Julie:  func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Object(t.Context(), o) },
+	for who, hold := range map[string]func(*app.Room, desk.Order) (*desk.Signature, error){
+		roomtest.Claire: func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Suspend(t.Context(), o) },
+		roomtest.Helene: func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Object(t.Context(), o) },
+		roomtest.Julie:  func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Object(t.Context(), o) },
 	} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
@@ -678,30 +680,30 @@ func TestHeld(t *testing.T) {
 			if who == roomtest.Julie {
 				own, other = other, own
 			}
-			if _, err := hold(r, app.Order{Because: "a question is open", Key: d.Key(who)}); err != nil {
+			if _, err := hold(r, desk.Order{Because: "a question is open", Key: d.Key(who)}); err != nil {
 				t.Fatal(err)
 			}
-			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			wantError(t, err, ecluse.Refused)
 
 			// The gates see the act, whatever the lock says.
 			d.Exec("room/lock/control.db", "UPDATE migration SET suspended = 0, objected = 0")
-			_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			wantError(t, err, ecluse.Refused)
 			d.Exec("room/lock/control.db", "UPDATE migration SET objected = "+map[bool]string{true: "1", false: "2"}[own == roomtest.Claire])
 
-			_, err = r.Resume(t.Context(), app.Order{Because: "settled", Key: d.Key(other)})
+			_, err = r.Resume(t.Context(), desk.Order{Because: "settled", Key: d.Key(other)})
 			wantError(t, err, ecluse.Refused)
-			if _, err := r.Resume(t.Context(), app.Order{Because: "settled", Key: d.Key(own)}); err != nil {
+			if _, err := r.Resume(t.Context(), desk.Order{Because: "settled", Key: d.Key(own)}); err != nil {
 				t.Fatal(err)
 			}
 			if v := apply(t, r, ecluse.Final); !v.Reconciled {
 				t.Error("not equal after it went on")
 			}
-			if _, err := hold(r, app.Order{Because: "another question", Key: d.Key(who)}); err != nil {
+			if _, err := hold(r, desk.Order{Because: "another question", Key: d.Key(who)}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Accept(t.Context(), app.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)}); ecluse.KindOf(err) != ecluse.Refused {
+			if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "x", Key: d.Key(roomtest.Claire)}); ecluse.KindOf(err) != ecluse.Refused {
 				t.Errorf("accepted while held: %v", err)
 			}
 			isDue(d, "erase")
@@ -722,7 +724,7 @@ func TestHeldWhileLoading(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, target := gates(t, d, r.Lock())
-	if _, err := r.Suspend(t.Context(), app.Order{Because: "a question", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Suspend(t.Context(), desk.Order{Because: "a question", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = r.Lock().Get(t.Context(), roomtest.Migration, ecluse.Slot{Dataset: "patient"})
@@ -730,7 +732,7 @@ func TestHeldWhileLoading(t *testing.T) {
 	if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("loaded while held: %v", err)
 	}
-	if v, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil || v.Rows != 0 {
+	if v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil || v.Rows != 0 {
 		t.Errorf("undoing is held too: %v", err)
 	}
 }
@@ -746,7 +748,7 @@ func TestApprovalLapses(t *testing.T) {
 	if p := place(t, r); p.Migration != procedure.ReadPlanned || p.Passage != procedure.LoadPlanned {
 		t.Errorf("the migration is %s, its passage %s", p.Migration, p.Passage)
 	}
-	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.WaitsForSign)
 }
 
@@ -757,8 +759,8 @@ type unposted struct {
 	failed bool
 }
 
-func (l *unposted) Post(ctx context.Context, m ecluse.MigrationID, kind gate.Paper, s evidence.Signed) error {
-	if kind == gate.LoadReport && !l.failed {
+func (l *unposted) Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper, s evidence.Signed) error {
+	if kind == exchange.LoadReport && !l.failed {
 		l.failed = true
 		return errStopped
 	}
@@ -820,7 +822,7 @@ func TestNoteThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := d.Open()
-	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.Failed)
 	if n := d.Query("novalab.db", "SELECT id FROM patient"); len(n) != 0 {
 		t.Errorf("%d patients are in, and nothing notes it", len(n))
@@ -875,16 +877,16 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 	d.Exec("ancilab.db", "UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)")
 
 	r = d.Open()
-	_, err = r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.Differs)
-	u, err := r.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)})
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	if err != nil || u.Rows == 0 {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	if facts, _ := d.Facts(); facts != sealedFacts(t) {
 		t.Error("the target does not stand as before")
 	}
-	if _, err := r.Erase(t.Context(), app.Order{Key: d.Key(roomtest.Claire), Because: "the laboratory was at work"}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Key: d.Key(roomtest.Claire), Because: "the laboratory was at work"}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)

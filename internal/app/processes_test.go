@@ -12,8 +12,9 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -37,11 +38,11 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	}
 	noted("after the other process applied")
-	if _, err := watching.Undo(t.Context(), app.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := watching.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
 	noted("after the first process undid")
-	if _, err := other.Erase(t.Context(), app.Order{Because: "it is not needed any more", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := other.Erase(t.Context(), desk.Order{Because: "it is not needed any more", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	noted("after the other process erased")
@@ -58,7 +59,7 @@ func TestWatchedTogether(t *testing.T) {
 		r := d.Open()
 		all.Go(func() {
 			for range 5 {
-				err := r.Lock().Record(t.Context(), gate.Event{Migration: roomtest.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
+				err := r.Lock().Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
 				for _, part := range []string{"source", "target"} {
 					var h *gate.Home
 					if err == nil {
@@ -165,7 +166,7 @@ func TestOldControlDatabase(t *testing.T) {
 	d := roomtest.At(t, roomtest.Sealed, 3)
 	d.Write(roomtest.At(t, roomtest.Ready, 3).Read("room", "lock", "control.db"), "room", "lock", "control.db")
 	r := d.Open()
-	_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	wantError(t, err, ecluse.Unverified)
 	if err == nil || !strings.Contains(err.Error(), "rewritten") {
 		t.Error(err)

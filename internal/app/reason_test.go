@@ -11,6 +11,8 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
 )
 
@@ -20,7 +22,7 @@ func TestReason(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Sealed, 40)
 	r := d.Open()
-	held := func() []app.Hold {
+	held := func() []exchange.Hold {
 		t.Helper()
 		all, err := r.Status(t.Context(), "")
 		if err != nil {
@@ -33,15 +35,15 @@ func TestReason(t *testing.T) {
 	}
 	reasons := []string{"the second site was not asked", "a key was lost", "the second site agrees", "the contract is ended"}
 	for i, do := range []struct {
-		order func(*app.Room, app.Order) (*app.Signature, error)
+		order func(*app.Room, desk.Order) (*desk.Signature, error)
 		who   string
 	}{
-		{func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Object(t.Context(), o) }, roomtest.Helene},
-		{func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Suspend(t.Context(), o) }, roomtest.Julie},
-		{func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Resume(t.Context(), o) }, roomtest.Claire},
-		{func(r *app.Room, o app.Order) (*app.Signature, error) { return r.Erase(t.Context(), o) }, roomtest.Claire},
+		{func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Object(t.Context(), o) }, roomtest.Helene},
+		{func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Suspend(t.Context(), o) }, roomtest.Julie},
+		{func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Resume(t.Context(), o) }, roomtest.Claire},
+		{func(r *app.Room, o desk.Order) (*desk.Signature, error) { return r.Erase(t.Context(), o) }, roomtest.Claire},
 	} {
-		s, err := do.order(r, app.Order{Because: "  " + reasons[i] + "\n", Key: d.Key(do.who)})
+		s, err := do.order(r, desk.Order{Because: "  " + reasons[i] + "\n", Key: d.Key(do.who)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,13 +90,13 @@ func TestReasonRefused(t *testing.T) {
 	d := roomtest.At(t, roomtest.Approved, 3)
 	r := d.Open()
 	for _, because := range []string{"", " \n", "two\nlines", "a bell \a", "\xff", strings.Repeat("é", 501)} {
-		_, err := r.Object(t.Context(), app.Order{Because: because, Key: d.Key(roomtest.Helene)})
+		_, err := r.Object(t.Context(), desk.Order{Because: because, Key: d.Key(roomtest.Helene)})
 		wantError(t, err, ecluse.Invalid)
 	}
 	if p := place(t, r); p.Held() {
 		t.Error("it is held all the same")
 	}
-	if _, err := r.Object(t.Context(), app.Order{Because: strings.Repeat("é", 500), Key: d.Key(roomtest.Helene)}); err != nil {
+	if _, err := r.Object(t.Context(), desk.Order{Because: strings.Repeat("é", 500), Key: d.Key(roomtest.Helene)}); err != nil {
 		t.Error(err)
 	}
 }

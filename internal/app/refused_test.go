@@ -6,8 +6,9 @@ import (
 	"testing"
 
 	"ecluse"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 )
 
 // TestRefusedIsJournalled: what is refused is an error, changes nothing, and leaves
@@ -36,19 +37,19 @@ func TestRefusedIsJournalled(t *testing.T) {
 		want []string // of the event
 	}{
 		{"a password signed", func() error {
-			_, err := r.Sign(t.Context(), app.SignRequest{File: "i.yaml", Text: []byte(credential), Key: d.Key(roomtest.Claire)})
+			_, err := r.Sign(t.Context(), desk.SignRequest{File: "i.yaml", Text: []byte(credential), Key: d.Key(roomtest.Claire)})
 			return err
 		}, ecluse.Refused, own, []string{`"verb":"sign"`, ecluse.DigestOf([]byte(credential)).String(), `"person":"claire`}},
 		{"a password planned", func() error {
-			_, err := r.Plan(t.Context(), app.PlanRequest{File: "i.yaml", Instruction: []byte(credential), Key: d.Key(roomtest.Marc)})
+			_, err := r.Plan(t.Context(), desk.PlanRequest{File: "i.yaml", Instruction: []byte(credential), Key: d.Key(roomtest.Marc)})
 			return err
 		}, ecluse.Refused, own, []string{`"verb":"open"`, `"person":"marc`}},
 		{"a stranger's key", func() error {
-			_, err := r.Sign(t.Context(), app.SignRequest{File: "i.yaml", Text: d.Read("contract.yaml"), Key: d.Key("root-controller")})
+			_, err := r.Sign(t.Context(), desk.SignRequest{File: "i.yaml", Text: d.Read("contract.yaml"), Key: d.Key("root-controller")})
 			return err
 		}, ecluse.Refused, lab, []string{`"verb":"sign"`}},
 		{"the other side's order", func() error {
-			_, err := r.Erase(t.Context(), app.Order{Because: "x", Key: d.Key(roomtest.Marc)})
+			_, err := r.Erase(t.Context(), desk.Order{Because: "x", Key: d.Key(roomtest.Marc)})
 			return err
 		}, ecluse.Refused, own, []string{`"verb":"erase"`, `"person":"marc`}},
 		{"a roster by another root", func() error {
@@ -56,11 +57,11 @@ func TestRefusedIsJournalled(t *testing.T) {
 			return err
 		}, ecluse.Refused, lab, []string{`"verb":"roster"`}},
 		{"a passage too early", func() error {
-			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			return err
 		}, ecluse.WaitsForSign, own, nil},
 		{"a document that is wrong", func() error {
-			_, err := r.Sign(t.Context(), app.SignRequest{File: "i.yaml", Text: []byte("ecluse: instruction/v1\n"), Key: d.Key(roomtest.Claire)})
+			_, err := r.Sign(t.Context(), desk.SignRequest{File: "i.yaml", Text: []byte("ecluse: instruction/v1\n"), Key: d.Key(roomtest.Claire)})
 			return err
 		}, ecluse.Invalid, own, nil},
 		{"a held passage", func() error {
@@ -68,7 +69,7 @@ func TestRefusedIsJournalled(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.Exec("room/lock/control.db", "UPDATE migration SET suspended = 1")
-			_, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final})
+			_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 			return err
 		}, ecluse.Refused, own, []string{`"verb":"apply"`}},
 	} {
@@ -99,7 +100,7 @@ func TestRefusedIsJournalled(t *testing.T) {
 		}
 	}
 
-	for _, at := range []app.Place{app.SourcePlace, app.TargetPlace} {
+	for _, at := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
 		v, err := r.Inspect(t.Context(), at)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -42,7 +44,7 @@ func TestRejects(t *testing.T) {
 	reasons := map[string]int64{}
 	columns := map[ecluse.DatasetID][]string{}
 	last := map[ecluse.DatasetID]int64{}
-	seen, err := r.Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
+	seen, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
 		var names, values []string
 		for _, cell := range x.Cells {
 			names = append(names, cell.Column)
@@ -123,7 +125,7 @@ func TestRejects(t *testing.T) {
 			t.Errorf("the journal does not say that somebody looked: no %s in %s", want, leaves[0])
 		}
 	}
-	if _, err := r.Rejects(t.Context(), app.RejectsRequest{Passage: "final-2"}, nil); ecluse.KindOf(err) != ecluse.Invalid {
+	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: "final-2"}, nil); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a passage that never began: %v", err)
 	}
 }
@@ -133,13 +135,13 @@ func TestRejectsOfEachPassage(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Approved, patients)
 	r := d.Open()
-	_, err := r.Rejects(t.Context(), app.RejectsRequest{}, nil)
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, nil)
 	wantError(t, err, ecluse.Invalid)
 	planDry(t, d, r)
 	apply(t, r, ecluse.Dry)
 	count := func(passage string) int64 {
 		t.Helper()
-		v, err := r.Rejects(t.Context(), app.RejectsRequest{Passage: passage}, func(*gate.Rejected) error { return nil })
+		v, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: passage}, func(*gate.Rejected) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +157,7 @@ func TestRejectsOfEachPassage(t *testing.T) {
 func TestRejectsErased(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Erased, 40)
-	_, err := d.Open().Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+	_, err := d.Open().Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
 		t.Error("a row was shown")
 		return nil
 	})
@@ -184,7 +186,7 @@ func TestRejectsBad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err = r.Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
 		t.Error("a row of a damaged chunk was shown")
 		return nil
 	})
@@ -209,12 +211,12 @@ func TestExactFigures(t *testing.T) {
 	if v.Reconciled {
 		t.Fatal("the checks count rows that were not loaded, and are equal")
 	}
-	x, err := r.ReportExact(t.Context(), "")
+	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]int64{}
-	_, err = r.Rejects(t.Context(), app.RejectsRequest{}, func(row *gate.Rejected) error {
+	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(row *gate.Rejected) error {
 		counts[fmt.Sprintf("%s %s", row.Dataset, row.Reason)]++
 		return nil
 	})
@@ -266,13 +268,13 @@ func TestExactFigures(t *testing.T) {
 	}
 
 	// What was sealed is erased, listed and verified like all else.
-	if _, err := r.Erase(t.Context(), app.Order{Because: "looked at", Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "looked at", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
 	d.Verify(r)
 	if _, err := os.Stat(d.Join("evidence", "rejects", "ecluse.exact.final-1", "000000.0.json")); err != nil {
 		t.Errorf("the evidence does not list the exact figures: %v", err)
 	}
-	_, err = r.ReportExact(t.Context(), "")
+	_, err = r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
 	wantError(t, err, ecluse.Refused)
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"ecluse"
-	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 )
 
 // TestContractVersions: a second contract of one id names the one in force.
@@ -18,7 +18,7 @@ func TestContractVersions(t *testing.T) {
 	r := d.Open()
 	first := d.Read("contract.yaml")
 	sign := func(text []byte, who string) error {
-		_, err := r.Sign(t.Context(), app.SignRequest{File: "contract.yaml", Text: text, Key: d.Key(who)})
+		_, err := r.Sign(t.Context(), desk.SignRequest{File: "contract.yaml", Text: text, Key: d.Key(who)})
 		return err
 	}
 	second := bytes.Replace(first, []byte("\nend:"), []byte("\n# the second version\nend:"), 1)
@@ -58,7 +58,7 @@ func TestInstructionVersions(t *testing.T) {
 		return []byte(v)
 	}
 	sign := func(text []byte) error {
-		_, err := r.Sign(t.Context(), app.SignRequest{File: "instruction.yaml", Text: text, Key: d.Key(roomtest.Claire)})
+		_, err := r.Sign(t.Context(), desk.SignRequest{File: "instruction.yaml", Text: text, Key: d.Key(roomtest.Claire)})
 		return err
 	}
 	deadline := func() time.Time {
@@ -83,7 +83,7 @@ func TestInstructionVersions(t *testing.T) {
 	}
 
 	second := version(near, first)
-	if _, err := r.Plan(t.Context(), app.PlanRequest{Instruction: second, File: "instruction.yaml", Key: d.Key(roomtest.Marc)}); ecluse.KindOf(err) != ecluse.Refused {
+	if _, err := r.Plan(t.Context(), desk.PlanRequest{Instruction: second, File: "instruction.yaml", Key: d.Key(roomtest.Marc)}); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("a plan of a version that nobody signed: %v", err)
 	}
 	if got := deadline(); !got.Equal(born) {
@@ -143,10 +143,10 @@ func TestUnusedColumns(t *testing.T) {
 	if v, err = r.CheckMapping(t.Context(), d.Join("mapping.yaml"), less); err != nil || len(v.Unused) != 2 || v.Unused[0] != "prescriber.RPPS" {
 		t.Errorf("%v, %v", v, err)
 	}
-	if _, err := r.Sign(t.Context(), app.SignRequest{File: d.Join("mapping.yaml"), Text: less, Key: d.Key(roomtest.Marc)}); err != nil {
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: less, Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := r.Plan(t.Context(), app.PlanRequest{Passage: ecluse.Dry}); err != nil || len(p.Unused) != 2 {
+	if p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Dry}); err != nil || len(p.Unused) != 2 {
 		t.Errorf("%v, %v", p, err)
 	}
 }

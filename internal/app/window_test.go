@@ -8,6 +8,7 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 	"ecluse/internal/procedure"
 )
 
@@ -20,7 +21,7 @@ func TestWindowIsOfReading(t *testing.T) {
 		time.Sleep(7 * time.Hour)
 		r := approved.Open()
 		before := place(t, r)
-		if _, err := r.Apply(t.Context(), app.ApplyRequest{Passage: ecluse.Final}); ecluse.KindOf(err) != ecluse.Refused {
+		if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); ecluse.KindOf(err) != ecluse.Refused {
 			t.Errorf("reading at seven: %v", err)
 		}
 		if after := place(t, r); after != before {

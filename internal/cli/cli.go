@@ -18,6 +18,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/desk"
 )
 
 // commands is the whole grammar. Help texts are looked up in help.go, by name,
@@ -156,7 +157,7 @@ type as struct {
 	As string `help:"${as_flag}" placeholder:"KEY" env:"ECLUSE_KEY"`
 }
 
-func (a as) signer(c *call) (ssh.Signer, error) { return app.Signer(a.As, c.passphrase) }
+func (a as) signer(c *call) (ssh.Signer, error) { return desk.Signer(a.As, c.passphrase) }
 
 // passphrase asks on the terminal, without echo.
 func (c *call) passphrase(file string) ([]byte, error) {

@@ -10,6 +10,8 @@ import (
 
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 )
 
 type initCmd struct {
@@ -57,7 +59,7 @@ func (x *keyNewCmd) Run(ctx context.Context, c *call) error {
 	if comment == "" {
 		comment = filepath.Base(x.File)
 	}
-	print, err := app.NewKey(x.File, comment, pass)
+	print, err := desk.NewKey(x.File, comment, pass)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (x *contractCheckCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	v, err := app.CheckContract(x.File, text)
+	v, err := desk.CheckContract(x.File, text)
 	if err != nil {
 		return err
 	}
@@ -121,7 +123,7 @@ type inspectCmd struct {
 
 func (x *inspectCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Inspect(ctx, app.Place(x.Place))
+		v, err := r.Inspect(ctx, exchange.Place(x.Place))
 		if err != nil {
 			return err
 		}
@@ -228,7 +230,7 @@ func (x *signCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Sign(ctx, app.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
+		v, err := r.Sign(ctx, desk.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
 		if err != nil {
 			return err
 		}
@@ -262,7 +264,7 @@ func (x *approveCmd) Run(ctx context.Context, c *call) error {
 }
 
 // signature tells what was signed, clause by clause.
-func (u *ui) signature(v *app.Signature) {
+func (u *ui) signature(v *desk.Signature) {
 	u.tell("%s (%s, %s) signed:", "%s (%s, %s) a signé :", v.Person, u.side(v.Side), u.roleWord(v.Role))
 	for _, clause := range v.Clauses {
 		u.text("  " + clause + "\n")

@@ -12,6 +12,8 @@ import (
 
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 )
@@ -29,7 +31,7 @@ type planCmd struct {
 }
 
 func (x *planCmd) Run(ctx context.Context, c *call) error {
-	q := app.PlanRequest{Migration: x.Migration, Passage: ecluse.PassageKind(x.Passage), File: x.Instruction}
+	q := desk.PlanRequest{Migration: x.Migration, Passage: ecluse.PassageKind(x.Passage), File: x.Instruction}
 	if x.Instruction != "" {
 		var err error
 		if q.Instruction, err = readFile(x.Instruction); err != nil {
@@ -95,7 +97,7 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 }
 
 // statements shows the exact statements of a read plan, with estimates.
-func (u *ui) statements(p *app.Plans) {
+func (u *ui) statements(p *desk.Plans) {
 	var b strings.Builder
 	for _, d := range p.Read.Datasets {
 		rows := ""
@@ -139,7 +141,7 @@ type applyCmd struct {
 }
 
 func (x *applyCmd) Run(ctx context.Context, c *call) error {
-	q := app.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
+	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
 	if x.DryRun {
 		q.Passage = ecluse.Dry
 	}
@@ -160,7 +162,7 @@ func (x *applyCmd) Run(ctx context.Context, c *call) error {
 	})
 }
 
-func (u *ui) applied(v *app.Applied) {
+func (u *ui) applied(v *desk.Applied) {
 	if v.Read != nil {
 		u.tell("read    %12s rows in %d chunks, %s sealed, epoch %d", "lu      %12s lignes en %d paquets, %s scellés, époque %d",
 			count(v.RowsRead), v.Chunks, size(v.Bytes), v.Read.Epoch)
@@ -207,7 +209,7 @@ func (x *statusCmd) Run(ctx context.Context, c *call) error {
 	})
 }
 
-func (u *ui) status(s app.Status) {
+func (u *ui) status(s exchange.Status) {
 	u.text(u.lock(s.Place))
 	u.tell("%s: %s", "%s : %s", u.paint(bold, string(s.Migration)), u.state(s.Place))
 	u.tell("  sealed: %d chunks, %s", "  scellé : %d paquets, %s", s.Chunks, size(s.Bytes))
@@ -235,7 +237,7 @@ func (u *ui) status(s app.Status) {
 }
 
 // strays warns of files that belong to no live migration.
-func (u *ui) strays(s *app.Strays) {
+func (u *ui) strays(s *exchange.Strays) {
 	for _, f := range s.Chamber {
 		u.tell("%s lock/chamber/%s: %s", "%s lock/chamber/%s : %s", u.paint(red, "!"), f.Path, u.strayWord(f.Why))
 	}
@@ -292,7 +294,7 @@ func (x *reportCmd) exact(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.ReportExact(ctx, x.Migration)
+		v, err := r.Beside(exchange.SourcePlace).ReportExact(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
@@ -318,7 +320,7 @@ func (x *acceptCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Accept(ctx, app.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
+		v, err := r.Accept(ctx, desk.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
 		if err != nil {
 			return err
 		}
@@ -347,13 +349,13 @@ type order struct {
 	Because string `required:"" help:"${because_flag}"`
 }
 
-func (x *order) run(ctx context.Context, c *call, do func(*app.Room, context.Context, app.Order) (*app.Signature, error)) error {
+func (x *order) run(ctx context.Context, c *call, do func(*desk.Desk, context.Context, desk.Order) (*desk.Signature, error)) error {
 	key, err := x.signer(c)
 	if err != nil {
 		return err
 	}
 	return c.with(ctx, func(r *app.Room) error {
-		v, err := do(r, ctx, app.Order{Migration: x.Migration, Because: x.Because, Key: key})
+		v, err := do(r.Desk, ctx, desk.Order{Migration: x.Migration, Because: x.Because, Key: key})
 		if err != nil {
 			return err
 		}
@@ -372,16 +374,20 @@ type (
 	}
 )
 
-func (x *objectCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Object) }
-
-func (x *suspendCmd) Run(ctx context.Context, c *call) error {
-	return x.run(ctx, c, (*app.Room).Suspend)
+func (x *objectCmd) Run(ctx context.Context, c *call) error {
+	return x.run(ctx, c, (*desk.Desk).Object)
 }
 
-func (x *resumeCmd) Run(ctx context.Context, c *call) error { return x.run(ctx, c, (*app.Room).Resume) }
+func (x *suspendCmd) Run(ctx context.Context, c *call) error {
+	return x.run(ctx, c, (*desk.Desk).Suspend)
+}
+
+func (x *resumeCmd) Run(ctx context.Context, c *call) error {
+	return x.run(ctx, c, (*desk.Desk).Resume)
+}
 
 func (x *eraseCmd) Run(ctx context.Context, c *call) error {
-	return x.run(ctx, c, func(r *app.Room, ctx context.Context, q app.Order) (*app.Signature, error) {
+	return x.run(ctx, c, func(r *desk.Desk, ctx context.Context, q desk.Order) (*desk.Signature, error) {
 		q.EvenIfLoaded = x.EvenIfLoaded
 		return r.Erase(ctx, q)
 	})
@@ -404,7 +410,7 @@ func (x *undoCmd) Run(ctx context.Context, c *call) error {
 				return err
 			}
 		}
-		v, err := r.Undo(ctx, app.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil)})
+		v, err := r.Undo(ctx, desk.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil)})
 		if err != nil {
 			return err
 		}
@@ -423,7 +429,7 @@ func (x *dueCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	if x.Watch {
-		err = r.Watch(ctx, func(d app.DueView) {
+		err = r.Watch(ctx, func(d exchange.DueView) {
 			c.ui.due(d)
 			c.ui.objectLine(d)
 		})
@@ -440,7 +446,7 @@ func (x *dueCmd) Run(ctx context.Context, c *call) error {
 	return errors.Join(err, r.Close())
 }
 
-func (u *ui) due(d app.DueView) {
+func (u *ui) due(d exchange.DueView) {
 	for _, it := range d.Done {
 		u.tell("%s  done: %s %s", "%s  fait : %s %s", d.Now.Local().Format(time.DateTime), u.dueWord(it.What), it.Migration)
 	}
@@ -453,6 +459,6 @@ func (u *ui) due(d app.DueView) {
 }
 
 // failedDue says what was due and could not be done.
-func (u *ui) failedDue(it app.DueItem) string {
+func (u *ui) failedDue(it exchange.DueItem) string {
 	return u.say("! due and failed, will be tried again: %s %s: %s", "! échu et manqué, sera retenté : %s %s : %s", u.dueWord(it.What), it.Migration, it.Why)
 }

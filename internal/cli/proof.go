@@ -12,6 +12,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/demo"
+	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
 )
 
@@ -25,7 +26,11 @@ type grantsCmd struct {
 
 func (x *grantsCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(r *app.Room) error {
-		sql, err := r.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, Place: app.Place(x.Place), User: x.User, Host: x.Host})
+		place, ok := map[string]exchange.Place{"read": exchange.SourcePlace, "load": exchange.TargetPlace}[x.Verb]
+		if !ok {
+			place = exchange.Place(x.Place)
+		}
+		sql, err := r.Beside(place).Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, User: x.User, Host: x.Host})
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -50,7 +51,7 @@ func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
 	warn := sync.OnceFunc(c.ui.personal)
 	return c.with(ctx, func(r *app.Room) error {
 		out := rejectedRows{Rows: []rejectedRow{}}
-		v, err := r.Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
+		v, err := r.Beside(exchange.SourcePlace).Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
 			warn()
 			if c.ui.json {
 				out.Rows = append(out.Rows, plainRow(row))

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/term"
 
 	"ecluse"
+	"ecluse/internal/desk"
 	"ecluse/internal/document"
+	"ecluse/internal/exchange"
 	"ecluse/internal/sluice"
 )
 
@@ -202,13 +204,13 @@ func message(err error) string {
 // watch shows progress on stderr: a line rewritten on a terminal, and one line
 // every ten seconds elsewhere. guess says how many rows a stage has when the
 // passage itself cannot tell; it may be nil.
-func (u *ui) watch(guess func(sluice.Stage) int64) sluice.Watch {
+func (u *ui) watch(guess func(stage string) int64) desk.Watch {
 	if u.json && !u.live {
 		return nil
 	}
 	var begun, told time.Time
-	var stage sluice.Stage
-	return func(p sluice.Progress) {
+	stage := ""
+	return func(p exchange.Progress) {
 		if p.Stage != stage {
 			stage, begun, told = p.Stage, time.Now(), time.Time{}
 			u.clear()
@@ -231,14 +233,14 @@ func (u *ui) watch(guess func(sluice.Stage) int64) sluice.Watch {
 	}
 }
 
-func (u *ui) progressLine(p sluice.Progress, took time.Duration) string {
+func (u *ui) progressLine(p exchange.Progress, took time.Duration) string {
 	stage := map[sluice.Stage]string{
 		sluice.StageRead:    u.say("reading", "lecture"),
 		sluice.StageLoad:    u.say("loading", "chargement"),
 		sluice.StageCompare: u.say("comparing", "comparaison"),
 		sluice.StageTrace:   u.say("tracing", "recherche des écarts"),
 		sluice.StageUndo:    u.say("undoing", "annulation"),
-	}[p.Stage]
+	}[sluice.Stage(p.Stage)]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)
 	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, p.Dataset, count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))
 	if left := p.Expected - p.Rows; left > 0 && rate > 0 && !p.Done {

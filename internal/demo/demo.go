@@ -12,7 +12,9 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app"
+	"ecluse/internal/desk"
 	"ecluse/internal/durable"
+	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice"
 )
@@ -22,7 +24,7 @@ type Request struct {
 	Patients int
 	Dir      string // to make; empty: a new one in the temporary folder
 	Tell     func(Scene)
-	Watch    sluice.Watch
+	Watch    desk.Watch
 }
 
 // Scene is one step of the story, in both languages.
@@ -66,8 +68,8 @@ type Roots struct {
 }
 
 // Expected guesses rows for the progress line.
-func Expected(patients int) func(sluice.Stage) int64 {
-	return func(sluice.Stage) int64 { return int64(patients) * (resultsPerPatient + requestsPerPatient + 1) / 2 }
+func Expected(patients int) func(stage string) int64 {
+	return func(string) int64 { return int64(patients) * (resultsPerPatient + requestsPerPatient + 1) / 2 }
 }
 
 const migration ecluse.MigrationID = "quatre-vents-01"
@@ -206,7 +208,7 @@ func (s *story) sign(ctx context.Context, name string, text []byte, who string, 
 	if err := durable.WriteFile(file, text); err != nil {
 		return err
 	}
-	_, err := s.room.Sign(ctx, app.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: s.cast.People[who].Signer})
+	_, err := s.room.Sign(ctx, desk.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: s.cast.People[who].Signer})
 	return err
 }
 
@@ -226,7 +228,7 @@ func (s *story) contract(ctx context.Context) error {
 }
 
 func (s *story) inspect(ctx context.Context) error {
-	v, err := s.room.Inspect(ctx, app.SourcePlace)
+	v, err := s.room.Inspect(ctx, exchange.SourcePlace)
 	if err != nil {
 		return err
 	}
@@ -250,7 +252,7 @@ func (s *story) instruct(ctx context.Context) error {
 	if err := durable.WriteFile(s.path("instruction.yaml"), text); err != nil {
 		return err
 	}
-	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: s.cast.People[Marc].Signer})
+	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: s.cast.People[Marc].Signer})
 	if err != nil {
 		return err
 	}
@@ -300,7 +302,7 @@ func (s *story) approvePlan(ctx context.Context, file, who string) error {
 }
 
 func (s *story) plan(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry})
+	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		return err
 	}
@@ -320,11 +322,11 @@ func (s *story) plan(ctx context.Context) error {
 
 // during applies what is approved, and tells one scene from within: when the gate
 // of a stage is open.
-func (s *story) during(ctx context.Context, q app.ApplyRequest, stage sluice.Stage, tell func() error) (*app.Applied, error) {
+func (s *story) during(ctx context.Context, q desk.ApplyRequest, stage sluice.Stage, tell func() error) (*desk.Applied, error) {
 	told, failed := false, error(nil)
 	q.Migration = migration
-	q.Watch = func(p sluice.Progress) {
-		if p.Stage == stage && !told {
+	q.Watch = func(p exchange.Progress) {
+		if p.Stage == string(stage) && !told {
 			told, failed = true, tell()
 		}
 		if s.Watch != nil {
@@ -347,7 +349,7 @@ func (s *story) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.during(ctx, app.ApplyRequest{Passage: ecluse.Dry, Plan: plan}, sluice.StageRead, func() error {
+	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Dry, Plan: plan}, sluice.StageRead, func() error {
 		return s.tell(ctx, 7, "Reading", "Lecture",
 			line("The source gate has verified every signature and reads, chunk by chunk, what was approved.",
 				"Le programme côté ancien logiciel a vérifié chaque signature et lit, paquet par paquet, ce qui a été approuvé."))
@@ -363,14 +365,14 @@ func (s *story) read(ctx context.Context) error {
 
 // rehearse makes the dry run.
 func (s *story) rehearse(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Dry})
+	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		return err
 	}
 	if err := s.approvePlan(ctx, p.LoadFile, Marc); err != nil {
 		return err
 	}
-	v, err := s.room.Apply(ctx, app.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
+	v, err := s.room.Apply(ctx, desk.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
 	if err != nil {
 		return err
 	}
@@ -380,7 +382,7 @@ func (s *story) rehearse(ctx context.Context) error {
 }
 
 func (s *story) load(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, app.PlanRequest{Passage: ecluse.Final})
+	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final})
 	if err != nil {
 		return err
 	}
@@ -388,7 +390,7 @@ func (s *story) load(ctx context.Context) error {
 		return err
 	}
 	s.out.ControllerSignatures++
-	v, err := s.during(ctx, app.ApplyRequest{Passage: ecluse.Final}, sluice.StageLoad, func() error {
+	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Final}, sluice.StageLoad, func() error {
 		return s.tell(ctx, 9, "Loading", "Chargement",
 			line("The dry run mapped and checked everything and wrote nothing; the mapping puts %d rows aside.",
 				"L'essai à vide a tout transcodé et vérifié sans rien écrire ; la table met %d lignes de côté.", s.rejected),
@@ -416,7 +418,7 @@ func (s *story) accept(ctx context.Context) error {
 	if !s.out.Reconciled {
 		return nil
 	}
-	if _, err := s.room.Accept(ctx, app.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
+	if _, err := s.room.Accept(ctx, desk.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
 		return err
 	}
 	s.out.ControllerSignatures++

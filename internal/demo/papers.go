@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
-	"ecluse/internal/app"
+	"ecluse/internal/desk"
 	"ecluse/internal/durable"
 )
 
@@ -67,7 +67,7 @@ func NewCast(dir string) (*Cast, error) {
 		names = append(names, id)
 	}
 	for _, name := range names {
-		if _, err := app.NewKey(filepath.Join(dir, name), name, nil); err != nil {
+		if _, err := desk.NewKey(filepath.Join(dir, name), name, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +79,7 @@ func NewCast(dir string) (*Cast, error) {
 func OpenCast(dir string) (*Cast, error) {
 	c := &Cast{Dir: dir, Roots: map[ecluse.Side]ssh.Signer{}, Prints: map[ecluse.Side]ecluse.Fingerprint{}, People: people()}
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		s, err := app.Signer(filepath.Join(dir, RootKey(side)), nil)
+		s, err := desk.Signer(filepath.Join(dir, RootKey(side)), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func OpenCast(dir string) (*Cast, error) {
 			return nil, err
 		}
 		p.ID, p.Key = id, strings.TrimSpace(string(public))
-		if p.Signer, err = app.Signer(filepath.Join(dir, id), nil); err != nil {
+		if p.Signer, err = desk.Signer(filepath.Join(dir, id), nil); err != nil {
 			return nil, err
 		}
 	}

@@ -96,8 +96,10 @@ type Journal interface {
 // Place is where ciphertext or keys stood, or could have been copied to.
 type Place struct {
 	evidence.ErasedPlace
-	Dirs []string // searched for copies of the ciphertext
-	Why  string   // why it cannot be searched, when Dirs is empty
+	// Search looks there for pieces of the ciphertext: here, or by the gate whose
+	// place it is. nil: it cannot be searched, and Why says why.
+	Search func(ctx context.Context, probes [][]byte) (Searched, error)
+	Why    string
 }
 
 // Erasure is all that Run needs.
@@ -257,11 +259,11 @@ func (e *Erasure) look(ctx context.Context, m ecluse.MigrationID, probes [][]byt
 		note(who.what, left)
 	}
 	for _, p := range e.Places {
-		if len(p.Dirs) == 0 {
+		if p.Search == nil {
 			limits = append(limits, fmt.Sprintf("%s: not searched, %s", p.Place, p.Why))
 			continue
 		}
-		s, err := Search(ctx, p.Dirs, probes)
+		s, err := p.Search(ctx, probes)
 		if err != nil {
 			return nil, nil, failed("look for the ciphertext in "+p.Place, m, err)
 		}

@@ -1,10 +1,13 @@
 package gate
 
 import (
+	"bytes"
+	"fmt"
 	"time"
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 )
 
 // Destroyed is a gate's own word that its half of a migration's key is gone.
@@ -78,13 +81,66 @@ func (h *Home) Erase(m ecluse.MigrationID, plan ecluse.Digest, place string) (*D
 	return d, err
 }
 
-// Certify signs the certificate of erasure.
-func (h *Home) Certify(c *evidence.Certificate) (evidence.Signed, error) {
-	return evidence.SignCertificate(h.signer, c)
+// Certify signs the certificate of erasure, when what it says of this gate is what
+// the gate's own ledger says: that it erased, which keys, and when.
+func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Certificate) (evidence.Signed, error) {
+	refuse := func(why string) (evidence.Signed, error) {
+		return evidence.Signed{}, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "sign the certificate of erasure", Where: string(m), Why: why, Article: "GDPR art. 28(3)(g)",
+			Next: "do not accept a certificate from this lock; find out who changed what it says",
+		}
+	}
+	page, err := h.Entry(m)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	own := map[string]bool{}
+	for _, n := range page.Destroyed {
+		own[secrets()[n].Name] = true
+	}
+	switch {
+	case c.Migration != m:
+		return refuse("it is of another migration")
+	case page.Erased.IsZero() || h.Holds(m):
+		return refuse("this gate has not erased its half of the key")
+	case c.OneRoom != h.oneRoom:
+		return refuse("it says otherwise than this gate whether lock and gates stood in one room")
+	}
+	said := 0
+	for _, k := range c.Keys {
+		if string(k.Holder) != string(at) {
+			continue
+		}
+		if said++; !own[k.Name] || !k.Destroyed.Equal(page.Erased) {
+			return refuse(fmt.Sprintf("it names a key of this gate, %q, that its ledger does not, or another time", k.Name))
+		}
+	}
+	if said != len(own) {
+		return refuse(fmt.Sprintf("it names %d keys of this gate, and its ledger %d", said, len(own)))
+	}
+	signed, err := evidence.SignCertificate(h.signer, c)
+	if err != nil {
+		return signed, err
+	}
+	return signed, h.Note(m, func(e *Entry) error {
+		e.Certificate = signed.Digest()
+		return nil
+	})
 }
 
-// SignBundle signs the list of an evidence bundle's files.
-func (h *Home) SignBundle(sums []byte) (evidence.Signed, error) {
+// SignBundle signs the list of an evidence folder's files, when it has the
+// certificate that this gate signed.
+func (h *Home) SignBundle(m ecluse.MigrationID, sums []byte) (evidence.Signed, error) {
+	page, err := h.Entry(m)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	if page.Certificate.IsZero() || !bytes.Contains(sums, []byte(page.Certificate.Hex()+" ")) {
+		return evidence.Signed{}, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "sign the list of evidence", Where: string(m), Why: "the certificate that this gate signed is not in it",
+			Next: "do not accept evidence from this lock; find out who changed it",
+		}
+	}
 	return h.Sign(evidence.NamespaceBundle, sums)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/sluice/seal"
 )
@@ -91,7 +92,7 @@ func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passa
 	if last == nil {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: what, Where: p.String(), Why: "the target gate has handed none in", Next: "they come when the passage ends: ecluse apply"}
 	}
-	err = s.lock.Record(ctx, Event{Migration: m, Type: "figures-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())}})
+	err = s.lock.Record(ctx, exchange.Event{Migration: m, Type: "figures-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())}})
 	if err != nil {
 		return nil, err
 	}

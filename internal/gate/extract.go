@@ -14,6 +14,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reconcile"
@@ -36,6 +37,8 @@ type ExtractStatement struct {
 	Added                  []string                   `json:"added"`    // columns that came into the source after the plan was approved: refused
 	FreeText               []FreeText                 `json:"free_text"`
 	At                     time.Time                  `json:"at"`
+
+	digest ecluse.Digest // of the statement as signed
 }
 
 // FreeText counts the values of one column of free text, and those that hold
@@ -100,7 +103,8 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 	if err != nil {
 		return nil, err
 	}
-	return out, s.lock.Post(ctx, m, ExtractReport, signed)
+	out.digest = signed.Digest()
+	return out, s.lock.Post(ctx, m, exchange.ExtractReport, signed)
 }
 
 // instructed leaves out what Écluse adds of its own.
@@ -138,4 +142,19 @@ func (s *Source) Findings(m ecluse.MigrationID, epoch int) (Findings, error) {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: findingsFile(epoch), Why: "it is damaged"}
 	}
 	return f, nil
+}
+
+// LastExtract is the latest of a source gate's statements; nil before there is one.
+func LastExtract(all []evidence.Signed, source ecluse.Fingerprint) (*ExtractStatement, error) {
+	var last *ExtractStatement
+	for _, s := range all {
+		x := &ExtractStatement{}
+		if err := evidence.ParseStatement(s, source, evidence.ExtractFormat, x); err != nil {
+			return nil, err
+		}
+		if last == nil || x.Epoch > last.Epoch {
+			last = x
+		}
+	}
+	return last, nil
 }

@@ -32,6 +32,8 @@ type Home struct {
 	roots  map[ecluse.Side]ecluse.Fingerprint
 	lock   ecluse.Fingerprint
 
+	oneRoom bool // the lock and the other gate stand on this machine
+
 	mu   sync.Mutex
 	seen time.Time // the latest time seen by this process; the ledger keeps it by the minute
 }
@@ -40,8 +42,9 @@ const keyFile = "gate_key"
 
 // CreateHome makes a gate's folder with a new Ed25519 key, bound to the roots of
 // both parties and to the key by which the lock signs its journal. They come from
-// the people at the gate's own console.
-func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, lock ecluse.Fingerprint) (*Home, error) {
+// the people at the gate's own console. In one room the lock and the other gate
+// stand on the same machine, and what the gate signs says so.
+func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, lock ecluse.Fingerprint, oneRoom bool) (*Home, error) {
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		if !roots[side].Valid() {
 			return nil, &ecluse.Error{
@@ -77,11 +80,11 @@ func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, l
 	if err := durable.CreateFile(filepath.Join(dir, keyFile), pem.EncodeToMemory(block)); err != nil {
 		return nil, err
 	}
-	h := &Home{dir: dir, roots: maps.Clone(roots), lock: lock}
+	h := &Home{dir: dir, roots: maps.Clone(roots), lock: lock, oneRoom: oneRoom}
 	if h.signer, err = ssh.NewSignerFromSigner(private); err != nil {
 		return nil, err
 	}
-	return h, h.save(&Ledger{Roots: roots, Lock: lock, Migrations: map[ecluse.MigrationID]*Entry{}})
+	return h, h.save(&Ledger{Roots: roots, Lock: lock, OneRoom: oneRoom, Migrations: map[ecluse.MigrationID]*Entry{}})
 }
 
 // OpenHome opens a gate's folder.
@@ -98,7 +101,7 @@ func OpenHome(dir string) (*Home, error) {
 		return nil, err
 	}
 	err = h.locked(func(l *Ledger) error {
-		h.roots, h.lock, h.seen = l.Roots, l.Lock, l.HighWater
+		h.roots, h.lock, h.oneRoom, h.seen = l.Roots, l.Lock, l.OneRoom, l.HighWater
 		return nil
 	})
 	return h, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -25,7 +26,7 @@ const (
 func newHome(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if _, err := gate.CreateHome(dir, "gate", map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: rootA, ecluse.Processor: rootB}, lockKey); err != nil {
+	if _, err := gate.CreateHome(dir, "gate", map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: rootA, ecluse.Processor: rootB}, lockKey, true); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -147,7 +148,7 @@ func TestClock(t *testing.T) {
 	}
 	seen := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	setHigh(t, dir, seen)
-	if _, err := h.Now(); !errors.Is(err, gate.ErrClockBack) || ecluse.KindOf(err) != ecluse.Refused {
+	if _, err := h.Now(); !errors.Is(err, exchange.ErrClockBack) || ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("got %v", err)
 	}
 	if at, err := h.Latest(); err != nil || !at.Equal(seen) {
@@ -162,7 +163,7 @@ func TestClock(t *testing.T) {
 	}
 	// The ledger put back does not make this process forget.
 	setHigh(t, dir, time.Now())
-	if _, err := h.Now(); !errors.Is(err, gate.ErrClockBack) {
+	if _, err := h.Now(); !errors.Is(err, exchange.ErrClockBack) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ecluse"
 	"ecluse/internal/durable"
+	"ecluse/internal/exchange"
 )
 
 // ledgerFile is replaced as a whole each time; whoever reads or replaces it holds
@@ -24,9 +26,10 @@ const (
 // old paper as new. It only ever goes forward.
 type Ledger struct {
 	Roots      map[ecluse.Side]ecluse.Fingerprint `json:"roots"`
-	Lock       ecluse.Fingerprint                 `json:"lock"`       // the key that signs journal heads
-	Rosters    map[ecluse.Side]int                `json:"rosters"`    // highest number seen
-	HighWater  time.Time                          `json:"high_water"` // latest time seen
+	Lock       ecluse.Fingerprint                 `json:"lock"`               // the key that signs journal heads
+	OneRoom    bool                               `json:"one_room,omitempty"` // made together with the lock and the other gate, on one machine
+	Rosters    map[ecluse.Side]int                `json:"rosters"`            // highest number seen
+	HighWater  time.Time                          `json:"high_water"`         // latest time seen
 	Migrations map[ecluse.MigrationID]*Entry      `json:"migrations"`
 }
 
@@ -41,7 +44,8 @@ type Entry struct {
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Erased      time.Time                `json:"erased,omitzero"`
-	Destroyed   []string                 `json:"destroyed,omitempty"` // names of the secrets that were
+	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
+	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
 }
 
 // parseLedger reads a ledger's text. One that lost a part is damaged: to take it
@@ -141,9 +145,6 @@ func (h *Home) save(l *Ledger) error {
 	return nil
 }
 
-// ErrClockBack is the cause when a gate finds its clock before a time it has seen.
-var ErrClockBack = errors.New("the clock stands before a time already seen")
-
 // clockSlack is how far a clock may be corrected backwards without being called
 // set back: what time synchronisation does in the ordinary.
 const clockSlack = 2 * time.Minute
@@ -159,7 +160,7 @@ func (h *Home) Now() (time.Time, error) {
 	if err == nil && now.Before(high.Add(-clockSlack)) {
 		err = &ecluse.Error{
 			Kind: ecluse.Refused, What: "read the clock", Why: fmt.Sprintf("it says %s, and %s has already been", now.Format(time.RFC3339), high.Format(time.RFC3339)),
-			Err: ErrClockBack, Next: "set the clock right; no deadline has moved meanwhile",
+			Err: exchange.ErrClockBack, Next: "set the clock right; no deadline has moved meanwhile",
 		}
 	}
 	return high, err
@@ -237,4 +238,23 @@ func (h *Home) SawRosters(numbers map[ecluse.Side]int) error {
 		}
 		return h.save(l)
 	})
+}
+
+// Migrations lists those that the gate's ledger or folder knows, in order.
+func (h *Home) Migrations() ([]ecluse.MigrationID, error) {
+	known := map[ecluse.MigrationID]bool{}
+	err := h.locked(func(l *Ledger) error {
+		for m := range l.Migrations {
+			known[m] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	folders, err := os.ReadDir(filepath.Join(h.dir, "migrations"))
+	for _, f := range folders {
+		known[ecluse.MigrationID(f.Name())] = true
+	}
+	return slices.Sorted(maps.Keys(known)), err
 }

@@ -12,6 +12,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/mapping"
@@ -78,7 +79,7 @@ func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text 
 
 // Compile compiles the load plan of a kind of passage (step 9), and says which
 // instructed columns its mapping has no use for.
-func (t *Target) Compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (plan *mandate.LoadPlan, unused []string, err error) {
+func (t *Target) Compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (plan *mandate.LoadPlan, unused []string, err error) {
 	k, plan, _, err := t.compile(ctx, c, kind)
 	if err != nil {
 		return nil, nil, err
@@ -86,7 +87,7 @@ func (t *Target) Compile(ctx context.Context, c *Case, kind ecluse.PassageKind) 
 	return plan, k.program.Unused(), nil
 }
 
-func (t *Target) compile(ctx context.Context, c *Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
+func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
 	i, err := mandate.ParseInstruction("instruction", c.Instruction)
 	if err != nil {
 		return nil, nil, nil, err
@@ -128,7 +129,7 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if err := waiting(c.LoadPlan, "load", "ecluse plan --passage "+string(p.Kind)+", then ecluse approve"); err != nil {
 		return nil, err
 	}
-	if err := t.home.exchange(ctx, t.lock, m); err != nil {
+	if err := t.home.upToDate(ctx, t.lock, m); err != nil {
 		return nil, err
 	}
 	trust, err := t.home.trust(m)
@@ -294,7 +295,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	s := &LoadStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
-		ReadPlan:      k.read.Digest(), Passage: l.Passage, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: true, At: now,
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
 	for _, d := range l.Opened {
@@ -314,5 +315,5 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.sealExact(ctx, k.rejects, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	return s, signed.Digest(), t.lock.Post(ctx, m, LoadReport, signed)
+	return s, signed.Digest(), t.lock.Post(ctx, m, exchange.LoadReport, signed)
 }

@@ -9,54 +9,20 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 )
-
-// Case is everything signed about a migration, as the lock hands it out. A gate
-// believes none of it before it has checked signatures, numbers and times.
-type Case struct {
-	Rosters     []evidence.Signed
-	Contract    []byte
-	Instruction []byte
-	Mapping     []byte   // empty before one is signed
-	Frozen      [][]byte // the mapping's frozen tables, known by their digests
-	ReadPlan    []byte   // as approved; empty before one is compiled
-	LoadPlan    []byte   // of the kind of passage asked for
-	Recipients  []evidence.Signed
-	Acts        []evidence.Signed
-	Passage     ecluse.Passage // the run the load plan is for
-}
 
 // Papers is the signed side of the lock.
 type Papers interface {
 	// Case returns what stands about a migration, for a kind of passage.
-	Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*Case, error)
+	Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error)
 	// Post hands in something this gate signed: a recipient, a privilege record,
 	// a report, its half of a certificate. Posting the same bytes twice is once.
-	Post(ctx context.Context, m ecluse.MigrationID, kind Paper, s evidence.Signed) error
+	Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper, s evidence.Signed) error
 	// Record tells the journal what the gate did: ids and counts, never values.
-	Record(ctx context.Context, e Event) error
-}
-
-// Paper is a kind of statement a gate signs.
-type Paper string
-
-// The kinds.
-const (
-	RecipientPaper   Paper = "recipient"
-	PrivilegesBefore Paper = "privileges-before"
-	PrivilegesAfter  Paper = "privileges-after"
-	ExtractReport    Paper = "extract"
-	LoadReport       Paper = "report"
-	UndoReport       Paper = "undo"
-	ErasureReport    Paper = "erasure"
-)
-
-// Event is what a gate tells the journal.
-type Event struct {
-	Migration ecluse.MigrationID
-	Type      string
-	IDs       map[string]string
-	Numbers   map[string]int64
+	Record(ctx context.Context, e exchange.Event) error
+	// Posted returns what gates handed in of a kind, in the order it came.
+	Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error)
 }
 
 // Chambers is where sealed chunks lie.
@@ -104,11 +70,23 @@ type Heads interface {
 	Cosigned(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint) (*evidence.Signed, error)
 }
 
-// Lock is all a gate sees of the lock. Its methods use only nouns of the root
-// and evidence packages, so that a client over HTTPS can fill it.
+// Works is what is asked of a gate, and what it says came of it.
+type Works interface {
+	// Wanted lists what is asked and not answered. When all of it is known it waits
+	// for more, a while.
+	Wanted(ctx context.Context, known []string) ([]exchange.Work, error)
+	// Tell says how far a piece of work has come.
+	Tell(ctx context.Context, work string, p exchange.Progress) error
+	// Answer ends a piece of work.
+	Answer(ctx context.Context, work string, a exchange.Answer) error
+}
+
+// Lock is all a gate sees of the lock. Its methods use only nouns of the root,
+// evidence and exchange packages, so that a client over HTTPS can fill it.
 type Lock interface {
 	Papers
 	Chambers
 	Leases
 	Heads
+	Works
 }

@@ -15,6 +15,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/record"
@@ -82,7 +83,7 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return err
 	}
-	err = s.lock.Record(ctx, Event{
+	err = s.lock.Record(ctx, exchange.Event{
 		Migration: m, Type: "rejects-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())},
 		Numbers: map[string]int64{"rows": rows, "chunks": int64(len(all))},
 	})
@@ -144,7 +145,7 @@ func (s *Source) opening(ctx context.Context, what string, m ecluse.MigrationID,
 		o.sealed = append(o.sealed, d)
 	}
 	k, err := s.home.orCreate(m, kFile, false)
-	if errors.Is(err, ErrErased) { // never made: nothing was read
+	if errors.Is(err, exchange.ErrErased) { // never made: nothing was read
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: what, Where: string(m), Why: "nothing was read yet", Next: "ecluse status"}
 	} else if err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func (s *Source) rejectsIdentity(what string, m ecluse.MigrationID) (*age.Hybrid
 	}
 	if at := page.Erased; !at.IsZero() {
 		return nil, &ecluse.Error{
-			Kind: ecluse.Refused, What: what, Where: string(m), Err: ErrErased, Article: "GDPR art. 28(3)(g)",
+			Kind: ecluse.Refused, What: what, Where: string(m), Err: exchange.ErrErased, Article: "GDPR art. 28(3)(g)",
 			Why: "the migration was erased on " + at.UTC().Format("2006-01-02 15:04:05 MST"), Next: "look at the rows themselves in the old database, where they still stand",
 		}
 	}

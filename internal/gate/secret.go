@@ -19,6 +19,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 )
 
 // Names of the secret files in a gate's folder of a migration. The source gate
@@ -34,12 +35,6 @@ const (
 )
 
 const secretSize = 32
-
-// LeaseTime is how long a lent release secret may be kept, in memory.
-const LeaseTime = 15 * time.Minute
-
-// ErrErased is the cause when a half of the key is gone.
-var ErrErased = errors.New("the key was destroyed")
 
 // orCreate reads a 32-byte secret, or makes it when make is set.
 func (h *Home) orCreate(m ecluse.MigrationID, name string, create bool) ([]byte, error) {
@@ -57,7 +52,7 @@ func (h *Home) orCreate(m ecluse.MigrationID, name string, create bool) ([]byte,
 		return nil, err
 	}
 	if !create || !page.Erased.IsZero() {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "read " + name, Err: ErrErased}
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "read " + name, Err: exchange.ErrErased}
 	}
 	s = make([]byte, secretSize)
 	rand.Read(s)
@@ -98,7 +93,7 @@ type lease struct {
 func (l *lease) take(now time.Time) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > LeaseTime) {
+	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > exchange.LeaseTime) {
 		clear(l.secret)
 		l.secret = nil
 	}
@@ -135,7 +130,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	}
 	request, err := evidence.SignStatement(t.home.signer, &leaseRequest{
 		StatementHead: evidence.StatementHead{Format: leaseFormat, Migration: m},
-		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(LeaseTime),
+		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime),
 	})
 	if err != nil {
 		return nil, err
@@ -224,7 +219,7 @@ func (t *Target) opener(m ecluse.MigrationID, source ecluse.Fingerprint, clock c
 func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) (*age.HybridIdentity, error) {
 	wrapped, err := t.home.secret(m, identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Err: ErrErased}
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Err: exchange.ErrErased}
 	}
 	if err != nil {
 		return nil, err
@@ -283,7 +278,7 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		// refuses to load then. Whether a request is late cannot be told meanwhile; its
 		// answer opens only with what the asking process keeps in memory.
 		now, err := s.home.Now()
-		back := errors.Is(err, ErrClockBack)
+		back := errors.Is(err, exchange.ErrClockBack)
 		if err != nil && !back {
 			return err
 		}
@@ -291,7 +286,7 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if err := evidence.ParseStatement(request, target, leaseFormat, &q); err != nil {
 			return err
 		}
-		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > LeaseTime {
+		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > exchange.LeaseTime {
 			continue // late or foreign: never answered
 		}
 		release, err := s.home.orCreate(m, releaseFile, true)
@@ -328,6 +323,6 @@ func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipi
 	}
 	return evidence.SignStatement(s.home.signer, &leaseAnswer{
 		StatementHead: evidence.StatementHead{Format: lentFormat, Migration: m},
-		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(LeaseTime),
+		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(exchange.LeaseTime),
 	})
 }

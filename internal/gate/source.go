@@ -10,6 +10,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reader"
@@ -46,6 +47,55 @@ func (s *Source) Inspect(ctx context.Context) (*ecluse.Catalogue, map[ecluse.Tab
 	}
 	estimates, err := s.db.Estimates(ctx)
 	return c, estimates, err
+}
+
+// Estimates guesses the rows of a plan's datasets, for display.
+func (s *Source) Estimates(ctx context.Context, p *mandate.ReadPlan) (map[ecluse.DatasetID]int64, error) {
+	byTable, err := s.db.Estimates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[ecluse.DatasetID]int64{}
+	for _, d := range p.Datasets {
+		if n, ok := byTable[d.From]; ok {
+			out[d.Dataset] = n
+		}
+	}
+	return out, nil
+}
+
+// expecting tells a watcher how many rows the source is guessed to have while they
+// are read: afterwards it is known.
+func (s *Source) expecting(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (sluice.Watch, error) {
+	c, err := s.lock.Case(ctx, m, ecluse.Final)
+	if err != nil || c.ReadPlan == nil {
+		return watch, err
+	}
+	plan, err := mandate.ParseReadPlan(c.ReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	byDataset, err := s.Estimates(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	expected := int64(0)
+	for _, d := range plan.Datasets {
+		n, ok := byDataset[d.Dataset]
+		switch {
+		case d.Distinct: // few, and nobody counts them
+		case !ok:
+			return watch, nil // the others alone would mislead
+		default:
+			expected += n
+		}
+	}
+	return func(p sluice.Progress) {
+		if p.Expected == 0 && p.Stage == sluice.StageRead {
+			p.Expected = expected
+		}
+		watch(p)
+	}, nil
 }
 
 // Compile compiles the read plan of an instruction, signed or not yet (step 5).
@@ -102,7 +152,7 @@ func (s *Source) Recipient(ctx context.Context, i *mandate.Instruction) error {
 		return err
 	}
 	if !page.Erased.IsZero() { // no key is made anew
-		return &ecluse.Error{Kind: ecluse.Refused, What: "make the recipient of rejects", Where: string(i.ID), Err: ErrErased, Next: "a new migration has a new id", Article: "GDPR art. 28(3)(g)"}
+		return &ecluse.Error{Kind: ecluse.Refused, What: "make the recipient of rejects", Where: string(i.ID), Err: exchange.ErrErased, Next: "a new migration has a new id", Article: "GDPR art. 28(3)(g)"}
 	}
 	text, err := s.home.secret(i.ID, rejectsFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,7 +181,7 @@ func postRecipient(ctx context.Context, h *Home, l Lock, i *mandate.Instruction,
 	if err != nil {
 		return err
 	}
-	return l.Post(ctx, i.ID, RecipientPaper, signed)
+	return l.Post(ctx, i.ID, exchange.RecipientPaper, signed)
 }
 
 // names checks that an instruction is for this gate.
@@ -180,10 +230,10 @@ type privilegeRecord struct {
 	Writable  []string            `json:"writable"`
 }
 
-func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, paper Paper, may *reader.Privileges) error {
+func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, paper exchange.Paper, may *reader.Privileges) error {
 	m := p.Plan().Migration
 	when := "before"
-	if paper == PrivilegesAfter {
+	if paper == exchange.PrivilegesAfter {
 		when = "after"
 	}
 	rec := privilegeRecord{
@@ -229,7 +279,7 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.lock.Record(ctx, Event{Migration: m, Type: "epoch", Numbers: map[string]int64{"epoch": int64(epoch)}}); err != nil {
+	if err := s.lock.Record(ctx, exchange.Event{Migration: m, Type: "epoch", Numbers: map[string]int64{"epoch": int64(epoch)}}); err != nil {
 		return nil, err
 	}
 	var said *ExtractStatement
@@ -241,10 +291,10 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 		Outlet:    &outlet{lock: s.lock, migration: m},
 		Bookmarks: marks,
 		Before: func(ctx context.Context, p *reader.Privileges) error {
-			return s.recordPrivileges(ctx, permit, PrivilegesBefore, p)
+			return s.recordPrivileges(ctx, permit, exchange.PrivilegesBefore, p)
 		},
 		After: func(ctx context.Context, p *reader.Privileges) error {
-			return s.recordPrivileges(ctx, permit, PrivilegesAfter, p)
+			return s.recordPrivileges(ctx, permit, exchange.PrivilegesAfter, p)
 		},
 		Done: func(ctx context.Context, x *sluice.Extracted) (err error) {
 			said, err = s.state(ctx, permit, x)

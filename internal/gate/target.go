@@ -9,6 +9,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/writer"
 )
@@ -76,7 +77,7 @@ func (t *Target) Recipient(ctx context.Context, i *mandate.Instruction) error {
 		return err
 	}
 	id, err := t.identity(ctx, i.ID, i.Source.Gate, t.home.Now)
-	if errors.Is(err, ErrErased) && page.Erased.IsZero() {
+	if errors.Is(err, exchange.ErrErased) && page.Erased.IsZero() {
 		if _, kept := t.home.secret(i.ID, identityFile); errors.Is(kept, fs.ErrNotExist) {
 			if err := t.newIdentity(ctx, i.ID, i.Source.Gate, t.home.Now); err != nil {
 				return err

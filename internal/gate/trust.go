@@ -9,6 +9,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 )
 
@@ -27,7 +28,7 @@ func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 }
 
 // papers turns what the lock hands out into what mandate verifies.
-func papers(c *Case) (mandate.Papers, *mandate.Instruction, error) {
+func papers(c *exchange.Case) (mandate.Papers, *mandate.Instruction, error) {
 	i, err := mandate.ParseInstruction("instruction", c.Instruction)
 	if err != nil {
 		return mandate.Papers{}, nil, err
@@ -42,9 +43,9 @@ func papers(c *Case) (mandate.Papers, *mandate.Instruction, error) {
 	return p, i, err
 }
 
-// exchange is what comes before anything is read or loaded: the ledger is the
+// upToDate is what comes before anything is read or loaded: the ledger is the
 // newest there was, and the journal continues what it knows.
-func (h *Home) exchange(ctx context.Context, lock Heads, m ecluse.MigrationID) error {
+func (h *Home) upToDate(ctx context.Context, lock Heads, m ecluse.MigrationID) error {
 	if err := h.notBehind(ctx, lock, m); err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (h *Home) exchange(ctx context.Context, lock Heads, m ecluse.MigrationID) e
 }
 
 // saw raises the ledger's floor to the rosters of a case that was verified.
-func (h *Home) saw(c *Case) error {
+func (h *Home) saw(c *exchange.Case) error {
 	numbers := map[ecluse.Side]int{}
 	for _, s := range c.Rosters {
 		r, err := evidence.ParseRoster("roster", s.Body)
@@ -84,7 +85,7 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	if err := waiting(c.ReadPlan, "read", "ecluse plan, then ecluse approve by both parties"); err != nil {
 		return none, nil, err
 	}
-	if err := s.home.exchange(ctx, s.lock, m); err != nil {
+	if err := s.home.upToDate(ctx, s.lock, m); err != nil {
 		return none, nil, err
 	}
 	t, err := s.home.trust(m)
@@ -155,7 +156,7 @@ func (s *Source) notBehindEpoch(ctx context.Context, m ecluse.MigrationID) error
 func (e *Entry) goesOn(plan, begun ecluse.Digest, at time.Time) error {
 	switch {
 	case !e.Erased.IsZero():
-		return &ecluse.Error{Kind: ecluse.Refused, What: "open the gate", Why: "this gate has erased its half of the migration's key on " + e.Erased.Format(time.RFC3339), Err: ErrErased}
+		return &ecluse.Error{Kind: ecluse.Refused, What: "open the gate", Why: "this gate has erased its half of the migration's key on " + e.Erased.Format(time.RFC3339), Err: exchange.ErrErased}
 	case !at.IsZero() && plan != begun:
 		return &ecluse.Error{
 			Kind: ecluse.Differs, What: "open the gate", Why: "another plan began here: " + begun.String(),

@@ -6,6 +6,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reconcile"
@@ -19,6 +20,8 @@ type UndoStatement struct {
 	Rows    int64                   `json:"rows"`
 	Tables  []reconcile.TableResult `json:"tables"` // the target then, against the sums of before
 	At      time.Time               `json:"at"`
+
+	digest ecluse.Digest // of the statement as signed
 }
 
 // Taken is the ledger's line about a passage that is taken out again: what stood
@@ -77,7 +80,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 // permitUndo lets out what this gate's ledger says it loaded. A passage that the
 // lock has begun and that never reached this gate is one too: then its markers,
 // if there are any, must be of the lock's plan.
-func (t *Target) permitUndo(c *Case, m ecluse.MigrationID, p ecluse.Passage) (mandate.LoadPermit, error) {
+func (t *Target) permitUndo(c *exchange.Case, m ecluse.MigrationID, p ecluse.Passage) (mandate.LoadPermit, error) {
 	now, err := t.home.Latest()
 	if err != nil {
 		return mandate.LoadPermit{}, err
@@ -122,7 +125,7 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 }
 
 // takeOut maps what was loaded once more and deletes it by its keys.
-func (t *Target) takeOut(ctx context.Context, c *Case, permit mandate.LoadPermit, watch sluice.Watch) error {
+func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.LoadPermit, watch sluice.Watch) error {
 	m, p := permit.Plan().Migration, permit.Passage()
 	l := sluice.Loading{Permit: permit, Target: t.db, Signer: t.home.signer, Watch: watch}
 	var err error
@@ -209,5 +212,6 @@ func (t *Target) stateUndone(ctx context.Context, m ecluse.MigrationID, plan ecl
 	if err != nil {
 		return nil, err
 	}
-	return s, t.lock.Post(ctx, m, UndoReport, signed)
+	s.digest = signed.Digest()
+	return s, t.lock.Post(ctx, m, exchange.UndoReport, signed)
 }

@@ -74,3 +74,15 @@ type Lease struct {
 	Until     time.Time
 	Ended     time.Time // zero while it lasts; then the answer is gone
 }
+
+// Work is something asked of a gate.
+type Work struct {
+	ID        string
+	Gate      ecluse.Fingerprint
+	Migration ecluse.MigrationID // empty: of a database as a whole
+	Verb      string
+	Text      []byte // all of it, as JSON
+	Asked     time.Time
+	Ended     time.Time // zero while it is open
+	Answer    []byte    // as JSON; nil while it is open, and when it was withdrawn
+}

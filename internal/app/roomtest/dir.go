@@ -15,6 +15,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app"
+	"ecluse/internal/desk"
 )
 
 // Join is a path below the room's folder: Join("room", "lock").
@@ -22,21 +23,28 @@ func (d *Dir) Join(names ...string) string {
 	return filepath.Join(append([]string{d.Path}, names...)...)
 }
 
-// Open opens the room, until the test ends.
+// Open opens the room, until the test ends or it is opened again: a gate is one
+// process.
 func (d *Dir) Open() *app.Room {
 	d.Helper()
+	if d.room != nil {
+		d.room.Close()
+	}
 	r, err := app.Open(d.Context(), d.Join("room"))
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.Cleanup(func() { r.Close() })
+	if d.room == nil {
+		d.Cleanup(func() { d.room.Close() })
+	}
+	d.room = r
 	return r
 }
 
 // Key is a person's, or "root-controller" and "root-processor".
 func (d *Dir) Key(who string) ssh.Signer {
 	d.Helper()
-	k, err := app.Signer(d.Join("keys", who), nil)
+	k, err := desk.Signer(d.Join("keys", who), nil)
 	if err != nil {
 		d.Fatal(err)
 	}

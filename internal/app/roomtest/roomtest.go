@@ -19,6 +19,8 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/demo"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 )
 
 // Migration is the one that rooms hold.
@@ -52,6 +54,7 @@ const (
 type Dir struct {
 	testing.TB
 	Path string
+	room *app.Room
 }
 
 type template struct {
@@ -94,7 +97,7 @@ func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Dir{t, filepath.Join(Temp(t), "laboratory")}
+	d := &Dir{TB: t, Path: filepath.Join(Temp(t), "laboratory")}
 	if err := os.CopyFS(d.Path, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +237,7 @@ type work struct {
 }
 
 func (w *work) signer(who string) (ssh.Signer, error) {
-	return app.Signer(filepath.Join(w.dir, "keys", who), nil)
+	return desk.Signer(filepath.Join(w.dir, "keys", who), nil)
 }
 
 func (w *work) sign(name, who string, withPlan bool) error {
@@ -247,7 +250,7 @@ func (w *work) sign(name, who string, withPlan bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.room.Sign(w.ctx, app.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: k})
+	_, err = w.room.Sign(w.ctx, desk.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: k})
 	return err
 }
 
@@ -280,7 +283,7 @@ var steps = map[Stage]func(*work) error{
 		return w.approve(filepath.Join(w.dir, "room", "plans", string(Migration)+"-readplan.json"), Marc)
 	},
 	Ready: func(w *work) error {
-		p, err := w.room.Plan(w.ctx, app.PlanRequest{Passage: ecluse.Final})
+		p, err := w.room.Plan(w.ctx, desk.PlanRequest{Passage: ecluse.Final})
 		if err != nil {
 			return err
 		}
@@ -291,11 +294,11 @@ var steps = map[Stage]func(*work) error{
 		if err != nil {
 			return err
 		}
-		_, err = w.room.Apply(w.ctx, app.ApplyRequest{Passage: ecluse.Final, Plan: plan})
+		_, err = w.room.Apply(w.ctx, desk.ApplyRequest{Passage: ecluse.Final, Plan: plan})
 		return err
 	},
 	Loaded: func(w *work) error {
-		_, err := w.room.Apply(w.ctx, app.ApplyRequest{Passage: ecluse.Final})
+		_, err := w.room.Apply(w.ctx, desk.ApplyRequest{Passage: ecluse.Final})
 		return err
 	},
 	Accepted: func(w *work) error {
@@ -303,7 +306,7 @@ var steps = map[Stage]func(*work) error{
 		if err != nil {
 			return err
 		}
-		_, err = w.room.Accept(w.ctx, app.AcceptRequest{ForAll: "entered by hand", Key: k})
+		_, err = w.room.Accept(w.ctx, desk.AcceptRequest{ForAll: "entered by hand", Key: k})
 		return err
 	},
 	Erased: func(w *work) error {
@@ -321,7 +324,7 @@ func (w *work) plan() error {
 	if err != nil {
 		return err
 	}
-	text, err := demo.Instruction(ecluse.DigestOf(contract), w.room.Gate(app.SourcePlace), w.room.Gate(app.TargetPlace), w.patients, time.Now().AddDate(0, 1, 0))
+	text, err := demo.Instruction(ecluse.DigestOf(contract), w.room.Gate(exchange.SourcePlace), w.room.Gate(exchange.TargetPlace), w.patients, time.Now().AddDate(0, 1, 0))
 	if err != nil {
 		return err
 	}
@@ -335,7 +338,7 @@ func (w *work) plan() error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.room.Plan(w.ctx, app.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: k}); err != nil {
+	if _, err := w.room.Plan(w.ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: k}); err != nil {
 		return err
 	}
 	if err := w.sign("instruction.yaml", Claire, true); err != nil {

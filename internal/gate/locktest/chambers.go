@@ -21,7 +21,7 @@ func chambers(t *testing.T, open Harness) {
 			b.Error("another descriptor is stored")
 		}
 		b.holds(s)
-		got, r, err := b.Lock.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result"})
+		got, r, err := b.AtTarget.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result"})
 		b.must(err)
 		defer r.Close()
 		if text, err := io.ReadAll(r); err != nil || !bytes.Equal(text, body) || got.Digest() != s.Digest() {
@@ -29,7 +29,7 @@ func chambers(t *testing.T, open Harness) {
 		}
 	})
 	test(t, open, Reading, "getting what is not there", func(b *bench) {
-		_, _, err := b.Lock.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result", Sequence: 7})
+		_, _, err := b.AtTarget.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result", Sequence: 7})
 		b.want("an empty slot", err, ecluse.Failed, ecluse.Invalid)
 	})
 	test(t, open, Reading, "a slot is written once", func(b *bench) {
@@ -157,7 +157,7 @@ func rejects(b *bench) {
 	b.must(err)
 	plan, at, body := ecluse.DigestOf(c.LoadPlan), ecluse.Slot{Dataset: "result"}, b.seal("put aside")
 	put := func(s evidence.Signed, body []byte) error {
-		return b.Lock.PutReject(b.Context(), b.Migration, s, bytes.NewReader(body))
+		return b.AtTarget.PutReject(b.Context(), b.Migration, s, bytes.NewReader(body))
 	}
 	signed := b.describe(b.Target, plan, at, body, nil)
 	b.want("by the source gate", put(b.describe(b.Source, plan, at, body, nil), body), ecluse.Unverified)
@@ -177,13 +177,13 @@ func states(t *testing.T, open Harness) {
 		b.holds()
 	})
 	test(t, open, LoadingSuspended, "nothing goes out while it is suspended", func(b *bench) {
-		_, _, err := b.Lock.Get(b.Context(), b.Migration, b.first())
+		_, _, err := b.AtTarget.Get(b.Context(), b.Migration, b.first())
 		b.want("a chunk", err, ecluse.Refused)
 	})
 	test(t, open, Loading, "nothing comes in once all is read", func(b *bench) {
 		s, body := b.chunk(0, "one", nil)
 		b.want("a chunk", b.put(s, body), ecluse.Refused)
-		_, r, err := b.Lock.Get(b.Context(), b.Migration, b.first())
+		_, r, err := b.AtTarget.Get(b.Context(), b.Migration, b.first())
 		b.must(err)
 		r.Close()
 	})
@@ -193,9 +193,9 @@ func states(t *testing.T, open Harness) {
 		c, err := b.Lock.Case(b.Context(), b.Migration, ecluse.Final)
 		b.must(err)
 		aside := b.describe(b.Target, ecluse.DigestOf(c.LoadPlan), ecluse.Slot{Dataset: "result"}, body, nil)
-		b.want("rows put aside", b.Lock.PutReject(b.Context(), b.Migration, aside, bytes.NewReader(body)), ecluse.Refused)
+		b.want("rows put aside", b.AtTarget.PutReject(b.Context(), b.Migration, aside, bytes.NewReader(body)), ecluse.Refused)
 		b.holds()
-		_, _, err = b.Lock.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result"})
+		_, _, err = b.AtTarget.Get(b.Context(), b.Migration, ecluse.Slot{Dataset: "result"})
 		b.want("what was a chunk", err, ecluse.Failed, ecluse.Refused, ecluse.Invalid)
 	})
 }

@@ -32,7 +32,8 @@ const (
 
 // Case is a lock with one migration in it, and the keys of both its gates.
 type Case struct {
-	Lock           gate.Lock
+	Lock           gate.Lock          // as the source gate sees it
+	AtTarget       gate.Lock          // as the target gate does
 	Key            ecluse.Fingerprint // that the lock signs heads with
 	Migration      ecluse.MigrationID
 	Source, Target ssh.Signer

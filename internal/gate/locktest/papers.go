@@ -7,7 +7,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/gate"
+	"ecluse/internal/exchange"
 )
 
 func papers(t *testing.T, open Harness) {
@@ -46,7 +46,7 @@ func papers(t *testing.T, open Harness) {
 		s := b.statement(b.Source, evidence.PrivilegesFormat, ecluse.Digest{})
 		before := b.size()
 		for range 2 {
-			b.must(b.Lock.Post(b.Context(), b.Migration, gate.PrivilegesBefore, s))
+			b.must(b.Lock.Post(b.Context(), b.Migration, exchange.PrivilegesBefore, s))
 		}
 		if got := b.size() - before; got != 1 {
 			b.Errorf("it was journalled %d times", got)
@@ -55,9 +55,9 @@ func papers(t *testing.T, open Harness) {
 	test(t, open, Reading, "posting what nobody of them signed", func(b *bench) {
 		s := b.statement(b.Source, evidence.PrivilegesFormat, ecluse.Digest{})
 		s.Body = append(s.Body, ' ')
-		b.want("a changed statement", b.Lock.Post(b.Context(), b.Migration, gate.PrivilegesBefore, s), ecluse.Unverified)
+		b.want("a changed statement", b.Lock.Post(b.Context(), b.Migration, exchange.PrivilegesBefore, s), ecluse.Unverified)
 		s = b.statement(b.stranger, evidence.PrivilegesFormat, ecluse.Digest{})
-		b.want("a stranger's", b.Lock.Post(b.Context(), b.Migration, gate.PrivilegesBefore, s), ecluse.Refused)
+		b.want("a stranger's", b.Lock.Post(b.Context(), b.Migration, exchange.PrivilegesBefore, s), ecluse.Refused)
 	})
 	test(t, open, Reading, "recording", func(b *bench) {
 		before := b.size()
@@ -65,13 +65,13 @@ func papers(t *testing.T, open Harness) {
 		if got := b.size() - before; got != 1 {
 			b.Errorf("the journal grew by %d", got)
 		}
-		err := b.Lock.Record(b.Context(), gate.Event{Migration: b.Migration, Type: "never heard of"})
+		err := b.Lock.Record(b.Context(), exchange.Event{Migration: b.Migration, Type: "never heard of"})
 		b.want("an event of no type", err, ecluse.Invalid, ecluse.Refused)
 	})
 }
 
 func (b *bench) record() error {
-	return b.Lock.Record(b.Context(), gate.Event{Migration: b.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
+	return b.Lock.Record(b.Context(), exchange.Event{Migration: b.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
 }
 
 func heads(t *testing.T, open Harness) {
@@ -140,17 +140,17 @@ func leases(t *testing.T, open Harness) {
 	test(t, open, Loading, "asked and lent", func(b *bench) {
 		q := b.statement(b.Target, request, ecluse.Digest{})
 		for range 2 {
-			b.must(b.Lock.Ask(b.Context(), b.Migration, q))
+			b.must(b.AtTarget.Ask(b.Context(), b.Migration, q))
 		}
 		if asked, err := b.Lock.Asked(b.Context(), b.Migration); err != nil || len(asked) != 1 || asked[0].Digest() != q.Digest() {
 			b.Fatalf("%d are asked for, %v", len(asked), err)
 		}
-		if a, err := b.Lock.Lent(b.Context(), b.Migration, q.Digest()); err != nil || a != nil {
+		if a, err := b.AtTarget.Lent(b.Context(), b.Migration, q.Digest()); err != nil || a != nil {
 			b.Errorf("an answer before there is one: %v", err)
 		}
 		a := b.statement(b.Source, answer, q.Digest())
 		b.must(b.Lock.Lend(b.Context(), b.Migration, a))
-		if got, err := b.Lock.Lent(b.Context(), b.Migration, q.Digest()); err != nil || got == nil || got.Digest() != a.Digest() {
+		if got, err := b.AtTarget.Lent(b.Context(), b.Migration, q.Digest()); err != nil || got == nil || got.Digest() != a.Digest() {
 			b.Errorf("lent %v, %v", got, err)
 		}
 		if asked, err := b.Lock.Asked(b.Context(), b.Migration); err != nil || len(asked) != 0 {
@@ -159,28 +159,28 @@ func leases(t *testing.T, open Harness) {
 	})
 	test(t, open, Loading, "the first answer stands", func(b *bench) {
 		q := b.statement(b.Target, request, ecluse.Digest{})
-		b.must(b.Lock.Ask(b.Context(), b.Migration, q))
+		b.must(b.AtTarget.Ask(b.Context(), b.Migration, q))
 		first := b.statement(b.Source, answer, q.Digest())
 		b.must(b.Lock.Lend(b.Context(), b.Migration, first))
 		_ = b.Lock.Lend(b.Context(), b.Migration, b.statement(b.Source, answer, q.Digest()))
-		if got, err := b.Lock.Lent(b.Context(), b.Migration, q.Digest()); err != nil || got == nil || got.Digest() != first.Digest() {
+		if got, err := b.AtTarget.Lent(b.Context(), b.Migration, q.Digest()); err != nil || got == nil || got.Digest() != first.Digest() {
 			b.Errorf("lent %v, %v", got, err)
 		}
 	})
 	test(t, open, Loading, "from the wrong gate", func(b *bench) {
 		q := b.statement(b.Target, request, ecluse.Digest{})
-		b.must(b.Lock.Ask(b.Context(), b.Migration, q))
+		b.must(b.AtTarget.Ask(b.Context(), b.Migration, q))
 		b.want("the source gate asks", b.Lock.Ask(b.Context(), b.Migration, b.statement(b.Source, request, ecluse.Digest{})), ecluse.Unverified)
-		b.want("the target gate lends", b.Lock.Lend(b.Context(), b.Migration, b.statement(b.Target, answer, q.Digest())), ecluse.Unverified)
+		b.want("the target gate lends", b.AtTarget.Lend(b.Context(), b.Migration, b.statement(b.Target, answer, q.Digest())), ecluse.Unverified)
 		b.want("what nobody asked for", b.Lock.Lend(b.Context(), b.Migration, b.statement(b.Source, answer, ecluse.DigestOf(nil))), ecluse.Invalid)
 	})
 	test(t, open, Loading, "late", func(b *bench) {
 		lent, open := b.statement(b.Target, request, ecluse.Digest{}), b.statement(b.Target, request, ecluse.Digest{})
-		b.must(b.Lock.Ask(b.Context(), b.Migration, lent))
-		b.must(b.Lock.Ask(b.Context(), b.Migration, open))
+		b.must(b.AtTarget.Ask(b.Context(), b.Migration, lent))
+		b.must(b.AtTarget.Ask(b.Context(), b.Migration, open))
 		b.must(b.Lock.Lend(b.Context(), b.Migration, b.statement(b.Source, answer, lent.Digest())))
 		b.EndLeases(b.T)
-		if got, err := b.Lock.Lent(b.Context(), b.Migration, lent.Digest()); err != nil || got != nil {
+		if got, err := b.AtTarget.Lent(b.Context(), b.Migration, lent.Digest()); err != nil || got != nil {
 			b.Errorf("an answer outlived its time: %v", err)
 		}
 		if asked, err := b.Lock.Asked(b.Context(), b.Migration); err != nil || len(asked) != 0 {

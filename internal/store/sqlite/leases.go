@@ -66,3 +66,13 @@ func (r reads) Leases(ctx context.Context, m ecluse.MigrationID) ([]store.Lease,
 	}, `SELECT migration, request_text, request_signature, answer_text, answer_signature, asked, until, ended
 	      FROM lease WHERE migration = ? ORDER BY asked, request`, string(m))
 }
+
+// OpenLeases lists the requests, of all migrations, that nobody has answered.
+func (r reads) OpenLeases(ctx context.Context) ([]store.Lease, error) {
+	return query(ctx, r.q, func(rows *sql.Rows) (l store.Lease, err error) {
+		var asked, until int64
+		err = rows.Scan(&l.Migration, &l.Request.Body, &l.Request.Signature, &asked, &until)
+		l.Asked, l.Until = instant(asked), instant(until)
+		return l, err
+	}, `SELECT migration, request_text, request_signature, asked, until FROM lease WHERE ended = 0 AND answer_text IS NULL ORDER BY asked, request`)
+}

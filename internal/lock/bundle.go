@@ -1,48 +1,39 @@
-package app
+package lock
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/durable"
-	"ecluse/internal/gate"
+	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/store"
 )
 
-// BundleView is an evidence folder written.
-type BundleView struct {
-	Migration ecluse.MigrationID `json:"migration"`
-	Dir       string             `json:"dir"`
-	Files     int                `json:"files"`
-	Verify    string             `json:"verify"`    // the command
-	VerifySh  string             `json:"verify_sh"` // the one that needs stock tools only
-}
-
-// Evidence writes the evidence folder of an erased migration (step 13).
-func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) (*BundleView, error) {
-	m, err := r.migration(ctx, id)
+// Evidence gathers the evidence of an erased migration (step 13), under both gates'
+// signatures.
+func (l *Lock) Evidence(ctx context.Context, m ecluse.MigrationID) (*exchange.Bundle, error) {
+	if err := l.move(ctx, m, journal.Closed, procedure.Close, procedure.Lock); err != nil {
+		return nil, err
+	}
+	source, target, err := l.gates(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "write evidence", Where: dir, Why: "it is a file, or a folder that is not empty", Next: "name a new folder"}
+	gates := []evidencing{{evidence.SourceGate, source}, {evidence.TargetGate, target}}
+	for _, g := range gates {
+		if _, err := l.ask(ctx, g.print, exchange.Work{Verb: exchange.Look, Migration: m}); err != nil {
+			return nil, err
+		}
 	}
-	if err := r.move(ctx, m, journal.Closed, procedure.Close, procedure.Lock); err != nil {
-		return nil, err
+	b := &bundle{Builder: evidence.NewBuilder(), lock: l, m: m, of: map[ecluse.Fingerprint]evidence.Gate{}}
+	for _, g := range gates {
+		b.of[g.print] = g.gate
 	}
-	if err := r.cosign(ctx, m); err != nil {
-		return nil, err
-	}
-	b := &bundle{Builder: evidence.NewBuilder(), room: r, lock: r.lock, m: m}
 	for _, add := range []func(context.Context) error{b.papers, b.plans, b.gates, b.chunks, b.ending, b.journal} {
 		if err := add(ctx); err != nil {
 			return nil, err
@@ -52,42 +43,42 @@ func (r *Room) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 	if err != nil {
 		return nil, err
 	}
-	for at, g := range map[Place]evidence.Gate{SourcePlace: evidence.SourceGate, TargetPlace: evidence.TargetGate} {
-		signed, err := r.homes[at].SignBundle(sums)
+	for _, g := range gates {
+		a, err := l.ask(ctx, g.print, exchange.Work{Verb: exchange.SignBundle, Migration: m, Papers: map[string][]byte{exchange.PaperSums: sums}})
 		if err != nil {
 			return nil, err
 		}
-		if err := b.AddSums(g, signed); err != nil {
+		if a.Signed == nil || a.Signed.VerifyBy(evidence.NamespaceBundle, g.print) != nil || !bytes.Equal(a.Signed.Body, sums) {
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "write evidence", Where: string(g.gate), Why: "the gate did not sign the list of files"}
+		}
+		if err := b.AddSums(g.gate, *a.Signed); err != nil {
 			return nil, err
 		}
 	}
-	v := &BundleView{Migration: m, Dir: dir}
-	err = whole(dir, func(into string) error {
-		return b.Write(func(name string, body []byte) error {
-			v.Files++
-			path := filepath.Join(into, filepath.FromSlash(name))
-			if err := durable.Mkdir(filepath.Dir(path)); err != nil {
-				return err
-			}
-			return durable.WriteFile(path, body)
-		})
+	out := &exchange.Bundle{Migration: m, Roots: l.Roots()}
+	err = b.Write(func(name string, body []byte) error {
+		out.Files = append(out.Files, exchange.File{Name: name, Body: body})
+		return nil
 	})
 	if err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "write evidence", Where: dir, Err: err, Next: "nothing was left behind: run the same command again, or name another folder"}
+		return nil, err
 	}
-	roots := fmt.Sprintf("--controller %s --processor %s", r.lock.roots[ecluse.Controller], r.lock.roots[ecluse.Processor])
-	v.Verify = "ecluse verify " + dir + " " + roots
-	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
-	return v, r.lock.store.Do(ctx, journal.Event{
+	return out, l.store.Do(ctx, journal.Event{
 		Tree: evidence.InstallationTree, Type: journal.BundleWritten, IDs: map[string]string{"migration": string(m), "bundle": ecluse.DigestOf(sums).String()},
 	}, nil)
+}
+
+// evidencing is a gate that signs.
+type evidencing struct {
+	gate  evidence.Gate
+	print ecluse.Fingerprint
 }
 
 // bundle is a folder of evidence being gathered.
 type bundle struct {
 	*evidence.Builder
-	room     *Room
-	lock     *lock
+	lock     *Lock
+	of       map[ecluse.Fingerprint]evidence.Gate
 	m        ecluse.MigrationID
 	readPlan []byte        // as both parties approved it
 	accepted ecluse.Digest // the report accepted; none: nothing was
@@ -184,7 +175,7 @@ func (b *bundle) mapping(ctx context.Context, current []byte) ([]byte, error) {
 
 // acts adds every act, and the documents they speak of that have no place of
 // their own: earlier versions, dispositions, reasons.
-func (b *bundle) acts(ctx context.Context, c *gate.Case, named map[ecluse.Digest]bool) error {
+func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Digest]bool) error {
 	plans, err := b.loadPlans(ctx)
 	if err != nil {
 		return err
@@ -192,7 +183,7 @@ func (b *bundle) acts(ctx context.Context, c *gate.Case, named map[ecluse.Digest
 	for d := range plans {
 		named[d] = true
 	}
-	reports, err := b.lock.signed(ctx, b.m, string(gate.LoadReport), evidence.NamespaceStatement)
+	reports, err := b.lock.signed(ctx, b.m, string(exchange.LoadReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
@@ -272,7 +263,7 @@ func (b *bundle) gates(ctx context.Context) error {
 			}
 		}
 	}
-	for paper, label := range map[gate.Paper]string{gate.PrivilegesBefore: "before", gate.PrivilegesAfter: "after"} {
+	for paper, label := range map[exchange.Paper]string{exchange.PrivilegesBefore: "before", exchange.PrivilegesAfter: "after"} {
 		all, err := b.lock.signed(ctx, b.m, string(paper), evidence.NamespaceStatement)
 		if err != nil {
 			return err
@@ -307,11 +298,7 @@ func (b *bundle) chunks(ctx context.Context) error {
 
 // ending adds the accepted report, the gates' own words and the certificate.
 func (b *bundle) ending(ctx context.Context) error {
-	of := map[ecluse.Fingerprint]evidence.Gate{
-		b.room.homes[SourcePlace].Fingerprint(): evidence.SourceGate,
-		b.room.homes[TargetPlace].Fingerprint(): evidence.TargetGate,
-	}
-	erasures, err := b.lock.signed(ctx, b.m, string(gate.ErasureReport), evidence.NamespaceStatement)
+	erasures, err := b.lock.signed(ctx, b.m, string(exchange.ErasureReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
@@ -320,11 +307,11 @@ func (b *bundle) ending(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := b.AddErasure(of[evidence.FingerprintOf(key)], s); err != nil {
+		if err := b.AddErasure(b.of[evidence.FingerprintOf(key)], s); err != nil {
 			return err
 		}
 	}
-	reports, err := b.lock.signed(ctx, b.m, string(gate.LoadReport), evidence.NamespaceStatement)
+	reports, err := b.lock.signed(ctx, b.m, string(exchange.LoadReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
@@ -337,7 +324,7 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
-	extracts, err := b.lock.signed(ctx, b.m, string(gate.ExtractReport), evidence.NamespaceStatement)
+	extracts, err := b.lock.signed(ctx, b.m, string(exchange.ExtractReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
@@ -346,7 +333,7 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
-	undone, err := b.lock.signed(ctx, b.m, string(gate.UndoReport), evidence.NamespaceStatement)
+	undone, err := b.lock.signed(ctx, b.m, string(exchange.UndoReport), evidence.NamespaceStatement)
 	if err != nil {
 		return err
 	}
@@ -369,7 +356,7 @@ func (b *bundle) ending(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		signed[of[evidence.FingerprintOf(key)]] = s
+		signed[b.of[evidence.FingerprintOf(key)]] = s
 	}
 	return b.AddCertificate(signed[evidence.SourceGate], signed[evidence.TargetGate])
 }
@@ -391,17 +378,15 @@ func (b *bundle) journal(ctx context.Context) error {
 	if err := b.AddLeaves(leaves); err != nil {
 		return err
 	}
-	by := map[Place]evidence.Signed{}
+	by := map[evidence.Gate]evidence.Signed{}
 	for _, s := range cosigned {
 		key, err := s.Verify(evidence.NamespaceHead)
 		if err != nil {
 			return err
 		}
-		for at, home := range b.room.homes {
-			if home.Fingerprint() == evidence.FingerprintOf(key) {
-				by[at] = s
-			}
+		if g, ok := b.of[evidence.FingerprintOf(key)]; ok {
+			by[g] = s
 		}
 	}
-	return b.AddHead(head, by[SourcePlace], by[TargetPlace])
+	return b.AddHead(head, by[evidence.SourceGate], by[evidence.TargetGate])
 }

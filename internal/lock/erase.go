@@ -1,12 +1,12 @@
-package app
+package lock
 
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +14,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/erasure"
-	"ecluse/internal/gate"
+	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -26,8 +26,7 @@ import (
 // some time after the deadline (erasure.Grace), then both halves of the key and the ciphertext are destroyed and looked for, and both
 // gates sign the certificate. It may be called again after a crash at any step:
 // each finds what it has done.
-func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Time) error {
-	l := r.lock
+func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Time) error {
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
 		return err
@@ -39,7 +38,7 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
-	ground, err := r.ground(ctx, m, i)
+	ground, err := l.ground(ctx, m, i)
 	if err != nil {
 		return err
 	}
@@ -53,24 +52,38 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 			return err
 		}
 	}
-	even, err := r.evenIfLoaded(ctx, m)
+	even, err := l.evenIfLoaded(ctx, m)
 	if err != nil {
 		return err
 	}
-	ids, err := l.recipients(ctx, ground.Plan)
+	ids, err := l.recipientsOf(ctx, ground.Plan)
 	if err != nil {
 		return err
 	}
+	probes := func() ([][]byte, error) {
+		inv, err := l.chamber.Inventory(m)
+		if err != nil || inv == nil {
+			return nil, err
+		}
+		return inv.Probes, nil
+	}
+	source := &keyHolder{lock: l, at: exchange.SourcePlace, gate: i.Source.Gate, actor: procedure.SourceGate, plan: ground.Plan, ids: ids, probes: probes}
+	target := &keyHolder{lock: l, at: exchange.TargetPlace, gate: i.Target.Gate, actor: procedure.TargetGate, plan: ground.Plan, ids: ids, probes: probes}
 	c, err := erasure.Run(ctx, erasure.Erasure{
 		Ground: *ground, Deadline: deadline, EvenIfLoaded: even,
-		Loads:   unaccepted{r},
-		Source:  keyHolder{r, SourcePlace, procedure.SourceGate, ground.Plan, ids},
-		Target:  keyHolder{r, TargetPlace, procedure.TargetGate, ground.Plan, ids},
+		Loads:   unaccepted{l},
+		Source:  source,
+		Target:  target,
 		Chamber: ciphertext{l, i},
 		Places: []erasure.Place{
-			{ErasedPlace: evidence.ErasedPlace{Place: "the lock's folder", Held: "sealed chunks", Backups: backups(i.Backups.Lock)}, Dirs: []string{l.dir}},
-			{ErasedPlace: evidence.ErasedPlace{Place: "the source gate's folder", Held: "release secret, K, identity of rejects", Backups: backups(i.Backups.SourceGate)}, Dirs: []string{filepath.Join(r.dir, sourceDir)}},
-			{ErasedPlace: evidence.ErasedPlace{Place: "the target gate's folder", Held: "wrapped identity and its half of the key", Backups: backups(i.Backups.TargetGate)}, Dirs: []string{filepath.Join(r.dir, targetDir)}},
+			{
+				ErasedPlace: evidence.ErasedPlace{Place: "the lock's folder", Held: "sealed chunks", Backups: backups(i.Backups.Lock)},
+				Search: func(ctx context.Context, probes [][]byte) (erasure.Searched, error) {
+					return erasure.Search(ctx, []string{l.dir}, probes)
+				},
+			},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the source gate's folder", Held: "release secret, K, identity of rejects", Backups: backups(i.Backups.SourceGate)}, Search: source.search},
+			{ErasedPlace: evidence.ErasedPlace{Place: "the target gate's folder", Held: "wrapped identity and its half of the key", Backups: backups(i.Backups.TargetGate)}, Search: target.search},
 		},
 		Journal: noted{l},
 		Now: func(ctx context.Context) (time.Time, error) {
@@ -81,7 +94,7 @@ func (r *Room) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
-	return r.certify(ctx, m, c)
+	return l.certify(ctx, m, i, c)
 }
 
 // backups says what the instruction says of a folder's.
@@ -92,9 +105,9 @@ func backups(b mandate.Backup) string {
 	return "the last one expires " + b.String()
 }
 
-// recipients are the digests of the recipients that an approved read plan names,
+// recipientsOf are the digests of the recipients that an approved read plan names,
 // by what is sealed to them: the keys' ids.
-func (l *lock) recipients(ctx context.Context, plan ecluse.Digest) (map[string]ecluse.Digest, error) {
+func (l *Lock) recipientsOf(ctx context.Context, plan ecluse.Digest) (map[string]ecluse.Digest, error) {
 	if plan.IsZero() {
 		return nil, nil
 	}
@@ -110,7 +123,7 @@ func (l *lock) recipients(ctx context.Context, plan ecluse.Digest) (map[string]e
 }
 
 // unaccepted undoes what was loaded and not accepted.
-type unaccepted struct{ *Room }
+type unaccepted struct{ *Lock }
 
 func (u unaccepted) Undo(ctx context.Context, m ecluse.MigrationID) error {
 	return u.undoUnaccepted(ctx, m)
@@ -122,7 +135,7 @@ func (u unaccepted) Leave(ctx context.Context, m ecluse.MigrationID, why ecluse.
 		return nil, err
 	}
 	event := journal.Event{Tree: string(m), Type: journal.PassageLeft, IDs: map[string]string{"passage": p.String(), "reason": string(why)}}
-	err = u.lock.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+	err = u.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if _, err := tx.Move(ctx, m, procedure.Leave, procedure.Lock); err != nil {
 			return err
 		}
@@ -133,12 +146,12 @@ func (u unaccepted) Leave(ctx context.Context, m ecluse.MigrationID, why ecluse.
 
 // evenIfLoaded tells whether a signatory of the controller had the passage in hand
 // erased even if it cannot be taken out of the target.
-func (r *Room) evenIfLoaded(ctx context.Context, m ecluse.MigrationID) (bool, error) {
-	passages, err := r.lock.store.Passages(ctx, m)
+func (l *Lock) evenIfLoaded(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	passages, err := l.store.Passages(ctx, m)
 	if err != nil {
 		return false, err
 	}
-	acts, err := r.lock.store.Acts(ctx, m)
+	acts, err := l.store.Acts(ctx, m)
 	if err != nil {
 		return false, err
 	}
@@ -154,7 +167,7 @@ func (r *Room) evenIfLoaded(ctx context.Context, m ecluse.MigrationID) (bool, er
 }
 
 // left names the passages that were given up, as the journal has it.
-func (l *lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.Passage) ([]evidence.LeftPassage, error) {
+func (l *Lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.Passage) ([]evidence.LeftPassage, error) {
 	if !slices.ContainsFunc(passages, func(p store.Passage) bool { return p.State == procedure.Left }) {
 		return nil, nil
 	}
@@ -177,40 +190,121 @@ func (l *lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.
 	return all, nil
 }
 
-// keyHolder is one gate, as far as keys go.
+// keyHolder is one gate, as far as keys go. What a gate says once it is asked only
+// once more, after a crash: it says the same.
 type keyHolder struct {
-	room  *Room
-	at    Place
-	actor procedure.Actor
-	plan  ecluse.Digest
-	ids   map[string]ecluse.Digest // of keys, by what is sealed to their recipient
+	lock   *Lock
+	at     exchange.Place
+	gate   ecluse.Fingerprint
+	actor  procedure.Actor
+	plan   ecluse.Digest
+	ids    map[string]ecluse.Digest // of keys, by what is sealed to their recipient
+	probes func() ([][]byte, error)
+	looked *exchange.Searched
 }
 
-func (k keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
-	if k.at == TargetPlace && k.room.target != nil {
-		k.room.target.ForgetLease(m)
-	}
-	d, err := k.room.homes[k.at].Erase(m, k.plan, string(k.at))
+// destroyed is what a lock reads in a gate's erasure/v1.
+type destroyed struct {
+	evidence.StatementHead
+	Place string `json:"place"`
+	Keys  []struct {
+		Name      string `json:"name"`
+		Opens     string `json:"opens,omitempty"`
+		Algorithm string `json:"algorithm"`
+	} `json:"keys"`
+	At time.Time `json:"at"`
+}
+
+func (k *keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
+	said, err := k.said(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.room.lock.Post(ctx, m, gate.ErasureReport, d.Signed); err != nil {
-		return nil, err
+	if said == nil {
+		w := exchange.Work{Verb: exchange.Erase, Migration: m, Papers: map[string][]byte{}}
+		if !k.plan.IsZero() {
+			w.Papers[exchange.PaperReadPlan] = []byte(k.plan.String())
+		}
+		if _, err := k.lock.ask(ctx, k.gate, w); err != nil {
+			return nil, err
+		}
+		if said, err = k.said(ctx, m); err != nil {
+			return nil, err
+		}
+		if said == nil {
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "destroy the keys", Where: string(k.at), Why: "the gate answered and handed in no statement"}
+		}
 	}
 	var keys []evidence.DestroyedKey
-	for _, x := range d.Keys {
-		keys = append(keys, evidence.DestroyedKey{Name: x.Name, ID: k.ids[x.Opens], Algorithm: x.Algorithm, Destroyed: d.At})
+	for _, x := range said.Keys {
+		keys = append(keys, evidence.DestroyedKey{Name: x.Name, ID: k.ids[x.Opens], Algorithm: x.Algorithm, Destroyed: said.At})
 	}
-	return keys, k.room.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
+	return keys, k.lock.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
 }
 
-func (k keyHolder) Left(_ context.Context, m ecluse.MigrationID) ([]string, error) {
-	return k.room.homes[k.at].Files(m)
+// said is the gate's own statement that it destroyed its keys; nil before it has
+// handed it in.
+func (k *keyHolder) said(ctx context.Context, m ecluse.MigrationID) (*destroyed, error) {
+	all, err := k.lock.Posted(ctx, m, exchange.ErasureReport)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.VerifyBy(evidence.NamespaceStatement, k.gate) != nil {
+			continue // the other gate's
+		}
+		d := &destroyed{}
+		if err := evidence.ParseStatement(s, k.gate, evidence.ErasureFormat, d); err != nil {
+			return nil, err
+		}
+		if d.Place == string(k.at) {
+			return d, nil
+		}
+	}
+	return nil, nil
+}
+
+// look has the gate search its own folder.
+func (k *keyHolder) look(ctx context.Context, m ecluse.MigrationID) (*exchange.Searched, error) {
+	if k.looked != nil {
+		return k.looked, nil
+	}
+	probes, err := k.probes()
+	if err != nil {
+		return nil, err
+	}
+	w := exchange.Work{Verb: exchange.Search, Migration: m, Papers: map[string][]byte{}}
+	exchange.AddNumbered(w.Papers, exchange.PaperProbe, probes)
+	a, err := k.lock.ask(ctx, k.gate, w)
+	if err != nil {
+		return nil, err
+	}
+	s := &exchange.Searched{}
+	if err := json.Unmarshal(a.Papers[exchange.PaperSearched], s); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	k.looked = s
+	return s, nil
+}
+
+func (k *keyHolder) Left(ctx context.Context, m ecluse.MigrationID) ([]string, error) {
+	s, err := k.look(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return s.Left, nil
+}
+
+func (k *keyHolder) search(ctx context.Context, _ [][]byte) (erasure.Searched, error) {
+	if k.looked == nil {
+		return erasure.Searched{}, &ecluse.Error{Kind: ecluse.Failed, What: "search the gate's folder", Why: "it was not asked"}
+	}
+	return erasure.Searched{Files: k.looked.Files, Found: k.looked.Found, Unread: k.looked.Unread}, nil
 }
 
 // ciphertext is the chamber. What it held stays known by its signed descriptors.
 type ciphertext struct {
-	*lock
+	*Lock
 	instruction *mandate.Instruction
 }
 
@@ -244,7 +338,7 @@ func (c ciphertext) Left(_ context.Context, m ecluse.MigrationID) ([]string, err
 }
 
 // noted journals the steps that have no event of their own.
-type noted struct{ *lock }
+type noted struct{ *Lock }
 
 func (n noted) Note(ctx context.Context, m ecluse.MigrationID, x erasure.Note) error {
 	t, ok := map[erasure.Step]journal.Type{erasure.TextGone: journal.CiphertextRemoved, erasure.LookedOver: journal.ErasureChecked}[x.Step]
@@ -255,13 +349,12 @@ func (n noted) Note(ctx context.Context, m ecluse.MigrationID, x erasure.Note) e
 }
 
 // ground says why a migration is erased, and what became of its load.
-func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
-	l := r.lock
+func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
 	c := &evidence.Certificate{
-		Migration: m, Contract: i.Contract, Instruction: i.Digest(), Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, OneRoom: true,
+		Migration: m, Contract: i.Contract, Instruction: i.Digest(), Trigger: evidence.ByDeadline, Outcome: evidence.NotLoaded, OneRoom: l.settings.OneRoom,
 		SourceAdmin: i.Source.AdministeredBy, TargetAdmin: i.Target.AdministeredBy,
 		Backups: evidence.Backups{SourceGate: i.Backups.SourceGate.String(), Lock: i.Backups.Lock.String(), TargetGate: i.Backups.TargetGate.String()},
-		Tool:    "ecluse " + Version(),
+		Tool:    l.tool,
 	}
 	if manifest, err := l.manifestKept(ctx, m); err != nil {
 		return nil, err
@@ -280,7 +373,7 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 			switch {
 			case clause.Verb == evidence.VerbAccept && clause.Kind == evidence.KindReport:
 				c.Trigger, c.Act, c.Report, c.Outcome = evidence.ByAcceptance, a.Digest, clause.Subject, evidence.Proven
-				return c, r.binary(c)
+				return c, binary(c)
 			case clause.Verb == evidence.VerbErase && clause.Kind == evidence.KindMigration:
 				c.Trigger, c.Act = evidence.ByOrder, a.Digest
 			}
@@ -314,12 +407,12 @@ func (r *Room) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 			c.Trigger = evidence.ByContractEnd
 		}
 	}
-	return c, r.binary(c)
+	return c, binary(c)
 }
 
 // approvedPlan is the read plan that both parties approved: without it nothing can
 // have been read.
-func (l *lock) approvedPlan(ctx context.Context, m ecluse.MigrationID, acts []store.Act) (ecluse.Digest, error) {
+func (l *Lock) approvedPlan(ctx context.Context, m ecluse.MigrationID, acts []store.Act) (ecluse.Digest, error) {
 	plan, err := l.store.Current(ctx, m, evidence.KindReadPlan)
 	if err != nil {
 		return plan, err
@@ -339,7 +432,7 @@ func (l *lock) approvedPlan(ctx context.Context, m ecluse.MigrationID, acts []st
 }
 
 // binary is the program's own SHA-256.
-func (r *Room) binary(c *evidence.Certificate) error {
+func binary(c *evidence.Certificate) error {
 	path, err := os.Executable()
 	if err != nil {
 		return err
@@ -358,16 +451,16 @@ func (r *Room) binary(c *evidence.Certificate) error {
 }
 
 // undoUnaccepted takes out what was loaded and not accepted.
-func (r *Room) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
-	mig, err := r.lock.store.Migration(ctx, m)
+func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
+	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
 		return err
 	}
 	switch mig.Place.Passage {
 	case procedure.Accepted:
-		return r.keep(ctx, m)
+		return l.keep(ctx, m)
 	case procedure.Loading, procedure.Loaded, procedure.Compared:
-		err := r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
+		err := l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
 			if _, err := tx.Move(ctx, m, procedure.Undo, procedure.Lock); err != nil {
 				return err
 			}
@@ -380,14 +473,29 @@ func (r *Room) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	default:
 		return nil
 	}
-	_, err = r.undo(ctx, m, nil)
-	return err
+	id, err := l.Undo(ctx, m)
+	if err != nil || id == "" {
+		return err
+	}
+	_, target, err := l.gates(ctx, m)
+	if err != nil {
+		return err
+	}
+	a, err := l.await(ctx, target, id, exchange.Undo)
+	if err != nil {
+		return err
+	}
+	return a.Err()
 }
 
 // keep lets the target forget an accepted passage's markers. They hold no value:
 // a target that cannot be reached for it does not keep keys from being destroyed.
-func (r *Room) keep(ctx context.Context, m ecluse.MigrationID) error {
-	passages, err := r.lock.store.Passages(ctx, m)
+func (l *Lock) keep(ctx context.Context, m ecluse.MigrationID) error {
+	passages, err := l.store.Passages(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, target, err := l.gates(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -395,12 +503,8 @@ func (r *Room) keep(ctx context.Context, m ecluse.MigrationID) error {
 		if p.State != procedure.Accepted {
 			continue
 		}
-		t, err := r.targetGate(ctx)
-		if err == nil {
-			err = t.Keep(ctx, m, p.Passage)
-		}
-		if err != nil {
-			return r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"passage": p.Passage.String(), "reason": string(ecluse.KindOf(err))}}, nil)
+		if _, err := l.ask(ctx, target, exchange.Work{Verb: exchange.Keep, Migration: m, Passage: p.Passage}); err != nil {
+			return l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"passage": p.Passage.String(), "reason": string(ecluse.KindOf(err))}}, nil)
 		}
 	}
 	return nil
@@ -408,7 +512,7 @@ func (r *Room) keep(ctx context.Context, m ecluse.MigrationID) error {
 
 // keepDescriptors keeps every signed descriptor, and the manifest, as evidence of
 // what there was: they hold no record.
-func (l *lock) keepDescriptors(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) error {
+func (l *Lock) keepDescriptors(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) error {
 	if inv, err := l.chamber.Inventory(m); err != nil || inv != nil {
 		return err
 	}
@@ -461,7 +565,7 @@ const (
 )
 
 // manifestKept finds the manifest, in the chamber or among the papers.
-func (l *lock) manifestKept(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+func (l *Lock) manifestKept(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
 	s, err := l.chamber.Manifest(m)
 	if err != nil || s != nil {
 		return s, err
@@ -473,34 +577,51 @@ func (l *lock) manifestKept(ctx context.Context, m ecluse.MigrationID) (*evidenc
 	return &all[0], nil
 }
 
-// certify states the erasure under both gates' signatures.
-func (r *Room) certify(ctx context.Context, m ecluse.MigrationID, c *evidence.Certificate) error {
-	var certificate evidence.Signed
-	for _, at := range []Place{SourcePlace, TargetPlace} {
-		signed, err := r.homes[at].Certify(c)
-		if err != nil {
-			return err
-		}
-		certificate = signed
-		err = r.lock.store.Do(ctx, journal.Event{
-			Tree: string(m), Type: journal.Certified, IDs: map[string]string{"certificate": signed.Digest().String(), "gate": string(r.homes[at].Fingerprint())},
-		}, func(tx *sqlite.Tx) error {
-			_, err := tx.AddSigned(ctx, kindCertificate, m, evidence.NamespaceStatement, signed)
-			return err
-		})
-		if err != nil {
+// certify has both gates sign the certificate; each compares what it says of it with
+// its own ledger first.
+func (l *Lock) certify(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, c *evidence.Certificate) error {
+	text, err := evidence.EncodeJSON(c)
+	if err != nil {
+		return err
+	}
+	for _, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
+		if _, err := l.ask(ctx, gate, exchange.Work{Verb: exchange.Certify, Migration: m, Papers: map[string][]byte{exchange.PaperCertificate: text}}); err != nil {
 			return err
 		}
 	}
-	err := r.lock.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.Erased, IDs: map[string]string{"certificate": certificate.Digest().String()}},
+	// Both signed the same bytes, or there is none that both did: a run cut short
+	// leaves one that a single gate signed.
+	all, err := l.Posted(ctx, m, exchange.Certificate)
+	if err != nil {
+		return err
+	}
+	by := map[ecluse.Digest]map[ecluse.Fingerprint]bool{}
+	var certificate ecluse.Digest
+	for _, s := range all {
+		key, err := s.Verify(evidence.NamespaceStatement)
+		if err != nil {
+			return err
+		}
+		if by[s.Digest()] == nil {
+			by[s.Digest()] = map[ecluse.Fingerprint]bool{}
+		}
+		by[s.Digest()][evidence.FingerprintOf(key)] = true
+		if d := s.Digest(); by[d][i.Source.Gate] && by[d][i.Target.Gate] {
+			certificate = d
+		}
+	}
+	if certificate.IsZero() {
+		return &ecluse.Error{Kind: ecluse.Unverified, What: "certify the erasure", Where: string(m), Why: "the gates signed two certificates, not one", Next: "ecluse due tries again; if it stays so, let server and gates be of one version"}
+	}
+	err = l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.Erased, IDs: map[string]string{"certificate": certificate.String()}},
 		func(tx *sqlite.Tx) error {
-			if err := tx.SetCurrent(ctx, m, kindCertificate, certificate.Digest()); err != nil {
+			if err := tx.SetCurrent(ctx, m, kindCertificate, certificate); err != nil {
 				return err
 			}
 			_, err := tx.Move(ctx, m, procedure.FinishErasure, procedure.Lock)
 			return err
 		})
-	return errors.Join(err, r.lock.chamber.Forget(m))
+	return errors.Join(err, l.chamber.Forget(m))
 }
 
-const kindCertificate = "certificate"
+const kindCertificate = string(exchange.Certificate)

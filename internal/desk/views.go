@@ -1,54 +1,19 @@
-package app
+package desk
 
 import (
-	"time"
-
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/internal/mandate"
-	"ecluse/internal/procedure"
 )
 
 // What commands show and --json prints. None of these types can hold a value of
 // a record. Field names are stable.
 
-// Place is one of the two databases.
-type Place string
-
-// The places.
-const (
-	SourcePlace Place = "source"
-	TargetPlace Place = "target"
-)
-
-// Made is a new lock folder.
-type Made struct {
-	Dir        string             `json:"dir"`
-	Lock       ecluse.Fingerprint `json:"lock"`
-	SourceGate ecluse.Fingerprint `json:"source_gate"`
-	TargetGate ecluse.Fingerprint `json:"target_gate"`
-}
-
-// RosterView is a roster taken in.
-type RosterView struct {
-	Side    ecluse.Side   `json:"side"`
-	Number  int           `json:"number"`
-	Digest  ecluse.Digest `json:"digest"`
-	People  int           `json:"people"`
-	Expires time.Time     `json:"expires"`
-}
-
 // ContractView is a contract read.
 type ContractView struct {
 	ID     string        `json:"id"`
 	Digest ecluse.Digest `json:"digest"`
-}
-
-// MappingView is what a checked mapping reads and writes.
-type MappingView struct {
-	ecluse.Shape
-	Unused []string `json:"unused,omitempty"` // instructed columns, "dataset.column", that it has no use for
 }
 
 // Inspection is a database's structure.
@@ -108,34 +73,4 @@ type VerdictCounts struct {
 	Filters    int `json:"filters"`
 	Refused    int `json:"refused"`
 	Credential int `json:"credential"`
-}
-
-// Status is where a migration stands and who does what next.
-type Status struct {
-	Migration ecluse.MigrationID         `json:"migration"`
-	Place     procedure.Place            `json:"place"`
-	EraseBy   time.Time                  `json:"erase_by"`
-	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed
-	Chunks    int                        `json:"chunks"`
-	Bytes     int64                      `json:"bytes"`
-	Passage   string                     `json:"passage,omitempty"` // "final-1"
-	Held      []Hold                     `json:"held"`
-	Next      []Next                     `json:"next"`
-}
-
-// Hold is a suspension or an objection that stands.
-type Hold struct {
-	Verb    procedure.Verb `json:"verb"` // suspend, object
-	Person  string         `json:"person"`
-	Side    ecluse.Side    `json:"side"`
-	Role    ecluse.Role    `json:"role"`
-	Since   time.Time      `json:"since"`
-	Because string         `json:"because"`
-}
-
-// Next is one thing that can be done now, by whom, with the command to copy.
-type Next struct {
-	Verb    procedure.Verb    `json:"verb"`
-	By      []procedure.Actor `json:"by"`
-	Command string            `json:"command"`
 }

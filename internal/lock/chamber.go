@@ -1,4 +1,4 @@
-package app
+package lock
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/chamber"
-	"ecluse/internal/gate"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -18,12 +17,12 @@ import (
 // The chamber's side of gate.Lock.
 
 // Slots lists the descriptors of the chunks that are in.
-func (l *lock) Slots(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+func (l *Lock) Slots(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
 	return l.chamber.List(m)
 }
 
 // Get fetches a chunk, unless the load it is for is held; what is undone goes on.
-func (l *lock) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+func (l *Lock) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
 		return evidence.Signed{}, nil, err
@@ -37,12 +36,12 @@ func (l *lock) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (ev
 }
 
 // Manifest returns the closing manifest; nil while reading goes on.
-func (l *lock) Manifest(_ context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+func (l *Lock) Manifest(_ context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
 	return l.chamber.Manifest(m)
 }
 
 // terms are what the approved read plan allows into the chamber.
-func (l *lock) terms(ctx context.Context, m ecluse.MigrationID) (chamber.Terms, error) {
+func (l *Lock) terms(ctx context.Context, m ecluse.MigrationID) (chamber.Terms, error) {
 	text, err := l.current(ctx, m, evidence.KindReadPlan)
 	if err != nil {
 		return chamber.Terms{}, err
@@ -58,7 +57,7 @@ func (l *lock) terms(ctx context.Context, m ecluse.MigrationID) (chamber.Terms, 
 }
 
 // Put stores a chunk, when the procedure lets one come in now.
-func (l *lock) Put(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) (evidence.Signed, error) {
+func (l *Lock) Put(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) (evidence.Signed, error) {
 	t, err := l.terms(ctx, m)
 	if err != nil {
 		return evidence.Signed{}, err
@@ -87,7 +86,7 @@ func (l *lock) Put(ctx context.Context, m ecluse.MigrationID, descriptor evidenc
 
 // journalChunk journals that a chunk is in, once: a crash between the chamber and
 // the journal is made good when the chunk is put again, or listed for evidence.
-func (l *lock) journalChunk(ctx context.Context, m ecluse.MigrationID, digest ecluse.Digest, d *evidence.Descriptor, also func(*sqlite.Tx) error) error {
+func (l *Lock) journalChunk(ctx context.Context, m ecluse.MigrationID, digest ecluse.Digest, d *evidence.Descriptor, also func(*sqlite.Tx) error) error {
 	known, err := l.journalled(ctx, m)
 	if err != nil || known[digest.String()] {
 		return err
@@ -113,7 +112,7 @@ func chunkEvent(m ecluse.MigrationID, digest ecluse.Digest, d *evidence.Descript
 
 // journalled tells which descriptors the journal knows. The journal is read once;
 // the answer is the caller's own.
-func (l *lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string]bool, error) {
+func (l *Lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string]bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.chunks[m]; known != nil {
@@ -138,7 +137,7 @@ func (l *lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string
 }
 
 // Close stores the manifest: everything that was to be read is in.
-func (l *lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
+func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
 	t, err := l.terms(ctx, m)
 	if err != nil {
 		return err
@@ -159,7 +158,7 @@ func (l *lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 }
 
 // repair journals chunks that came in just before a crash.
-func (l *lock) repair(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) error {
+func (l *Lock) repair(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint) error {
 	all, err := l.chamber.List(m)
 	if err != nil {
 		return err
@@ -179,7 +178,7 @@ func (l *lock) repair(ctx context.Context, m ecluse.MigrationID, source ecluse.F
 // PutReject stores rows put aside, sealed to the source gate. They are journalled
 // when their passage ends (rejectEvents): a chunk that is rolled back and loads
 // again puts others in their place, and the journal speaks of those that stay.
-func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error {
+func (l *Lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error {
 	i, err := l.instruction(ctx, m)
 	if err != nil {
 		return err
@@ -197,18 +196,18 @@ func (l *lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 }
 
 // Rejects lists the descriptors of what was put aside.
-func (l *lock) Rejects(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+func (l *Lock) Rejects(_ context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
 	return l.chamber.Rejects(m)
 }
 
 // GetReject fetches what was put aside: the source gate opens it.
-func (l *lock) GetReject(_ context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
+func (l *Lock) GetReject(_ context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
 	return l.chamber.GetReject(m, sha256)
 }
 
 // rejectEvents are the journal's entries about rows put aside that it does not
 // have yet.
-func (l *lock) rejectEvents(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) ([]journal.Event, error) {
+func (l *Lock) rejectEvents(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) ([]journal.Event, error) {
 	all, err := l.chamber.Rejects(m)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -232,14 +231,14 @@ func (l *lock) rejectEvents(ctx context.Context, m ecluse.MigrationID, target ec
 }
 
 // forgetJournalled makes the next look at the journal read it again.
-func (l *lock) forgetJournalled(m ecluse.MigrationID) {
+func (l *Lock) forgetJournalled(m ecluse.MigrationID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.chunks, m)
 }
 
 // loadPlanOf checks that a digest is a load plan's of this migration.
-func (l *lock) loadPlanOf(ctx context.Context, m ecluse.MigrationID, d ecluse.Digest) (ecluse.Digest, error) {
+func (l *Lock) loadPlanOf(ctx context.Context, m ecluse.MigrationID, d ecluse.Digest) (ecluse.Digest, error) {
 	all, err := l.store.Documents(ctx, m, evidence.KindLoadPlan)
 	if err != nil {
 		return d, err
@@ -251,5 +250,3 @@ func (l *lock) loadPlanOf(ctx context.Context, m ecluse.MigrationID, d ecluse.Di
 	}
 	return d, &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: d.String(), Why: "it is no load plan of this migration"}
 }
-
-var _ gate.Chambers = (*lock)(nil)

@@ -1,40 +1,38 @@
-package app
+package lock
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/gate"
+	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
-	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/store"
 )
 
 // Status tells where migrations stand and who must do what next.
-func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, error) {
-	all, err := r.lock.store.Migrations(ctx)
+func (l *Lock) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.Status, error) {
+	all, err := l.store.Migrations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := []Status{}
+	list := []exchange.Status{}
 	for _, m := range all {
 		if id != "" && m.ID != id {
 			continue
 		}
-		s := Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}}
-		if s.Next, err = r.waited(ctx, m); err != nil {
+		s := exchange.Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}}
+		if s.Next, err = l.waited(ctx, m); err != nil {
 			return nil, err
 		}
-		if s.Held, err = r.lock.holds(ctx, m); err != nil {
+		if s.Held, err = l.holds(ctx, m); err != nil {
 			return nil, err
 		}
-		held, err := r.lock.held(ctx, m.ID)
+		held, err := l.held(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +43,7 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 				s.Read[d.Slot.Dataset] += d.Rows
 			}
 		}
-		passages, err := r.lock.store.Passages(ctx, m.ID)
+		passages, err := l.store.Passages(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +55,7 @@ func (r *Room) Status(ctx context.Context, id ecluse.MigrationID) ([]Status, err
 		list = append(list, s)
 	}
 	if id != "" && len(list) == 0 {
-		_, err := r.lock.store.Migration(ctx, id)
+		_, err := l.store.Migration(ctx, id)
 		return nil, err
 	}
 	return list, nil
@@ -80,9 +78,9 @@ type known struct {
 }
 
 // waited lists what a migration waits for.
-func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
+func (l *Lock) waited(ctx context.Context, m store.Migration) ([]exchange.Next, error) {
 	var c known
-	acts, err := r.lock.store.Acts(ctx, m.ID)
+	acts, err := l.store.Acts(ctx, m.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +92,7 @@ func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
 		}
 	}
 	if m.Place.Passage == procedure.Compared {
-		report, _, err := r.report(ctx, m.ID)
+		report, err := l.reportInForce(ctx, m.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -103,12 +101,12 @@ func (r *Room) waited(ctx context.Context, m store.Migration) ([]Next, error) {
 			c.aside = append(c.aside, g.By)
 		}
 	}
-	return r.next(m.ID, m.Place, c), nil
+	return next(m.ID, m.Place, c), nil
 }
 
 // next lists what is waited for.
-func (r *Room) next(m ecluse.MigrationID, p procedure.Place, c known) []Next {
-	list := []Next{}
+func next(m ecluse.MigrationID, p procedure.Place, c known) []exchange.Next {
+	list := []exchange.Next{}
 	for _, v := range steps {
 		for _, o := range procedure.Options(p) {
 			by := waitedFor(p, o)
@@ -119,8 +117,8 @@ func (r *Room) next(m ecluse.MigrationID, p procedure.Place, c known) []Next {
 				list[n-1].By = append(list[n-1].By, by...)
 				continue
 			}
-			if c := r.command(m, p, v, c); c != "" {
-				list = append(list, Next{Verb: v, By: by, Command: c})
+			if c := command(m, p, v, c); c != "" {
+				list = append(list, exchange.Next{Verb: v, By: by, Command: c})
 			}
 		}
 	}
@@ -157,8 +155,8 @@ func decide(m ecluse.MigrationID, c known) string {
 }
 
 // command is what to copy for a step; empty when the step is not the one to take.
-func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has known) string {
-	plan := func(name string) string { return filepath.Join(r.dir, plansDir, fmt.Sprintf("%s-%s.json", m, name)) }
+func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has known) string {
+	plan := func(name string) string { return path.Join(exchange.PlansFolder, fmt.Sprintf("%s-%s.json", m, name)) }
 	passageOpen := p.Passage != procedure.None && p.Passage != procedure.Undone
 	switch v {
 	case procedure.SignInstruction:
@@ -225,31 +223,30 @@ func (r *Room) command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb
 	return ""
 }
 
-// waits fills in for whom a migration waits after an act.
-func (r *Room) waits(ctx context.Context, v *Signature) (err error) {
-	if v.Migration != "" {
-		v.Waits, err = r.Waits(ctx, v.Migration)
-	}
-	return err
-}
-
-// Waits is the command that a migration waits for; empty when there is none.
-func (r *Room) Waits(ctx context.Context, id ecluse.MigrationID) (string, error) {
-	m, err := r.lock.store.Migration(ctx, id)
+// reportInForce is the report of the passage in hand.
+func (l *Lock) reportInForce(ctx context.Context, m ecluse.MigrationID) (*figures, error) {
+	_, target, err := l.gates(ctx, m)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	list, err := r.waited(ctx, *m)
-	if err != nil || len(list) == 0 {
-		return "", err
+	d, err := l.store.Current(ctx, m, evidence.KindReport)
+	if err != nil {
+		return nil, err
 	}
-	return list[0].Command, nil
+	signed, err := l.store.Signed(ctx, d, evidence.NamespaceStatement)
+	if err != nil {
+		return nil, err
+	}
+	if len(signed) == 0 {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
+	}
+	return figuresOf(signed[0], target, evidence.ReportFormat)
 }
 
 // holds lists what holds a migration: of each side, what it suspended or objected
 // to since it last resumed.
-func (l *lock) holds(ctx context.Context, m store.Migration) ([]Hold, error) {
-	list := []Hold{}
+func (l *Lock) holds(ctx context.Context, m store.Migration) ([]exchange.Hold, error) {
+	list := []exchange.Hold{}
 	if !m.Place.Held() {
 		return list, nil
 	}
@@ -258,7 +255,7 @@ func (l *lock) holds(ctx context.Context, m store.Migration) ([]Hold, error) {
 		return nil, err
 	}
 	for _, a := range acts {
-		h := Hold{Person: a.Person, Side: a.Side, Role: a.Role, Since: a.Recorded}
+		h := exchange.Hold{Person: a.Person, Side: a.Side, Role: a.Role, Since: a.Recorded}
 		for _, c := range a.Clauses {
 			switch {
 			case c.Kind == evidence.KindReason:
@@ -273,7 +270,7 @@ func (l *lock) holds(ctx context.Context, m store.Migration) ([]Hold, error) {
 			case c.Verb == evidence.VerbObject:
 				h.Verb = procedure.Object
 			case c.Verb == evidence.VerbResume:
-				list = slices.DeleteFunc(list, func(h Hold) bool { return h.Side == a.Side })
+				list = slices.DeleteFunc(list, func(h exchange.Hold) bool { return h.Side == a.Side })
 			}
 		}
 		if h.Verb != "" {
@@ -284,7 +281,7 @@ func (l *lock) holds(ctx context.Context, m store.Migration) ([]Hold, error) {
 }
 
 // held lists the descriptors of the chunks in the chamber.
-func (l *lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Descriptor, error) {
+func (l *Lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Descriptor, error) {
 	source, _, err := l.gates(ctx, m)
 	if err != nil {
 		return nil, nil // no instruction yet: nothing can be there
@@ -302,120 +299,4 @@ func (l *lock) held(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Desc
 		all = append(all, d)
 	}
 	return all, nil
-}
-
-// ReportView is what the gates stated of a passage and of the reading before it.
-type ReportView struct {
-	*gate.LoadStatement
-	Extract *gate.ExtractStatement `json:"extract,omitempty"` // nil while reading goes on
-}
-
-// Report reads the report of the passage in hand, or the last one.
-func (r *Room) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, error) {
-	s, _, err := r.report(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	x, err := r.lock.extract(ctx, s.Migration)
-	return &ReportView{s, x}, err
-}
-
-// extract is the source gate's statement of its last reading; nil before there is
-// one.
-func (l *lock) extract(ctx context.Context, m ecluse.MigrationID) (*gate.ExtractStatement, error) {
-	source, _, err := l.gates(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	all, err := l.signed(ctx, m, string(gate.ExtractReport), evidence.NamespaceStatement)
-	if err != nil {
-		return nil, err
-	}
-	var last *gate.ExtractStatement
-	for _, s := range all {
-		x := &gate.ExtractStatement{}
-		if err := evidence.ParseStatement(s, source, evidence.ExtractFormat, x); err != nil {
-			return nil, err
-		}
-		if last == nil || x.Epoch > last.Epoch {
-			last = x
-		}
-	}
-	return last, nil
-}
-
-// ExactReport is a report with the figures behind it, for the laboratory alone.
-type ExactReport struct {
-	ReportView
-	Exact    *reconcile.Report `json:"exact"`
-	Findings gate.Findings     `json:"findings,omitempty"` // in free text
-}
-
-// ReportExact opens the exact figures of the report that Report reads, on the
-// laboratory's side: small counts, and which keys of a check differ. What others were
-// shown must follow from them.
-func (r *Room) ReportExact(ctx context.Context, id ecluse.MigrationID) (*ExactReport, error) {
-	s, digest, err := r.report(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	read, err := r.lock.extract(ctx, s.Migration)
-	if err != nil {
-		return nil, err
-	}
-	source, err := r.sourceGate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	x, err := source.Exact(ctx, s.Migration, s.Passage)
-	if err != nil {
-		return nil, err
-	}
-	masked := x.Figures.Public()
-	masked.ReadBack = masked.ReadBack.UTC()
-	said, err := evidence.EncodeJSON(s.Compared)
-	if err != nil {
-		return nil, err
-	}
-	if follows, err := evidence.EncodeJSON(masked); err != nil || x.Report != digest || !bytes.Equal(said, follows) {
-		return nil, &ecluse.Error{
-			Kind: ecluse.Unverified, What: "open the exact figures", Where: s.Passage.String(), Why: "the signed report does not follow from them", Err: err,
-			Next: "do not accept: the target gate signed two accounts of one passage; ecluse undo, and find out why",
-		}
-	}
-	out := &ExactReport{ReportView: ReportView{s, read}, Exact: x.Figures}
-	if read != nil {
-		out.Findings, err = source.Findings(s.Migration, read.Epoch)
-	}
-	return out, err
-}
-
-func (r *Room) report(ctx context.Context, id ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {
-	m, err := r.migration(ctx, id)
-	if err != nil {
-		return nil, ecluse.Digest{}, err
-	}
-	_, target, err := r.lock.gates(ctx, m)
-	if err != nil {
-		return nil, ecluse.Digest{}, err
-	}
-	all, err := r.lock.signed(ctx, m, string(gate.LoadReport), evidence.NamespaceStatement)
-	if err != nil {
-		return nil, ecluse.Digest{}, err
-	}
-	if len(all) == 0 {
-		return nil, ecluse.Digest{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
-	}
-	last := all[len(all)-1]
-	if current, err := r.lock.store.Current(ctx, m, evidence.KindReport); err != nil {
-		return nil, ecluse.Digest{}, err
-	} else if !current.IsZero() {
-		for _, s := range all {
-			if s.Digest() == current {
-				last = s
-			}
-		}
-	}
-	var s gate.LoadStatement
-	return &s, last.Digest(), evidence.ParseStatement(last, target, evidence.ReportFormat, &s)
 }

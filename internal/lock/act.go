@@ -1,4 +1,4 @@
-package app
+package lock
 
 import (
 	"context"
@@ -6,11 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/due"
+	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -18,19 +17,41 @@ import (
 	"ecluse/internal/store/sqlite"
 )
 
-// actLife is how long an act holds for what is still to begin: as long as a
-// passage may begin after its approval (mandate.BeginWithin).
-const actLife = mandate.BeginWithin
-
-// signer is a key whose owner the rosters know.
-type signer struct {
-	key    ssh.Signer
+// Person is somebody whose key the latest rosters know, and the lock as they see it:
+// desk.Lock.
+type Person struct {
+	*Lock
+	key    ecluse.Fingerprint
 	roster *evidence.Roster
 	person *evidence.Person
 }
 
+// Nobody is the lock as somebody sees it of whom nothing is known: it shows, and
+// takes nothing in.
+func (l *Lock) Nobody() *Person { return &Person{Lock: l} }
+
+// known refuses nobody.
+func (s *Person) known() error {
+	if s.person != nil {
+		return nil
+	}
+	return &ecluse.Error{Kind: ecluse.WaitsForSign, What: "sign", Why: "no key is named", Next: "add --as KEY: a key file, or the public key or fingerprint of a key in ssh-agent"}
+}
+
+// Me says who the person is.
+func (s *Person) Me(ctx context.Context) (*exchange.Person, error) {
+	if err := s.known(); err != nil {
+		return nil, err
+	}
+	signed, err := s.store.Signed(ctx, s.roster.Digest(), evidence.NamespaceRoster)
+	if err != nil {
+		return nil, err
+	}
+	return &exchange.Person{ID: s.person.ID, Side: s.roster.Side, Roles: s.person.Roles, Roster: signed[0]}, nil
+}
+
 // actors are the roles the person may act in.
-func (s *signer) actors() []procedure.Actor {
+func (s *Person) actors() []procedure.Actor {
 	var all []procedure.Actor
 	for _, r := range s.person.Roles {
 		all = append(all, procedure.Person(s.roster.Side, r))
@@ -39,7 +60,7 @@ func (s *signer) actors() []procedure.Actor {
 }
 
 // knownRosters reads the rosters, each checked against its party's root.
-func (l *lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
+func (l *Lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
 	signed, err := l.rosters(ctx)
 	if err != nil {
 		return nil, err
@@ -50,7 +71,7 @@ func (l *lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := evidence.VerifyRoster(s, l.roots[r.Side]); err != nil {
+		if _, err := evidence.VerifyRoster(s, l.settings.Roots[r.Side]); err != nil {
 			return nil, err
 		}
 		if err := rs.Add(r); err != nil {
@@ -60,17 +81,16 @@ func (l *lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
 	return rs, nil
 }
 
-// who finds the person a key belongs to.
-func (l *lock) who(ctx context.Context, key ssh.Signer) (*signer, error) {
+// As finds the person a key belongs to.
+func (l *Lock) As(ctx context.Context, print ecluse.Fingerprint) (*Person, error) {
 	rs, err := l.knownRosters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	print := evidence.FingerprintOf(key.PublicKey())
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		if r, ok := rs.Latest(side); ok {
 			if p, ok := r.Holder(print); ok {
-				return &signer{key, r, p}, nil
+				return &Person{l, print, r, p}, nil
 			}
 		}
 	}
@@ -80,61 +100,79 @@ func (l *lock) who(ctx context.Context, key ssh.Signer) (*signer, error) {
 	}
 }
 
-// paper is a document that goes with an act.
-type paper struct {
-	kind string
-	text []byte
-}
-
-// handIn makes an act of clauses in the first of the person's roles that may,
-// signs it, verifies it as a gate would, and carries out what it says, all in one
-// transaction: an act that the procedure refuses is not recorded.
-func (l *lock) handIn(ctx context.Context, m ecluse.MigrationID, who *signer, clauses []evidence.Clause, papers ...paper) (*Signature, error) {
-	now, _, err := l.store.Now(ctx)
+// Draft says in which of the person's roles an act of some clauses can be made now,
+// and from when.
+func (s *Person) Draft(ctx context.Context, m ecluse.MigrationID, clauses []evidence.Clause) (d *exchange.Draft, err error) {
+	if err := s.known(); err != nil {
+		return nil, err
+	}
+	if len(clauses) == 0 {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "draft an act", Why: "it says nothing"}
+	}
+	a := &attempt{verb: string(clauses[0].Verb), migration: m, subject: clauses[0].Subject, by: s}
+	defer a.journal(ctx, s.Lock, &err)
+	now, _, err := s.store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if now, err = l.afterStop(ctx, m, who.roster.Side, now); err != nil {
+	if now, err = s.afterStop(ctx, m, s.roster.Side, now); err != nil {
 		return nil, err
 	}
 	from := now.UTC().Truncate(time.Second)
-	if from.Before(who.roster.Issued) {
-		from = who.roster.Issued.UTC()
+	if from.Before(s.roster.Issued) {
+		from = s.roster.Issued.UTC()
 	}
-	act := &evidence.Act{
-		Migration: m, Side: who.roster.Side, Person: who.person.ID, Roster: who.roster.Digest(), RosterNumber: who.roster.Number,
-		NotBefore: from, NotAfter: from.Add(actLife), Nonce: evidence.NewNonce(), Clauses: clauses,
-	}
-	if act.Role, err = l.role(ctx, act, who); err != nil {
+	act := &evidence.Act{Migration: m, Side: s.roster.Side, Person: s.person.ID, Clauses: clauses}
+	if act.Role, err = s.role(ctx, act); err != nil {
 		return nil, withNext(err, seeStatus)
 	}
-	signed, err := evidence.SignAct(who.key, act)
+	return &exchange.Draft{Role: act.Role, NotBefore: from}, nil
+}
+
+// HandIn takes an act in with the documents it speaks of, verified as a gate would,
+// and carries out what it says, all in one transaction: an act that the procedure
+// refuses is not recorded.
+func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []exchange.Enclosure) (r *exchange.Receipt, err error) {
+	if err := s.known(); err != nil {
+		return nil, err
+	}
+	rs, err := s.knownRosters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rs, err := l.knownRosters(ctx)
+	now, _, err := s.store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := evidence.VerifyAct(signed, rs, from); err != nil {
+	act, _, err := evidence.VerifyAct(signed, rs, now)
+	if err != nil {
 		return nil, err
 	}
-	if err := l.record(ctx, act, signed, papers); err != nil {
+	a := &attempt{verb: string(act.Clauses[0].Verb), migration: act.Migration, subject: act.Clauses[0].Subject, by: s}
+	defer a.journal(ctx, s.Lock, &err)
+	if act.Side != s.roster.Side || act.Person != s.person.ID {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "hand in an act", Where: signed.Digest().String(), Why: "somebody else signed it", Next: "let them hand it in", Article: "GDPR art. 29"}
+	}
+	for _, p := range papers {
+		if !slices.ContainsFunc(act.Clauses, func(c evidence.Clause) bool { return c.Subject == ecluse.DigestOf(p.Text) }) && p.Kind != exchange.KindFrozen {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "hand in an act", Where: p.Kind, Why: "the act does not speak of it"}
+		}
+	}
+	if err := s.judge(ctx, act, papers); err != nil {
+		return nil, err
+	}
+	if err := s.record(ctx, act, signed, papers); err != nil {
 		return nil, withNext(err, seeStatus)
 	}
-	l.tell()
-	v := &Signature{Act: signed.Digest(), Migration: m, Person: act.Person, Side: act.Side, Role: act.Role}
-	for _, c := range clauses {
-		v.Clauses = append(v.Clauses, c.String())
-	}
-	return v, nil
+	s.tell()
+	return &exchange.Receipt{Act: signed.Digest()}, nil
 }
 
 const seeStatus = "ecluse status says what can be done now, and by whom"
 
 // afterStop waits, at most a second, until an act can be told to come after one by
 // which the same side stopped something: acts name whole seconds.
-func (l *lock) afterStop(ctx context.Context, m ecluse.MigrationID, side ecluse.Side, now time.Time) (time.Time, error) {
+func (l *Lock) afterStop(ctx context.Context, m ecluse.MigrationID, side ecluse.Side, now time.Time) (time.Time, error) {
 	acts, err := l.store.Acts(ctx, m)
 	if err != nil {
 		return now, err
@@ -163,10 +201,10 @@ func (l *lock) afterStop(ctx context.Context, m ecluse.MigrationID, side ecluse.
 }
 
 // role chooses the person's role that may make every move of the act.
-func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse.Role, error) {
+func (s *Person) role(ctx context.Context, act *evidence.Act) (ecluse.Role, error) {
 	start := procedure.Start()
 	if act.Migration != "" {
-		mig, err := l.store.Migration(ctx, act.Migration)
+		mig, err := s.store.Migration(ctx, act.Migration)
 		if err != nil {
 			return "", err
 		}
@@ -177,7 +215,7 @@ func (l *lock) role(ctx context.Context, act *evidence.Act, who *signer) (ecluse
 		return "", err
 	}
 	var first error
-	for _, r := range who.person.Roles {
+	for _, r := range s.person.Roles {
 		p, err := start, error(nil)
 		for _, v := range verbs {
 			if p, err = step(p, v, procedure.Person(act.Side, r)); err != nil {
@@ -222,7 +260,7 @@ func step(p procedure.Place, v procedure.Verb, by procedure.Actor) (procedure.Pl
 }
 
 // record keeps an act with its papers and makes its moves.
-func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Signed, papers []paper) error {
+func (l *Lock) record(ctx context.Context, act *evidence.Act, signed evidence.Signed, papers []exchange.Enclosure) error {
 	tree := string(act.Migration)
 	if tree == "" {
 		tree = evidence.InstallationTree
@@ -233,7 +271,7 @@ func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Si
 	}
 	return l.store.Do(ctx, e, func(tx *sqlite.Tx) error {
 		for _, p := range papers {
-			if _, err := tx.AddDocument(ctx, p.kind, act.Migration, p.text); err != nil {
+			if _, err := tx.AddDocument(ctx, p.Kind, act.Migration, p.Text); err != nil {
 				return err
 			}
 		}
@@ -263,7 +301,7 @@ func (l *lock) record(ctx context.Context, act *evidence.Act, signed evidence.Si
 }
 
 // carryOut makes one move of an act and what follows from it.
-func (l *lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb, by procedure.Actor) error {
+func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb, by procedure.Actor) error {
 	if act.Migration == "" { // contracts stand before any migration
 		if _, err := procedure.Next(procedure.Start(), v, by); err != nil {
 			return err
@@ -521,7 +559,7 @@ func unsigned(acts []store.Act, contract ecluse.Digest) ecluse.Side {
 }
 
 // inForce tells whether both parties signed a contract.
-func (l *lock) inForce(ctx context.Context, contract ecluse.Digest) error {
+func (l *Lock) inForce(ctx context.Context, contract ecluse.Digest) error {
 	acts, err := l.store.Acts(ctx, "")
 	if err != nil {
 		return err

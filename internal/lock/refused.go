@@ -1,12 +1,10 @@
-package app
+package lock
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"strings"
-
-	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -19,12 +17,12 @@ type attempt struct {
 	verb      string
 	migration ecluse.MigrationID // empty: not known, or before any
 	subject   ecluse.Digest      // the document it is about; zero: none
-	key       ssh.Signer         // whose attempt it is; nil: nobody's in particular
+	by        *Person            // whose attempt it is; nil: nobody's in particular
 }
 
 // journal notes the attempt if *err says that it was refused; it is deferred. What
 // broke, is wrong or waits for a signature was not refused and is not noted.
-func (a *attempt) journal(ctx context.Context, l *lock, err *error) {
+func (a *attempt) journal(ctx context.Context, l *Lock, err *error) {
 	if *err == nil || ecluse.KindOf(*err) != ecluse.Refused {
 		return
 	}
@@ -39,10 +37,8 @@ func (a *attempt) journal(ctx context.Context, l *lock, err *error) {
 	if m, err := l.store.Migration(ctx, a.migration); err == nil && m.Ended.IsZero() {
 		e.Tree = string(m.ID)
 	}
-	if a.key != nil {
-		if who, err := l.who(ctx, a.key); err == nil {
-			e.Body = journal.Attempt{Side: who.roster.Side, Person: journal.PersonID(who.person.ID)}
-		}
+	if a.by != nil && a.by.person != nil {
+		e.Body = journal.Attempt{Side: a.by.roster.Side, Person: journal.PersonID(a.by.person.ID)}
 	}
 	if noted := l.store.Do(ctx, e, nil); noted != nil {
 		*err = errors.Join(*err, noted)

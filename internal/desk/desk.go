@@ -1,0 +1,167 @@
+// Package desk is a person at their own machine: it composes what they sign from
+// what they can read there, signs it with their own key, hands it in, and follows
+// what comes of it. It believes of a lock what signatures say; what is shown is in
+// views.go.
+package desk
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+)
+
+// Lock is the lock as a person sees it. Its methods use only nouns of the root,
+// evidence and exchange packages, so that a client over HTTPS can fill it.
+type Lock interface {
+	Me(ctx context.Context) (*exchange.Person, error)
+	Rosters(ctx context.Context) ([]evidence.Signed, error)
+	Gates(ctx context.Context) ([]exchange.GateView, error)
+
+	// Draft says in which role an act can be made now; HandIn takes it in, with the
+	// documents it speaks of.
+	Draft(ctx context.Context, m ecluse.MigrationID, clauses []evidence.Clause) (*exchange.Draft, error)
+	HandIn(ctx context.Context, act evidence.Signed, papers []exchange.Enclosure) (*exchange.Receipt, error)
+	// OpenMigration makes the migration of an instruction, signed or not.
+	OpenMigration(ctx context.Context, instruction []byte) (ecluse.MigrationID, error)
+
+	Status(ctx context.Context, m ecluse.MigrationID) ([]exchange.Status, error)
+	// Current reads the document of a kind in force, nil when there is none; Document
+	// any document; Posted what gates handed in.
+	Current(ctx context.Context, m ecluse.MigrationID, kind string) ([]byte, error)
+	Document(ctx context.Context, d ecluse.Digest) ([]byte, error)
+	Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error)
+
+	// What gates are asked for.
+	Inspect(ctx context.Context, at exchange.Place) (*exchange.Inspection, error)
+	Sketch(ctx context.Context, instruction []byte) ([]byte, error)
+	CheckMapping(ctx context.Context, m ecluse.MigrationID, mapping []byte, frozen [][]byte) (*exchange.Checked, error)
+	Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Plans, error)
+	Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error)
+	Undo(ctx context.Context, m ecluse.MigrationID) (work string, err error)
+	// Look waits until a piece of work has changed since a version, or a while.
+	Look(ctx context.Context, work string, since int64) (*exchange.WorkView, error)
+
+	// InTarget is the load plan of the passage that is in the target; zero: none is.
+	InTarget(ctx context.Context, m ecluse.MigrationID) (ecluse.Digest, error)
+	Due(ctx context.Context) (*exchange.DueView, error)
+	Strays(ctx context.Context) (*exchange.Strays, error)
+	Evidence(ctx context.Context, m ecluse.MigrationID) (*exchange.Bundle, error)
+}
+
+// Visit opens a lock as the person whose key it is; a nil key is whoever the device
+// stands for when nobody is named.
+type Visit func(ctx context.Context, key ssh.Signer) (Lock, error)
+
+// Desk is a person's machine.
+type Desk struct {
+	visit Visit
+	plans string // folder that plans are written to
+	take  func(context.Context, evidence.Signed) (*exchange.RosterReceipt, error)
+}
+
+// New makes a desk. take hands in a roster, which needs no person.
+func New(visit Visit, plans string, take func(context.Context, evidence.Signed) (*exchange.RosterReceipt, error)) *Desk {
+	return &Desk{visit, plans, take}
+}
+
+// migration finds the migration meant: the one named, or the only one.
+func migration(ctx context.Context, l Lock, id ecluse.MigrationID) (ecluse.MigrationID, error) {
+	all, err := l.Status(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	switch len(all) {
+	case 1:
+		return all[0].Migration, nil
+	case 0:
+		return "", &ecluse.Error{Kind: ecluse.Invalid, What: "find the migration", Why: "there is none yet", Next: "ecluse plan --instruction FILE --as KEY"}
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = string(s.Migration)
+	}
+	return "", &ecluse.Error{Kind: ecluse.Invalid, What: "find the migration", Why: fmt.Sprintf("there are %d: %s", len(all), strings.Join(names, " ")), Next: "name one with -m ID"}
+}
+
+// at opens the lock as nobody in particular and finds the migration meant.
+func (d *Desk) at(ctx context.Context, id ecluse.MigrationID) (Lock, ecluse.MigrationID, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := migration(ctx, l, id)
+	return l, m, err
+}
+
+// as opens the lock as a person and finds the migration meant.
+func (d *Desk) as(ctx context.Context, key ssh.Signer, id ecluse.MigrationID) (Lock, ecluse.MigrationID, error) {
+	l, err := d.visit(ctx, key)
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := migration(ctx, l, id)
+	return l, m, err
+}
+
+// Status tells where migrations stand and who must do what next.
+func (d *Desk) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.Status, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Status(ctx, id)
+	for _, s := range all {
+		for i := range s.Next {
+			s.Next[i].Command = d.local(s.Next[i].Command)
+		}
+	}
+	return all, err
+}
+
+// local puts this machine's folder of plans into a command.
+func (d *Desk) local(command string) string {
+	return strings.ReplaceAll(command, exchange.PlansFolder, filepath.ToSlash(d.plans))
+}
+
+// Waits is the command that a migration waits for; empty when there is none.
+func (d *Desk) Waits(ctx context.Context, m ecluse.MigrationID) (string, error) {
+	all, err := d.Status(ctx, m)
+	if err != nil || len(all) == 0 || len(all[0].Next) == 0 {
+		return "", err
+	}
+	return all[0].Next[0].Command, nil
+}
+
+// Strays looks for files that belong to no live migration.
+func (d *Desk) Strays(ctx context.Context) (*exchange.Strays, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Strays(ctx)
+}
+
+// Due has the lock do what is due.
+func (d *Desk) Due(ctx context.Context) (*exchange.DueView, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Due(ctx)
+}
+
+// Gates lists the gates that the lock knows.
+func (d *Desk) Gates(ctx context.Context) ([]exchange.GateView, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Gates(ctx)
+}

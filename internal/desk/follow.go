@@ -1,0 +1,287 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+)
+
+// Watch receives progress, some times a second. A nil Watch is nobody watching.
+type Watch func(exchange.Progress)
+
+// ApplyRequest asks for approved plans to be carried out.
+type ApplyRequest struct {
+	Migration ecluse.MigrationID
+	Passage   ecluse.PassageKind
+	Plan      []byte // refused unless it is the plan in force; of a read plan: read and do not load; nil: not compared
+	Watch     Watch
+}
+
+// Applied is what came of it.
+type Applied struct {
+	Migration    ecluse.MigrationID     `json:"migration"`
+	Passage      ecluse.Passage         `json:"passage,omitzero"`
+	Read         *gate.ExtractStatement `json:"read,omitempty"` // nil when all had been read before
+	Load         *gate.LoadStatement    `json:"load,omitempty"` // nil when no load plan is approved
+	Report       ecluse.Digest          `json:"report,omitzero"`
+	RowsRead     int64                  `json:"rows_read"`
+	RowsLoaded   int64                  `json:"rows_loaded"`
+	RowsRejected int64                  `json:"rows_rejected"`
+	Chunks       int                    `json:"chunks"`
+	Bytes        int64                  `json:"bytes"`
+	Reconciled   bool                   `json:"reconciled"`
+	Seconds      float64                `json:"seconds"`
+}
+
+// Apply has the gates carry out what is approved and not yet done: reading, loading,
+// or both at a time. After an interruption it goes on where it was. When ctx ends
+// the gates go on: only a suspension stops them.
+func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
+	begun := time.Now()
+	l, m, err := d.at(ctx, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	var plan ecluse.Digest
+	if q.Plan != nil {
+		plan = ecluse.DigestOf(q.Plan)
+	}
+	b, err := l.Begin(ctx, m, q.Passage, plan)
+	if err != nil {
+		return nil, err
+	}
+	source, target, err := gatesOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	out := &Applied{Migration: m, Passage: b.Passage}
+	if err := d.carry(ctx, l, b, q.Watch, source, target, out); err != nil {
+		return nil, advised(err)
+	}
+	out.Seconds = time.Since(begun).Seconds()
+	return out, nil
+}
+
+// carry follows what was begun to its end. The load is the one that ends last: its
+// progress is shown while both go on.
+func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, watch Watch, source, target ecluse.Fingerprint, out *Applied) error {
+	if b.Read != "" {
+		show := watch
+		if b.Load != "" {
+			show = nil
+		}
+		read := make(chan error, 1)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			a, err := follow(ctx, l, b.Read, show)
+			if err == nil {
+				out.Read = &gate.ExtractStatement{}
+				_, err = statement(ctx, l, b.Migration, exchange.ExtractReport, a, source, evidence.ExtractFormat, out.Read)
+			}
+			read <- err
+		}()
+		var failed error
+		if b.Load != "" {
+			if failed = d.loaded(ctx, l, b, watch, target, out); failed != nil && ecluse.KindOf(failed) != ecluse.Interrupted {
+				return failed // the reading goes on
+			}
+		}
+		if err := <-read; err != nil {
+			return err
+		}
+		if failed != nil {
+			return failed
+		}
+		for _, n := range out.Read.Rows {
+			out.RowsRead += n
+		}
+		out.Chunks, out.Bytes = out.Read.Chunks, out.Read.Bytes
+		return nil
+	}
+	if err := d.loaded(ctx, l, b, watch, target, out); err != nil {
+		return err
+	}
+	out.RowsRead, out.Chunks = out.Load.RowsRead, out.Load.Chunks
+	return nil
+}
+
+func (d *Desk) loaded(ctx context.Context, l Lock, b *exchange.Begun, watch Watch, target ecluse.Fingerprint, out *Applied) error {
+	a, err := follow(ctx, l, b.Load, watch)
+	if err != nil {
+		return err
+	}
+	s := &gate.LoadStatement{}
+	if out.Report, err = statement(ctx, l, b.Migration, exchange.LoadReport, a, target, evidence.ReportFormat, s); err != nil {
+		return err
+	}
+	out.Load, out.RowsLoaded, out.RowsRejected, out.Reconciled = s, s.RowsLoaded, s.RowsRejected, s.Compared.Equal
+	return nil
+}
+
+// follow waits for the answer to a piece of work and passes its progress on.
+func follow(ctx context.Context, l Lock, work string, watch Watch) (*exchange.Answer, error) {
+	since, shown := int64(0), map[string]exchange.Progress{}
+	for {
+		v, err := l.Look(ctx, work, since)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range v.Progress {
+			if shown[p.Stage] != p && watch != nil {
+				watch(p)
+			}
+			shown[p.Stage] = p
+		}
+		since = v.Version
+		if v.Answer != nil {
+			return v.Answer, v.Answer.Err()
+		}
+	}
+}
+
+// statement reads what a gate answered with among what it posted, verified.
+func statement(ctx context.Context, l Lock, m ecluse.MigrationID, kind exchange.Paper, a *exchange.Answer, by ecluse.Fingerprint, format string, into any) (ecluse.Digest, error) {
+	said, err := ecluse.ParseDigest(string(a.Papers[exchange.PaperStatement]))
+	if err != nil {
+		return said, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	all, err := l.Posted(ctx, m, kind)
+	if err != nil {
+		return said, err
+	}
+	for _, s := range all {
+		if s.Digest() == said {
+			return said, evidence.ParseStatement(s, by, format, into)
+		}
+	}
+	return said, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's answer", Where: said.String(), Why: "the lock shows no such " + string(kind)}
+}
+
+// gatesOf reads which gates the instruction in force names.
+func gatesOf(ctx context.Context, l Lock, m ecluse.MigrationID) (source, target ecluse.Fingerprint, err error) {
+	text, err := l.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return "", "", err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return "", "", err
+	}
+	return i.Source.Gate, i.Target.Gate, nil
+}
+
+// advised says what to do about an error of a passage that does not say so itself.
+// A passage that stops is never half done: each chunk is in whole or not at all.
+func advised(err error) error {
+	var e *ecluse.Error
+	if errors.As(err, &e) && e.Next != "" {
+		return err
+	}
+	next := "put right what it says, and run the same command again: it goes on where it stopped"
+	if ecluse.KindOf(err) == ecluse.Unverified {
+		next = "nothing of it was let in. Find out who changed it, and put it back as it was; then run the same command again. " +
+			"If it cannot be put back: `ecluse undo`, `ecluse erase`, and a new instruction"
+	}
+	if outer, ok := err.(*ecluse.Error); ok { //nolint:errorlint // the outermost only: it keeps its own words
+		with := *outer
+		with.Next = next
+		return &with
+	}
+	return &ecluse.Error{Kind: ecluse.KindOf(err), What: "carry out the plan", Err: err, Next: next}
+}
+
+// UndoRequest orders the passage in hand undone.
+type UndoRequest struct {
+	Migration ecluse.MigrationID
+	Key       ssh.Signer // of who orders it; nil to go on with what was ordered
+	Watch     Watch
+}
+
+// UndoneView is what it came to.
+type UndoneView struct {
+	Migration ecluse.MigrationID  `json:"migration"`
+	Passage   ecluse.Passage      `json:"passage"`
+	Rows      int64               `json:"rows"`
+	Undo      *gate.UndoStatement `json:"undo,omitempty"` // nil of a dry run, which wrote nothing
+}
+
+// UndoOrdered tells whether the passage in hand is being undone: going on with it
+// takes nobody's key.
+func (d *Desk) UndoOrdered(ctx context.Context, id ecluse.MigrationID) (bool, error) {
+	l, m, err := d.at(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	all, err := l.Status(ctx, m)
+	return err == nil && len(all) == 1 && all[0].Place.Passage == procedure.Undoing, err
+}
+
+// Undo takes the passage in hand out of the target, by the signed order of an
+// operator or of the controller: an act that refuses the report or, before there
+// is one, its load plan. Once ordered it goes on, after an interruption, with
+// nobody's signature.
+func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
+	l, m, err := d.as(ctx, q.Key, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	p := all[0].Place
+	v := &UndoneView{Migration: m}
+	if v.Passage, err = passageOf(all[0].Passage); err != nil {
+		return nil, err
+	}
+	if p.Passage != procedure.Undoing && all[0].Passage != "" && q.Key != nil {
+		if err := d.orderUndo(ctx, l, m, p, q.Key); err != nil {
+			return nil, err
+		}
+		if p.Kind == ecluse.Dry {
+			return v, nil
+		}
+	}
+	work, err := l.Undo(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	a, err := follow(ctx, l, work, q.Watch)
+	if err != nil {
+		return nil, advised(err)
+	}
+	_, target, err := gatesOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	v.Undo = &gate.UndoStatement{}
+	if _, err := statement(ctx, l, m, exchange.UndoReport, a, target, gate.UndoFormat, v.Undo); err != nil {
+		return nil, err
+	}
+	v.Rows = v.Undo.Rows
+	return v, nil
+}
+
+// orderUndo hands in the act that orders it.
+func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, p procedure.Place, key ssh.Signer) error {
+	kind, name := evidence.KindLoadPlan, exchange.KindLoadPlan(p.Kind)
+	if p.Passage == procedure.Compared {
+		kind, name = evidence.KindReport, evidence.KindReport
+	}
+	text, err := l.Current(ctx, m, name)
+	if err != nil {
+		return err
+	}
+	_, err = d.sign(ctx, l, key, m, []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: ecluse.DigestOf(text)}})
+	return err
+}

@@ -1,0 +1,208 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/due"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+)
+
+// AcceptRequest is the controller's acceptance of the passage in hand.
+type AcceptRequest struct {
+	Migration    ecluse.MigrationID
+	Dispositions map[string]string // what becomes of the rows put aside for a reason
+	ForAll       string            // of every reason without one of its own
+	Key          ssh.Signer
+}
+
+// Accept accepts the load, by one act: the report, and the dispositions of
+// rejects. It is impossible while anything is unexplained.
+func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) {
+	l, m, err := d.as(ctx, q.Key, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	report, digest, err := lastReport(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	if !report.Compared.Equal {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "accept", Where: string(m), Why: "the comparison found differences", Article: "GDPR art. 5(1)(d)",
+			Next: "ecluse report shows them; ecluse undo takes the passage out",
+		}
+	}
+	text, err := dispose(m, digest, report, q)
+	if err != nil {
+		return nil, err
+	}
+	clauses := []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: digest}}
+	var papers []exchange.Enclosure
+	if text != nil {
+		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindDispositions, Subject: ecluse.DigestOf(text)})
+		papers = append(papers, exchange.Enclosure{Kind: evidence.KindDispositions, Text: text})
+	}
+	return d.sign(ctx, l, q.Key, m, clauses, papers...)
+}
+
+// dispose writes the dispositions; every reason needs one. nil: no row was put
+// aside.
+func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, q AcceptRequest) ([]byte, error) {
+	if len(s.Compared.Rejected) == 0 {
+		return nil, nil
+	}
+	d := evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: m, Report: report, Reasons: map[string]string{}}
+	var open []string
+	for _, g := range s.Compared.Rejected {
+		say := q.Dispositions[g.By]
+		if say == "" {
+			say = q.ForAll
+		}
+		if strings.TrimSpace(say) == "" {
+			open = append(open, fmt.Sprintf("%q", g.By))
+			continue
+		}
+		d.Reasons[g.By] = say
+	}
+	if len(open) > 0 {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "accept", Where: string(m), Why: fmt.Sprintf("nobody said what becomes of the rows put aside for %s", strings.Join(open, ", ")),
+			Next: "look at them with `ecluse gate rejects` beside the old database, then add --reject 'REASON=what becomes of them' for each, or --all 'what becomes of all of them'",
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(q.Dispositions)) {
+		if _, ok := d.Reasons[k]; !ok {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "accept", Where: "--reject " + k, Why: "no row was put aside for that reason"}
+		}
+	}
+	return evidence.EncodeJSON(d)
+}
+
+// Order is a signed act on a migration as a whole.
+type Order struct {
+	Migration ecluse.MigrationID
+	Because   string // signed with the order and kept with it
+	Key       ssh.Signer
+
+	// EvenIfLoaded, of an erasure: a load that cannot be taken out of the target
+	// stays there, and keys and ciphertext go at once.
+	EvenIfLoaded bool
+}
+
+// maxReason bounds the reason of an order, in bytes.
+const maxReason = 1000
+
+// reasonOf checks the reason of an order: one line, shown on terminals and kept
+// as evidence.
+func reasonOf(because string) (string, error) {
+	text := strings.TrimSpace(because)
+	var why string
+	switch {
+	case text == "":
+		why = "it says nothing"
+	case len(text) > maxReason:
+		why = fmt.Sprintf("it has %d bytes, want at most %d", len(text), maxReason)
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		why = "it is not one line of text"
+	default:
+		return text, nil
+	}
+	return "", &ecluse.Error{Kind: ecluse.Invalid, What: "read the reason", Where: "--because", Why: why, Next: "say why in a sentence, without personal data"}
+}
+
+func (d *Desk) order(ctx context.Context, q Order, v evidence.Verb) (*Signature, error) {
+	because, err := reasonOf(q.Because)
+	if err != nil {
+		return nil, err
+	}
+	l, m, err := d.as(ctx, q.Key, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	text, err := l.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return nil, err
+	}
+	reason := exchange.Enclosure{Kind: evidence.KindReason, Text: []byte(because)}
+	clauses := []evidence.Clause{
+		{Verb: v, Kind: evidence.KindMigration, Subject: ecluse.DigestOf(text)},
+		{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf(reason.Text)},
+	}
+	if q.EvenIfLoaded {
+		plan, err := l.InTarget(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if !plan.IsZero() {
+			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbLeave, Kind: evidence.KindLoadPlan, Subject: plan})
+		}
+	}
+	return d.sign(ctx, l, q.Key, m, clauses, reason)
+}
+
+// Object objects to a migration (GDPR art. 28(3), last sentence): it is held.
+func (d *Desk) Object(ctx context.Context, q Order) (*Signature, error) {
+	return d.order(ctx, q, evidence.VerbObject)
+}
+
+// Suspend holds a migration.
+func (d *Desk) Suspend(ctx context.Context, q Order) (*Signature, error) {
+	return d.order(ctx, q, evidence.VerbSuspend)
+}
+
+// Resume lifts one's own side's suspension or objection.
+func (d *Desk) Resume(ctx context.Context, q Order) (*Signature, error) {
+	return d.order(ctx, q, evidence.VerbResume)
+}
+
+// Erase orders erasure, and has it carried out at once.
+func (d *Desk) Erase(ctx context.Context, q Order) (*Signature, error) {
+	s, err := d.order(ctx, q, evidence.VerbErase)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.visit(ctx, q.Key)
+	if err != nil {
+		return nil, err
+	}
+	done, err := l.Due(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range done.Failed {
+		if f.What == due.Erase && f.Migration == s.Migration {
+			return nil, &ecluse.Error{
+				Kind: f.Kind, What: "erase", Where: string(s.Migration), Why: "the order stands, and this kept it from being carried out: " + f.Why,
+				Next: "ecluse due tries again, and so does the lock by itself. A load that cannot be taken out of the target keeps the keys for 72 hours at most; " +
+					"a signatory of the controller does not wait: ecluse erase --even-if-loaded --because … --as KEY",
+			}
+		}
+	}
+	s.Waits, err = d.waits(ctx, l, s.Migration)
+	return s, err
+}
+
+// passageOf reads "final-1"; empty is none.
+func passageOf(name string) (p ecluse.Passage, err error) {
+	if name == "" {
+		return p, nil
+	}
+	kind, number, _ := strings.Cut(name, "-")
+	p.Kind = ecluse.PassageKind(kind)
+	if p.Number, err = strconv.Atoi(number); err != nil {
+		err = &ecluse.Error{Kind: ecluse.Invalid, What: "read the lock's answer", Where: "passage", Why: "it is not a passage's name"}
+	}
+	return p, err
+}

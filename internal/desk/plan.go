@@ -1,0 +1,208 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"ecluse"
+	"ecluse/internal/durable"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/mapping"
+)
+
+// Inspect has a gate list its database's structure.
+func (d *Desk) Inspect(ctx context.Context, at exchange.Place) (*Inspection, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return inspect(ctx, l, at)
+}
+
+func inspect(ctx context.Context, l Lock, at exchange.Place) (*Inspection, error) {
+	x, err := l.Inspect(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	v := &Inspection{Digest: ecluse.DigestOf(x.Catalogue), Catalogue: &ecluse.Catalogue{}, Estimates: map[ecluse.TableName]int64{}}
+	if err := json.Unmarshal(x.Catalogue, v.Catalogue); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	if err := json.Unmarshal(x.Estimates, &v.Estimates); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	return v, nil
+}
+
+// Plan has the gates compile what will leave and, once a mapping is signed, how it
+// will enter, and writes both where people can read them: approving takes the
+// files' bytes.
+func (d *Desk) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
+	l, err := d.visit(ctx, q.Key)
+	if err != nil {
+		return nil, err
+	}
+	id := q.Migration
+	if q.Instruction != nil {
+		i, err := d.open(ctx, l, q.File, q.Instruction)
+		if err != nil {
+			return nil, err
+		}
+		id = i.ID
+	}
+	if id, err = migration(ctx, l, id); err != nil {
+		return nil, err
+	}
+	if q.Instruction != nil {
+		text, err := l.Current(ctx, id, "instruction")
+		if err != nil {
+			return nil, err
+		}
+		if inForce := ecluse.DigestOf(text); inForce != ecluse.DigestOf(q.Instruction) {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Refused, What: "compile the read plan", Where: q.File, Why: "another instruction is signed and in force: " + inForce.String(),
+				Next: "sign the new one first: ecluse sign " + q.File + " --as KEY",
+			}
+		}
+	}
+	x, err := l.Plan(ctx, id, q.Passage)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plans{Migration: id, Passage: q.Passage, Estimates: x.Estimates, Unused: x.Unused}
+	if p.Read, err = mandate.ParseReadPlan(x.Read); err != nil {
+		return nil, err
+	}
+	p.ReadPlan, p.Counts = p.Read.Digest(), countVerdicts(p.Read)
+	if p.ReadFile, err = d.writePlan(id, "readplan", x.Read); err != nil || x.Load == nil {
+		return p, err
+	}
+	if p.Load, err = mandate.ParseLoadPlan(x.Load); err != nil {
+		return nil, err
+	}
+	p.LoadPlan = p.Load.Digest()
+	p.LoadFile, err = d.writePlan(id, "loadplan-"+string(q.Passage), x.Load)
+	return p, err
+}
+
+func (d *Desk) writePlan(m ecluse.MigrationID, name string, text []byte) (string, error) {
+	if err := durable.Mkdir(d.plans); err != nil {
+		return "", err
+	}
+	path := filepath.Join(d.plans, fmt.Sprintf("%s-%s.json", m, name))
+	return path, durable.WriteFile(path, text)
+}
+
+func countVerdicts(p *mandate.ReadPlan) VerdictCounts {
+	var n VerdictCounts
+	for _, t := range p.Verdicts {
+		for _, c := range t.Columns {
+			switch c.Verdict {
+			case mandate.Taken:
+				n.Taken++
+			case mandate.Filtered:
+				n.Filters++
+			case mandate.RefusedCredential:
+				n.Credential++
+			default:
+				n.Refused++
+			}
+		}
+	}
+	return n
+}
+
+// CheckInstruction has an instruction compiled against the source, as far as that
+// goes without the gates' recipients: nothing is kept.
+func (d *Desk) CheckInstruction(ctx context.Context, file string, text []byte) (*mandate.ReadPlan, error) {
+	if _, err := mandate.ParseInstruction(file, text); err != nil {
+		return nil, err
+	}
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := l.Sketch(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return mandate.ParseReadPlan(plan)
+}
+
+// CheckMapping has a mapping checked against the instruction in force and the
+// target.
+func (d *Desk) CheckMapping(ctx context.Context, file string, text []byte) (*exchange.Checked, error) {
+	doc, err := mapping.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mappingOf(ctx, l, doc)
+	if err != nil {
+		return nil, err
+	}
+	frozen, err := frozenBeside(file, doc)
+	if err != nil {
+		return nil, err
+	}
+	return l.CheckMapping(ctx, m, text, frozen)
+}
+
+// NewInstruction writes an instruction to be filled in: every table and column of
+// the source stands in it as a comment, and none is chosen.
+func (d *Desk) NewInstruction(ctx context.Context, id ecluse.MigrationID) (string, error) {
+	l, err := d.visit(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	gates, err := l.Gates(ctx)
+	if err != nil {
+		return "", err
+	}
+	at := map[exchange.Place]ecluse.Fingerprint{}
+	for _, g := range gates {
+		at[g.Place] = g.Gate
+	}
+	v, err := inspect(ctx, l, exchange.SourcePlace)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Take the comment sign off what is to move, and give each column its class:
+# technical identity contact national-id insurer prescriber sampler result
+# genetic infectious pregnancy treatment free-text document
+# What is not named stays where it is. Log-ins and passwords cannot be named.
+ecluse: instruction/v1
+id: %s
+contract: sha256:   # sha256sum contract.yaml
+purpose:
+source: {gate: %s, system: , administered_by: , consistency: snapshot}   # whose people administer its machine or database: controller, processor
+target: {gate: %s, system: , administered_by: }
+backups: {source_gate: , lock: , target_gate: }   # of each folder: none, or {until: the day on which the last backup expires}
+passages: {dry: 5, rehearsal: 0, final: 1}
+datasets:
+`, id, at[exchange.SourcePlace], at[exchange.TargetPlace])
+	for _, t := range v.Catalogue.Tables {
+		rows := ""
+		if n, ok := v.Estimates[t.Name]; ok {
+			rows = fmt.Sprintf("   # about %d rows", n)
+		}
+		fmt.Fprintf(&b, "#  %s:%s\n#    from: %s\n", strings.ToLower(t.Name.Name), rows, t.Name)
+		if len(t.PrimaryKey) > 0 {
+			fmt.Fprintf(&b, "#    key: [%s]\n", strings.Join(t.PrimaryKey, ", "))
+		}
+		b.WriteString("#    columns:\n")
+		for _, c := range t.Columns {
+			fmt.Fprintf(&b, "#      %s:   # %s\n", c.Name, c.Declared)
+		}
+	}
+	b.WriteString("limits: {rows: , bytes: }\nerase_by:   # 2026-12-31T18:00:00+01:00\n")
+	return b.String(), nil
+}

@@ -1,0 +1,118 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/durable"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+)
+
+// ReportView is what the gates stated of a passage and of the reading before it.
+type ReportView struct {
+	*gate.LoadStatement
+	Extract *gate.ExtractStatement `json:"extract,omitempty"` // nil while reading goes on
+}
+
+// Report reads the report of the passage in hand, or the last one.
+func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, error) {
+	l, m, err := d.at(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := lastReport(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	source, _, err := gatesOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Posted(ctx, m, exchange.ExtractReport)
+	if err != nil {
+		return nil, err
+	}
+	x, err := gate.LastExtract(all, source)
+	return &ReportView{s, x}, err
+}
+
+// lastReport reads the report of the passage in hand, or the last one, as the
+// target gate signed it.
+func lastReport(ctx context.Context, l Lock, m ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {
+	_, target, err := gatesOf(ctx, l, m)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	all, err := l.Posted(ctx, m, exchange.LoadReport)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	current, err := l.Current(ctx, m, evidence.KindReport)
+	if err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	if len(all) == 0 {
+		return nil, ecluse.Digest{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
+	}
+	last := all[len(all)-1]
+	for _, s := range all {
+		if current != nil && s.Digest() == ecluse.DigestOf(current) {
+			last = s
+		}
+	}
+	var s gate.LoadStatement
+	return &s, last.Digest(), evidence.ParseStatement(last, target, evidence.ReportFormat, &s)
+}
+
+// BundleView is an evidence folder written.
+type BundleView struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Dir       string             `json:"dir"`
+	Files     int                `json:"files"`
+	Verify    string             `json:"verify"`    // the command
+	VerifySh  string             `json:"verify_sh"` // the one that needs stock tools only
+}
+
+// Evidence writes the evidence folder of an erased migration (step 13).
+func (d *Desk) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) (*BundleView, error) {
+	l, m, err := d.at(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "write evidence", Where: dir, Why: "it is a file, or a folder that is not empty", Next: "name a new folder"}
+	}
+	b, err := l.Evidence(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	v := &BundleView{Migration: m, Dir: dir, Files: len(b.Files)}
+	err = durable.Whole(dir, func(into string) error {
+		for _, f := range b.Files {
+			if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
+				return &ecluse.Error{Kind: ecluse.Unverified, What: "write evidence", Why: "the lock names a file outside the folder"}
+			}
+			path := filepath.Join(into, filepath.FromSlash(f.Name))
+			if err := durable.Mkdir(filepath.Dir(path)); err != nil {
+				return err
+			}
+			if err := durable.WriteFile(path, f.Body); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "write evidence", Where: dir, Err: err, Next: "nothing was left behind: run the same command again, or name another folder"}
+	}
+	roots := "--controller " + string(b.Roots[ecluse.Controller]) + " --processor " + string(b.Roots[ecluse.Processor])
+	v.Verify = "ecluse verify " + dir + " " + roots
+	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
+	return v, nil
+}

@@ -1,0 +1,257 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/mapping"
+)
+
+// actLife is how long an act holds for what is still to begin: as long as a
+// passage may begin after its approval (mandate.BeginWithin).
+const actLife = mandate.BeginWithin
+
+// sign makes an act of clauses, signs it and hands it in.
+func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.MigrationID, clauses []evidence.Clause, papers ...exchange.Enclosure) (*Signature, error) {
+	me, err := l.Me(ctx)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := evidence.ParseRoster("roster", me.Roster.Body)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := roster.Holder(evidence.FingerprintOf(key.PublicKey())); !ok || p.ID != me.ID || roster.Side != me.Side {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "sign", Where: me.ID, Why: "the roster that the lock shows does not give this key to that person", Next: "find out who changed it; sign nothing meanwhile"}
+	}
+	draft, err := l.Draft(ctx, m, clauses)
+	if err != nil {
+		return nil, err
+	}
+	act := &evidence.Act{
+		Migration: m, Side: me.Side, Person: me.ID, Role: draft.Role, Roster: roster.Digest(), RosterNumber: roster.Number,
+		NotBefore: draft.NotBefore, NotAfter: draft.NotBefore.Add(actLife), Nonce: evidence.NewNonce(), Clauses: clauses,
+	}
+	signed, err := evidence.SignAct(key, act)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := l.HandIn(ctx, signed, papers)
+	if err != nil {
+		return nil, err
+	}
+	v := &Signature{Act: receipt.Act, Migration: m, Person: act.Person, Side: act.Side, Role: act.Role}
+	for _, c := range clauses {
+		v.Clauses = append(v.Clauses, c.String())
+	}
+	if m != "" {
+		v.Waits, err = d.waits(ctx, l, m)
+	}
+	return v, err
+}
+
+func (d *Desk) waits(ctx context.Context, l Lock, m ecluse.MigrationID) (string, error) {
+	all, err := l.Status(ctx, m)
+	if err != nil || len(all) == 0 || len(all[0].Next) == 0 {
+		return "", err
+	}
+	return d.local(all[0].Next[0].Command), nil
+}
+
+// AddRoster signs a roster with a party's root key and hands it in. Root keys sign
+// nothing else.
+func (d *Desk) AddRoster(ctx context.Context, file string, text []byte, root ssh.Signer) (*exchange.RosterReceipt, error) {
+	if _, err := evidence.ParseRoster(file, text); err != nil {
+		return nil, err
+	}
+	signed, err := evidence.Sign(root, evidence.NamespaceRoster, text)
+	if err != nil {
+		return nil, err
+	}
+	return d.take(ctx, signed)
+}
+
+// CheckContract reads a contract and says what is missing.
+func CheckContract(file string, text []byte) (*ContractView, error) {
+	c, err := mandate.ParseContract(file, text)
+	if err != nil {
+		return nil, err
+	}
+	return &ContractView{ID: c.ID, Digest: c.Digest()}, nil
+}
+
+// Sign signs a document: contract, instruction or mapping, by its first key.
+func (d *Desk) Sign(ctx context.Context, q SignRequest) (*Signature, error) {
+	l, err := d.visit(ctx, q.Key)
+	if err != nil {
+		return nil, err
+	}
+	switch kind := formatOf(q.Text); kind {
+	case mandate.ContractFormat:
+		return d.signContract(ctx, l, q)
+	case mandate.InstructionFormat:
+		return d.signInstruction(ctx, l, q)
+	case mapping.Format:
+		return d.signMapping(ctx, l, q)
+	default:
+		return nil, &ecluse.Error{
+			Kind: ecluse.Invalid, What: "sign", Where: q.File, Why: fmt.Sprintf("its first key is not `ecluse:` with a kind that people sign (%q)", kind),
+			Next: "contract/v1, instruction/v1 or mapping/v1; plans are approved: ecluse approve",
+		}
+	}
+}
+
+// formatOf finds the value of the key "ecluse" without reading the rest.
+func formatOf(text []byte) string {
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte("ecluse:")); ok {
+			word, _, _ := strings.Cut(strings.TrimSpace(string(rest)), " ")
+			return strings.Trim(word, `"'`)
+		}
+	}
+	return ""
+}
+
+func (d *Desk) signContract(ctx context.Context, l Lock, q SignRequest) (*Signature, error) {
+	c, err := mandate.ParseContract(q.File, q.Text)
+	if err != nil {
+		return nil, err
+	}
+	return d.sign(ctx, l, q.Key, "", []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindContract, Subject: c.Digest()}},
+		exchange.Enclosure{Kind: evidence.KindContract, Text: q.Text})
+}
+
+// signInstruction opens the instruction's migration first: what the lock refuses is
+// journalled there.
+func (d *Desk) signInstruction(ctx context.Context, l Lock, q SignRequest) (*Signature, error) {
+	i, err := d.open(ctx, l, q.File, q.Text)
+	if err != nil {
+		return nil, err
+	}
+	clauses := []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindInstruction, Subject: i.Digest()}}
+	if q.WithPlan {
+		text, err := l.Current(ctx, i.ID, evidence.KindReadPlan)
+		if err != nil {
+			return nil, err
+		}
+		var plan *mandate.ReadPlan
+		if text != nil {
+			if plan, err = mandate.ParseReadPlan(text); err != nil {
+				return nil, err
+			}
+		}
+		if plan == nil || plan.Instruction != i.Digest() {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Differs, What: "sign with its plan", Where: q.File, Why: "no read plan was compiled from exactly this instruction",
+				Next: "ecluse plan --instruction " + q.File + " --as KEY, and read it",
+			}
+		}
+		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindReadPlan, Subject: plan.Digest()})
+	}
+	return d.sign(ctx, l, q.Key, i.ID, clauses, exchange.Enclosure{Kind: evidence.KindInstruction, Text: q.Text})
+}
+
+// open opens an instruction's migration. A document that is wrong is told by its
+// file; one that the lock refuses is the lock's to refuse, and to journal.
+func (d *Desk) open(ctx context.Context, l Lock, file string, text []byte) (*mandate.Instruction, error) {
+	i, err := mandate.ParseInstruction(file, text)
+	if err != nil && ecluse.KindOf(err) != ecluse.Refused {
+		return nil, err
+	}
+	if _, refused := l.OpenMigration(ctx, text); refused != nil && err == nil {
+		return nil, refused
+	}
+	return i, err
+}
+
+func (d *Desk) signMapping(ctx context.Context, l Lock, q SignRequest) (*Signature, error) {
+	doc, err := mapping.Parse(q.File, q.Text)
+	if err != nil {
+		return nil, err
+	}
+	m, err := mappingOf(ctx, l, doc)
+	if err != nil {
+		return nil, err
+	}
+	frozen, err := frozenBeside(q.File, doc)
+	if err != nil {
+		return nil, err
+	}
+	papers := []exchange.Enclosure{{Kind: evidence.KindMapping, Text: q.Text}}
+	for _, f := range frozen {
+		papers = append(papers, exchange.Enclosure{Kind: exchange.KindFrozen, Text: f})
+	}
+	return d.sign(ctx, l, q.Key, m, []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindMapping, Subject: doc.Digest()}}, papers...)
+}
+
+// mappingOf finds the migration a mapping is written for.
+func mappingOf(ctx context.Context, l Lock, doc *mapping.Document) (ecluse.MigrationID, error) {
+	all, err := l.Status(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	for _, s := range all {
+		if text, err := l.Current(ctx, s.Migration, evidence.KindInstruction); err == nil && ecluse.DigestOf(text) == doc.Instruction {
+			return s.Migration, nil
+		}
+	}
+	return "", &ecluse.Error{
+		Kind: ecluse.Differs, What: "read mapping", Where: "instruction", Why: "no migration here has the instruction " + doc.Instruction.String() + " in force",
+		Next: "write the digest of the instruction in force: sha256sum instruction.yaml",
+	}
+}
+
+// frozenBeside reads a mapping's frozen tables, which lie beside it or in the
+// folder its author names.
+func frozenBeside(file string, doc *mapping.Document) ([][]byte, error) {
+	var all [][]byte
+	for name, t := range doc.Tables.All() {
+		path := t.File
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(file), path)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read frozen table " + name, Where: t.File, Err: err}
+		}
+		if got := ecluse.DigestOf(text); got != t.SHA256.Digest {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Differs, What: "read frozen table " + name, Where: t.File, Why: fmt.Sprintf("its digest is %s, the mapping says %s", got, t.SHA256.Digest),
+				Next: "correct the mapping or bring the file back; then sign the mapping",
+			}
+		}
+		all = append(all, text)
+	}
+	return all, nil
+}
+
+// Approve approves a plan by its exact bytes.
+func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signature, error) {
+	l, err := d.visit(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var head struct {
+		Format    string             `json:"ecluse"`
+		Migration ecluse.MigrationID `json:"migration"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read plan", Why: "it is not a plan that `ecluse plan` wrote", Err: err}
+	}
+	kind := evidence.KindReadPlan
+	if head.Format == mandate.LoadPlanFormat {
+		kind = evidence.KindLoadPlan
+	}
+	return d.sign(ctx, l, key, head.Migration, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: ecluse.DigestOf(text)}})
+}

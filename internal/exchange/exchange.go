@@ -1,0 +1,89 @@
+// Package exchange holds the nouns that the lock, its gates and the people at
+// their own machines say to each other. They travel as JSON over HTTPS, or as
+// they are within one process. Nothing in them can hold a value of a record.
+package exchange
+
+import (
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// LeaseTime is how long a lent release secret may be kept, in memory.
+const LeaseTime = 15 * time.Minute
+
+// Case is everything signed about a migration, as the lock hands it out. A gate
+// believes none of it before it has checked signatures, numbers and times.
+type Case struct {
+	Rosters     []evidence.Signed `json:"rosters"`
+	Contract    []byte            `json:"contract"`
+	Instruction []byte            `json:"instruction"`
+	Mapping     []byte            `json:"mapping,omitempty"`   // empty before one is signed
+	Frozen      [][]byte          `json:"frozen,omitempty"`    // the mapping's frozen tables, known by their digests
+	ReadPlan    []byte            `json:"read_plan,omitempty"` // as approved; empty before one is compiled
+	LoadPlan    []byte            `json:"load_plan,omitempty"` // of the kind of passage asked for
+	Recipients  []evidence.Signed `json:"recipients"`
+	Acts        []evidence.Signed `json:"acts"`
+	Passages    []ecluse.Passage  `json:"passages"` // that began, in their order
+}
+
+// Paper is a kind of statement a gate signs.
+type Paper string
+
+// The kinds.
+const (
+	RecipientPaper   Paper = "recipient"
+	PrivilegesBefore Paper = "privileges-before"
+	PrivilegesAfter  Paper = "privileges-after"
+	ExtractReport    Paper = "extract"
+	LoadReport       Paper = "report"
+	UndoReport       Paper = "undo"
+	ErasureReport    Paper = "erasure"
+	Certificate      Paper = "certificate"
+)
+
+// Namespace is what a paper of a kind is signed in.
+func (p Paper) Namespace() string {
+	if p == RecipientPaper {
+		return evidence.NamespaceRecipient
+	}
+	return evidence.NamespaceStatement
+}
+
+// Known tells whether gates sign papers of this kind.
+func (p Paper) Known() bool {
+	switch p {
+	case RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ErasureReport, Certificate:
+		return true
+	}
+	return false
+}
+
+// Event is what a gate tells the journal: ids and counts.
+type Event struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Type      string             `json:"type"`
+	IDs       map[string]string  `json:"ids,omitempty"`
+	Numbers   map[string]int64   `json:"numbers,omitempty"`
+}
+
+// Place is one of the two databases, and the gate beside it.
+type Place string
+
+// The places.
+const (
+	SourcePlace Place = "source"
+	TargetPlace Place = "target"
+)
+
+// Progress is how far a passage, or an undoing, has come: counts only.
+type Progress struct {
+	Stage    string           `json:"stage"`
+	Dataset  ecluse.DatasetID `json:"dataset,omitempty"`
+	Rows     int64            `json:"rows"`
+	Expected int64            `json:"expected,omitempty"` // rows of the stage, as far as can be told; 0: it cannot
+	Bytes    int64            `json:"bytes"`
+	Chunks   int              `json:"chunks"`
+	Done     bool             `json:"done,omitempty"`
+}

@@ -1,0 +1,175 @@
+package exchange
+
+import (
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/due"
+	"ecluse/internal/procedure"
+)
+
+// Person is who somebody is to a lock, by the latest roster that has their key.
+type Person struct {
+	ID     string          `json:"id"`
+	Side   ecluse.Side     `json:"side"`
+	Roles  []ecluse.Role   `json:"roles"`
+	Roster evidence.Signed `json:"roster"`
+}
+
+// Draft is what an act still needs: the role it is made in, and from when.
+type Draft struct {
+	Role      ecluse.Role `json:"role"`
+	NotBefore time.Time   `json:"not_before"`
+}
+
+// Enclosure is a document that goes with an act, or with a request.
+type Enclosure struct {
+	Kind string `json:"kind"`
+	Text []byte `json:"text"`
+}
+
+// Receipt is an act taken in.
+type Receipt struct {
+	Act ecluse.Digest `json:"act"`
+}
+
+// RosterReceipt is a roster taken in.
+type RosterReceipt struct {
+	Side    ecluse.Side   `json:"side"`
+	Number  int           `json:"number"`
+	Digest  ecluse.Digest `json:"digest"`
+	People  int           `json:"people"`
+	Expires time.Time     `json:"expires"`
+}
+
+// Plans is what compiling gave.
+type Plans struct {
+	Migration ecluse.MigrationID         `json:"migration"`
+	Read      []byte                     `json:"read,omitempty"`
+	Load      []byte                     `json:"load,omitempty"` // empty while no mapping is signed
+	Unused    []string                   `json:"unused,omitempty"`
+	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display
+}
+
+// Begun is what a lock asked gates to begin with.
+type Begun struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Passage   ecluse.Passage     `json:"passage,omitzero"`
+	Read      string             `json:"read,omitempty"` // id of the work; empty: nothing is to be read
+	Load      string             `json:"load,omitempty"` // id of the work; empty: nothing is to be loaded
+}
+
+// WorkView is how far a gate's work has come.
+type WorkView struct {
+	Work     Work               `json:"work"`
+	Gate     ecluse.Fingerprint `json:"gate"`
+	Seen     time.Time          `json:"seen,omitzero"`      // when the gate was last heard of; zero: not since the server started
+	Progress []Progress         `json:"progress,omitempty"` // the last of each stage, in their order
+	Answer   *Answer            `json:"answer,omitempty"`   // nil while it goes on
+	Version  int64              `json:"version"`            // rises with each change
+}
+
+// GateView is a gate that a lock knows.
+type GateView struct {
+	Gate  ecluse.Fingerprint `json:"gate"`
+	Place Place              `json:"place"`
+	Seen  time.Time          `json:"seen,omitzero"`
+}
+
+// PlansFolder stands in a command for the folder where the reader's machine keeps
+// plans.
+const PlansFolder = "{plans}"
+
+// Status is where a migration stands and who does what next.
+type Status struct {
+	Migration ecluse.MigrationID         `json:"migration"`
+	Place     procedure.Place            `json:"place"`
+	EraseBy   time.Time                  `json:"erase_by"`
+	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed
+	Chunks    int                        `json:"chunks"`
+	Bytes     int64                      `json:"bytes"`
+	Passage   string                     `json:"passage,omitempty"` // "final-1"
+	Held      []Hold                     `json:"held"`
+	Next      []Next                     `json:"next"`
+}
+
+// Hold is a suspension or an objection that stands.
+type Hold struct {
+	Verb    procedure.Verb `json:"verb"` // suspend, object
+	Person  string         `json:"person"`
+	Side    ecluse.Side    `json:"side"`
+	Role    ecluse.Role    `json:"role"`
+	Since   time.Time      `json:"since"`
+	Because string         `json:"because"`
+}
+
+// Next is one thing that can be done now, by whom, with the command to copy.
+type Next struct {
+	Verb    procedure.Verb    `json:"verb"`
+	By      []procedure.Actor `json:"by"`
+	Command string            `json:"command"`
+}
+
+// Inspection is a database's structure, as a gate listed it.
+type Inspection struct {
+	Gate      ecluse.Fingerprint `json:"gate"`
+	Catalogue []byte             `json:"catalogue"` // ecluse.Catalogue, as the gate encoded it: its digest is journalled
+	Estimates []byte             `json:"estimates"` // rows by table
+}
+
+// DueView is what a look at the table of what is due came to.
+type DueView struct {
+	Now    time.Time `json:"now"`
+	Done   []DueItem `json:"done"`
+	Failed []DueItem `json:"failed"`
+	Next   time.Time `json:"next,omitzero"`
+}
+
+// DueItem is a line of it.
+type DueItem struct {
+	What      due.Kind           `json:"what"`
+	Migration ecluse.MigrationID `json:"migration,omitempty"`
+	Why       string             `json:"why,omitempty"` // it failed
+
+	Kind ecluse.Kind `json:"-"` // of the failure
+}
+
+// Strays are files that should not be where they are.
+type Strays struct {
+	Chamber     []Stray  `json:"chamber"`     // not moved
+	Quarantined int      `json:"quarantined"` // moved out of reach, waiting for a person
+	Documents   []string `json:"documents"`   // files of the documents folder that no row names
+}
+
+// Stray is one of them, in the chamber's folder.
+type Stray struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+	Why  string `json:"why"`
+	Own  bool   `json:"own,omitempty"` // a live migration's own, damaged or left by a crash: told, never moved
+}
+
+// None tells whether nothing was found.
+func (s *Strays) None() bool {
+	return len(s.Chamber) == 0 && s.Quarantined == 0 && len(s.Documents) == 0
+}
+
+// Bundle is an evidence folder.
+type Bundle struct {
+	Migration ecluse.MigrationID                 `json:"migration"`
+	Files     []File                             `json:"files"`
+	Roots     map[ecluse.Side]ecluse.Fingerprint `json:"roots"`
+}
+
+// File is one of its files.
+type File struct {
+	Name string `json:"name"` // with slashes
+	Body []byte `json:"body"`
+}
+
+// KindFrozen is the kind of a mapping's frozen table.
+const KindFrozen = "frozen"
+
+// KindLoadPlan is how the load plan in force of a kind of passage is kept.
+func KindLoadPlan(k ecluse.PassageKind) string { return evidence.KindLoadPlan + "-" + string(k) }

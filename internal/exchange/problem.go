@@ -1,0 +1,89 @@
+package exchange
+
+import (
+	"errors"
+
+	"ecluse"
+	"ecluse/internal/document"
+)
+
+// Problem is an error as it travels: what, where, why and what to do next, in the
+// words of whoever found it. None of them holds a value of a record.
+type Problem struct {
+	Kind    ecluse.Kind `json:"kind"`
+	What    string      `json:"what"`
+	Where   string      `json:"where,omitempty"`
+	Why     string      `json:"why,omitempty"`
+	Next    string      `json:"next,omitempty"`
+	Article string      `json:"article,omitempty"`
+	Because string      `json:"because,omitempty"` // the causes below it
+	Cause   Cause       `json:"cause,omitempty"`
+
+	Lines document.Problems `json:"lines,omitempty"` // everything wrong in a document
+}
+
+// Cause is a cause that whoever receives a problem may ask for (errors.Is).
+type Cause string
+
+// The causes.
+const (
+	ErrErased    Cause = "the key was destroyed"
+	ErrClockBack Cause = "the clock stands before a time already seen"
+	ErrAway      Cause = "the gate is not connected"
+)
+
+// Error is the cause in words.
+func (c Cause) Error() string { return string(c) }
+
+// ProblemOf puts an error into words that travel. What no package of ours put into
+// words says its kind alone: a driver's own words could hold a value.
+func ProblemOf(err error) *Problem {
+	if err == nil {
+		return nil
+	}
+	p := &Problem{Kind: ecluse.KindOf(err), What: "carry out the work"}
+	errors.As(err, &p.Lines)
+	for _, c := range []Cause{ErrErased, ErrClockBack, ErrAway} {
+		if errors.Is(err, c) {
+			p.Cause = c
+		}
+	}
+	var e *ecluse.Error
+	if !errors.As(err, &e) {
+		p.Why = "of something that the gate's own log says more of"
+		return p
+	}
+	p.What, p.Where, p.Why, p.Next, p.Article = e.What, e.Where, e.Why, e.Next, e.Article
+	if e.Err != nil && p.Lines == nil {
+		p.Because = e.Err.Error()
+	}
+	return p
+}
+
+// Err is the problem as the error it was.
+func (p *Problem) Err() error {
+	if p.Lines != nil && p.Why == "" {
+		return p.Lines
+	}
+	e := &ecluse.Error{Kind: p.Kind, What: p.What, Where: p.Where, Why: p.Why, Next: p.Next, Article: p.Article}
+	switch {
+	case p.Lines != nil:
+		e.Err = p.Lines
+	case p.Because != "" && p.Cause != "":
+		e.Err = because{p.Because, p.Cause}
+	case p.Because != "":
+		e.Err = errors.New(p.Because)
+	case p.Cause != "":
+		e.Err = p.Cause
+	}
+	return e
+}
+
+// because is a chain of causes in words, with the one that can be asked for.
+type because struct {
+	words string
+	cause Cause
+}
+
+func (b because) Error() string { return b.words }
+func (b because) Unwrap() error { return b.cause }

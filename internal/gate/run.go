@@ -1,0 +1,217 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/exchange"
+	"ecluse/internal/sluice"
+)
+
+// Doing is what a gate does at the moment, for whoever stands beside it.
+type Doing struct {
+	Work     exchange.Work
+	Progress *exchange.Progress
+	Done     bool
+	Err      error // of a work that is done; of the exchange with the lock when there is no work
+}
+
+// Worker carries out one piece of work.
+type Worker func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error)
+
+// errWithdrawn ends work that the lock no longer asks for.
+var errWithdrawn = errors.New("the lock no longer asks for it")
+
+// How often a gate that cannot reach its lock tries again.
+const (
+	firstPause = 250 * time.Millisecond
+	longPause  = 30 * time.Second
+)
+
+// desk is the work in hand.
+type desk struct {
+	works Works
+	do    Worker
+	tell  func(Doing)
+
+	mu   sync.Mutex
+	hand map[string]context.CancelCauseFunc
+	wg   sync.WaitGroup
+}
+
+// Run carries out what the lock asks of a gate until ctx ends. The lock's asking
+// gives no right: each piece is judged by signatures and the gate's own ledger. What
+// is interrupted is asked for again and goes on where it was. tell, if not nil, is
+// told what the gate does.
+func Run(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
+	if tell == nil {
+		tell = func(Doing) {}
+	}
+	d := &desk{works: works, do: do, tell: tell, hand: map[string]context.CancelCauseFunc{}}
+	defer d.wg.Wait()
+	pause := firstPause
+	for {
+		wanted, err := works.Wanted(ctx, d.known())
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			tell(Doing{Err: err})
+			if kind := ecluse.KindOf(err); kind == ecluse.Unverified || kind == ecluse.Invalid {
+				return err // another lock than the one this gate was made for
+			}
+			if !sleep(ctx, pause) {
+				return context.Cause(ctx)
+			}
+			pause = min(2*pause, longPause)
+			continue
+		}
+		pause = firstPause
+		d.take(ctx, wanted)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d *desk) known() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ids := make([]string, 0, len(d.hand))
+	for id := range d.hand {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// take begins with what is new and ends what was withdrawn.
+func (d *desk) take(ctx context.Context, wanted []exchange.Work) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked := map[string]bool{}
+	for _, w := range wanted {
+		asked[w.ID] = true
+		if d.hand[w.ID] != nil {
+			continue
+		}
+		wctx, cancel := context.WithCancelCause(ctx)
+		d.hand[w.ID] = cancel
+		d.wg.Go(func() {
+			defer cancel(nil)
+			d.one(wctx, w)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			delete(d.hand, w.ID)
+		})
+	}
+	for id, cancel := range d.hand {
+		if !asked[id] {
+			cancel(errWithdrawn)
+		}
+	}
+}
+
+// one carries out a piece of work and says what came of it, until that is heard.
+func (d *desk) one(ctx context.Context, w exchange.Work) {
+	d.tell(Doing{Work: w})
+	stop, watch := d.watch(ctx, w)
+	a, err := d.do(ctx, w, watch)
+	stop()
+	if ctx.Err() != nil { // the gate stops: the work stays asked for
+		d.tell(Doing{Work: w, Done: true, Err: context.Cause(ctx)})
+		return
+	}
+	if err != nil {
+		a = &exchange.Answer{Problem: exchange.ProblemOf(err)}
+	}
+	if w.Verb != exchange.Lend || err != nil { // what is lent is answered by the loan
+		err = errors.Join(err, d.answer(ctx, w, *a))
+	}
+	d.tell(Doing{Work: w, Done: true, Err: err})
+}
+
+func (d *desk) answer(ctx context.Context, w exchange.Work, a exchange.Answer) error {
+	pause := firstPause
+	for {
+		err := d.works.Answer(ctx, w.ID, a)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if kind := ecluse.KindOf(err); kind != ecluse.Failed && kind != ecluse.Interrupted {
+			return err // it was heard, and refused
+		}
+		if !sleep(ctx, pause) {
+			return err
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// watch passes progress on: what ends a stage always, of the rest the latest only,
+// so that a slow line slows no work.
+func (d *desk) watch(ctx context.Context, w exchange.Work) (stop func(), watch sluice.Watch) {
+	var mu sync.Mutex
+	var waiting []exchange.Progress // the last of each stage not told yet
+	more := make(chan struct{}, 1)
+	over, done := make(chan struct{}), make(chan struct{})
+	pass := func() {
+		mu.Lock()
+		all := waiting
+		waiting = nil
+		mu.Unlock()
+		for _, p := range all {
+			_ = d.works.Tell(ctx, w.ID, p) // display only
+		}
+	}
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-more:
+				pass()
+			case <-over:
+				pass()
+				return
+			}
+		}
+	}()
+	return func() { close(over); <-done }, func(p sluice.Progress) {
+		x := ProgressOf(p)
+		d.tell(Doing{Work: w, Progress: &x})
+		mu.Lock()
+		if n := len(waiting); n > 0 && waiting[n-1].Stage == x.Stage {
+			waiting = waiting[:n-1]
+		}
+		waiting = append(waiting, x)
+		mu.Unlock()
+		select {
+		case more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// ProgressOf puts progress into the words that travel.
+func ProgressOf(p sluice.Progress) exchange.Progress {
+	return exchange.Progress{Stage: string(p.Stage), Dataset: p.Dataset, Rows: p.Rows, Expected: p.Expected, Bytes: p.Bytes, Chunks: p.Chunks, Done: p.Done}
+}
+
+// notMine refuses a verb of the other gate, or of a later program.
+func notMine(w exchange.Work, gate string) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "carry out " + string(w.Verb), Why: fmt.Sprintf("it is nothing that a %s gate does", gate),
+		Next: "let server and gates be of one version",
+	}
+}

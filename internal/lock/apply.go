@@ -1,0 +1,204 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// Begin asks the gates to carry out what is approved and not yet done: reading,
+// loading, or both at a time. After an interruption it is what goes on. With a plan
+// it is refused unless that is the plan in force; a read plan: read and do not load.
+func (s *Person) Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (b *exchange.Begun, err error) {
+	a := &attempt{verb: "apply", migration: m, by: s}
+	defer a.journal(ctx, s.Lock, &err)
+	return s.begin(ctx, m, kind, plan)
+}
+
+func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error) {
+	readOnly, err := l.samePlan(ctx, m, kind, plan)
+	if err != nil {
+		return nil, err
+	}
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	reads, loads, err := l.todo(ctx, m, kind, readOnly)
+	if err != nil {
+		return nil, withNext(err, seeStatus)
+	}
+	b := &exchange.Begun{Migration: m}
+	defer l.tell()
+	if reads {
+		if err := l.inWindow(ctx, i); err != nil {
+			return nil, err
+		}
+		if b.Read, err = l.BeginReading(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	if loads {
+		if b.Passage, b.Load, err = l.BeginLoading(ctx, i, kind); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// withNext gives an error that has none its advice.
+func withNext(err error, next string) error {
+	var e *ecluse.Error
+	if !errors.As(err, &e) {
+		return &ecluse.Error{Kind: ecluse.Failed, What: "carry out the plan", Err: err, Next: next}
+	}
+	if e.Next != "" {
+		next = e.Next
+	}
+	if outer, ok := any(err).(*ecluse.Error); ok { // the outermost only: it keeps its own words
+		with := *outer
+		with.Next = next
+		return &with
+	}
+	return &ecluse.Error{Kind: e.Kind, What: "carry out the plan", Err: err, Next: next}
+}
+
+// samePlan refuses a plan that is not the plan in force, and tells whether it is the
+// read plan.
+func (l *Lock) samePlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (read bool, err error) {
+	if plan.IsZero() {
+		return false, nil
+	}
+	for _, k := range []string{evidence.KindReadPlan, exchange.KindLoadPlan(kind)} {
+		if d, err := l.store.Current(ctx, m, k); err != nil || d == plan {
+			return k == evidence.KindReadPlan, err
+		}
+	}
+	return false, &ecluse.Error{
+		Kind: ecluse.Differs, What: "apply plan", Where: plan.String(), Why: "it is neither the read plan nor the " + string(kind) + " load plan in force",
+		Next: "ecluse plan, read it, have it approved, and apply that file",
+	}
+}
+
+// inWindow refuses to begin a reading outside the hours the instruction allows,
+// before anything is journalled. The source gate asks again, by its own clock.
+func (l *Lock) inWindow(ctx context.Context, i *mandate.Instruction) error {
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return i.InWindow(now)
+}
+
+// todo finds out what is approved and not done.
+func (l *Lock) todo(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, readOnly bool) (reads, loads bool, err error) {
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return false, false, err
+	}
+	p := mig.Place
+	_, cannotRead := procedure.Next(p, procedure.BeginReading, procedure.SourceGate)
+	reads = cannotRead == nil
+	if readOnly {
+		return reads, false, cannotRead
+	}
+	if p.Migration != procedure.Sealed && !reads {
+		return false, false, cannotRead
+	}
+	after := p
+	if reads {
+		after, _ = procedure.Next(p, procedure.BeginReading, procedure.SourceGate)
+	}
+	_, cannotLoad := procedure.Next(after, procedure.BeginLoading, procedure.TargetGate)
+	loads = cannotLoad == nil && p.Kind == kind
+	if !reads && !loads {
+		if cannotLoad == nil {
+			cannotLoad = &ecluse.Error{
+				Kind: ecluse.WaitsForSign, What: "load", Why: fmt.Sprintf("the plan that is approved is of a %s passage, not %s", p.Kind, kind),
+				Next: "ecluse plan --passage " + string(kind),
+			}
+		}
+		return false, false, cannotLoad
+	}
+	return reads, loads, nil
+}
+
+// openWork finds what is asked about a migration and not answered.
+func (l *Lock) openWork(ctx context.Context, m ecluse.MigrationID, v exchange.Verb) (string, error) {
+	all, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	at := slices.IndexFunc(all, func(w store.Work) bool { return w.Ended.IsZero() && w.Verb == string(v) })
+	if at < 0 {
+		return "", nil
+	}
+	return all[at].ID, nil
+}
+
+// BeginReading makes the move that begins a reading, and asks the source gate for it.
+func (l *Lock) BeginReading(ctx context.Context, i *mandate.Instruction) (string, error) {
+	if open, err := l.openWork(ctx, i.ID, exchange.Read); err != nil || open != "" {
+		return open, err
+	}
+	row, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.Read, Migration: i.ID})
+	if err != nil {
+		return "", err
+	}
+	return row.ID, l.store.Do(ctx, journal.Event{Tree: string(i.ID), Type: journal.ReadingBegun}, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, i.ID, procedure.BeginReading, procedure.SourceGate); err != nil {
+			return err
+		}
+		return tx.AskWork(ctx, row)
+	})
+}
+
+// BeginLoading makes the move that begins a passage, and asks the target gate for it.
+func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ecluse.PassageKind) (p ecluse.Passage, id string, err error) {
+	open, err := l.openWork(ctx, i.ID, exchange.Load)
+	if err != nil {
+		return p, "", err
+	}
+	plan, err := l.store.Current(ctx, i.ID, exchange.KindLoadPlan(kind))
+	if err != nil {
+		return p, "", err
+	}
+	if open != "" {
+		p, err = l.openPassage(ctx, i.ID)
+		return p, open, err
+	}
+	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
+	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, i.ID, procedure.BeginLoading, procedure.TargetGate); err != nil {
+			return err
+		}
+		p, err = tx.BeginPassage(ctx, i.ID, kind, plan, i.Passages.Of(kind))
+		if err != nil {
+			return err
+		}
+		event.IDs["passage"] = p.String()
+		row, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Load, Migration: i.ID, Passage: p})
+		if err != nil {
+			return err
+		}
+		id = row.ID
+		return tx.AskWork(ctx, row)
+	})
+	return p, id, err
+}
+
+// Look waits until something about a gate's work has changed since a version, or a
+// while.
+func (l *Lock) Look(ctx context.Context, work string, since int64) (*exchange.WorkView, error) {
+	return l.look(ctx, work, since)
+}

@@ -1,0 +1,231 @@
+package lock
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store/sqlite"
+)
+
+// Inspect has a gate list its database's structure; the catalogue's digest is what
+// step 2 keeps.
+func (l *Lock) Inspect(ctx context.Context, at exchange.Place) (*exchange.Inspection, error) {
+	gate, err := l.gateAt(ctx, "", at)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.ask(ctx, gate, exchange.Work{Verb: exchange.Inspect})
+	if err != nil {
+		return nil, err
+	}
+	v := &exchange.Inspection{Gate: gate, Catalogue: a.Papers[exchange.PaperCatalogue], Estimates: a.Papers[exchange.PaperEstimates]}
+	var c ecluse.Catalogue
+	if err := json.Unmarshal(v.Catalogue, &c); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	return v, l.store.Do(ctx, journal.Event{
+		Tree: evidence.InstallationTree, Type: journal.Inspected,
+		IDs: map[string]string{"catalogue": ecluse.DigestOf(v.Catalogue).String(), "place": string(at), "gate": string(gate), "engine": string(c.Engine)},
+	}, nil)
+}
+
+// Sketch has the source gate compile an instruction that nobody signed: nothing is
+// kept.
+func (l *Lock) Sketch(ctx context.Context, instruction []byte) ([]byte, error) {
+	i, err := mandate.ParseInstruction("instruction", instruction)
+	if err != nil {
+		return nil, err
+	}
+	contract, err := l.contractText(ctx, i.Contract)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.ask(ctx, i.Source.Gate, exchange.Work{Verb: exchange.Sketch, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: instruction}})
+	if err != nil {
+		return nil, err
+	}
+	return a.Papers[exchange.PaperReadPlan], nil
+}
+
+func (l *Lock) contractText(ctx context.Context, d ecluse.Digest) ([]byte, error) {
+	if _, err := l.contract(ctx, d); err != nil {
+		return nil, err
+	}
+	return l.store.Document(ctx, d)
+}
+
+// CheckMapping has the target gate check a mapping against the read plan in force
+// and its own database.
+func (l *Lock) CheckMapping(ctx context.Context, m ecluse.MigrationID, mapping []byte, frozen [][]byte) (*exchange.Checked, error) {
+	plan, err := l.current(ctx, m, evidence.KindReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	if plan == nil {
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "check mapping", Why: "no read plan is compiled yet", Next: "ecluse plan"}
+	}
+	_, target, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	w := exchange.Work{Verb: exchange.CheckMapping, Migration: m, Papers: map[string][]byte{exchange.PaperReadPlan: plan, exchange.PaperMapping: mapping}}
+	exchange.AddNumbered(w.Papers, exchange.PaperFrozen, frozen)
+	a, err := l.ask(ctx, target, w)
+	if err != nil {
+		return nil, err
+	}
+	v := &exchange.Checked{}
+	if err := json.Unmarshal(a.Papers[exchange.PaperShape], v); err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	return v, nil
+}
+
+// Plan has the gates compile what will leave and, once a mapping is signed, how it
+// will enter. Nothing is read or written. A read plan that is approved is compiled
+// again and must come out the same.
+func (l *Lock) Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Plans, error) {
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	p := &exchange.Plans{Migration: m}
+	if p.Read, p.Estimates, err = l.readPlan(ctx, i); err != nil {
+		return nil, err
+	}
+	p.Load, p.Unused, err = l.loadPlan(ctx, m, kind)
+	return p, err
+}
+
+// recipients has both gates make theirs for an instruction.
+func (l *Lock) recipients(ctx context.Context, i *mandate.Instruction, text []byte) ([]evidence.Signed, error) {
+	for _, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
+		w := exchange.Work{Verb: exchange.MakeRecipient, Migration: i.ID, Papers: map[string][]byte{exchange.PaperInstruction: text}}
+		if _, err := l.ask(ctx, gate, w); err != nil {
+			return nil, err
+		}
+	}
+	return l.Posted(ctx, i.ID, exchange.RecipientPaper)
+}
+
+// readPlan has the read plan of the instruction in force compiled and puts it in
+// force in its turn, unless it is there already.
+func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, map[ecluse.DatasetID]int64, error) {
+	mig, err := l.store.Migration(ctx, i.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	current, err := l.current(ctx, i.ID, evidence.KindReadPlan)
+	if err != nil {
+		return nil, nil, err
+	}
+	over := []procedure.State{procedure.Reading, procedure.Sealed, procedure.Accepted, procedure.Erasing, procedure.Erased, procedure.Closed}
+	if slices.Contains(over, mig.Place.Migration) {
+		return current, nil, nil
+	}
+	contract, err := l.contractText(ctx, i.Contract)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := l.current(ctx, i.ID, evidence.KindInstruction)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := l.recipients(ctx, i, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := l.ask(ctx, i.Source.Gate, exchange.Work{
+		Verb: exchange.CompileRead, Migration: i.ID, Signed: all, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: text},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var estimates map[ecluse.DatasetID]int64
+	if err := json.Unmarshal(a.Papers[exchange.PaperEstimates], &estimates); err != nil {
+		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	plan, err := mandate.ParseReadPlan(a.Papers[exchange.PaperReadPlan])
+	if err != nil {
+		return nil, nil, err
+	}
+	if current != nil {
+		approved, err := mandate.ParseReadPlan(current)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, err := mandate.Equivalent(approved, plan); err == nil && mig.Place.Migration != procedure.Instructed {
+			return current, estimates, nil
+		}
+	}
+	return plan.Bytes(), estimates, l.store.Do(ctx, journal.Event{
+		Tree: string(i.ID), Type: journal.ReadPlanCompiled, IDs: map[string]string{"read_plan": plan.Digest().String(), "instruction": i.Digest().String()},
+	}, func(tx *sqlite.Tx) error {
+		if _, err := tx.AddDocument(ctx, evidence.KindReadPlan, i.ID, plan.Bytes()); err != nil {
+			return err
+		}
+		if err := tx.SetCurrent(ctx, i.ID, evidence.KindReadPlan, plan.Digest()); err != nil {
+			return err
+		}
+		_, err := tx.Move(ctx, i.ID, procedure.PlanRead, procedure.SourceGate)
+		return err
+	})
+}
+
+// loadPlan has the load plan compiled; nil while no mapping is signed or the read
+// plan is only shown. Instructed columns that the mapping has no use for come with
+// it.
+func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (plan []byte, unused []string, err error) {
+	c, err := l.Case(ctx, m, kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Mapping == nil || mig.Place.Migration == procedure.Born || mig.Place.Migration == procedure.Instructed {
+		return nil, nil, nil
+	}
+	_, target, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := l.ask(ctx, target, exchange.Work{Verb: exchange.CompileLoad, Migration: m, Passage: ecluse.Passage{Kind: kind}})
+	if err != nil {
+		return nil, nil, err
+	}
+	var checked exchange.Checked
+	if err := json.Unmarshal(a.Papers[exchange.PaperShape], &checked); err != nil {
+		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	plan = a.Papers[exchange.PaperLoadPlan]
+	if _, err := mandate.ParseLoadPlan(plan); err != nil {
+		return nil, nil, err
+	}
+	inForce := mig.Place.Kind == kind && mig.Place.Passage != procedure.None && mig.Place.Passage != procedure.Undone
+	if inForce && bytes.Equal(c.LoadPlan, plan) {
+		return plan, checked.Unused, nil
+	}
+	digest := ecluse.DigestOf(plan)
+	return plan, checked.Unused, l.store.Do(ctx, journal.Event{
+		Tree: string(m), Type: journal.LoadPlanCompiled, IDs: map[string]string{"load_plan": digest.String(), "kind": string(kind)},
+	}, func(tx *sqlite.Tx) error {
+		if _, err := tx.AddDocument(ctx, evidence.KindLoadPlan, m, plan); err != nil {
+			return err
+		}
+		if err := tx.SetCurrent(ctx, m, exchange.KindLoadPlan(kind), digest); err != nil {
+			return err
+		}
+		_, err := tx.PlanLoad(ctx, m, kind, procedure.TargetGate)
+		return err
+	})
+}

@@ -1,0 +1,263 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/due"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// TakeRoster takes in a roster that a party's root key signed. It needs no other
+// identity: root keys sign rosters and nothing else.
+func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *exchange.RosterReceipt, err error) {
+	a := &attempt{verb: "roster", subject: signed.Digest()}
+	defer a.journal(ctx, l, &err)
+	roster, err := evidence.ParseRoster("roster", signed.Body)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := evidence.VerifyRoster(signed, l.settings.Roots[roster.Side]); err != nil {
+		return nil, withNext(err, "sign it with the root key whose fingerprint was given when the lock was made")
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !now.Before(roster.Expires) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "take in roster", Where: "expires", Why: "it expired on " + roster.Expires.UTC().Format(time.RFC3339), Article: "GDPR art. 32(4)",
+			Next: "write one of the next number, for at most 30 days, and sign it",
+		}
+	}
+	people := []journal.PersonID{}
+	for _, p := range roster.People {
+		people = append(people, journal.PersonID(p.ID))
+	}
+	err = l.store.Do(ctx, journal.Event{
+		Tree: evidence.InstallationTree, Type: journal.RosterAccepted,
+		IDs:  map[string]string{"roster": roster.Digest().String(), "side": string(roster.Side)},
+		Body: journal.Roster{Side: roster.Side, Number: roster.Number, People: people},
+	}, func(tx *sqlite.Tx) error {
+		if _, err := tx.AddSigned(ctx, kindRoster, "", evidence.NamespaceRoster, signed); err != nil {
+			return err
+		}
+		if err := tx.AddRoster(ctx, store.Roster{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), Issued: roster.Issued}); err != nil {
+			return err
+		}
+		return tx.Schedule(ctx, ecluse.Digest{}, due.ForRoster(roster.Digest(), roster.Issued))
+	})
+	if err != nil {
+		return nil, withNext(err, "write one of a higher number than any before, and sign it")
+	}
+	return &exchange.RosterReceipt{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), People: len(people), Expires: roster.Expires}, nil
+}
+
+// judge looks at the documents that come with an act, as far as the procedure does
+// not: what a gate would refuse later is refused now.
+func (s *Person) judge(ctx context.Context, act *evidence.Act, papers []exchange.Enclosure) error {
+	for _, p := range papers {
+		switch p.Kind {
+		case evidence.KindContract:
+			if err := s.judgeContract(p.Text); err != nil {
+				return err
+			}
+		case evidence.KindInstruction:
+			if err := s.judgeInstruction(ctx, act, p.Text); err != nil {
+				return err
+			}
+		case evidence.KindMapping:
+			var frozen [][]byte
+			for _, f := range papers {
+				if f.Kind == exchange.KindFrozen {
+					frozen = append(frozen, f.Text)
+				}
+			}
+			if _, err := s.CheckMapping(ctx, act.Migration, p.Text, frozen); err != nil {
+				return err
+			}
+		case exchange.KindFrozen, evidence.KindReason, evidence.KindDispositions:
+		default:
+			return &ecluse.Error{Kind: ecluse.Invalid, What: "hand in an act", Where: p.Kind, Why: "no such document goes with an act"}
+		}
+	}
+	for _, c := range act.Clauses {
+		if c.Verb != evidence.VerbApprove {
+			continue
+		}
+		if err := s.inForceNow(ctx, act.Migration, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Person) judgeContract(text []byte) error {
+	c, err := mandate.ParseContract("contract", text)
+	if err != nil {
+		return err
+	}
+	for side, root := range s.settings.Roots {
+		if got := c.Party(side).Root; got != root {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "sign contract", Where: fmt.Sprintf("parties.%s.root", side),
+				Why: fmt.Sprintf("it names %s, and this lock was made for %s", got, root), Next: "compare with that party, by telephone",
+			}
+		}
+	}
+	return nil
+}
+
+// judgeInstruction holds a signature to an instruction that a migration was opened
+// with, and a plan approved with it to the one compiled from exactly it.
+func (s *Person) judgeInstruction(ctx context.Context, act *evidence.Act, text []byte) error {
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return err
+	}
+	if i.ID != act.Migration {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "sign instruction", Where: "id", Why: "the act is on another migration"}
+	}
+	if subjectOf(act, evidence.KindReadPlan).IsZero() {
+		return nil
+	}
+	plan, err := s.readPlanInForce(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	if plan == nil || plan.Instruction != i.Digest() {
+		return &ecluse.Error{
+			Kind: ecluse.Differs, What: "sign with its plan", Where: string(i.ID), Why: "no read plan was compiled from exactly this instruction",
+			Next: "ecluse plan --instruction FILE --as KEY, and read it",
+		}
+	}
+	return nil
+}
+
+// inForceNow refuses the approval of a plan that is not the one in force.
+func (s *Person) inForceNow(ctx context.Context, m ecluse.MigrationID, c evidence.Clause) error {
+	kinds := []string{c.Kind}
+	if c.Kind == evidence.KindLoadPlan {
+		kinds = []string{exchange.KindLoadPlan(ecluse.Dry), exchange.KindLoadPlan(ecluse.Rehearsal), exchange.KindLoadPlan(ecluse.Final)}
+	}
+	var current ecluse.Digest
+	for _, k := range kinds {
+		d, err := s.store.Current(ctx, m, k)
+		if err != nil || d == c.Subject {
+			return err
+		}
+		if !d.IsZero() {
+			current = d
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Differs, What: "approve " + c.Kind, Where: c.Subject.String(), Why: "the plan in force is " + current.String(),
+		Next: "ecluse plan, read it, and approve the file it names",
+	}
+}
+
+func (l *Lock) readPlanInForce(ctx context.Context, m ecluse.MigrationID) (*mandate.ReadPlan, error) {
+	text, err := l.current(ctx, m, evidence.KindReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	return parseReadPlan(text)
+}
+
+func parseReadPlan(text []byte) (*mandate.ReadPlan, error) {
+	if text == nil {
+		return nil, nil
+	}
+	return mandate.ParseReadPlan(text)
+}
+
+// OpenMigration makes the migration of an instruction, unless it exists: from a
+// contract that is complete, signed by both parties and current. There is no other
+// way to make one.
+func (s *Person) OpenMigration(ctx context.Context, text []byte) (m ecluse.MigrationID, err error) {
+	if err := s.known(); err != nil {
+		return "", err
+	}
+	a := &attempt{verb: "open", migration: idOf(text), subject: ecluse.DigestOf(text), by: s}
+	defer a.journal(ctx, s.Lock, &err)
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return "", err
+	}
+	c, err := s.contract(ctx, i.Contract)
+	if err != nil {
+		return "", err
+	}
+	if err := s.inForce(ctx, c.Digest()); err != nil {
+		return "", err
+	}
+	now, _, err := s.store.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := c.ValidAt(now); err != nil {
+		return "", err
+	}
+	if i.EraseBy.After(c.EraseBy()) {
+		return "", &ecluse.Error{
+			Kind: ecluse.Refused, What: "open migration", Where: "erase_by", Article: "GDPR art. 28(3)(g)",
+			Why: "it is after the last day the contract leaves for erasing, " + c.EraseBy().Format("2006-01-02"),
+		}
+	}
+	all, err := s.store.Migrations(ctx)
+	if err != nil {
+		return "", err
+	}
+	known := false
+	for _, m := range all {
+		known = known || m.ID == i.ID
+	}
+	event := journal.Event{Tree: string(i.ID), Type: journal.DocumentStored, IDs: map[string]string{"instruction": i.Digest().String()}}
+	if !known {
+		event.Type, event.IDs["contract"] = journal.Born, c.Digest().String()
+		event.Body = journal.Act{Side: s.roster.Side, Person: journal.PersonID(s.person.ID), Role: s.person.Roles[0]}
+	}
+	return i.ID, s.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if !known {
+			tx.Also(journal.Event{Tree: evidence.InstallationTree, Type: journal.MigrationOpened, IDs: map[string]string{"migration": string(i.ID), "contract": c.Digest().String()}})
+			if err := tx.OpenMigration(ctx, i.ID, c.Digest(), i.EraseBy, s.actors()...); err != nil {
+				return err
+			}
+		}
+		m, err := tx.Migration(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		if err := instructionFollows(ctx, tx, m, i); err != nil {
+			return err
+		}
+		if _, err := tx.AddDocument(ctx, evidence.KindInstruction, i.ID, text); err != nil {
+			return err
+		}
+		if m.Place.Migration != procedure.Born {
+			return nil // a signed instruction stays in force until another is signed
+		}
+		return tx.SetCurrent(ctx, i.ID, evidence.KindInstruction, i.Digest())
+	})
+}
+
+// Current reads the document of a kind that is in force; nil when there is none.
+func (l *Lock) Current(ctx context.Context, m ecluse.MigrationID, kind string) ([]byte, error) {
+	return l.current(ctx, m, kind)
+}
+
+// Document reads a document by its digest.
+func (l *Lock) Document(ctx context.Context, d ecluse.Digest) ([]byte, error) {
+	return l.store.Document(ctx, d)
+}
+
+// Rosters returns every roster taken in, with its root's signature.
+func (l *Lock) Rosters(ctx context.Context) ([]evidence.Signed, error) { return l.rosters(ctx) }
