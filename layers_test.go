@@ -67,6 +67,7 @@ func layers() []layer {
 		{"internal/chamber", []string{root, "evidence", durable}},
 		{"internal/erasure", []string{root, "evidence", durable}},
 		{"internal/account", []string{root, "evidence"}},
+		{"internal/wire", []string{root, "evidence", durable}}, // TLS between server, gates and people
 		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due"}},
 		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due"}},
 
@@ -103,7 +104,7 @@ func outsiders() []outside {
 		{"github.com/mattn/go-sqlite3", nil, "needs cgo"},
 		{"unsafe", nil, "no code of ours needs it"},
 		{"plugin", nil, "the binary is one piece"},
-		{"net/http", []string{"internal/api", "internal/web", "internal/client"}, "one place serves, one place asks"},
+		{"net/http", []string{"internal/api", "internal/web", "internal/client", "internal/wire"}, "one place serves, one place asks, wire makes the connection between them (http.Transport, CONNECT)"},
 		{"database/sql", []string{engine, water + "/reader", water + "/writer", "internal/store", "internal/app", "internal/demo", "bench"}, "databases stand behind reader, writer and store"},
 		{"os/exec", []string{"internal/cli", "internal/app", "bench"}, "only what a person typed starts a process"},
 
@@ -114,7 +115,7 @@ func outsiders() []outside {
 		{"github.com/pressly/goose/v3", []string{"internal/store"}, "migrations of the control database"},
 		{"filippo.io/age", []string{water, "internal/gate", "internal/app", "evidence"}, "chunks"},
 		{"github.com/hiddeco/sshsig", []string{"evidence"}, "signatures"},
-		{"golang.org/x/crypto/ssh", []string{"evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
+		{"golang.org/x/crypto/ssh", []string{"evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
 		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate"}, "Merkle trees"},
 		{"github.com/klauspost/compress", []string{water + "/seal"}, "zstd"},
 		{"cel.dev/cel-go", []string{water + "/mapping"}, "syntax and type checker of mappings"},
