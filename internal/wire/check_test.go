@@ -108,6 +108,9 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Pin, c.o.Gate = a.Pin(), key
+			if c.o.Proxy == "" {
+				c.o.Proxy = "none" // whatever the environment says
+			}
 			found := Check(t.Context(), c.o, c.url)
 			if got := codes(found); got != c.want {
 				t.Errorf("got %s, want %s\n%+v", got, c.want, found)
