@@ -25,9 +25,11 @@ const (
 	NamespaceHead      = "head@ecluse"      // the lock's and both gates' under a journal Head
 	NamespaceStatement = "statement@ecluse" // a gate's under privilege records, reports, certificates
 	NamespaceBundle    = "bundle@ecluse"    // each gate's under a bundle's SHA256SUMS
+	NamespaceLogin     = "login@ecluse"     // a person's under a Login
 )
 
-// Namespaces lists them all.
+// Namespaces lists those of what is kept as evidence. NamespaceLogin is not among
+// them: a login is kept nowhere, and SignLogin alone signs one.
 func Namespaces() []string {
 	return []string{
 		NamespaceAct, NamespaceRoster, NamespaceChunk, NamespaceManifest,
@@ -45,13 +47,17 @@ type Signed struct {
 // Digest is the body's.
 func (s Signed) Digest() ecluse.Digest { return ecluse.DigestOf(s.Body) }
 
-// Sign signs body under one of the namespaces with SHA-512 (an RSA key signs as
+// Sign signs body under one of Namespaces with SHA-512 (an RSA key signs as
 // rsa-sha2-512).
 func Sign(signer ssh.Signer, namespace string, body []byte) (Signed, error) {
-	const what = "sign"
 	if !slices.Contains(Namespaces(), namespace) {
-		return Signed{}, invalid(what, "%q is not a namespace of Écluse", namespace)
+		return Signed{}, invalid("sign", "%q is not a namespace of what is kept as evidence", namespace)
 	}
+	return sign(signer, namespace, body)
+}
+
+func sign(signer ssh.Signer, namespace string, body []byte) (Signed, error) {
+	const what = "sign"
 	if err := CheckKey(signer.PublicKey()); err != nil {
 		return Signed{}, err
 	}
