@@ -22,7 +22,10 @@ const (
 	ClockBack       Type = "clock-back"       // the machine's clock was set back
 	BodiesForgotten Type = "bodies-forgotten" // retention was reached
 	MigrationOpened Type = "migration-opened"
-	Inspected       Type = "inspected" // a database's structure was listed
+	Inspected       Type = "inspected"     // a database's structure was listed
+	SessionBegun    Type = "session-begun" // somebody logged in
+	SessionEnded    Type = "session-ended" // IDs["reason"]: logout, revoked, expired, roster, replaced
+	LoginRefused    Type = "login-refused" // a known key's signature did not hold
 )
 
 // Events of a migration's tree.
@@ -72,6 +75,7 @@ const (
 func Types() []Type {
 	return []Type{
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
+		SessionBegun, SessionEnded, LoginRefused,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft,
@@ -105,7 +109,13 @@ type Act struct {
 	Role   ecluse.Role `json:"role"`
 }
 
-// Attempt is the body of MoveRefused.
+// Session is the body of SessionBegun and SessionEnded: whose it is.
+type Session struct {
+	Side   ecluse.Side `json:"side"`
+	Person PersonID    `json:"person"`
+}
+
+// Attempt is the body of MoveRefused and LoginRefused.
 type Attempt struct {
 	Side   ecluse.Side `json:"side"`
 	Person PersonID    `json:"person"`
@@ -119,11 +129,12 @@ type Roster struct {
 }
 
 func (Act) body()     {}
+func (Session) body() {}
 func (Attempt) body() {}
 func (Roster) body()  {}
 
 // bodies are an example of each kind of body.
-func bodies() []Body { return []Body{Act{}, Attempt{}, Roster{}} }
+func bodies() []Body { return []Body{Act{}, Session{}, Attempt{}, Roster{}} }
 
 const (
 	digestForm      = `sha256:[0-9a-f]{64}`
@@ -145,6 +156,7 @@ var idForms = compile(map[string]string{
 	"side": wordForm, "kind": wordForm, "verb": wordForm, "state": wordForm, "engine": wordForm, "consistency": wordForm,
 	"passage": `(dry|rehearsal|final)-[0-9]+`, "migration": `[a-z0-9-]{3,64}`,
 	"dataset": nameForm, "table": nameForm, "slot": slotForm, "reason": wordForm, "place": wordForm,
+	"session": `[0-9a-f]{32}`,
 })
 
 func compile(forms map[string]string) map[string]*regexp.Regexp {
