@@ -68,8 +68,8 @@ func layers() []layer {
 		{"internal/erasure", []string{root, "evidence", durable}},
 		{"internal/account", []string{root, "evidence"}},
 		{"internal/wire", []string{root, "evidence", durable}}, // TLS between server, gates and people
-		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due"}},
-		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due"}},
+		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
+		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
 
 		{"internal/gate", []string{root, "evidence", doc, mandate, durable, "internal/config", water, water + "/**"}},
 		{"internal/app", []string{"**"}},

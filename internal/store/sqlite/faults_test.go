@@ -38,6 +38,20 @@ func raw(t *testing.T, dir, statement string, args ...any) {
 	}
 }
 
+// rawRow reads a value in the same way.
+func rawRow(t *testing.T, dir, query string) (value int64) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "control.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow(query).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
 func TestNeverByAccident(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := sqlite.Open(t.Context(), dir); !errors.Is(err, fs.ErrNotExist) {
@@ -142,22 +156,7 @@ func TestForgottenIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := func() (where []string) {
-		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			b, err := os.ReadFile(path)
-			if bytes.Contains(b, []byte(name)) {
-				where = append(where, filepath.Base(path))
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return where
-	}
+	found := func() []string { return where(t, dir, []byte(name)) }
 	if len(found()) == 0 {
 		t.Fatal("the test cannot see the name even before it is forgotten")
 	}
@@ -171,6 +170,25 @@ func TestForgottenIsGone(t *testing.T) {
 	if where := found(); len(where) != 0 {
 		t.Errorf("after closing, still in %v", where)
 	}
+}
+
+// where lists the files of a folder that hold some bytes.
+func where(t *testing.T, dir string, what []byte) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, what) {
+			files = append(files, filepath.Base(path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // TestTamperedJournal changes one stored byte at a time; Check sees each.

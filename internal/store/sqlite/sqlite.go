@@ -2,10 +2,11 @@
 // the documents it speaks of in a folder beside it, each under its SHA-256.
 //
 // Do is the only way to change anything: a change and its journal entry are one
-// transaction. (Heads, cosignatures and the clock are not changes of anything
-// the journal could speak of.) A write has returned when it is on the disk: WAL,
-// synchronous=FULL. A file of documents is durable before the row that names it;
-// a crash between the two leaves a file that no row names, which Orphans finds.
+// transaction. (Heads, cosignatures, the clock and when a session was last used
+// are not changes of anything the journal could speak of.) A write has returned
+// when it is on the disk: WAL, synchronous=FULL. A file of documents is durable
+// before the row that names it; a crash between the two leaves a file that no row
+// names, which Orphans finds.
 //
 // Several processes may have the same folder open. Within one, Do must not be
 // called from inside Do: it would wait for itself.
@@ -270,11 +271,16 @@ func (tx *Tx) look(ctx context.Context) error {
 // Now is the time, never before a time already seen, and how far the machine's
 // clock stands behind it since it was set back. It is kept to the second.
 func (s *Store) Now(ctx context.Context) (now time.Time, behind time.Duration, err error) {
+	return s.nowTo(ctx, time.Second)
+}
+
+// nowTo is Now, kept only when it has gone on by within, or was set back.
+func (s *Store) nowTo(ctx context.Context, within time.Duration) (now time.Time, behind time.Duration, err error) {
 	was, is, back, err := s.clock(ctx)
 	if err != nil {
 		return now, 0, err
 	}
-	if back == 0 && is.High.Sub(was.High) < time.Second {
+	if back == 0 && is.High.Sub(was.High) < within {
 		return is.High, is.Behind, nil
 	}
 	err = s.do(ctx, func(tx *Tx) error {

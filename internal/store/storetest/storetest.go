@@ -13,6 +13,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/account"
 	"ecluse/internal/due"
 	"ecluse/internal/journal"
 	"ecluse/internal/procedure"
@@ -78,6 +79,7 @@ type Store interface {
 	Reads
 	due.Table
 	journal.Store
+	account.Store
 	Do(ctx context.Context, e journal.Event, fn func(Tx) error) error
 	Forget(ctx context.Context, before time.Time) (int64, error)
 	Close() error
@@ -98,6 +100,9 @@ func Run(t *testing.T, open Opener) {
 		"passages are counted": passages,
 		"what is due":          whatIsDue,
 		"leases":               leases,
+		"sessions":             sessions,
+		"sessions end once":    sessionsEndOnce,
+		"sessions are counted": sessionsAreCounted,
 		"trees":                trees,
 		"heads":                heads,
 		"forgetting":           forgetting,
