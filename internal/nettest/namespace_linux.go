@@ -28,7 +28,8 @@ import (
 // The line is two TUN devices with this process between them, which delays and
 // drops real packets: the kernel's own TCP meets them, at both ends, so that all
 // that Relay leaves out is true here. It needs nothing of the kernel but TUN;
-// netem (sch_netem) is a module that many kernels have not. Nothing of the
+// netem (sch_netem) is a module that many kernels have not. It does not reorder or
+// double packets. Nothing of the
 // machine's own network is touched, and many can be at the same time.
 type Namespace struct {
 	t       testing.TB
@@ -99,6 +100,7 @@ func NewNamespace(ctx context.Context, t testing.TB, line Line) *Namespace {
 			}
 		}
 	}
+	n.Congestion("reno") // in every kernel, and what loss hurts most: the same wherever the test runs
 	n.carry(&carriers, 0, ends[0], ends[1])
 	n.carry(&carriers, 1, ends[1], ends[0])
 	return n
@@ -128,6 +130,20 @@ func (n *Namespace) Reach(target string) *Relay {
 	}
 	// Nobody else is in there to take the port while the relay is cut.
 	return newRelay(n.ctx, n.t, on, io.NopCloser(nil), outsideAddr+":0", target, Line{})
+}
+
+// Congestion chooses what TCP makes of losses from now on at both ends: reno, unless
+// another is asked for. On Rural one connection of reno gets some 2 Mbit/s, of bbr
+// some 15. What the kernel lacks, or allows in its first namespace alone (cubic, on
+// some), changes nothing, and the test's log says so.
+func (n *Namespace) Congestion(name string) {
+	n.t.Helper()
+	for _, ns := range []string{n.inside, n.outside} {
+		err := within(ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte(name), 0) })
+		if err != nil {
+			n.t.Logf("TCP does not become %s in a network namespace: %v", name, err)
+		}
+	}
 }
 
 // Silence makes the line drop every packet, or carry them again: what a cable that

@@ -24,6 +24,9 @@ func (*Namespace) Inside(cmd *exec.Cmd) *exec.Cmd { return cmd }
 // Reach is never called.
 func (*Namespace) Reach(string) *Relay { return nil }
 
+// Congestion is never called.
+func (*Namespace) Congestion(string) {}
+
 // Silence is never called.
 func (*Namespace) Silence(bool) {}
 
