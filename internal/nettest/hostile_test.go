@@ -35,6 +35,7 @@ func guarded(t *testing.T) Hostile {
 }
 
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	h := guarded(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -65,6 +66,7 @@ func TestHostile(t *testing.T) {
 }
 
 func TestHostileOversized(t *testing.T) {
+	t.Parallel()
 	h := guarded(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -243,7 +243,7 @@ func TestRelayLeaves(t *testing.T) {
 	target := echo(t)
 	leakFree(t, func(ctx context.Context, t *testing.T) {
 		inner, cancel := context.WithCancel(ctx)
-		r := NewRelay(inner, t, target, Line{Delay: time.Millisecond, Rate: 1_000_000})
+		r := NewRelay(inner, t, target, Line{Delay: time.Millisecond, Rate: 10_000_000})
 		idle := dial(t, r.Addr())
 		busy := dial(t, r.Addr())
 		for _, c := range []net.Conn{idle, busy} {

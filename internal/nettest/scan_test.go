@@ -39,6 +39,7 @@ func tlsListener(t *testing.T, conf *tls.Config) string {
 }
 
 func TestScan(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	strict := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert}
