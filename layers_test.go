@@ -46,6 +46,7 @@ func layers() []layer {
 		{doc, []string{root}},
 		{"internal/config", []string{root, doc}},
 		{"evidence", []string{root, doc}},
+		{"internal/words", []string{root}},
 
 		{mandate, []string{root, "evidence", doc}},
 		{rec, []string{root}},
@@ -123,7 +124,9 @@ func outsiders() []outside {
 		{"go.yaml.in/yaml/v3", []string{doc, "internal/app"}, "documents people write"},
 		{"github.com/alecthomas/kong", []string{"internal/cli"}, "the command line"},
 		{"golang.org/x/term", []string{"internal/cli"}, "is a person watching"},
-		{"golang.org/x/text", []string{water, "evidence", "internal/app", "internal/cli"}, "character sets"},
+		{"golang.org/x/text", []string{water, "evidence", "internal/app", "internal/cli", "internal/words"}, "character sets, accents"},
+		{"github.com/tyler-smith/go-bip39/wordlists", []string{"internal/words"}, "2048 words of each language, known to the letter"},
+		{"github.com/tyler-smith/go-bip39", nil, "wallets"},
 		{"golang.org/x/sync", everywhere, "errgroup"},
 		{"golang.org/x/sys", everywhere, "what the standard library lacks of an operating system"},
 	}
