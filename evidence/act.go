@@ -21,7 +21,7 @@ type Verb string
 
 // The verbs.
 const (
-	VerbSign    Verb = "sign"    // take a document as one's own: contract, instruction, mapping
+	VerbSign    Verb = "sign"    // take a document as one's own: contract, instruction, mapping; of a gate: confirm that it is this one
 	VerbApprove Verb = "approve" // let a plan run
 	VerbRefuse  Verb = "refuse"
 	VerbAccept  Verb = "accept" // a report, the dispositions of rejects
@@ -48,6 +48,7 @@ const (
 	KindReport       = "report"
 	KindDispositions = "dispositions"
 	KindMigration    = "migration" // its subject is the instruction's digest
+	KindGate         = "gate"      // what a gate is and where it stands, in its own words
 	KindReason       = "reason"    // why an order was given: plain text, signed with it
 )
 
@@ -61,6 +62,10 @@ type Clause struct {
 // String is the clause's line: "approve readplan sha256:…".
 func (c Clause) String() string { return fmt.Sprintf("%s %s %s", c.Verb, c.Kind, c.Subject) }
 
+// standing tells the kinds that hold for every migration: acts on them alone are
+// made outside any.
+func standing(kind string) bool { return kind == KindContract || kind == KindGate }
+
 // MaxClauses bounds an act: what somebody can read before signing.
 const MaxClauses = 32
 
@@ -68,7 +73,7 @@ const MaxClauses = 32
 // It says who does what to which exact bytes, in which role, and between which
 // instants the signature may be handed in.
 type Act struct {
-	Migration    ecluse.MigrationID // empty for an act on contracts only, made before any migration
+	Migration    ecluse.MigrationID // empty for an act on contracts and gates only, made outside any migration
 	Side         ecluse.Side
 	Person       string // id in the roster
 	Role         ecluse.Role
@@ -211,8 +216,10 @@ func (a *Act) checkClause(i int, c Clause) error {
 		return invalid(what, "clause %d: %q is not a kind of document", i+1, c.Kind)
 	case c.Subject.IsZero():
 		return invalid(what, "clause %d has no subject", i+1)
-	case a.Migration == "" && c.Kind != KindContract:
+	case a.Migration == "" && !standing(c.Kind):
 		return invalid(what, "clause %d: an act on a %s names its migration", i+1, c.Kind)
+	case a.Migration != "" && c.Kind == KindGate:
+		return invalid(what, "clause %d: an act on a gate names no migration: a gate serves them all", i+1)
 	}
 	for _, earlier := range a.Clauses[:i] {
 		if earlier.Kind == c.Kind && earlier.Subject == c.Subject {

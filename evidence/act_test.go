@@ -77,6 +77,33 @@ func TestActContractBeforeMigration(t *testing.T) {
 	}
 }
 
+// A gate serves every migration: acts on one are made outside them all, and may
+// be about both gates, or about contracts too.
+func TestActGate(t *testing.T) {
+	a := testAct()
+	a.Migration = ""
+	a.Clauses = []Clause{
+		{VerbSign, KindGate, ecluse.DigestOf([]byte("source"))},
+		{VerbRefuse, KindGate, ecluse.DigestOf([]byte("target"))},
+		{VerbSign, KindContract, ecluse.DigestOf([]byte("contract"))},
+	}
+	got, err := ParseAct(a.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(a, got); diff != "" {
+		t.Error(diff)
+	}
+	a.Clauses = append(a.Clauses, Clause{VerbSign, KindMapping, ecluse.DigestOf([]byte("mapping"))})
+	if err := a.Check(); ecluse.KindOf(err) != ecluse.Invalid || err == nil {
+		t.Errorf("a mapping is signed outside any migration: %v", err)
+	}
+	a.Migration = "tilleuls-2026"
+	if err := a.Check(); err == nil || !strings.Contains(err.Error(), "an act on a gate names no migration") {
+		t.Errorf("a gate is confirmed inside a migration: %v", err)
+	}
+}
+
 func TestParseActRefuses(t *testing.T) {
 	good := string(testAct().Text())
 	for name, edit := range map[string][2]string{

@@ -50,6 +50,7 @@ type story struct {
 	readPlan, loadPlan    func(string) string
 	people                func(side ecluse.Side, ps []Person) []Person
 	rosterRoot            map[ecluse.Side]ssh.Signer
+	standing              func(w *telling)                               // what else is signed outside the migration
 	act                   func(name string, a *Act, by *ssh.Signer) bool // false: nobody signs it
 	leaf                  func(l *Leaf) bool                             // false: not in the journal
 	descriptor            func(d *Descriptor)
@@ -104,6 +105,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 `,
 		people:      func(_ ecluse.Side, ps []Person) []Person { return ps },
 		rosterRoot:  c.root,
+		standing:    func(*telling) {},
 		act:         func(string, *Act, *ssh.Signer) bool { return true },
 		leaf:        func(*Leaf) bool { return true },
 		descriptor:  func(*Descriptor) {},
@@ -170,7 +172,8 @@ func (w *telling) says(name string, side ecluse.Side, p Person, by ssh.Signer, r
 		NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Clauses: clauses,
 		Nonce: ecluse.DigestOf([]byte(name)).Hex()[:32],
 	}
-	if name == "contract" {
+	outside := standing(clauses[0].Kind)
+	if outside {
 		a.Migration, a.NotBefore = "", w.at.Add(-2*time.Hour).Truncate(time.Second)
 	}
 	if !w.story.act(name, a, &by) {
@@ -178,7 +181,7 @@ func (w *telling) says(name string, side ecluse.Side, p Person, by ssh.Signer, r
 	}
 	s := must(SignAct(by, a))
 	w.do(w.b.AddAct(s))
-	if name != "contract" {
+	if !outside {
 		w.journal(LeafAct, "act", s.Digest())
 	}
 	return s.Digest()
@@ -199,6 +202,7 @@ func (s *story) tell(t testing.TB) fstest.MapFS {
 		}
 		w.says("contract", side, p, by, ecluse.Signatory, Clause{VerbSign, KindContract, ecluse.DigestOf(contract)})
 	}
+	s.standing(w)
 	plan := w.reading(contract, instruction)
 	chunks, manifest := w.chunks(plan)
 	load, rejects := w.loading(instruction, plan)

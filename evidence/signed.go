@@ -26,6 +26,7 @@ const (
 	NamespaceStatement = "statement@ecluse" // a gate's under privilege records, reports, certificates
 	NamespaceBundle    = "bundle@ecluse"    // each gate's under a bundle's SHA256SUMS
 	NamespaceLogin     = "login@ecluse"     // a person's under a Login
+	NamespaceGate      = "gate@ecluse"      // a gate's under what it is and where it stands
 )
 
 // Namespaces lists those of what is kept as evidence. NamespaceLogin is not among
@@ -33,7 +34,7 @@ const (
 func Namespaces() []string {
 	return []string{
 		NamespaceAct, NamespaceRoster, NamespaceChunk, NamespaceManifest,
-		NamespaceRecipient, NamespaceHead, NamespaceStatement, NamespaceBundle,
+		NamespaceRecipient, NamespaceHead, NamespaceStatement, NamespaceBundle, NamespaceGate,
 	}
 }
 

@@ -296,7 +296,8 @@ while read -r f; do
 		read -r _ number roster && read -r _ begins && read -r _ ends
 	} <"$tmp/act"
 	begins=${begins%Z}.000 ends=${ends%Z}.000 && at=$begins
-	if grep '^clause' "$tmp/act" | grep -q -v '^clause [a-z]* contract '; then
+	[ "$migration" = - ] || ! grep -q '^clause [a-z]* gate ' "$tmp/act" || ko "$f: an act on a gate names no migration"
+	if grep '^clause' "$tmp/act" | grep -q -v -E '^clause [a-z]* (contract|gate) '; then
 		at=$(awk -v d="$d" '$3 == "act" && $4 == d { print $2 }' "$tmp/leaves")
 		[ -n "$at" ] || ko "$f was never handed in"
 	elif [ "$migration" = - ]; then

@@ -189,8 +189,9 @@ type verifiedAct struct {
 }
 
 // checkActs verifies every act as of the instant at which the journal says it
-// was handed in. Acts on the contract alone may be older than the migration's
-// journal: they are verified as of their own first instant.
+// was handed in. Acts on contracts and gates alone stand outside the migration,
+// and its journal does not know them: they are verified as of their own first
+// instant.
 func (v *verifier) checkActs() (string, error) {
 	const what = "verify act"
 	names := v.named("acts/", ".act")
@@ -204,13 +205,13 @@ func (v *verifier) checkActs() (string, error) {
 			return "", because(ecluse.Unverified, name, err)
 		}
 		at := a.NotBefore
-		onContract := !slices.ContainsFunc(a.Clauses, func(c Clause) bool { return c.Kind != KindContract })
+		outside := !slices.ContainsFunc(a.Clauses, func(c Clause) bool { return !standing(c.Kind) })
 		switch leaf := v.handed[s.Digest()]; {
 		case name != ActFile(s.Digest()):
 			return "", unverified(what, "%s is not named by its own hash", name)
-		case a.Migration != v.instruction.id && (!onContract || a.Migration != ""):
+		case a.Migration != v.instruction.id && (!outside || a.Migration != ""):
 			return "", unverified(what, "%s is of the migration %q", name, a.Migration)
-		case onContract:
+		case outside:
 		case leaf == nil:
 			return "", unverified(what, "%s was never handed in: the journal does not know it", name)
 		default:

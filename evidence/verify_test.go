@@ -113,6 +113,75 @@ func FuzzExplained(f *testing.F) {
 	})
 }
 
+// What was said of gates stands in a bundle: acts outside the migration, unknown
+// to its journal, on a document that no other check reads.
+func TestVerifyGateActs(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	source, target := []byte("ecluse: gate/v1\nplace: source\n"), []byte("ecluse: gate/v1\nplace: target\n")
+	confirmed := func(w *telling, name string, p Person, by ssh.Signer, doc []byte) {
+		w.do(w.b.AddDocument(doc))
+		w.says(name, ecluse.Controller, p, by, ecluse.Signatory, Clause{VerbSign, KindGate, ecluse.DigestOf(doc)})
+	}
+	for name, tc := range map[string]struct {
+		standing func(w *telling)
+		want     string // empty: all holds
+	}{
+		"both confirmed, one retired since": {standing: func(w *telling) {
+			confirmed(w, "source gate", w.pAnne, w.anne, source)
+			confirmed(w, "target gate", w.pAnne, w.anne, target)
+			w.says("retired", ecluse.Processor, w.pPaul, w.paul, ecluse.Signatory, Clause{VerbRefuse, KindGate, ecluse.DigestOf([]byte("an older one"))})
+		}},
+		"the document is not there": {standing: func(w *telling) {
+			w.says("source gate", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbSign, KindGate, ecluse.DigestOf(source)})
+		}, want: "speaks of a document that is not in the folder"},
+		"by somebody in no roster": {standing: func(w *telling) {
+			p, key := testPerson(t, "eve-noir", "Eve Noir", "X-1", ecluse.Signatory)
+			confirmed(w, "source gate", p, key, source)
+		}, want: "eve-noir is not in roster 3 of the controller"},
+		"by somebody under another's name": {standing: func(w *telling) {
+			confirmed(w, "source gate", w.pAnne, w.hugo, source)
+		}, want: "is not anne-martin's in roster 3"},
+		"by the data-protection officer as signatory": {standing: func(w *telling) {
+			confirmed(w, "source gate", w.pHugo, w.hugo, source)
+		}, want: "hugo-blanc is not signatory in roster 3"},
+	} {
+		s := newStory(c)
+		s.standing = tc.standing
+		bundle := s.tell(t)
+		text, out := Verify(bundle, c.roots()).Text(), runScript(t, onDisk(t, bundle), c.roots())
+		if tc.want == "" && (!strings.HasPrefix(text, "OK\n") || !strings.HasPrefix(out, "OK\n")) {
+			t.Errorf("%s:\n%s\nverify.sh:\n%s", name, text, out)
+		}
+		if tc.want != "" && (!strings.HasPrefix(text, "KO\n") || !strings.Contains(text, tc.want) || !strings.HasPrefix(out, "KO\n")) {
+			t.Errorf("%s: want %q\n%s\nverify.sh:\n%s", name, tc.want, text, out)
+		}
+	}
+}
+
+// Inside a migration nobody confirms a gate, whatever a forged text says.
+func TestVerifyGateActInside(t *testing.T) {
+	c := newCast(t)
+	doc := []byte("ecluse: gate/v1\n")
+	s := newStory(c)
+	s.standing = func(w *telling) {
+		r := w.roster[ecluse.Controller]
+		a := &Act{
+			Migration: testMigration, Side: ecluse.Controller, Person: w.pAnne.ID, Role: ecluse.Signatory, Roster: r.Digest(), RosterNumber: r.Number,
+			NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Nonce: NewNonce(),
+			Clauses: []Clause{{VerbSign, KindGate, ecluse.DigestOf(doc)}},
+		}
+		w.do(w.b.AddDocument(doc))
+		w.do(w.b.AddAct(must(Sign(w.anne, NamespaceAct, a.Text()))))
+	}
+	bundle := s.tell(t)
+	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+		if !strings.HasPrefix(text, "KO\n") || !strings.Contains(text, "an act on a gate names no migration") {
+			t.Errorf("%s:\n%s", by, text)
+		}
+	}
+}
+
 func TestVerifyNotAnchored(t *testing.T) {
 	c := newCast(t)
 	bundle := newStory(c).tell(t)

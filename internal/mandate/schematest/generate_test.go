@@ -260,7 +260,7 @@ func act() object {
 		"$id":     "https://ecluse.invalid/schemas/act.json",
 		"title":   "act/v1",
 		"description": "The text that a person signs (SSHSIG, namespace " + evidence.NamespaceAct + "), not JSON: lines that end with a line feed, " +
-			"in this order: the format; migration, - for an act on a contract made before any; side; person, an id of the roster; role; " +
+			"in this order: the format; migration, - for an act on contracts and gates, made outside any; side; person, an id of the roster; role; " +
 			"roster, its number and digest; not-before and not-after, in UTC; nonce; then 1 to 32 clauses, each a verb, a kind of document " +
 			"and the SHA-256 of the document's exact bytes.",
 		"type": "string",
