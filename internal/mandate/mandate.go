@@ -22,6 +22,7 @@ const (
 	InstructionFormat = "instruction/v1"
 	ReadPlanFormat    = "readplan/v1"
 	LoadPlanFormat    = "loadplan/v1"
+	GateFormat        = "gate/v1"
 )
 
 // Articles of law that several checks name.

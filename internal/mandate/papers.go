@@ -92,10 +92,8 @@ func (d *docket) until(t time.Time) {
 	}
 }
 
-// verifyRosters checks that each roster chains to its party's root, and that the
-// latest of each side is neither older than one seen before nor out of date.
-func (d *docket) verifyRosters(signed []evidence.Signed) error {
-	const what = "verify rosters"
+// chain takes the rosters, each signed by its party's root.
+func (d *docket) chain(signed []evidence.Signed) error {
 	for n, s := range signed {
 		r, err := evidence.ParseRoster(fmt.Sprintf("roster[%d]", n), s.Body)
 		if err != nil {
@@ -103,7 +101,7 @@ func (d *docket) verifyRosters(signed []evidence.Signed) error {
 		}
 		if _, err := evidence.VerifyRoster(s, d.trust.Roots[r.Side]); err != nil {
 			return &ecluse.Error{
-				Kind: ecluse.Unverified, What: what, Err: err,
+				Kind: ecluse.Unverified, What: whatRosters, Err: err,
 				Why:  fmt.Sprintf("roster %d of the %s is not signed by the root that this gate was given", r.Number, r.Side),
 				Next: "ask that party for a roster signed with its root key",
 			}
@@ -112,9 +110,20 @@ func (d *docket) verifyRosters(signed []evidence.Signed) error {
 			return err
 		}
 	}
+	return nil
+}
+
+const whatRosters = "verify rosters"
+
+// verifyRosters checks that each roster chains to its party's root, and that the
+// latest of each side is neither older than one seen before nor out of date.
+func (d *docket) verifyRosters(signed []evidence.Signed) error {
+	if err := d.chain(signed); err != nil {
+		return err
+	}
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		if root := d.trust.Roots[side]; root == "" || d.contract.Party(side).Root != root {
-			return refusal(what, fmt.Sprintf("the contract names another root for the %s than this gate was given", side),
+			return refusal(whatRosters, fmt.Sprintf("the contract names another root for the %s than this gate was given", side),
 				"compare both with that party, by telephone, before anything else")
 		}
 		if err := d.current(side); err != nil {
@@ -172,12 +181,12 @@ func (d *docket) verifyActs(signed []evidence.Signed) error {
 }
 
 // about lists the acts with a clause of one of the verbs on a document, oldest
-// first. An act of another migration counts for a contract only, which several
-// may share.
+// first. An act of another migration counts for contracts and gates only, which
+// several share.
 func (d *docket) about(kind string, subject ecluse.Digest, verbs ...evidence.Verb) []actBy {
 	var found []actBy
 	for _, a := range d.acts {
-		if a.Migration != d.instruction.ID && kind != evidence.KindContract {
+		if kind != evidence.KindContract && kind != evidence.KindGate && a.Migration != d.instruction.ID {
 			continue
 		}
 		if slices.ContainsFunc(verbs, func(v evidence.Verb) bool { return a.Has(v, kind, subject) }) {

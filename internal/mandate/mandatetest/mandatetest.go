@@ -213,3 +213,17 @@ func (w *World) Instruction(t testing.TB, id ecluse.MigrationID, body string) (i
 	}
 	return i, w.recipient(t, id, i.Digest(), evidence.ForChunks), w.recipient(t, id, i.Digest(), evidence.ForRejects)
 }
+
+// Gate is what a gate of the world, beside the source, says of itself under this
+// lock.
+func (w *World) Gate(gate, lock ssh.Signer) *mandate.Gate {
+	return &mandate.Gate{
+		Format: mandate.GateFormat, Gate: evidence.FingerprintOf(gate.PublicKey()), Place: evidence.SourceGate,
+		System: "ancien", StandsAt: "Laboratoire des Tilleuls, Orléans",
+		Machine:  mandate.Administrators{ecluse.Controller},
+		Database: mandate.Administrators{ecluse.Controller, ecluse.Processor},
+		Lock:     evidence.FingerprintOf(lock.PublicKey()),
+		Roots:    mandate.GateRoots{Controller: w.Root(ecluse.Controller), Processor: w.Root(ecluse.Processor)},
+		Made:     w.Now,
+	}
+}

@@ -79,6 +79,9 @@ func (g *generator) either(t reflect.Type) (object, bool) {
 		return object{"oneOf": []any{g.of(reflect.TypeFor[ecluse.Class]()), g.structure(t)}}, true
 	case "mandate.Backup":
 		return object{"oneOf": []any{object{"const": mandate.NoBackup}, g.structure(t)}}, true
+	case "mandate.Administrators":
+		side := g.of(t.Elem())
+		return object{"oneOf": []any{side, object{"const": []ecluse.Side{ecluse.Controller, ecluse.Processor}}}}, true
 	case "mapping.rejects":
 		one := g.of(t.Elem())
 		return object{"oneOf": []any{one, object{"type": "array", "items": one}}}, true

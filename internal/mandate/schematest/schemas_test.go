@@ -36,6 +36,7 @@ func all(t *testing.T) map[string]object {
 	return map[string]object{
 		"act.json":         act(),
 		"contract.json":    schema("yaml", "contract", mandate.ContractFormat, reflect.TypeFor[mandate.Contract](), c),
+		"gate.json":        schema("yaml", "gate", mandate.GateFormat, reflect.TypeFor[mandate.Gate](), c),
 		"instruction.json": schema("yaml", "instruction", mandate.InstructionFormat, reflect.TypeFor[mandate.Instruction](), c),
 		"loadplan.json":    schema("json", "loadplan", mandate.LoadPlanFormat, reflect.TypeFor[mandate.LoadPlan](), c),
 		"mapping.json":     schema("yaml", "mapping", mapping.Format, reflect.TypeFor[mapping.Document](), c),
@@ -104,7 +105,9 @@ func samples(t *testing.T) map[string]sample {
 		t.Fatal(err)
 	}
 	readInstruction := func(b []byte) error { _, err := mandate.ParseInstruction("i.yaml", b); return err }
+	gate := w.Gate(w.SourceGate, mandatetest.Key(t))
 	return map[string]sample{
+		"gate":        {"gate.json", gate.Bytes(), func(b []byte) error { _, err := mandate.ParseGate("g.yaml", b); return err }},
 		"contract":    {"contract.json", w.Contract, func(b []byte) error { _, err := mandate.ParseContract("c.yaml", b); return err }},
 		"instruction": {"instruction.json", instruction, readInstruction},
 		"invented":    {"instruction.json", m.Papers.Instruction, readInstruction},
@@ -233,6 +236,9 @@ func TestSchemasRefuse(t *testing.T) {
 		"number":           {"roster", "number: 2", "number: two"},
 		"verdict":          {"readplan", `"verdict": "taken"`, `"verdict": "stolen"`},
 		"passage":          {"loadplan", `"passage": "dry"`, `"passage": "wet"`},
+		"place":            {"gate", "place: source", "place: lock"},
+		"administrators":   {"gate", "machine_administered_by: controller", "machine_administered_by: nobody"},
+		"order of both":    {"gate", "[controller, processor]", "[processor, controller]"},
 		"another document": {"loadplan", "loadplan/v1", "readplan/v1"},
 		"miss":             {"mapping", `miss: "null"`, "miss: forget"},
 	} {
