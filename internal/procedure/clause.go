@@ -13,6 +13,8 @@ import (
 func ForClause(c evidence.Clause) (Verb, bool) {
 	v, ok := map[[2]string]Verb{
 		{string(evidence.VerbSign), evidence.KindContract}:       SignContract,
+		{string(evidence.VerbSign), evidence.KindGate}:           ConfirmGate,
+		{string(evidence.VerbRefuse), evidence.KindGate}:         RetireGate,
 		{string(evidence.VerbSign), evidence.KindInstruction}:    SignInstruction,
 		{string(evidence.VerbSign), evidence.KindMapping}:        SignMapping,
 		{string(evidence.VerbApprove), evidence.KindReadPlan}:    ApproveRead,

@@ -281,6 +281,37 @@ func TestRefusalsSayWho(t *testing.T) {
 	}
 }
 
+// A gate is confirmed by a signatory of the controller and by nobody else, retired
+// by one of either party, and never inside a migration.
+func TestGates(t *testing.T) {
+	for verb, may := range map[Verb][]Actor{
+		ConfirmGate: {controller},
+		RetireGate:  {controller, Person(ecluse.Processor, ecluse.Signatory)},
+	} {
+		for _, a := range Actors() {
+			p, err := Next(Start(), verb, a)
+			if want := slices.Contains(may, a); (err == nil) != want || p != Start() {
+				t.Errorf("%s by %s: %v, want allowed %v", verb, a, err, want)
+			}
+			if _, err := Next(approved(t), verb, a); ecluse.KindOf(err) != ecluse.Refused || err == nil {
+				t.Errorf("%s by %s inside a migration: %v", verb, a, err)
+			}
+		}
+	}
+	a := &evidence.Act{Clauses: []evidence.Clause{
+		{Verb: evidence.VerbRefuse, Kind: evidence.KindGate, Subject: ecluse.DigestOf([]byte("old"))},
+		{Verb: evidence.VerbSign, Kind: evidence.KindGate, Subject: ecluse.DigestOf([]byte("new"))},
+	}}
+	got, err := ForAct(a)
+	if d := cmp.Diff([]Verb{ConfirmGate, RetireGate}, got); err != nil || d != "" {
+		t.Error(err, d)
+	}
+	a.Clauses[0].Verb = evidence.VerbApprove
+	if _, err := ForAct(a); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("approving a gate: %v", err)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	var verbs []Verb
 	for _, o := range Options(approved(t)) {

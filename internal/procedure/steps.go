@@ -79,12 +79,14 @@ func papers() []Step {
 			Number: 2,
 			Name:   Text{"Inspection", "Relevé"},
 			What: Text{
-				"The source gate lists the names, types and keys of the old database with an account that sees no value. Never a row.",
-				"Le programme côté ancien logiciel relève noms, types et clés de l'ancienne base avec un compte qui ne voit aucune valeur. Jamais une ligne.",
+				"Each gate says in a signed document where it stands and who administers its machine and its database; the controller confirms it by the words that it displays, and either party retires it. The source gate then lists the names, types and keys of the old database with an account that sees no value. Never a row.",
+				"Le programme de chaque côté déclare dans un document signé où il se trouve et qui administre sa machine et sa base ; le responsable le confirme par les mots qu'il affiche, et l'une ou l'autre partie le retire. Le programme côté ancien logiciel relève ensuite noms, types et clés de l'ancienne base avec un compte qui ne voit aucune valeur. Jamais une ligne.",
 			},
-			Law:      Text{"GDPR art. 5(1)(c), 29", "RGPD art. 5(1)(c), 29"},
-			Evidence: Text{"the catalogue's hash", "l'empreinte du catalogue"},
+			Law:      Text{"GDPR art. 5(1)(c), 5(2), 29", "RGPD art. 5(1)(c), 5(2), 29"},
+			Evidence: Text{"each gate's document and the act on it, the catalogue's hash", "le document de chaque programme et la signature qui le vise, l'empreinte du catalogue"},
 			Moves: []Move{
+				{Verb: ConfirmGate, By: controllerSigns(), While: []State{None}},
+				{Verb: RetireGate, By: signatories(), While: []State{None}},
 				{Verb: Inspect, By: []Actor{SourceGate, TargetGate}, While: between(None, Sealed)},
 			},
 		},

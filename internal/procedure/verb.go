@@ -9,6 +9,8 @@ type Verb string
 // The verbs of people.
 const (
 	SignContract    Verb = "sign-contract"
+	ConfirmGate     Verb = "confirm-gate"
+	RetireGate      Verb = "retire-gate"
 	OpenMigration   Verb = "open"
 	SignInstruction Verb = "sign-instruction"
 	SignMapping     Verb = "sign-mapping"
@@ -57,6 +59,8 @@ func (v Verb) Text() Text {
 func verbs() map[Verb]Text {
 	return map[Verb]Text{
 		SignContract:    {"sign the contract", "signer le contrat"},
+		ConfirmGate:     {"confirm the gate", "confirmer l'identité du programme"},
+		RetireGate:      {"retire the gate", "retirer le programme"},
 		OpenMigration:   {"open the migration", "ouvrir la reprise"},
 		SignInstruction: {"sign the instruction", "signer l'instruction"},
 		SignMapping:     {"sign the mapping", "signer la table de transcodage"},
