@@ -1,9 +1,13 @@
 package mandate_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -325,4 +329,20 @@ func FuzzParseGate(f *testing.F) {
 			t.Error("another text is taken for the same gate")
 		}
 	})
+}
+
+// OpenSSH's own ssh-keygen reads what a gate signs, in that namespace only.
+func TestGateStockSSHKeygen(t *testing.T) {
+	e := enrol(t)
+	sig := filepath.Join(t.TempDir(), "gate.yaml.sig")
+	if err := os.WriteFile(sig, e.gate.Signature, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for namespace, want := range map[string]bool{evidence.NamespaceGate: true, evidence.NamespaceStatement: false} {
+		cmd := exec.Command("ssh-keygen", "-Y", "check-novalidate", "-n", namespace, "-s", sig)
+		cmd.Stdin = bytes.NewReader(e.gate.Body)
+		if out, err := cmd.CombinedOutput(); (err == nil) != want {
+			t.Errorf("%s: %v\n%s", namespace, err, out)
+		}
+	}
 }
