@@ -44,7 +44,7 @@ func layers() []layer {
 		{root, nil},
 		{durable, nil},
 		{doc, []string{root}},
-		{"internal/config", []string{root, doc}},
+		{"internal/config", []string{root, doc, durable}},
 		{"evidence", []string{root, doc}},
 		{"internal/words", []string{root}},
 

@@ -1,5 +1,7 @@
-// Package config holds the one configuration file of a gate. The comments of
-// Gate are its manual. Secrets are given by path or environment, never by value.
+// Package config holds the one configuration file of a gate, and what a person's
+// device knows of servers: its contexts and its short-lived sessions. The comments
+// of Gate and Context are the manual. Secrets are given by path or environment,
+// never by value.
 package config
 
 import (
@@ -185,22 +187,18 @@ func (a *Account) Local() bool {
 // Password reads the account's password; empty when none is set.
 func (a *Account) Password() (string, error) {
 	if a.PasswordFile != "" {
-		b, err := os.ReadFile(a.PasswordFile)
-		if err != nil {
-			return "", &ecluse.Error{Kind: ecluse.Invalid, What: "read the database password", Where: a.PasswordFile, Why: "the file cannot be read", Err: err}
-		}
-		if st, err := os.Stat(a.PasswordFile); err == nil && st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-			return "", &ecluse.Error{
-				Kind: ecluse.Refused, What: "read the database password", Where: a.PasswordFile, Why: "others on this machine may read it",
-				Next: "chmod 600 " + a.PasswordFile, Article: "GDPR art. 32",
-			}
-		}
-		return strings.TrimRight(string(b), "\r\n"), nil
+		return password("read the database password", a.PasswordFile)
 	}
 	if a.PasswordEnv != "" {
 		return os.Getenv(a.PasswordEnv), nil
 	}
 	return "", nil
+}
+
+// password reads a file that holds one, alone on its line, for its owner's eyes.
+func password(what, path string) (string, error) {
+	b, err := readOwn(what, path, othersAny)
+	return strings.TrimRight(string(b), "\r\n"), err
 }
 
 // Example is the gate.yaml that `ecluse init` writes for a place.
