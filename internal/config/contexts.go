@@ -44,8 +44,10 @@ type Contexts struct {
 // Context is one laboratory on one server, and what a device must know before it
 // believes either. Nothing in it is secret.
 type Context struct {
-	// Name is the key it stands under.
-	Name string `yaml:"-"`
+	// Name is the key it stands under, and Current tells whether commands that
+	// name no context go there. Get sets them.
+	Name    string `yaml:"-"`
+	Current bool   `yaml:"-"`
 	// Server is https://HOST or https://HOST:PORT.
 	Server string `yaml:"server"`
 	// Laboratory on that server: lower-case letters, digits and hyphens, at most 40.
@@ -162,7 +164,6 @@ func parseContexts(path string, text []byte) (*Contexts, error) {
 		wrong("current", "there is no such context below")
 	}
 	for name, x := range c.All.All() {
-		x.Name = name
 		at := "contexts." + name
 		if !validID(name) {
 			wrong(at, "the name: "+idRule)
@@ -186,6 +187,7 @@ func (c *Contexts) Get(name string) (*Context, error) {
 		return nil, c.unknown("find context " + strconv.Quote(name))
 	}
 	found := *x
+	found.Name, found.Current = name, name == c.Current
 	for _, p := range []*string{&found.Key, &found.ProxyPasswordFile} {
 		if *p == "" || p == &found.Key && ecluse.Fingerprint(*p).Valid() {
 			continue
