@@ -27,9 +27,11 @@ type commands struct {
 	Lock string `help:"${lock_flag}" default:"." env:"ECLUSE_LOCK" placeholder:"DIR"`
 	JSON bool   `name:"json" help:"${json_flag}"`
 	Lang string `help:"${lang_flag}" env:"ECLUSE_LANG" enum:",en,fr" default:""`
+	In   string `name:"context" help:"${context_flag}" env:"ECLUSE_CONTEXT" placeholder:"NAME"`
 
 	Init        initCmd        `cmd:"" help:"${init}"`
 	Key         keyCmd         `cmd:"" help:"${key}"`
+	Context     contextCmd     `cmd:"" help:"${context}"`
 	Roster      rosterCmd      `cmd:"" help:"${roster}"`
 	Contract    contractCmd    `cmd:"" help:"${contract}"`
 	Inspect     inspectCmd     `cmd:"" help:"${inspect}"`
@@ -58,9 +60,10 @@ type commands struct {
 
 // call is what every command gets.
 type call struct {
-	ui   *ui
-	env  Env
-	lock string
+	ui      *ui
+	env     Env
+	lock    string
+	context string // the one named on the command line; empty for the current one
 }
 
 // exit is an error that only carries an exit code: all has been said already.
@@ -93,7 +96,7 @@ func Run(ctx context.Context, env Env) int {
 		})
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
-	err = k.Run(&call{ui: u, env: env, lock: c.Lock})
+	err = k.Run(&call{ui: u, env: env, lock: c.Lock, context: c.In})
 	var code exit
 	switch {
 	case err == nil:
