@@ -55,6 +55,8 @@ type commands struct {
 	Evidence    evidenceCmd    `cmd:"" help:"${evidence}"`
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`
+	Completion  completionCmd  `cmd:"" help:"${completion}"`
+	Man         manCmd         `cmd:"" help:"${man}"`
 	Version     versionCmd     `cmd:"" help:"${version}"`
 }
 
@@ -77,8 +79,7 @@ func Run(ctx context.Context, env Env) int {
 	u := newUI(env, lang, asJSON)
 	var c commands
 	done := -1
-	parser, err := kong.New(&c,
-		kong.Name("ecluse"), kong.Description(u.help("ecluse")), u.helpVars(),
+	parser, err := u.grammar(&c,
 		kong.Writers(env.Stdout, env.Stderr), kong.Exit(func(code int) { done = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}), kong.Help(u.helpPrinter),
 	)
@@ -110,6 +111,11 @@ func Run(ctx context.Context, env Env) int {
 		})
 	}
 	return u.fail(err)
+}
+
+// grammar is the commands as kong sees them, in the language of the screen.
+func (u *ui) grammar(c *commands, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{kong.Name("ecluse"), kong.Description(u.help("ecluse")), u.helpVars()}, more...)...)
 }
 
 // peek finds the flags that decide how even a wrong command line is answered.

@@ -19,7 +19,7 @@ import (
 func grammar(t *testing.T, lang string) *kong.Kong {
 	t.Helper()
 	u := newUI(Env{Getenv: func(string) string { return "" }}, lang, false)
-	k, err := kong.New(&commands{}, kong.Name("ecluse"), kong.Vars(u.helpVars()))
+	k, err := u.grammar(&commands{})
 	if err != nil {
 		t.Fatal(err)
 	}

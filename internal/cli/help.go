@@ -1,6 +1,11 @@
 package cli
 
-import "github.com/alecthomas/kong"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
 
 // words are the help texts, English then French.
 type words struct{ en, fr string }
@@ -8,8 +13,8 @@ type words struct{ en, fr string }
 func helpTexts() map[string]words {
 	return map[string]words{
 		"ecluse": {
-			"Moves a laboratory's data from one software to another under signature: sealed, proven equal, accepted, erased.\n\nExit status: 0 done, 1 error, 2 plan differs, 3 refused by policy, 4 verification failed, 5 waits for a signature.",
-			"Reprend les données d'un laboratoire d'un logiciel à l'autre sous signature : scellées, prouvées égales, reçues, effacées.\n\nCode de retour : 0 fait, 1 erreur, 2 plan différent, 3 refusé par la règle, 4 vérification manquée, 5 attend une signature.",
+			"Moves a laboratory's data from one software to another under signature: sealed, proven equal, accepted, erased.\n\nExit status: " + exitLine(false) + ".",
+			"Reprend les données d'un laboratoire d'un logiciel à l'autre sous signature : scellées, prouvées égales, reçues, effacées.\n\nCode de retour : " + exitLine(true) + ".",
 		},
 		"lock_flag": {"The lock folder.", "Le dossier de l'écluse."},
 		"json_flag": {"Print the result, or the error, as one JSON object.", "Donner le résultat, ou l'erreur, en un objet JSON."},
@@ -112,8 +117,35 @@ func helpTexts() map[string]words {
 		"demo_patients": {"How many patients.", "Combien de patients."},
 		"demo_prepare":  {"Only make what the story begins with: both laboratories, keys, a lock, unsigned papers (docs/tutorial.md goes on).", "Ne faire que ce par quoi l'histoire commence : les deux laboratoires, des clés, un dépôt, des documents non signés (suite dans docs/tutorial.md)."},
 		"demo_dir":      {"Folder to make (default: a new one in the temporary folder).", "Dossier à créer (par défaut un nouveau dans le dossier temporaire)."},
-		"version":       {"Version, and the hash of the procedure.", "Version, et empreinte de la procédure."},
+		"completion": {
+			"Print a script that completes commands, flags, values and files at TAB; it starts nothing and opens no lock folder.",
+			"Écrire un script qui complète commandes, options, valeurs et fichiers à la touche TAB ; il ne lance rien et n'ouvre aucun dossier d'écluse.",
+		},
+		"completion_shell": {"bash, zsh, fish or powershell.", "bash, zsh, fish ou powershell."},
+		"man":              {"Write the manual pages, in English and in French.", "Écrire les pages de manuel, en anglais et en français."},
+		"man_dir":          {"Folder of manual pages, such as /usr/local/share/man; English goes to man1, French to fr/man1.", "Dossier de pages de manuel, par exemple /usr/local/share/man ; l'anglais va dans man1, le français dans fr/man1."},
+		"version":          {"Version, and the hash of the procedure.", "Version, et empreinte de la procédure."},
 	}
+}
+
+// exits is what each exit code means, from 0.
+func exits() []words {
+	return []words{
+		{"done", "fait"},
+		{"error", "erreur"},
+		{"plan differs", "plan différent"},
+		{"refused by policy", "refusé par la règle"},
+		{"verification failed", "vérification manquée"},
+		{"waits for a signature", "attend une signature"},
+	}
+}
+
+func exitLine(french bool) string {
+	var all []string
+	for code, w := range exits() {
+		all = append(all, fmt.Sprint(code, " ", (&ui{french: french}).say(w.en, w.fr)))
+	}
+	return strings.Join(all, ", ")
 }
 
 func (u *ui) help(name string) string {

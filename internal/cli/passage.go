@@ -136,7 +136,7 @@ func (u *ui) unused(columns []string) {
 
 type applyCmd struct {
 	which
-	Plan   string `arg:"" optional:"" help:"${apply_plan}"`
+	Plan   string `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
 	DryRun bool   `help:"${apply_dry}"`
 }
 

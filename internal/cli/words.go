@@ -162,8 +162,16 @@ func (u *ui) helpPrinter(o kong.HelpOptions, ctx *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, strings.NewReplacer(frame...).Replace(b.String()))
+	_, err = io.WriteString(out, u.framed(b.String()))
 	return err
+}
+
+// framed puts kong's own words into the language of the screen.
+func (u *ui) framed(s string) string {
+	if !u.french {
+		return s
+	}
+	return strings.NewReplacer(frame...).Replace(s)
 }
 
 // complaint is what kong says of a wrong command line.
