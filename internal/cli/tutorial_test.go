@@ -14,25 +14,49 @@ import (
 // TestTutorial runs every command of docs/tutorial.md, as they stand there.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "tutorial.md"))
+	out := runPage(t, "tutorial.md", 20)
+	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAllString(out, -1)); n != 2 {
+		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
+	}
+}
+
+// TestShellPage runs every command of docs/how-to/shell.md: what it installs is
+// where it says.
+func TestShellPage(t *testing.T) {
+	t.Parallel()
+	out := runPage(t, "how-to/shell.md", 4)
+	for _, file := range []string{
+		".local/share/bash-completion/completions/ecluse", ".zfunc/_ecluse", ".config/fish/completions/ecluse.fish",
+		".local/share/man/man1/ecluse-plan.1", ".local/share/man/fr/man1/ecluse-plan.1",
+	} {
+		if !strings.Contains(out, "\n./"+file+"\n") {
+			t.Errorf("%s was not installed:\n%s", file, out)
+		}
+	}
+}
+
+// runPage runs the commands of a page of docs, at least so many of them ecluse's,
+// in a folder that is also home; then it lists the files there.
+func runPage(t *testing.T, page string, least int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := "set -euo pipefail\n"
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		script += block[1]
 	}
-	if n := strings.Count(script, "ecluse "); n < 20 {
+	if n := strings.Count(script, "ecluse "); n < least {
 		t.Fatalf("the page has %d commands", n)
 	}
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
-	cmd.Dir = roomtest.Temp(t)
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "LANG=C")
+	dir := roomtest.Temp(t)
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", script+"\ncd ~\nfind . -type f\n")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+dir, "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "LANG=C")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAll(out, -1)); n != 2 {
-		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
-	}
+	return string(out)
 }
