@@ -72,14 +72,26 @@ func layers() []layer {
 		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
 		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
 
-		{"internal/gate", []string{root, "evidence", doc, mandate, durable, "internal/config", water, water + "/**"}},
+		// What lock, gates and people say to each other: nouns, and no way to say them.
+		{"internal/exchange", []string{root, "evidence", doc, "internal/procedure", "internal/due"}},
+		{"internal/gate", []string{root, "evidence", doc, mandate, durable, "internal/config", "internal/exchange", "internal/erasure", water, water + "/**"}},
+		{"internal/lock", []string{
+			root, "evidence", doc, mandate, durable, "internal/exchange", "internal/words", "internal/procedure", "internal/journal", "internal/chamber",
+			"internal/erasure", "internal/due", "internal/account", "internal/store", "internal/store/*",
+		}},
+		// A person's own machine: gate for the statements that gates sign, never to run one.
+		{"internal/desk", []string{
+			root, "evidence", doc, mandate, durable, "internal/exchange", "internal/words", "internal/procedure", "internal/due", "internal/gate", water + "/mapping",
+		}},
+		{"internal/api", []string{root, "evidence", doc, "internal/exchange", "internal/account", "internal/lock", "internal/wire", "internal/due", "internal/procedure"}},
+		{"internal/client", []string{root, "evidence", doc, "internal/exchange", "internal/wire", "internal/due", "internal/procedure"}},
 		{"internal/app", []string{"**"}},
 		{"internal/app/*", []string{"**"}},
-		{"internal/demo", []string{root, "evidence", durable, "internal/app", "internal/procedure", water}},
+		{"internal/demo", []string{root, "evidence", durable, "internal/app", "internal/desk", "internal/exchange", "internal/procedure", water}},
 		// Beside app: the types of what app hands it to show (plans, places,
 		// progress, reports, problems of documents), never what makes them.
 		{"internal/cli", []string{
-			root, "evidence", "internal/app", "internal/config", "internal/demo",
+			root, "evidence", "internal/app", "internal/config", "internal/demo", "internal/desk", "internal/exchange", "internal/wire", "internal/words", "internal/account",
 			doc, mandate, "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},
@@ -116,7 +128,7 @@ func outsiders() []outside {
 		{"github.com/pressly/goose/v3", []string{"internal/store"}, "migrations of the control database"},
 		{"filippo.io/age", []string{water, "internal/gate", "internal/app", "evidence"}, "chunks"},
 		{"github.com/hiddeco/sshsig", []string{"evidence"}, "signatures"},
-		{"golang.org/x/crypto/ssh", []string{"evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
+		{"golang.org/x/crypto/ssh", []string{"internal/lock", "internal/desk", "internal/client", "evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
 		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate"}, "Merkle trees"},
 		{"github.com/klauspost/compress", []string{water + "/seal"}, "zstd"},
 		{"cel.dev/cel-go", []string{water + "/mapping"}, "syntax and type checker of mappings"},
