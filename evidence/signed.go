@@ -41,8 +41,8 @@ func Namespaces() []string {
 // Signed is a body and an armoured SSHSIG signature over its exact bytes, as
 // `ssh-keygen -Y sign` writes one.
 type Signed struct {
-	Body      []byte
-	Signature []byte
+	Body      []byte `json:"body"`
+	Signature []byte `json:"signature"`
 }
 
 // Digest is the body's.

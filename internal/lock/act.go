@@ -59,26 +59,50 @@ func (s *Person) actors() []procedure.Actor {
 	return all
 }
 
-// knownRosters reads the rosters, each checked against its party's root.
+// knownRosters reads the rosters, each checked against its party's root, once.
 func (l *Lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
-	signed, err := l.rosters(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rs := &evidence.Rosters{}
-	for _, s := range signed {
-		r, err := evidence.ParseRoster("roster", s.Body)
+	all := &evidence.Rosters{}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		rs, err := l.store.Rosters(ctx, side)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := evidence.VerifyRoster(s, l.settings.Roots[r.Side]); err != nil {
-			return nil, err
-		}
-		if err := rs.Add(r); err != nil {
-			return nil, err
+		for _, x := range rs {
+			r, err := l.verified(ctx, x.Digest, side)
+			if err != nil {
+				return nil, err
+			}
+			if err := all.Add(r); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return rs, nil
+	return all, nil
+}
+
+// verified reads a roster that was taken in, or what is remembered of it: rosters
+// never change.
+func (l *Lock) verified(ctx context.Context, d ecluse.Digest, side ecluse.Side) (*evidence.Roster, error) {
+	l.mu.Lock()
+	r := l.parsed[d]
+	l.mu.Unlock()
+	if r != nil {
+		return r, nil
+	}
+	signed, err := l.store.Signed(ctx, d, evidence.NamespaceRoster)
+	if err != nil {
+		return nil, err
+	}
+	if len(signed) == 0 {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read roster", Where: d.String(), Why: "its root's signature is not there"}
+	}
+	if r, err = evidence.VerifyRoster(signed[0], l.settings.Roots[side]); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parsed[d] = r
+	return r, nil
 }
 
 // As finds the person a key belongs to.

@@ -49,6 +49,7 @@ type Lock struct {
 	chunks map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows
 	seen   map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
 	told   map[string]*told                       // how far gates' work has come
+	parsed map[ecluse.Digest]*evidence.Roster     // rosters that verified
 }
 
 const (
@@ -137,7 +138,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
 		dir: dir, tool: tool, moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
-		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{},
+		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{},
 	}
 	text, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if err != nil {
