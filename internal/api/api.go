@@ -1,12 +1,30 @@
 // Package api is the lock over HTTPS: gates and people reach it, each by a key of
-// their own, and nobody else does. route is the only way to register anything.
+// their own, and nobody else does.
+//
+// route and stream are the only ways to register anything: both demand who may come
+// (an identity) and what that identity may do (a decision), and both are asked before
+// a byte of a body is read. What comes before any identity is one closed list
+// (before), constant in size and content.
 package api
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"ecluse"
 	"ecluse/internal/account"
 	"ecluse/internal/lock"
+	"ecluse/internal/wire"
 )
 
 // Lab is one laboratory on a server.
@@ -20,7 +38,299 @@ type Lab struct {
 type Options struct {
 	Labs    []Lab
 	Version string
+	Log     *slog.Logger // request ids, routes, statuses; nil: nowhere
+}
+
+// caller is who asks, and of which laboratory.
+type caller struct {
+	lab     *Lab
+	gate    ecluse.Fingerprint // of a gate; its TLS key
+	person  *lock.Person       // of somebody who is logged in
+	session account.Session
+	path    func(string) string // values of the route's path
+}
+
+// identify finds out who asks. Its error is told to nobody: whoever has no identity
+// gets the one answer that all such requests get.
+type identify func(s *server, r *http.Request) (*caller, error)
+
+// decide judges whether who asks may do what the route does.
+type decide func(ctx context.Context, c *caller) error
+
+// server is the handler being put together.
+type server struct {
+	Options
+	labs   map[string]*Lab
+	mux    *http.ServeMux
+	huma   huma.API
+	closed account.Challenges // what unknown laboratories answer with
+	limit  *limits
+	again  *answers
+	routes []Route
+
+	mu    sync.Mutex
+	known map[string]time.Time // gates that a laboratory knew a moment ago
+}
+
+// Route is something that is served, for tests that walk all of it.
+type Route struct {
+	Method, Path string
+	Identity     string // nobody, root, enrolling gate, gate, person
+}
+
+// Server is the handler of a server.
+type Server struct {
+	http.Handler
+	Routes []Route
 }
 
 // New makes the handler of a server.
-func New(o Options) (http.Handler, error) { return http.NotFoundHandler(), nil }
+func New(o Options) (*Server, error) {
+	s := &server{
+		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), known: map[string]time.Time{},
+		closed: *account.NewChallenges(),
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	for i := range o.Labs {
+		s.labs[o.Labs[i].ID] = &o.Labs[i]
+	}
+	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	s.huma = humago.New(s.mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI:    "3.1.0",
+			Info:       &huma.Info{Title: "Écluse", Version: o.Version, Description: "The lock between two laboratories' databases. It holds ciphertext and papers, and no key that opens a chunk."},
+			Components: &huma.Components{Schemas: registry},
+		},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{withoutValues},
+	})
+	s.before()
+	s.gates()
+	s.chambers()
+	s.people()
+	s.work()
+	return &Server{Handler: s.outer(s.mux), Routes: slices.Clone(s.routes)}, nil
+}
+
+// schemaName names a type by its package too, but for those of the exchange: two
+// packages may have a type of one name.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	if pkg := path.Base(t.PkgPath()); t.Name() != "" && t.PkgPath() != "" && pkg != "exchange" {
+		return strings.ToUpper(pkg[:1]) + pkg[1:] + name
+	}
+	return name
+}
+
+// operation makes a route's name and bounds.
+func operation(method, path, id, summary string, most int64) huma.Operation {
+	return huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, MaxBodyBytes: most, BodyReadTimeout: reading,
+		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusUnprocessableEntity},
+	}
+}
+
+// Bounds of what is sent in, in bytes, and of how long that may take.
+const (
+	small     = 64 << 10
+	papers    = 64 << 20 // a mapping with its frozen tables, a catalogue, a plan
+	reading   = 2 * time.Minute
+	answering = 2 * time.Minute
+)
+
+// identities say who may come at all.
+type who struct {
+	name string
+	find identify
+}
+
+type callerKey struct{}
+
+// route registers an operation in JSON.
+func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(context.Context, *caller, *I) (*O, error)) {
+	s.add(op, w)
+	op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+		r, rw := humago.Unwrap(ctx)
+		c, ok := s.admit(rw, r, w, may, ctx.Param)
+		if !ok {
+			return
+		}
+		next(huma.WithValue(ctx, callerKey{}, c))
+	}}
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		c, _ := ctx.Value(callerKey{}).(*caller)
+		out, err := do(ctx, c, in)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return out, nil
+	})
+}
+
+// stream registers an operation whose bodies are bytes.
+func stream(s *server, op huma.Operation, w who, may decide, do func(http.ResponseWriter, *http.Request, *caller) error) {
+	s.add(op, w)
+	s.huma.OpenAPI().AddOperation(&op)
+	s.mux.HandleFunc(op.Method+" "+op.Path, func(rw http.ResponseWriter, r *http.Request) {
+		c, ok := s.admit(rw, r, w, may, r.PathValue)
+		if !ok {
+			return
+		}
+		if err := do(rw, r, c); err != nil {
+			write(rw, problemOf(err))
+		}
+	})
+}
+
+func (s *server) add(op huma.Operation, w who) {
+	if op.Method == "" || op.Path == "" || w.find == nil {
+		panic("api: a route without a name or an identity") // found by the first test that makes a server
+	}
+	s.routes = append(s.routes, Route{op.Method, op.Path, w.name})
+}
+
+// admit asks for an identity and a decision. It answers itself when there is none.
+func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decide, path func(string) string) (*caller, bool) {
+	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
+	c, err := w.find(s, r)
+	if err != nil || c == nil {
+		nobody(rw)
+		return nil, false
+	}
+	c.path = path
+	if !s.limit.identity(c.name()) {
+		busy(rw)
+		return nil, false
+	}
+	if may == nil {
+		return c, true
+	}
+	if err := may(r.Context(), c); err != nil {
+		write(rw, problemOf(err))
+		return nil, false
+	}
+	return c, true
+}
+
+// name is what limits and remembered answers go by.
+func (c *caller) name() string {
+	lab := ""
+	if c.lab != nil {
+		lab = c.lab.ID
+	}
+	switch {
+	case c.gate != "":
+		return lab + " gate " + string(c.gate)
+	case c.person != nil:
+		return lab + " person " + string(c.session.Person.Key)
+	}
+	return lab
+}
+
+// Who may come.
+var (
+	// root is a party's root key: what it signed is in the body, and nothing else of
+	// the request is believed.
+	byPaper = who{"nobody", func(s *server, r *http.Request) (*caller, error) {
+		return &caller{lab: s.labs[r.PathValue("lab")]}, nil
+	}}
+	gateOnly = who{"gate", (*server).gateOf}
+	anyGate  = who{"enrolling gate", (*server).enrolling}
+	people   = who{"person", (*server).personOf}
+)
+
+// laboratory finds the one that a request names. An unknown one is no identity.
+func (s *server) laboratory(r *http.Request) *Lab { return s.labs[r.PathValue("lab")] }
+
+// gateMemory is how long a gate stays known without the lock being asked again.
+const gateMemory = 2 * time.Second
+
+func (s *server) gateOf(r *http.Request) (*caller, error) {
+	c, err := s.enrolling(r)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	name := c.name()
+	s.mu.Lock()
+	fresh := time.Since(s.known[name]) < gateMemory
+	s.mu.Unlock()
+	if fresh {
+		return c, nil
+	}
+	known, err := c.lab.Lock.Knows(r.Context(), c.gate)
+	if err != nil || !known {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) > 10_000 {
+		clear(s.known)
+	}
+	s.known[name] = time.Now()
+	return c, nil
+}
+
+// enrolling is any gate that proved its key to TLS.
+func (s *server) enrolling(r *http.Request) (*caller, error) {
+	l := s.laboratory(r)
+	if l == nil || r.TLS == nil {
+		return nil, nil
+	}
+	g, ok := wire.GateOf(r.TLS)
+	if !ok {
+		return nil, nil
+	}
+	return &caller{lab: l, gate: g}, nil
+}
+
+// personOf is whoever a token stands for, while the latest roster has their key.
+func (s *server) personOf(r *http.Request) (*caller, error) {
+	l := s.laboratory(r)
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if l == nil || !ok {
+		return nil, nil
+	}
+	session, err := l.Door.Sessions().Find(r.Context(), token)
+	if err != nil {
+		return nil, err
+	}
+	if _, holds, err := l.Lock.Holder(r.Context(), session.Person.Key); err != nil || !holds {
+		return nil, err
+	}
+	p, err := l.Lock.As(r.Context(), session.Person.Key)
+	if err != nil {
+		return nil, err
+	}
+	return &caller{lab: l, person: p, session: session}, nil
+}
+
+// Decisions.
+
+// ofMigration lets a gate come to migrations whose instruction names it.
+func ofMigration(ctx context.Context, c *caller) error {
+	m := ecluse.MigrationID(c.path("migration"))
+	if err := c.lab.Lock.Has(ctx, m); err != nil {
+		return err
+	}
+	return c.lab.Lock.Names(ctx, m, c.gate)
+}
+
+// known lets whoever is somebody come: what they may do is the lock's procedure.
+func known(context.Context, *caller) error { return nil }
+
+// worker lets those come who make migrations go on: operators and signatories.
+func worker(_ context.Context, c *caller) error {
+	for _, r := range c.person.Roles() {
+		if r == ecluse.Operator || r == ecluse.Signatory {
+			return nil
+		}
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "ask a gate", Why: "your roster makes you neither operator nor signatory", Article: "GDPR art. 29",
+		Next: "an operator or a signatory does it; you may read everything but records, suspend, object",
+	}
+}

@@ -9,6 +9,8 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/account"
+	"ecluse/internal/api"
 	"ecluse/internal/config"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
@@ -16,6 +18,7 @@ import (
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reader"
+	"ecluse/internal/wire"
 )
 
 // OpenLock opens a lock's folder alone.
@@ -142,4 +145,9 @@ func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind eclu
 		return err
 	})
 	return p, err
+}
+
+// Lab is the room's lock as a laboratory of a server.
+func (r *Room) Lab(id string, pin wire.Pin) api.Lab {
+	return api.Lab{ID: id, Lock: r.lock, Door: account.NewDoor(ecluse.Digest(pin), id, r.lock, r.lock.Sessions())}
 }

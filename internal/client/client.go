@@ -1,13 +1,22 @@
-// Package client is a lock elsewhere: it fills gate.Lock and desk.Lock over HTTPS.
+// Package client is a lock elsewhere: it fills gate.Lock and desk.Lock over HTTPS. It
+// believes the server's key (its pin) and nothing it says: what it brings is verified
+// by whoever asked for it.
 package client
 
 import (
+	"bytes"
 	"context"
-
-	"golang.org/x/crypto/ssh"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
 
 	"ecluse"
-	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/wire"
 )
@@ -17,37 +26,255 @@ type Options struct {
 	wire.Options        // pin, proxy; Gate is a gate's key, for a gate
 	Server       string // https://host:port
 	Laboratory   string
+	Agent        string // what the program calls itself
 }
 
-// Sessions keeps a person's short-lived tokens between commands; it may be nil.
-type Sessions interface {
-	Read(key ecluse.Fingerprint) (token string)
-	Write(key ecluse.Fingerprint, token string, expires int64) error
-	Remove(key ecluse.Fingerprint) error
+// line is the connection to one laboratory.
+type line struct {
+	http  *http.Client
+	base  string
+	agent string
+	token func(context.Context) (string, error) // of a person; nil for gates
+	renew func()                                // forgets a token that no longer holds
 }
 
-// Gate is the lock as a gate sees it: gate.Lock.
-type Gate struct{}
+// Tries of a request that a broken line kept from being answered. What is sent twice
+// is once: reads change nothing, chunks and papers are known by their digests, and the
+// rest carries an idempotency key.
+const (
+	tries      = 6
+	firstPause = 200 * time.Millisecond
+)
 
-// NewGate opens the lock for a gate; Options.Gate is its key.
-func NewGate(o Options) (*Gate, error) { return &Gate{}, nil }
-
-// Person is the lock as a person sees it: desk.Lock.
-type Person struct{}
-
-// LogIn opens the lock for the person whose key it is.
-func LogIn(ctx context.Context, o Options, key ssh.Signer, s Sessions) (*Person, error) {
-	return &Person{}, nil
+func newLine(o Options) (*line, error) {
+	u, err := url.Parse(o.Server)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "reach the server", Where: o.Server, Why: "it is not https://HOST:PORT"}
+	}
+	t, err := wire.Transport(o.Options)
+	if err != nil {
+		return nil, err
+	}
+	t.MaxIdleConnsPerHost = 16
+	return &line{
+		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("the server redirects, and nobody is followed")
+		}},
+		base: strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
+	}, nil
 }
 
-// TakeRoster hands in a roster that a party's root signed; it needs no other identity.
-func TakeRoster(ctx context.Context, o Options, signed evidence.Signed) (*exchange.RosterReceipt, error) {
-	return nil, nil
+// close ends idle connections.
+func (l *line) close() { l.http.CloseIdleConnections() }
+
+// call sends a request in JSON and reads the answer into out, which may be nil.
+func (l *line) call(ctx context.Context, method, path string, in, out any) error {
+	var text []byte
+	if in != nil {
+		var err error
+		if text, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	key := rand.Text()
+	again := method == http.MethodGet || in != nil || method == http.MethodDelete
+	return l.trying(ctx, again, func() error {
+		var body io.Reader
+		if in != nil {
+			body = bytes.NewReader(text)
+		}
+		r, err := http.NewRequestWithContext(ctx, method, l.base+path, body)
+		if err != nil {
+			return err
+		}
+		if in != nil {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		if method == http.MethodPost {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		res, err := l.do(ctx, r)
+		if err != nil {
+			return err
+		}
+		defer drain(res)
+		if out == nil {
+			return nil
+		}
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+			return broken(err)
+		}
+		return nil
+	})
 }
 
-// Enrol hands in what a gate says of itself (gate/v1), signed by the key of
-// Options.Gate, and returns the key that signs the laboratory's journal. With an empty
-// paper it only asks for that key.
-func Enrol(ctx context.Context, o Options, signed evidence.Signed) (ecluse.Fingerprint, error) {
-	return "", nil
+// maxProblem bounds what is read of a problem.
+const maxProblem = 1 << 20
+
+// do sends one request; an answer that is a problem becomes the error it was.
+func (l *line) do(ctx context.Context, r *http.Request) (*http.Response, error) {
+	r.Header.Set("User-Agent", l.agent)
+	if l.token != nil {
+		token, err := l.token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := l.http.Do(r)
+	if err != nil {
+		return nil, broken(err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer drain(res)
+	var p exchange.Problem
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
+	if err != nil {
+		return nil, broken(err)
+	}
+	if err := json.Unmarshal(text, &p); err != nil || p.Kind == "" {
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "reach the server", Why: fmt.Sprintf("it answered %s, in no words of a lock", res.Status), Next: "see that the address is a lock's, and what stands between: ecluse gate check"}
+	}
+	err = p.Err()
+	if held := res.Header.Get(descriptorHeader); held != "" {
+		return nil, errHeld{err, held}
+	}
+	switch {
+	case res.StatusCode == http.StatusUnauthorized:
+		err = errUnknown{err}
+	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode >= http.StatusInternalServerError && p.Cause == "":
+		err = again{err}
+	}
+	return nil, err
 }
+
+// errHeld is the answer to a chunk whose slot holds another.
+type errHeld struct {
+	error
+	descriptor string // as the header has it
+}
+
+func (e errHeld) Unwrap() error { return e.error }
+
+// errUnknown is the server's answer to whoever it does not know.
+type errUnknown struct{ error }
+
+func (e errUnknown) Unwrap() error { return e.error }
+
+// again is an error after which the same request may succeed.
+type again struct{ error }
+
+func (e again) Unwrap() error { return e.error }
+
+// broken puts an error of the line into words. A server that is not the pinned one is
+// no broken line.
+func broken(err error) error {
+	var e *ecluse.Error
+	if errors.As(err, &e) && (e.Kind == ecluse.Unverified || e.Kind == ecluse.Invalid || e.Kind == ecluse.Refused) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Canceled}
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // the rest is the address
+	}
+	return again{&ecluse.Error{
+		Kind: ecluse.Failed, What: "reach the server", Err: err, Next: "see that it runs and that the network lets you through: ecluse gate check",
+	}}
+}
+
+// trying does something until it is answered, a few times.
+func (l *line) trying(ctx context.Context, repeat bool, do func() error) error {
+	pause := firstPause
+	for n := 1; ; n++ {
+		err := do()
+		var unknown errUnknown
+		if errors.As(err, &unknown) && l.renew != nil && n == 1 { // a session that ended: log in again, once
+			l.renew()
+			continue
+		}
+		var may again
+		if err == nil || !errors.As(err, &may) || !repeat || n == tries {
+			return bare(err)
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Cause(ctx)}
+		}
+		pause *= 2
+	}
+}
+
+// bare takes the marks of this package off an error.
+func bare(err error) error {
+	switch e := err.(type) { //nolint:errorlint // the outermost only
+	case again:
+		return e.error
+	case errUnknown:
+		return e.error
+	case errHeld:
+		return e.error
+	}
+	return err
+}
+
+func drain(res *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+	_ = res.Body.Close()
+}
+
+// items is a list as it travels, item one thing that there may be none of.
+type items[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
+type item[T any] struct {
+	Item *T `json:"item"`
+}
+
+// got asks for one thing.
+func got[T any](ctx context.Context, l *line, path string) (*T, error) {
+	v := new(T)
+	if err := l.call(ctx, http.MethodGet, path, nil, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// listed asks for a list.
+func listed[T any](ctx context.Context, l *line, path string) ([]T, error) {
+	v, err := got[items[T]](ctx, l, path)
+	if err != nil {
+		return nil, err
+	}
+	return v.Items, nil
+}
+
+// perhaps asks for what there may be none of.
+func perhaps[T any](ctx context.Context, l *line, path string) (*T, error) {
+	v, err := got[item[T]](ctx, l, path)
+	if err != nil {
+		return nil, err
+	}
+	return v.Item, nil
+}
+
+// posted sends something and reads the answer.
+func posted[T any](ctx context.Context, l *line, path string, in any) (*T, error) {
+	v := new(T)
+	if err := l.call(ctx, http.MethodPost, path, in, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+
+func escape[T ~string](s T) string { return url.PathEscape(string(s)) }

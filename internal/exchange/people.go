@@ -132,7 +132,7 @@ type DueItem struct {
 	Migration ecluse.MigrationID `json:"migration,omitempty"`
 	Why       string             `json:"why,omitempty"` // it failed
 
-	Kind ecluse.Kind `json:"-"` // of the failure
+	Kind ecluse.Kind `json:"kind,omitempty"` // of the failure
 }
 
 // Strays are files that should not be where they are.
@@ -173,3 +173,16 @@ const KindFrozen = "frozen"
 
 // KindLoadPlan is how the load plan in force of a kind of passage is kept.
 func KindLoadPlan(k ecluse.PassageKind) string { return evidence.KindLoadPlan + "-" + string(k) }
+
+// SessionView is somebody's session at the lock.
+type SessionView struct {
+	ID      string             `json:"id"`
+	Person  string             `json:"person"`
+	Side    ecluse.Side        `json:"side"`
+	Key     ecluse.Fingerprint `json:"key"`
+	Begun   time.Time          `json:"begun"`
+	Seen    time.Time          `json:"seen"`
+	Expires time.Time          `json:"expires"`
+	Agent   string             `json:"agent"`
+	Mine    bool               `json:"mine"` // the one that asks
+}

@@ -1,0 +1,276 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+)
+
+// Gate is the lock as a gate sees it: gate.Lock.
+type Gate struct{ *line }
+
+// NewGate opens the lock for a gate; Options.Gate is its key, by which the server knows
+// it. HTTP/1.1 gives each chunk a connection of its own, so that a lost packet of one
+// keeps no other waiting.
+func NewGate(o Options) (*Gate, error) {
+	if o.Gate == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "reach the server", Why: "the gate's key is not named"}
+	}
+	o.HTTP1 = true
+	l, err := newLine(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Gate{l}, nil
+}
+
+// Disconnect ends idle connections.
+func (g *Gate) Disconnect() { g.close() }
+
+// Enrol hands in what a gate says of itself (gate/v1), signed by the key of
+// Options.Gate, and returns the key that signs the laboratory's journal. With an empty
+// paper it only asks for that key.
+func Enrol(ctx context.Context, o Options, signed evidence.Signed) (ecluse.Fingerprint, error) {
+	g, err := NewGate(o)
+	if err != nil {
+		return "", err
+	}
+	defer g.close()
+	var q struct {
+		Paper *evidence.Signed `json:"paper,omitempty"`
+	}
+	if signed.Body != nil {
+		q.Paper = &signed
+	}
+	v, err := posted[struct {
+		Lock ecluse.Fingerprint `json:"lock"`
+	}](ctx, g.line, "/enrolments", q)
+	if err != nil {
+		return "", err
+	}
+	return v.Lock, nil
+}
+
+func at(m ecluse.MigrationID, rest string) string { return "/gate/migrations/" + escape(m) + rest }
+
+// Case returns what stands about a migration.
+func (g *Gate) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error) {
+	return got[exchange.Case](ctx, g.line, at(m, "/case?kind="+url.QueryEscape(string(kind))))
+}
+
+// Post hands in something this gate signed.
+func (g *Gate) Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper, s evidence.Signed) error {
+	return g.call(ctx, http.MethodPost, at(m, "/papers/"+escape(kind)), s, nil)
+}
+
+// Posted returns what gates handed in of a kind.
+func (g *Gate) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, g.line, at(m, "/papers/"+escape(kind)))
+}
+
+// Record tells the journal what the gate did.
+func (g *Gate) Record(ctx context.Context, e exchange.Event) error {
+	return g.call(ctx, http.MethodPost, at(e.Migration, "/events"), e, nil)
+}
+
+// Slots lists the descriptors of the chunks that are in.
+func (g *Gate) Slots(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, g.line, at(m, "/slots"))
+}
+
+// descriptorHeader carries a chunk's signed descriptor beside its bytes.
+const descriptorHeader = "Ecluse-Descriptor"
+
+// maxChunk bounds a sealed chunk that is held to be sent again.
+const maxChunk = 1 << 30
+
+// Put sends a chunk. A line that breaks meanwhile is tried again: the chamber takes a
+// chunk whole or not at all, and the same one twice is once.
+func (g *Gate) Put(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) (stored evidence.Signed, err error) {
+	err = g.send(ctx, at(m, "/chunks"), descriptor, body, &stored)
+	return stored, err
+}
+
+// PutReject stores rows put aside.
+func (g *Gate) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error {
+	return g.send(ctx, at(m, "/rejects"), descriptor, body, nil)
+}
+
+func (g *Gate) send(ctx context.Context, path string, descriptor evidence.Signed, body io.Reader, out any) error {
+	header, err := json.Marshal(descriptor)
+	if err != nil {
+		return err
+	}
+	whole, ok := body.(*bytes.Reader) // what gates send is in memory already
+	if !ok {
+		b, err := io.ReadAll(io.LimitReader(body, maxChunk))
+		if err != nil {
+			return err
+		}
+		whole = bytes.NewReader(b)
+	}
+	return g.trying(ctx, true, func() error {
+		if _, err := whole.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodPut, g.base+path, io.NopCloser(whole))
+		if err != nil {
+			return err
+		}
+		r.ContentLength = whole.Size()
+		r.Header.Set("Content-Type", "application/octet-stream")
+		r.Header.Set(descriptorHeader, base64.StdEncoding.EncodeToString(header))
+		res, err := g.do(ctx, r)
+		var held errHeld
+		if errors.As(err, &held) && out != nil { // the slot holds another: which, is for the caller to see
+			if text, decoded := base64.StdEncoding.DecodeString(held.descriptor); decoded == nil {
+				_ = json.Unmarshal(text, out)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		defer drain(res)
+		if out == nil {
+			return nil
+		}
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+			return broken(err)
+		}
+		return nil
+	})
+}
+
+// Get fetches a chunk.
+func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (descriptor evidence.Signed, body io.ReadCloser, err error) {
+	path := at(m, "/chunks/"+escape(s.Dataset)+"/"+strconv.Itoa(s.Sequence)+"/"+strconv.Itoa(s.Version))
+	res, err := g.fetch(ctx, path)
+	if err != nil {
+		return descriptor, nil, err
+	}
+	text, err := base64.StdEncoding.DecodeString(res.Header.Get(descriptorHeader))
+	if err == nil {
+		err = json.Unmarshal(text, &descriptor)
+	}
+	if err != nil {
+		drain(res)
+		return descriptor, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "fetch a chunk", Where: s.String(), Why: "the server sent no descriptor with it"}
+	}
+	return descriptor, res.Body, nil
+}
+
+// GetReject fetches rows put aside.
+func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
+	res, err := g.fetch(ctx, at(m, "/rejects/"+sha256.String()))
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// fetch begins with a body; what breaks it later is the reader's to see.
+func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err error) {
+	err = g.trying(ctx, true, func() error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.base+path, nil)
+		if err != nil {
+			return err
+		}
+		res, err = g.do(ctx, r)
+		return err
+	})
+	return res, err
+}
+
+// Close stores the manifest.
+func (g *Gate) Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
+	return g.call(ctx, http.MethodPost, at(m, "/manifest"), manifest, nil)
+}
+
+// Manifest returns the manifest, or nil before there is one.
+func (g *Gate) Manifest(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+	return perhaps[evidence.Signed](ctx, g.line, at(m, "/manifest"))
+}
+
+// Wait returns when something was put, closed, asked or lent, or after a while.
+func (g *Gate) Wait(ctx context.Context, m ecluse.MigrationID) error {
+	return g.call(ctx, http.MethodGet, at(m, "/wait"), nil, nil)
+}
+
+// Rejects lists the descriptors of what was put aside.
+func (g *Gate) Rejects(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, g.line, at(m, "/rejects"))
+}
+
+// Ask posts the target gate's request for the release secret.
+func (g *Gate) Ask(ctx context.Context, m ecluse.MigrationID, request evidence.Signed) error {
+	return g.call(ctx, http.MethodPost, at(m, "/leases"), request, nil)
+}
+
+// Asked lists the requests not answered yet.
+func (g *Gate) Asked(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, g.line, at(m, "/leases"))
+}
+
+// Lend posts the source gate's answer.
+func (g *Gate) Lend(ctx context.Context, m ecluse.MigrationID, answer evidence.Signed) error {
+	return g.call(ctx, http.MethodPost, at(m, "/loans"), answer, nil)
+}
+
+// Lent returns the answer to a request, or nil while there is none.
+func (g *Gate) Lent(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest) (*evidence.Signed, error) {
+	return perhaps[evidence.Signed](ctx, g.line, at(m, "/loans/"+request.String()))
+}
+
+// Head returns the journal's head and the proof that it continues an earlier one.
+func (g *Gate) Head(ctx context.Context, m ecluse.MigrationID, from int64) (evidence.Signed, [][32]byte, error) {
+	v, err := got[struct {
+		Head  evidence.Signed `json:"head"`
+		Proof [][]byte        `json:"proof"`
+	}](ctx, g.line, at(m, "/head?from="+strconv.FormatInt(from, 10)))
+	if err != nil {
+		return evidence.Signed{}, nil, err
+	}
+	proof := make([][32]byte, len(v.Proof))
+	for i, p := range v.Proof {
+		if copy(proof[i][:], p) != 32 || len(p) != 32 {
+			return evidence.Signed{}, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "watch the journal", Where: string(m), Why: "the server's proof is none"}
+		}
+	}
+	return v.Head, proof, nil
+}
+
+// Cosign hands in the gate's own signature under a head.
+func (g *Gate) Cosign(ctx context.Context, m ecluse.MigrationID, head evidence.Signed) error {
+	return g.call(ctx, http.MethodPost, at(m, "/cosignatures"), head, nil)
+}
+
+// Cosigned returns the newest head that a gate signed.
+func (g *Gate) Cosigned(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint) (*evidence.Signed, error) {
+	return perhaps[evidence.Signed](ctx, g.line, at(m, "/cosignatures?gate="+url.QueryEscape(string(gate))))
+}
+
+// Wanted lists what is asked of this gate.
+func (g *Gate) Wanted(ctx context.Context, known []string) ([]exchange.Work, error) {
+	return listed[exchange.Work](ctx, g.line, "/gate/work?known="+url.QueryEscape(strings.Join(known, ",")))
+}
+
+// Tell says how far a piece of work has come.
+func (g *Gate) Tell(ctx context.Context, work string, p exchange.Progress) error {
+	return g.call(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/progress", p, nil)
+}
+
+// Answer ends a piece of work.
+func (g *Gate) Answer(ctx context.Context, work string, a exchange.Answer) error {
+	return g.call(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/answer", a, nil)
+}
