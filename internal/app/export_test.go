@@ -151,3 +151,16 @@ func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind eclu
 func (r *Room) Lab(id string, pin wire.Pin) api.Lab {
 	return api.Lab{ID: id, Lock: r.lock, Door: account.NewDoor(ecluse.Digest(pin), id, r.lock, r.lock.Sessions())}
 }
+
+// Elsewhere puts the room's gates at work for a lock that they reach by other ways,
+// until stop is called.
+func (r *Room) Elsewhere(ctx context.Context, reach func(exchange.Place, ssh.Signer) gate.Lock) (stop func()) {
+	r.stop()
+	r.wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	for at, g := range r.gates {
+		g.lock = reach(at, g.home.Signer())
+		r.wg.Go(func() { _ = gate.Run(ctx, g.lock, g.work, nil) })
+	}
+	return func() { cancel(); r.wg.Wait() }
+}

@@ -5,14 +5,20 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/api"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/client"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/gate/locktest"
 	"ecluse/internal/wire"
 )
@@ -78,4 +84,60 @@ func TestLockOverHTTPS(t *testing.T) {
 		c.Lock, c.AtTarget = s.gate(t, "room", c.Source), s.gate(t, "room", c.Target)
 		return c
 	})
+}
+
+// desk is a person's machine that reaches the server, as a key's owner when no other is
+// named.
+func (s *served) desk(t *testing.T, d *roomtest.Dir, lab, who string) *desk.Desk {
+	t.Helper()
+	o := client.Options{Options: wire.Options{Pin: s.Pin}, Server: s.URL, Laboratory: lab}
+	return desk.New(func(ctx context.Context, key ssh.Signer) (desk.Lock, error) {
+		if key == nil {
+			key = d.Key(who)
+		}
+		return client.LogIn(ctx, o, key, nil)
+	}, d.Join("room", "plans"), func(ctx context.Context, signed evidence.Signed) (*exchange.RosterReceipt, error) {
+		return client.TakeRoster(ctx, o, signed)
+	})
+}
+
+// TestMigrationOverHTTPS: from approval to evidence with a server between the parts.
+func TestMigrationOverHTTPS(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Planned, 40)
+	r := d.Open()
+	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
+	stop := r.Elsewhere(t.Context(), func(_ exchange.Place, key ssh.Signer) gate.Lock { return s.gate(t, "room", key) })
+	defer stop()
+	marc, claire := s.desk(t, d, "room", roomtest.Marc), s.desk(t, d, "room", roomtest.Claire)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := marc.Approve(t.Context(), d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"), d.Key(roomtest.Marc))
+	must(err)
+	p, err := marc.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
+	must(err)
+	_, err = claire.Approve(t.Context(), p.Load.Bytes(), d.Key(roomtest.Claire))
+	must(err)
+	seen := map[string]bool{}
+	v, err := marc.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, Watch: func(p exchange.Progress) { seen[p.Stage] = true }})
+	must(err)
+	if !v.Reconciled || v.RowsLoaded == 0 || len(seen) == 0 {
+		t.Errorf("%+v, stages %v", v, seen)
+	}
+	_, err = claire.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)})
+	must(err)
+	due, err := marc.Due(t.Context())
+	must(err)
+	for _, f := range due.Failed {
+		t.Errorf("%s: %s", f.What, f.Why)
+	}
+	e, err := claire.Evidence(t.Context(), "", d.Join("evidence"))
+	must(err)
+	if report := evidence.Verify(os.DirFS(e.Dir), d.Roots()); !report.OK() {
+		t.Error(report.Text())
+	}
 }

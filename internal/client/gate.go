@@ -112,13 +112,18 @@ func (g *Gate) send(ctx context.Context, path string, descriptor evidence.Signed
 	if err != nil {
 		return err
 	}
-	whole, ok := body.(*bytes.Reader) // what gates send is in memory already
-	if !ok {
-		b, err := io.ReadAll(io.LimitReader(body, maxChunk))
+	var whole *bytes.Reader
+	switch b := body.(type) {
+	case *bytes.Reader:
+		whole = b
+	case interface{ Bytes() []byte }: // what gates send is in memory already
+		whole = bytes.NewReader(b.Bytes())
+	default:
+		text, err := io.ReadAll(io.LimitReader(body, maxChunk))
 		if err != nil {
 			return err
 		}
-		whole = bytes.NewReader(b)
+		whole = bytes.NewReader(text)
 	}
 	return g.trying(ctx, true, func() error {
 		if _, err := whole.Seek(0, io.SeekStart); err != nil {

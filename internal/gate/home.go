@@ -191,3 +191,7 @@ func (h *Home) Holds(m ecluse.MigrationID) bool {
 	_, err := os.Lstat(filepath.Join(h.dir, "migrations", string(m)))
 	return err == nil
 }
+
+// Signer is the gate's key: it signs descriptors and statements, and proves to a server
+// which gate it is.
+func (h *Home) Signer() ssh.Signer { return h.signer }
