@@ -67,6 +67,7 @@ type server struct {
 	limit  *limits
 	again  *answers
 	routes []Route
+	named  map[string]bool // fields that an error may name
 
 	mu    sync.Mutex
 	known map[string]time.Time // gates that a laboratory knew a moment ago
@@ -106,13 +107,14 @@ func New(o Options) (*Server, error) {
 		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{withoutValues},
+		Transformers:                 []huma.Transformer{s.withoutValues},
 	})
 	s.before()
 	s.gates()
 	s.chambers()
 	s.people()
 	s.work()
+	s.named = s.names()
 	return &Server{Handler: s.outer(s.mux), Routes: slices.Clone(s.routes)}, nil
 }
 

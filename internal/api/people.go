@@ -200,6 +200,9 @@ func (c *caller) sessions(ctx context.Context) ([]exchange.SessionView, error) {
 	}
 	views := make([]exchange.SessionView, 0, len(all))
 	for _, x := range all {
+		if x.Person.Side != c.session.Person.Side {
+			continue
+		}
 		expires := x.Begun.Add(account.SessionLife)
 		if idle := x.Seen.Add(account.IdleLife); idle.Before(expires) {
 			expires = idle

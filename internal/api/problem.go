@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -67,7 +69,7 @@ func problemOf(err error) *problem {
 
 // withoutValues makes of huma's own errors, which repeat what was sent, problems that
 // say where and why alone.
-func withoutValues(_ huma.Context, _ string, v any) (any, error) {
+func (s *server) withoutValues(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
@@ -78,8 +80,8 @@ func withoutValues(_ huma.Context, _ string, v any) (any, error) {
 	}
 	var where []string
 	for _, d := range m.Errors {
-		if d.Location != "" {
-			where = append(where, field(d.Location))
+		if f := s.field(d.Location); f != "" && !slices.Contains(where, f) {
+			where = append(where, f)
 		}
 	}
 	p.Where = strings.Join(where, ", ")
@@ -92,19 +94,42 @@ func withoutValues(_ huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// field keeps of a location what names a field of ours: letters, digits, dots and
-// brackets. A key of a map could be a value.
-func field(location string) string {
-	if len(location) > 120 {
-		location = location[:120]
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '[', r == ']', r == '_':
-			return r
+// field keeps of a location what openapi.json names: the key of a map, or a field that
+// somebody invented, could be a value.
+func (s *server) field(location string) string {
+	parts := strings.Split(location, ".")
+	for i, p := range parts {
+		name, index, _ := strings.Cut(p, "[")
+		if !s.named[name] {
+			name = "?"
 		}
-		return '?'
-	}, location)
+		if n, err := strconv.Atoi(strings.TrimSuffix(index, "]")); err == nil {
+			name += "[" + strconv.Itoa(n) + "]"
+		}
+		parts[i] = name
+	}
+	return strings.Join(parts, ".")
+}
+
+// names are the words that openapi.json uses for places in requests.
+func (s *server) names() map[string]bool {
+	names := map[string]bool{"body": true, "path": true, "query": true, "header": true}
+	for _, x := range s.huma.OpenAPI().Components.Schemas.Map() {
+		for name := range x.Properties {
+			names[name] = true
+		}
+	}
+	for _, item := range s.huma.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+			if op == nil {
+				continue
+			}
+			for _, p := range op.Parameters {
+				names[p.Name] = true
+			}
+		}
+	}
+	return names
 }
 
 // write answers with a problem.

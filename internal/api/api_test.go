@@ -1,0 +1,460 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/account"
+	"ecluse/internal/api"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/lock"
+	"ecluse/internal/wire"
+)
+
+func TestMain(m *testing.M) { os.Exit(roomtest.Run(m)) }
+
+// server is a laboratory served over real TLS.
+type server struct {
+	testing.TB
+	*api.Server
+	dir *roomtest.Dir
+	pin wire.Pin
+	url string
+}
+
+func open(t testing.TB, at roomtest.Stage) *server {
+	t.Helper()
+	s := &server{TB: t, dir: roomtest.At(t, at, 3)}
+	a, err := wire.OpenAuthority(roomtest.Temp(t), nil, time.Now)
+	s.must(err)
+	s.pin = a.Pin()
+	l, err := lock.Open(t.Context(), s.dir.Join("room", "lock"), "ecluse test")
+	s.must(err)
+	t.Cleanup(func() { l.Shut() })
+	s.Server, err = api.New(api.Options{
+		Labs:    []api.Lab{{ID: "lab", Lock: l, Door: account.NewDoor(ecluse.Digest(s.pin), "lab", l, l.Sessions())}},
+		Version: "test",
+	})
+	s.must(err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	s.must(err)
+	s.url = "https://" + listener.Addr().String()
+	h := &http.Server{Handler: s.Server, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = h.Serve(tls.NewListener(listener, wire.ServerConfig(a)))
+	}()
+	t.Cleanup(func() {
+		_ = h.Close()
+		<-done
+	})
+	return s
+}
+
+func (s *server) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// client is somebody at the other end: a gate with its key, or whoever.
+func (s *server) client(gate ssh.Signer) *http.Client {
+	s.Helper()
+	t, err := wire.Transport(wire.Options{Pin: s.pin, Gate: gate})
+	s.must(err)
+	t.MaxIdleConnsPerHost = 64
+	s.Cleanup(t.CloseIdleConnections)
+	return &http.Client{Transport: t, Timeout: 30 * time.Second}
+}
+
+func (s *server) gateKey(part string) ssh.Signer {
+	s.Helper()
+	k, err := ssh.ParsePrivateKey(s.dir.Read("room", part, "gate_key"))
+	s.must(err)
+	return k
+}
+
+// answered is what came back.
+type answered struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (s *server) ask(c *http.Client, method, path, token string, body []byte, header ...string) answered {
+	s.Helper()
+	r, err := http.NewRequestWithContext(s.Context(), method, s.url+path, bytes.NewReader(body))
+	s.must(err)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.Do(r)
+	s.must(err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	s.must(err)
+	return answered{res.StatusCode, res.Header, text}
+}
+
+// login begins a session and returns its token.
+func (s *server) login(c *http.Client, who string) string {
+	s.Helper()
+	var ch struct{ Challenge string }
+	a := s.ask(c, http.MethodPost, "/v1/labs/lab/challenges", "", nil)
+	s.must(json.Unmarshal(a.body, &ch))
+	key := s.dir.Key(who)
+	signed, err := evidence.SignLogin(key, &evidence.Login{Server: ecluse.Digest(s.pin), Laboratory: "lab", Key: evidence.FingerprintOf(key.PublicKey()), Challenge: ch.Challenge})
+	s.must(err)
+	text, err := json.Marshal(signed)
+	s.must(err)
+	a = s.ask(c, http.MethodPost, "/v1/labs/lab/sessions", "", text)
+	if a.status != http.StatusOK {
+		s.Fatalf("%s logs in: %d %s", who, a.status, a.body)
+	}
+	var begun struct{ Token string }
+	s.must(json.Unmarshal(a.body, &begun))
+	return begun.Token
+}
+
+// fill puts something into a route's path.
+func fill(path string) string {
+	return strings.NewReplacer(
+		"{lab}", "lab", "{migration}", string(roomtest.Migration), "{kind}", "report", "{request}", ecluse.DigestOf(nil).String(),
+		"{dataset}", "result", "{sequence}", "0", "{version}", "0", "{sha256}", ecluse.DigestOf(nil).String(), "{work}", "abc",
+		"{digest}", ecluse.DigestOf(nil).String(), "{id}", "0123456789abcdef0123456789abcdef",
+	).Replace(path)
+}
+
+// TestBeforeIdentity: what is answered to nobody is one closed list; everything else
+// that nobody asks gets one answer, the same to the byte, whether it exists or not.
+func TestBeforeIdentity(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	var before []string
+	for _, r := range s.Routes {
+		if r.Identity == "nobody" {
+			before = append(before, r.Method+" "+r.Path)
+		}
+	}
+	want := []string{"GET /healthz", "GET /openapi.json", "POST /v1/labs/{lab}/challenges", "POST /v1/labs/{lab}/sessions", "POST /v1/labs/{lab}/rosters"}
+	if !slices.Equal(before, want) {
+		t.Fatalf("before identity: %v, want %v", before, want)
+	}
+	c := s.client(nil)
+	var one *answered
+	try := func(method, path, token string) {
+		t.Helper()
+		body := []byte(nil)
+		if method == http.MethodPost || method == http.MethodPut {
+			body = []byte("{}")
+		}
+		for {
+			a := s.ask(c, method, path, token, body)
+			if a.status == http.StatusTooManyRequests { // strangers may ask so often, and no more
+				time.Sleep(300 * time.Millisecond)
+				continue
+			}
+			if one == nil {
+				one = &a
+			}
+			a.header.Del("X-Request-Id")
+			a.header.Del("Date")
+			if a.status != http.StatusUnauthorized || !bytes.Equal(a.body, one.body) || len(a.header) != len(one.header) {
+				t.Errorf("%s %s: %d %v %s, want what all get: %s", method, path, a.status, a.header, a.body, one.body)
+			}
+			return
+		}
+	}
+	one = nil
+	first := s.ask(c, http.MethodGet, "/v1/labs/lab/me", "", nil)
+	first.header.Del("X-Request-Id")
+	first.header.Del("Date")
+	one = &first
+	for _, r := range s.Routes {
+		if r.Identity == "nobody" {
+			continue
+		}
+		try(r.Method, fill(r.Path), "")
+	}
+	for _, path := range []string{"/", "/v1", "/v1/labs", "/v1/labs/lab", "/v1/labs/other/me", "/docs", "/schemas/Case.json", "/.git/config", "/v1/labs/lab/migrations"} {
+		try(http.MethodGet, path, "")
+	}
+	try(http.MethodGet, "/v1/labs/lab/me", strings.Repeat("a", 43))
+	try(http.MethodGet, "/v1/labs/other/me", strings.Repeat("a", 43))
+	// A stranger's key proves nothing either.
+	c = s.client(s.dir.Key("root-controller"))
+	try(http.MethodGet, "/v1/labs/lab/gate/work", "")
+
+	// Challenges of a laboratory that is there and of one that is not look alike.
+	there := s.ask(c, http.MethodPost, "/v1/labs/lab/challenges", "", nil)
+	not := s.ask(c, http.MethodPost, "/v1/labs/nowhere/challenges", "", nil)
+	if there.status != not.status || len(there.body) != len(not.body) {
+		t.Errorf("a challenge there: %d, %d bytes; elsewhere: %d, %d bytes", there.status, len(there.body), not.status, len(not.body))
+	}
+}
+
+// TestEveryRouteAsksForItsIdentity: a person is nobody on gates' routes, a gate is
+// nobody on people's.
+func TestEveryRouteAsksForItsIdentity(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	plain, gate := s.client(nil), s.client(s.gateKey("source"))
+	token := s.login(plain, roomtest.Claire)
+	for _, r := range s.Routes {
+		path := fill(r.Path)
+		var a answered
+		switch r.Identity {
+		case "person":
+			a = s.ask(gate, r.Method, path, "", []byte("{}"))
+		case "gate", "enrolling gate":
+			a = s.ask(plain, r.Method, path, token, []byte("{}"))
+		default:
+			continue
+		}
+		if a.status != http.StatusUnauthorized {
+			t.Errorf("%s %s, of a %s: %d %s", r.Method, r.Path, r.Identity, a.status, a.body)
+		}
+	}
+	if a := s.ask(plain, http.MethodGet, "/v1/labs/lab/me", token, nil); a.status != http.StatusOK || !bytes.Contains(a.body, []byte("claire")) {
+		t.Errorf("me: %d %s", a.status, a.body)
+	}
+	if a := s.ask(gate, http.MethodGet, "/v1/labs/lab/gate/migrations/"+string(roomtest.Migration)+"/slots", "", nil); a.status != http.StatusOK {
+		t.Errorf("slots: %d %s", a.status, a.body)
+	}
+}
+
+// TestErrorsRepeatNothing: whatever is sent, an error says where and why, and not what.
+func TestErrorsRepeatNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	plain, gate := s.client(nil), s.client(s.gateKey("source"))
+	token := s.login(plain, roomtest.Claire)
+	const canary = "DUPONT1840567"
+	bodies := [][]byte{
+		[]byte(`{"` + canary + `": 1}`), []byte(`"` + canary + `"`), []byte(canary), []byte(`{"kind":"` + canary + `"}`),
+		[]byte(`{"place":"` + canary + `","instruction":"` + canary + `","migration":"` + canary + `","body":"` + canary + `"}`),
+		[]byte(`{"stage":{"` + canary + `":2},"clauses":[{"verb":"` + canary + `","kind":"` + canary + `","subject":"` + canary + `"}]}`),
+	}
+	n := 0
+	for _, r := range s.Routes {
+		if r.Identity == "nobody" || r.Method == http.MethodGet || r.Method == http.MethodDelete {
+			continue
+		}
+		if r.Path == "/v1/labs/{lab}/due" { // sends nothing
+			continue
+		}
+		for _, b := range bodies {
+			c, tok := plain, token
+			if r.Identity != "person" {
+				c, tok = gate, ""
+			}
+			a := s.ask(c, r.Method, fill(r.Path), tok, b, "Ecluse-Descriptor", canary)
+			if bytes.Contains(a.body, []byte(canary)) {
+				t.Errorf("%s %s of %s: it repeats what was sent: %s", r.Method, r.Path, b, a.body)
+			}
+			if a.status >= 400 {
+				n++
+				if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+					t.Errorf("%s %s: an error of type %s: %s", r.Method, r.Path, got, a.body)
+				}
+				var p struct{ Title, What string }
+				if err := json.Unmarshal(a.body, &p); err != nil || p.Title == "" || p.What == "" {
+					t.Errorf("%s %s: %s", r.Method, r.Path, a.body)
+				}
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d were refused", n)
+	}
+}
+
+// TestOpenAPI: the description is OpenAPI 3.1, has every route, and no request may
+// bring what it does not name.
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Made)
+	a := s.ask(s.client(nil), http.MethodGet, "/openapi.json", "", nil)
+	var doc struct {
+		OpenAPI    string `json:"openapi"`
+		Paths      map[string]map[string]json.RawMessage
+		Components struct {
+			Schemas map[string]struct {
+				Type                 string
+				AdditionalProperties json.RawMessage `json:"additionalProperties"`
+				Properties           map[string]json.RawMessage
+			}
+		}
+	}
+	s.must(json.Unmarshal(a.body, &doc))
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("it is OpenAPI %s", doc.OpenAPI)
+	}
+	for _, r := range s.Routes {
+		if doc.Paths[r.Path][strings.ToLower(r.Method)] == nil {
+			t.Errorf("%s %s is not in it", r.Method, r.Path)
+		}
+	}
+	for name, x := range doc.Components.Schemas {
+		if x.Type == "object" && len(x.Properties) > 0 && string(x.AdditionalProperties) != "false" {
+			t.Errorf("schema %s: additionalProperties %s", name, x.AdditionalProperties)
+		}
+	}
+}
+
+// TestSentTwice: a request whose answer was lost is sent again under its key, and is
+// carried out once.
+func TestSentTwice(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	token := s.login(c, roomtest.Claire)
+	draft := []byte(`{"migration":"` + string(roomtest.Migration) + `","clauses":[{"verb":"suspend","kind":"migration","subject":"` + ecluse.DigestOf(nil).String() + `"}]}`)
+	first := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", token, draft, "Idempotency-Key", "one")
+	again := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", token, draft, "Idempotency-Key", "one")
+	other := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", token, draft, "Idempotency-Key", "two")
+	if first.status != http.StatusOK || !bytes.Equal(first.body, again.body) || again.header.Get("Idempotent-Replay") != "true" || other.header.Get("Idempotent-Replay") != "" {
+		t.Errorf("%d %s, %d %s %v, %v", first.status, first.body, again.status, again.body, again.header, other.header)
+	}
+	marc := s.login(c, roomtest.Marc)
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", marc, draft, "Idempotency-Key", "one"); a.header.Get("Idempotent-Replay") != "" {
+		t.Error("another person got the answer")
+	}
+}
+
+// TestThousandASecond: a thousand requests of people who are logged in, each second, and
+// not one fails.
+func TestThousandASecond(t *testing.T) {
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	token := s.login(c, roomtest.Claire)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var done, failed atomic.Int64
+	var wg sync.WaitGroup
+	begun := time.Now()
+	for range 16 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/labs/lab/me", nil)
+				if err != nil {
+					failed.Add(1)
+					return
+				}
+				r.Header.Set("Authorization", "Bearer "+token)
+				res, err := c.Do(r)
+				if err != nil {
+					failed.Add(1)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					failed.Add(1)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	rate := float64(done.Load()) / time.Since(begun).Seconds()
+	t.Logf("%.0f requests a second, %d failed", rate, failed.Load())
+	if failed.Load() > 0 {
+		t.Errorf("%d of %d failed", failed.Load(), done.Load())
+	}
+	if rate < 1000 && !testing.Short() && os.Getenv("ECLUSE_BUSY") == "" {
+		t.Logf("fewer than a thousand: this machine is busy or slow")
+	}
+}
+
+// TestSessions: one's own are listed and ended; a signatory's, those of the side.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	claire, marc := s.login(c, roomtest.Claire), s.login(c, roomtest.Marc)
+	s.login(c, roomtest.Claire)
+	count := func(token string) (n int, mine string) {
+		t.Helper()
+		var l struct {
+			Items []struct {
+				ID   string
+				Mine bool
+			}
+		}
+		a := s.ask(c, http.MethodGet, "/v1/labs/lab/sessions", token, nil)
+		s.must(json.Unmarshal(a.body, &l))
+		for _, x := range l.Items {
+			if x.Mine {
+				mine = x.ID
+			}
+		}
+		return len(l.Items), mine
+	}
+	n, own := count(claire)
+	if m, other := count(marc); n != 2 || m != 1 || own == "" || other == "" {
+		t.Errorf("claire sees %d, marc %d", n, m)
+	} else if a := s.ask(c, http.MethodDelete, "/v1/labs/lab/sessions/"+own, marc, nil); a.status != http.StatusForbidden {
+		t.Errorf("the other side's session is ended: %d", a.status)
+	}
+	if a := s.ask(c, http.MethodDelete, "/v1/labs/lab/sessions/"+own, claire, nil); a.status >= 300 {
+		t.Errorf("end: %d %s", a.status, a.body)
+	}
+	if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", claire, nil); a.status != http.StatusUnauthorized {
+		t.Errorf("an ended session still opens: %d", a.status)
+	}
+}
+
+// TestPages: a list comes in pages, by a cursor.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Made)
+	c := s.client(nil)
+	token := ""
+	for range 5 {
+		token = s.login(c, roomtest.Claire)
+	}
+	seen, after := map[string]bool{}, ""
+	for n := 0; ; n++ {
+		var l struct {
+			Items []struct{ ID string }
+			Next  string
+		}
+		a := s.ask(c, http.MethodGet, fmt.Sprintf("/v1/labs/lab/sessions?most=2&after=%s", after), token, nil)
+		s.must(json.Unmarshal(a.body, &l))
+		for _, x := range l.Items {
+			seen[x.ID] = true
+		}
+		if after = l.Next; after == "" || n > 5 {
+			break
+		}
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d of 5 sessions in pages", len(seen))
+	}
+}
