@@ -74,8 +74,11 @@ func (s *server) chambers() {
 			return maybe(c.lab.Lock.Manifest(ctx, in.Migration))
 		})
 	route(s, operation(http.MethodGet, at+"/wait", "wait", "Wait until something was put, closed, asked or lent, or a while", 0), gateOnly, ofMigration,
-		func(ctx context.Context, c *caller, in *InMigration) (*empty, error) {
-			return done(c.lab.Lock.Pause(ctx, time.Second))
+		func(ctx context.Context, c *caller, in *struct {
+			InMigration
+			Beyond int `query:"beyond" minimum:"-1" required:"true"`
+		}) (*empty, error) {
+			return done(c.lab.Lock.Await(ctx, in.Migration, in.Beyond, waiting))
 		})
 	stream(s, operation(http.MethodPut, at+"/rejects", "put-reject", "Rows put aside, sealed to the source gate", 0), gateOnly, ofMigration,
 		func(rw http.ResponseWriter, r *http.Request, c *caller) error {
@@ -107,6 +110,9 @@ func (s *server) chambers() {
 			return send(rw, body)
 		})
 }
+
+// waiting is how long a gate's request waits for chunks.
+const waiting = 5 * time.Second
 
 func migration(c *caller) ecluse.MigrationID { return ecluse.MigrationID(c.path("migration")) }
 

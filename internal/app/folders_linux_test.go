@@ -391,7 +391,7 @@ func everyAnswer(t *testing.T, l gate.Lock) {
 		"asked":  err,
 		"post":   l.Post(ctx, m, exchange.RecipientPaper, c.Recipients[0]),
 		"record": l.Record(ctx, exchange.Event{Migration: m, Type: "epoch"}),
-		"wait":   l.Wait(ctx, m),
+		"wait":   l.Wait(ctx, m, -1),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)

@@ -276,5 +276,4 @@ func posted[T any](ctx context.Context, l *line, path string, in any) (*T, error
 	return v, nil
 }
 
-
 func escape[T ~string](s T) string { return url.PathEscape(string(s)) }

@@ -207,9 +207,10 @@ func (g *Gate) Manifest(ctx context.Context, m ecluse.MigrationID) (*evidence.Si
 	return perhaps[evidence.Signed](ctx, g.line, at(m, "/manifest"))
 }
 
-// Wait returns when something was put, closed, asked or lent, or after a while.
-func (g *Gate) Wait(ctx context.Context, m ecluse.MigrationID) error {
-	return g.call(ctx, http.MethodGet, at(m, "/wait"), nil, nil)
+// Wait returns when more chunks than so many are in, or the manifest is closed, or
+// after a while; of fewer than none, at any move.
+func (g *Gate) Wait(ctx context.Context, m ecluse.MigrationID, beyond int) error {
+	return g.call(ctx, http.MethodGet, at(m, "/wait?beyond="+strconv.Itoa(beyond)), nil, nil)
 }
 
 // Rejects lists the descriptors of what was put aside.

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -37,6 +38,28 @@ type inlet struct {
 	known     map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
 	versions  map[ecluse.Slot]*evidence.Descriptor              // every version
 	manifest  *evidence.Manifest
+	verified  map[ecluse.Digest]*evidence.Descriptor // by body and signature: each is verified once
+}
+
+// parse verifies a descriptor, or remembers that it did.
+func (i *inlet) parse(s evidence.Signed) (*evidence.Descriptor, error) {
+	h := sha256.New()
+	h.Write(s.Body)
+	h.Write([]byte{0})
+	h.Write(s.Signature)
+	name := ecluse.Digest(h.Sum(nil))
+	if d := i.verified[name]; d != nil {
+		return d, nil
+	}
+	d, err := evidence.ParseDescriptor(s, i.source)
+	if err != nil {
+		return nil, err
+	}
+	if i.verified == nil {
+		i.verified = map[ecluse.Digest]*evidence.Descriptor{}
+	}
+	i.verified[name] = d
+	return d, nil
 }
 
 // refresh looks at what is in. A descriptor that the source gate did not sign,
@@ -54,7 +77,7 @@ func (i *inlet) refresh(ctx context.Context) error {
 	var all []*evidence.Descriptor
 	i.versions = map[ecluse.Slot]*evidence.Descriptor{}
 	for n, s := range there {
-		d, err := evidence.ParseDescriptor(s, i.source)
+		d, err := i.parse(s)
 		if err != nil {
 			return &ecluse.Error{Kind: ecluse.KindOf(err), What: "open the chamber", Where: fmt.Sprintf("descriptor %d of %d", n+1, len(there)), Err: err}
 		}
@@ -144,13 +167,7 @@ func (i *inlet) get(ctx context.Context, d *evidence.Descriptor) (*evidence.Desc
 }
 
 func (i *inlet) wait(ctx context.Context) error {
-	if err := i.refresh(ctx); err != nil {
-		return err
-	}
-	if i.manifest != nil {
-		return nil
-	}
-	if err := i.lock.Wait(ctx, i.migration); err != nil {
+	if err := i.lock.Wait(ctx, i.migration, len(i.versions)); err != nil {
 		return err
 	}
 	return i.refresh(ctx)

@@ -33,9 +33,9 @@ type Chambers interface {
 	// Close stores the manifest; Manifest returns it, or nil before Close.
 	Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error
 	Manifest(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error)
-	// Wait returns when something was put or closed since the last call, or
-	// after a while.
-	Wait(ctx context.Context, m ecluse.MigrationID) error
+	// Wait returns when more chunks than so many are in, or the manifest is closed, or
+	// after a while. Of fewer than none it returns at any move: a request was answered.
+	Wait(ctx context.Context, m ecluse.MigrationID, beyond int) error
 	// PutReject stores rows put aside, sealed to the source gate.
 	PutReject(ctx context.Context, m ecluse.MigrationID, descriptor evidence.Signed, body io.Reader) error
 	// Rejects lists the signed descriptors of what was put aside, and GetReject

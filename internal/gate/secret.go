@@ -163,7 +163,7 @@ func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ec
 		if err != nil || answer != nil {
 			return answer, err
 		}
-		if err := t.lock.Wait(ctx, m); err != nil {
+		if err := t.lock.Wait(ctx, m, -1); err != nil {
 			return nil, context.Cause(ctx)
 		}
 	}

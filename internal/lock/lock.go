@@ -184,20 +184,45 @@ func (l *Lock) tell() {
 // waitTime is how long Wait waits at most: another process may have written.
 const waitTime = 200 * time.Millisecond
 
-// Wait returns when something moved in the lock, or after a while.
-func (l *Lock) Wait(ctx context.Context, _ ecluse.MigrationID) error {
-	l.mu.Lock()
-	moved := l.moved
-	l.mu.Unlock()
-	t := time.NewTimer(waitTime)
+// Wait returns when more chunks than so many are in, or the manifest is closed, or
+// after a while; of fewer than none, at any move.
+func (l *Lock) Wait(ctx context.Context, m ecluse.MigrationID, beyond int) error {
+	return l.Await(ctx, m, beyond, waitTime)
+}
+
+// Await is Wait for as long as its caller has patience.
+func (l *Lock) Await(ctx context.Context, m ecluse.MigrationID, beyond int, longest time.Duration) error {
+	t := time.NewTimer(longest)
 	defer t.Stop()
-	select {
-	case <-moved:
-	case <-t.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		moved := l.moving()
+		if beyond >= 0 {
+			more, err := l.more(m, beyond)
+			if err != nil || more {
+				return err
+			}
+		}
+		select {
+		case <-moved:
+			if beyond < 0 {
+				return nil
+			}
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	return nil
+}
+
+// more tells whether more chunks than so many are in, or all are.
+func (l *Lock) more(m ecluse.MigrationID, beyond int) (bool, error) {
+	manifest, err := l.chamber.Manifest(m)
+	if err != nil || manifest != nil {
+		return manifest != nil, err
+	}
+	all, err := l.chamber.List(m)
+	return len(all) > beyond, err
 }
 
 // Kinds of documents the store knows that evidence has no name for.

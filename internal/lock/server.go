@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -46,21 +45,6 @@ func (s *Person) Roles() []ecluse.Role {
 		return nil
 	}
 	return s.person.Roles
-}
-
-// Pause waits until something moves in the lock, or a while.
-func (l *Lock) Pause(ctx context.Context, longest time.Duration) error {
-	moved := l.moving()
-	t := time.NewTimer(longest)
-	defer t.Stop()
-	select {
-	case <-moved:
-		return nil
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Enrol is not there yet.

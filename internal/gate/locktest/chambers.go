@@ -139,16 +139,20 @@ func closing(b *bench) {
 func waits(b *bench) {
 	ctx, cancel := context.WithCancel(b.Context())
 	cancel()
-	if err := b.Lock.Wait(ctx, b.Migration); err == nil {
+	if err := b.Lock.Wait(ctx, b.Migration, 0); err == nil {
 		b.Error("it waited for nobody")
 	}
 	begun := time.Now()
 	s, body := b.chunk(0, "one", nil)
 	done := make(chan error, 1)
-	go func() { done <- b.Lock.Wait(b.Context(), b.Migration) }()
+	go func() { done <- b.Lock.Wait(b.Context(), b.Migration, 0) }()
 	b.must(b.put(s, body))
 	if err := <-done; err != nil || time.Since(begun) > time.Minute {
 		b.Errorf("waited %s, %v", time.Since(begun), err)
+	}
+	begun = time.Now()
+	if err := b.Lock.Wait(b.Context(), b.Migration, 0); err != nil || time.Since(begun) > 5*time.Second { // one is in
+		b.Errorf("it waited for what is there, %s, %v", time.Since(begun), err)
 	}
 }
 
