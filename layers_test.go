@@ -130,6 +130,8 @@ func outsiders() []outside {
 		{"github.com/hiddeco/sshsig", []string{"evidence"}, "signatures"},
 		{"golang.org/x/crypto/ssh", []string{"internal/lock", "internal/desk", "internal/client", "evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
 		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate"}, "Merkle trees"},
+		{"github.com/danielgtaylor/huma/v2", []string{"internal/api"}, "JSON routes, their validation and OpenAPI 3.1"},
+		{"golang.org/x/time", []string{"internal/api"}, "how often one may ask"},
 		{"github.com/klauspost/compress", []string{water + "/seal"}, "zstd"},
 		{"cel.dev/cel-go", []string{water + "/mapping"}, "syntax and type checker of mappings"},
 		{"cel.dev/expr", []string{water + "/mapping"}, "the checked tree"},
