@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -92,6 +94,9 @@ func (s *server) chambers() {
 			rw.WriteHeader(http.StatusNoContent)
 			return nil
 		})
+	for _, method := range []string{http.MethodPut, http.MethodGet} {
+		stream(s, operation(method, "/v1/labs/{lab}/gate/probe", "probe-"+strings.ToLower(method), "A little that is thrown away, to measure the way", 0), gateOnly, known, probe)
+	}
 	route(s, operation(http.MethodGet, at+"/rejects", "rejects", "Descriptors of rows put aside", 0), gateOnly, ofMigration,
 		func(ctx context.Context, c *caller, in *InMigration) (*list[evidence.Signed], error) {
 			return all(c.lab.Lock.Rejects(ctx, in.Migration))
@@ -115,6 +120,25 @@ func (s *server) chambers() {
 const waiting = 5 * time.Second
 
 func migration(c *caller) ecluse.MigrationID { return ecluse.MigrationID(c.path("migration")) }
+
+// maxProbe bounds what a probe sends, one way.
+const maxProbe = 1 << 20
+
+// probe takes bytes and forgets them, or sends as many zeros as it is asked for.
+func probe(rw http.ResponseWriter, r *http.Request, _ *caller) error {
+	if r.Method == http.MethodPut {
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(rw, r.Body, maxProbe)); err != nil {
+			return cut(rw, err)
+		}
+		rw.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	size, err := strconv.Atoi(r.URL.Query().Get("size"))
+	if err != nil || size < 0 || size > maxProbe {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "measure the way", Where: "size", Why: "it is no number of bytes up to a mebibyte"}
+	}
+	return send(rw, bytes.NewReader(make([]byte, size)))
+}
 
 func slot(c *caller) (s ecluse.Slot, err error) {
 	s.Dataset = ecluse.DatasetID(c.path("dataset"))

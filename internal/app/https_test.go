@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/gate/locktest"
+	"ecluse/internal/nettest"
 	"ecluse/internal/wire"
 )
 
@@ -109,6 +111,30 @@ func TestMigrationOverHTTPS(t *testing.T) {
 	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
 	stop := r.Elsewhere(t.Context(), func(_ exchange.Place, key ssh.Signer) gate.Lock { return s.gate(t, "room", key) })
 	defer stop()
+	s.migrate(t, d)
+}
+
+// TestMigrationOverRuralLine: the same with both gates behind 20 Mbit/s, 60 ms and one
+// segment in a hundred lost, and a line that breaks in the middle.
+func TestMigrationOverRuralLine(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Planned, 300)
+	r := d.Open()
+	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
+	relay := nettest.NewRelay(t.Context(), t, strings.TrimPrefix(s.URL, "https://"), nettest.Rural())
+	far := *s
+	far.URL = "https://" + relay.Addr()
+	stop := r.Elsewhere(t.Context(), func(_ exchange.Place, key ssh.Signer) gate.Lock { return far.gate(t, "room", key) })
+	defer stop()
+	relay.ResetAfter(100 << 10)
+	begun := time.Now()
+	s.migrate(t, d)
+	t.Logf("%s; over the line: %+v", time.Since(begun).Round(time.Millisecond), relay.Count())
+}
+
+// migrate goes from approval to evidence.
+func (s *served) migrate(t *testing.T, d *roomtest.Dir) {
+	t.Helper()
 	marc, claire := s.desk(t, d, "room", roomtest.Marc), s.desk(t, d, "room", roomtest.Claire)
 	must := func(err error) {
 		t.Helper()
@@ -140,4 +166,33 @@ func TestMigrationOverHTTPS(t *testing.T) {
 	if report := evidence.Verify(os.DirFS(e.Dir), d.Roots()); !report.OK() {
 		t.Error(report.Text())
 	}
+}
+
+// TestProbe: a gate measures its way to the lock.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Made, 3)
+	r := d.Open()
+	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
+	key := gateKey(t, d, "source")
+	relay := nettest.NewRelay(t.Context(), t, strings.TrimPrefix(s.URL, "https://"), nettest.Line{Rate: 4 << 20})
+	s.URL = "https://" + relay.Addr()
+	l, err := s.gate(t, "room", key).Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = 4 << 20 / 8
+	if l.Up < want/4 || l.Up > want*4 || l.Down < want/4 || l.Down > want*4 || l.Local {
+		t.Errorf("of a line of %d bytes a second it says %.0f up, %.0f down", want, l.Up, l.Down)
+	}
+}
+
+// gateKey is the key of a room's gate.
+func gateKey(t *testing.T, d *roomtest.Dir, part string) ssh.Signer {
+	t.Helper()
+	k, err := ssh.ParsePrivateKey(d.Read("room", part, "gate_key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }

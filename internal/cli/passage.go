@@ -54,6 +54,7 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 			c.ui.shape(&p.Load.Shape)
 			c.ui.unused(p.Unused)
 		}
+		c.ui.predicted(p)
 		c.ui.tell("read plan  %s  %s", "plan de lecture     %s  %s", p.ReadPlan, p.ReadFile)
 		if p.LoadFile != "" {
 			c.ui.tell("load plan  %s  %s", "plan de chargement  %s  %s", p.LoadPlan, p.LoadFile)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -269,6 +270,56 @@ func (g *Gate) Cosigned(ctx context.Context, m ecluse.MigrationID, gate ecluse.F
 // Wanted lists what is asked of this gate.
 func (g *Gate) Wanted(ctx context.Context, known []string) ([]exchange.Work, error) {
 	return listed[exchange.Work](ctx, g.line, "/gate/work?known="+url.QueryEscape(strings.Join(known, ",")))
+}
+
+// What a probe sends: little first, and more where that was quick.
+const (
+	probeFirst  = 64 << 10
+	probeSecond = 1 << 20
+	probeQuick  = 300 * time.Millisecond
+)
+
+// Probe measures the way to the lock, up and down.
+func (g *Gate) Probe(ctx context.Context) (l exchange.Line, err error) {
+	if l.Up, err = g.measure(ctx, http.MethodPut); err != nil {
+		return l, err
+	}
+	l.Down, err = g.measure(ctx, http.MethodGet)
+	return l, err
+}
+
+// measure is how many bytes a second go one way.
+func (g *Gate) measure(ctx context.Context, method string) (rate float64, err error) {
+	for _, size := range []int{probeFirst, probeSecond} {
+		begun := time.Now()
+		err := g.trying(ctx, true, func() error {
+			var body io.Reader
+			if method == http.MethodPut {
+				body = bytes.NewReader(make([]byte, size))
+			}
+			begun = time.Now()
+			r, err := http.NewRequestWithContext(ctx, method, g.base+"/gate/probe?size="+strconv.Itoa(size), body)
+			if err != nil {
+				return err
+			}
+			res, err := g.do(ctx, r)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			_, err = io.Copy(io.Discard, io.LimitReader(res.Body, probeSecond))
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		took := time.Since(begun)
+		rate = max(rate, float64(size)/took.Seconds())
+		if took > probeQuick {
+			break
+		}
+	}
+	return rate, nil
 }
 
 // Tell says how far a piece of work has come.

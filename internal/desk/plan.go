@@ -73,7 +73,7 @@ func (d *Desk) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plans{Migration: id, Passage: q.Passage, Estimates: x.Estimates, Unused: x.Unused}
+	p := &Plans{Migration: id, Passage: q.Passage, Estimates: x.Estimates, Unused: x.Unused, Predicted: x.Predicted}
 	if p.Read, err = mandate.ParseReadPlan(x.Read); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 )
 
@@ -65,6 +66,7 @@ type Plans struct {
 	Counts    VerdictCounts              `json:"columns"`
 	Unused    []string                   `json:"unused,omitempty"`    // instructed columns, "dataset.column", that the mapping has no use for
 	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display
+	Predicted *exchange.Prediction       `json:"predicted,omitempty"` // how long the passage is guessed to take
 }
 
 // VerdictCounts says how many columns of the source have which verdict.

@@ -50,7 +50,28 @@ type Plans struct {
 	Load      []byte                     `json:"load,omitempty"` // empty while no mapping is signed
 	Unused    []string                   `json:"unused,omitempty"`
 	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display
+	Predicted *Prediction                `json:"predicted,omitempty"` // nil while nothing can be told
 }
+
+// Prediction is how long a passage is guessed to take.
+type Prediction struct {
+	Rows    int64   `json:"rows"`
+	Bytes   int64   `json:"bytes"`   // of ciphertext
+	Read    float64 `json:"read"`    // seconds; 0: all is read
+	Load    float64 `json:"load"`    // seconds; 0: no load plan yet
+	Limit   Limit   `json:"limit"`   // what sets the pace of the reading
+	Learned bool    `json:"learned"` // from a passage of this migration, not from what is usual
+}
+
+// Limit is what sets the pace.
+type Limit string
+
+// The limits.
+const (
+	ByDatabase Limit = "database"
+	ByLine     Limit = "line"
+	ByThrottle Limit = "queries a second"
+)
 
 // Begun is what a lock asked gates to begin with.
 type Begun struct {

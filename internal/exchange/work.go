@@ -56,6 +56,7 @@ const (
 	PaperShape       = "shape"     // Checked as JSON
 	PaperStatement   = "statement" // what the gate signed and posted of it
 	PaperKeys        = "keys"      // what the gate destroyed, as JSON
+	PaperLine        = "line"      // Line as JSON
 	PaperProbe       = "probe "    // and a number from 0: a piece of ciphertext
 	PaperSearched    = "searched"  // Searched as JSON
 )
@@ -79,6 +80,13 @@ func (a *Answer) Err() error {
 type Checked struct {
 	ecluse.Shape
 	Unused []string `json:"unused,omitempty"` // instructed columns, "dataset.column", that it has no use for
+}
+
+// Line is what a gate measured of the way to its lock.
+type Line struct {
+	Local bool    `json:"local,omitempty"` // there is none: one machine, one process
+	Up    float64 `json:"up"`              // bytes a second
+	Down  float64 `json:"down"`            // bytes a second
 }
 
 // Searched is what a gate found in its own folder after it had erased.

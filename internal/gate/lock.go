@@ -77,6 +77,8 @@ type Works interface {
 	Wanted(ctx context.Context, known []string) ([]exchange.Work, error)
 	// Tell says how far a piece of work has come.
 	Tell(ctx context.Context, work string, p exchange.Progress) error
+	// Probe measures the way to the lock, with a little that is thrown away.
+	Probe(ctx context.Context) (exchange.Line, error)
 	// Answer ends a piece of work.
 	Answer(ctx context.Context, work string, a exchange.Answer) error
 }

@@ -97,7 +97,15 @@ func (s *Source) compileWork(ctx context.Context, w exchange.Work) (*exchange.An
 	if err != nil {
 		return nil, err
 	}
-	return papersOf(map[string]any{exchange.PaperReadPlan: plan.Bytes(), exchange.PaperEstimates: estimates})
+	out := map[string]any{exchange.PaperReadPlan: plan.Bytes(), exchange.PaperEstimates: estimates}
+	if w.Verb == exchange.CompileRead {
+		line, err := s.lock.Probe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out[exchange.PaperLine] = line
+	}
+	return papersOf(out)
 }
 
 // Work is what the target gate does for each verb.
@@ -134,7 +142,11 @@ func (t *Target) Work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		if err != nil {
 			return nil, err
 		}
-		return papersOf(map[string]any{exchange.PaperLoadPlan: plan.Bytes(), exchange.PaperShape: exchange.Checked{Unused: unused}})
+		line, err := t.lock.Probe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return papersOf(map[string]any{exchange.PaperLoadPlan: plan.Bytes(), exchange.PaperShape: exchange.Checked{Unused: unused}, exchange.PaperLine: line})
 	case exchange.Load:
 		r, err := t.Load(ctx, w.Migration, w.Passage, watch)
 		if err != nil {

@@ -50,6 +50,7 @@ type Lock struct {
 	seen   map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
 	told   map[string]*told                       // how far gates' work has come
 	parsed map[ecluse.Digest]*evidence.Roster     // rosters that verified
+	lines  map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
 }
 
 const (
@@ -138,7 +139,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
 		dir: dir, tool: tool, moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
-		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{},
+		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, lines: map[ecluse.Fingerprint]exchange.Line{},
 	}
 	text, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if err != nil {

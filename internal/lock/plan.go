@@ -101,7 +101,10 @@ func (l *Lock) Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 	if p.Read, p.Estimates, err = l.readPlan(ctx, i); err != nil {
 		return nil, err
 	}
-	p.Load, p.Unused, err = l.loadPlan(ctx, m, kind)
+	if p.Load, p.Unused, err = l.loadPlan(ctx, m, kind); err != nil {
+		return nil, err
+	}
+	p.Predicted, err = l.predict(ctx, i, p)
 	return p, err
 }
 
@@ -153,6 +156,7 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 	if err := json.Unmarshal(a.Papers[exchange.PaperEstimates], &estimates); err != nil {
 		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
 	}
+	l.measured(i.Source.Gate, a)
 	plan, err := mandate.ParseReadPlan(a.Papers[exchange.PaperReadPlan])
 	if err != nil {
 		return nil, nil, err
@@ -207,6 +211,7 @@ func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 	if err := json.Unmarshal(a.Papers[exchange.PaperShape], &checked); err != nil {
 		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
 	}
+	l.measured(target, a)
 	plan = a.Papers[exchange.PaperLoadPlan]
 	if _, err := mandate.ParseLoadPlan(plan); err != nil {
 		return nil, nil, err

@@ -1,0 +1,89 @@
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+
+	"ecluse"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+)
+
+// What is usual, where nothing of this migration is known yet: a gate on two cores
+// beside its database (docs/explanation/performance.md), a row of results sealed.
+const (
+	usualRead    = 200_000.0 // rows a second
+	usualLoad    = 130_000.0 // rows a second, read-back included
+	usualRow     = 40.0      // bytes of ciphertext
+	rowsPerQuery = 65_536.0  // a chunk is one query, at least
+)
+
+// measured remembers what a gate measured of its way here.
+func (l *Lock) measured(gate ecluse.Fingerprint, a *exchange.Answer) {
+	var x exchange.Line
+	if json.Unmarshal(a.Papers[exchange.PaperLine], &x) != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines[gate] = x
+}
+
+func (l *Lock) way(gate ecluse.Fingerprint) exchange.Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines[gate]
+}
+
+// predict guesses how long the passage will take: by what was read already, else by
+// the source's own estimates; by the slower of database and line, and of the queries a
+// second that the instruction grants.
+func (l *Lock) predict(ctx context.Context, i *mandate.Instruction, p *exchange.Plans) (*exchange.Prediction, error) {
+	x := &exchange.Prediction{Limit: exchange.ByDatabase}
+	held, err := l.held(ctx, i.ID)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := l.chamber.Manifest(i.ID)
+	if err != nil {
+		return nil, err
+	}
+	row := usualRow
+	for _, d := range held {
+		x.Rows += d.Rows
+		x.Bytes += d.Size
+	}
+	switch {
+	case manifest != nil: // all of it is here
+		x.Learned = true
+	case x.Rows > 0:
+		row, x.Learned = float64(x.Bytes)/float64(x.Rows), true
+		fallthrough
+	default:
+		x.Rows = 0
+		for _, n := range p.Estimates {
+			x.Rows += n
+		}
+		x.Bytes = int64(float64(x.Rows) * row)
+	}
+	if x.Rows == 0 {
+		return nil, nil
+	}
+	if manifest == nil {
+		x.Read = float64(x.Rows) / usualRead
+		if up := l.way(i.Source.Gate).Up; up > 0 && float64(x.Bytes)/up > x.Read {
+			x.Read, x.Limit = float64(x.Bytes)/up, exchange.ByLine
+		}
+		if q := float64(i.Limits.QueriesPerSecond); q > 0 && math.Ceil(float64(x.Rows)/rowsPerQuery)/q > x.Read {
+			x.Read, x.Limit = math.Ceil(float64(x.Rows)/rowsPerQuery)/q, exchange.ByThrottle
+		}
+	}
+	if p.Load != nil {
+		x.Load = float64(x.Rows) / usualLoad
+		if down := l.way(i.Target.Gate).Down; down > 0 {
+			x.Load = max(x.Load, float64(x.Bytes)/down)
+		}
+	}
+	return x, nil
+}
