@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -56,7 +57,7 @@ func open(t testing.TB, at roomtest.Stage) *server {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
 	s.url = "https://" + listener.Addr().String()
-	h := &http.Server{Handler: s.Server, ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: s.Server, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
