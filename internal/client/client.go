@@ -36,14 +36,18 @@ type line struct {
 	agent string
 	token func(context.Context) (string, error) // of a person; nil for gates
 	renew func()                                // forgets a token that no longer holds
+
+	patience time.Duration // how long a request is tried again
 }
 
-// Tries of a request that a broken line kept from being answered. What is sent twice
-// is once: reads change nothing, chunks and papers are known by their digests, and the
-// rest carries an idempotency key.
+// A request that a broken line kept from being answered is sent again for a while. What
+// is sent twice is once: reads change nothing, chunks and papers are known by their
+// digests, and the rest carries an idempotency key.
 const (
-	tries      = 6
+	ofPeople   = 10 * time.Second
+	ofGates    = 5 * time.Minute // a server that restarts, a line that is cut, stop no passage
 	firstPause = 200 * time.Millisecond
+	longPause  = 5 * time.Second
 )
 
 func newLine(o Options) (*line, error) {
@@ -60,7 +64,8 @@ func newLine(o Options) (*line, error) {
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errors.New("the server redirects, and nobody is followed")
 		}},
-		base: strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
+		patience: ofPeople,
+		base:     strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
 	}, nil
 }
 
@@ -76,9 +81,25 @@ func (l *line) call(ctx context.Context, method, path string, in, out any) error
 			return err
 		}
 	}
+	return l.sending(ctx, l.patience, method, path, in, out, text)
+}
+
+// once is call without a second try: for what is asked again by itself.
+func (l *line) once(ctx context.Context, method, path string, in, out any) error {
+	text, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return l.sending(ctx, 0, method, path, in, out, text)
+}
+
+func (l *line) sending(ctx context.Context, patience time.Duration, method, path string, in, out any, text []byte) error {
 	key := rand.Text()
 	again := method == http.MethodGet || in != nil || method == http.MethodDelete
-	return l.trying(ctx, again, func() error {
+	if !again {
+		patience = 0
+	}
+	return l.trying(ctx, patience, func() error {
 		var body io.Reader
 		if in != nil {
 			body = bytes.NewReader(text)
@@ -144,7 +165,7 @@ func (l *line) do(ctx context.Context, r *http.Request) (*http.Response, error) 
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
 		err = errUnknown{err}
-	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode >= http.StatusInternalServerError && p.Cause == "":
+	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode > http.StatusInternalServerError && p.Cause == "":
 		err = again{err}
 	}
 	return nil, err
@@ -187,9 +208,9 @@ func broken(err error) error {
 	}}
 }
 
-// trying does something until it is answered, a few times.
-func (l *line) trying(ctx context.Context, repeat bool, do func() error) error {
-	pause := firstPause
+// trying does something until it is answered, for a while.
+func (l *line) trying(ctx context.Context, patience time.Duration, do func() error) error {
+	pause, until := firstPause, time.Now().Add(patience)
 	for n := 1; ; n++ {
 		err := do()
 		var unknown errUnknown
@@ -198,7 +219,7 @@ func (l *line) trying(ctx context.Context, repeat bool, do func() error) error {
 			continue
 		}
 		var may again
-		if err == nil || !errors.As(err, &may) || !repeat || n == tries {
+		if err == nil || !errors.As(err, &may) || time.Now().Add(pause).After(until) {
 			return bare(err)
 		}
 		t := time.NewTimer(pause)
@@ -208,7 +229,7 @@ func (l *line) trying(ctx context.Context, repeat bool, do func() error) error {
 			t.Stop()
 			return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Cause(ctx)}
 		}
-		pause *= 2
+		pause = min(2*pause, longPause)
 	}
 }
 

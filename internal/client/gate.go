@@ -33,6 +33,7 @@ func NewGate(o Options) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.patience = ofGates
 	return &Gate{l}, nil
 }
 
@@ -126,7 +127,7 @@ func (g *Gate) send(ctx context.Context, path string, descriptor evidence.Signed
 		}
 		whole = bytes.NewReader(text)
 	}
-	return g.trying(ctx, true, func() error {
+	return g.trying(ctx, g.patience, func() error {
 		if _, err := whole.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
@@ -187,7 +188,7 @@ func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 eclus
 
 // fetch begins with a body; what breaks it later is the reader's to see.
 func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err error) {
-	err = g.trying(ctx, true, func() error {
+	err = g.trying(ctx, g.patience, func() error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.base+path, nil)
 		if err != nil {
 			return err
@@ -269,7 +270,9 @@ func (g *Gate) Cosigned(ctx context.Context, m ecluse.MigrationID, gate ecluse.F
 
 // Wanted lists what is asked of this gate.
 func (g *Gate) Wanted(ctx context.Context, known []string) ([]exchange.Work, error) {
-	return listed[exchange.Work](ctx, g.line, "/gate/work?known="+url.QueryEscape(strings.Join(known, ",")))
+	var v items[exchange.Work]
+	err := g.once(ctx, http.MethodGet, "/gate/work?known="+url.QueryEscape(strings.Join(known, ",")), nil, &v)
+	return v.Items, err
 }
 
 // What a probe sends: little first, and more where that was quick.
@@ -292,7 +295,7 @@ func (g *Gate) Probe(ctx context.Context) (l exchange.Line, err error) {
 func (g *Gate) measure(ctx context.Context, method string) (rate float64, err error) {
 	for _, size := range []int{probeFirst, probeSecond} {
 		begun := time.Now()
-		err := g.trying(ctx, true, func() error {
+		err := g.trying(ctx, g.patience, func() error {
 			var body io.Reader
 			if method == http.MethodPut {
 				body = bytes.NewReader(make([]byte, size))
@@ -324,10 +327,10 @@ func (g *Gate) measure(ctx context.Context, method string) (rate float64, err er
 
 // Tell says how far a piece of work has come.
 func (g *Gate) Tell(ctx context.Context, work string, p exchange.Progress) error {
-	return g.call(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/progress", p, nil)
+	return g.once(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/progress", p, nil)
 }
 
 // Answer ends a piece of work.
 func (g *Gate) Answer(ctx context.Context, work string, a exchange.Answer) error {
-	return g.call(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/answer", a, nil)
+	return g.once(ctx, http.MethodPost, "/gate/work/"+escape(work)+"/answer", a, nil)
 }
