@@ -138,10 +138,12 @@ type Table interface {
 // Action does what an item asks. It must do no harm when it comes again.
 type Action func(ctx context.Context, it Item, now time.Time) error
 
-// Runner does what is due.
+// Runner does what is due, in one run at a time: of several that ask at once, each
+// finds done what those before it did.
 type Runner struct {
 	table   Table
 	actions map[Kind]Action
+	turn    chan struct{}
 }
 
 // New makes a runner; every kind needs its action.
@@ -151,7 +153,7 @@ func New(t Table, actions map[Kind]Action) (*Runner, error) {
 			return nil, fmt.Errorf("due: no action for %q", k)
 		}
 	}
-	return &Runner{table: t, actions: actions}, nil
+	return &Runner{table: t, actions: actions, turn: make(chan struct{}, 1)}, nil
 }
 
 // Failure is an item whose action did not succeed; it stays open.
@@ -173,6 +175,12 @@ type Report struct {
 // table's; failures of actions stand in the report.
 func (r *Runner) Run(ctx context.Context) (Report, error) {
 	var rep Report
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return rep, context.Cause(ctx)
+	}
 	tried := map[Item]bool{}
 	for {
 		var err error

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +219,32 @@ func TestRunDoesWhatFollows(t *testing.T) {
 			t.Error(diff)
 		}
 		s.Close()
+	})
+}
+
+// TestOneRunAtATime: what several ask for at once is done once.
+func TestOneRunAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		open(t, s, time.Now().Add(time.Hour))
+		d := &diary{do: func(due.Item) error { time.Sleep(time.Second); return nil }}
+		r, err := due.New(s, d.actions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if _, err := r.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(slices.DeleteFunc(d.kinds(), func(k due.Kind) bool { return k != due.Erase })); n != 1 {
+			t.Errorf("it was erased %d times", n)
+		}
 	})
 }
 

@@ -18,11 +18,7 @@ import (
 // Due does what is due. A clock that was set back stops everything else: no
 // deadline moves.
 func (l *Lock) Due(ctx context.Context) (*exchange.DueView, error) {
-	runner, err := l.runner()
-	if err != nil {
-		return nil, err
-	}
-	rep, err := runner.Run(ctx)
+	rep, err := l.due.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -35,11 +31,7 @@ func (l *Lock) Due(ctx context.Context) (*exchange.DueView, error) {
 
 // Watch does what becomes due until the context ends.
 func (l *Lock) Watch(ctx context.Context, tell func(exchange.DueView)) error {
-	runner, err := l.runner()
-	if err != nil {
-		return err
-	}
-	return runner.Watch(ctx, func(rep due.Report, err error) {
+	return l.due.Watch(ctx, func(rep due.Report, err error) {
 		v, _ := l.dueView(ctx, rep)
 		if v == nil {
 			v = &exchange.DueView{Now: rep.Now}

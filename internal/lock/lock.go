@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/chamber"
+	"ecluse/internal/due"
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
@@ -43,6 +45,7 @@ type Lock struct {
 	log      *journal.Log
 	signer   ssh.Signer
 	settings *settings
+	due      *due.Runner
 
 	mu     sync.Mutex
 	moved  chan struct{}                          // closed when something was put, asked, lent or answered
@@ -162,6 +165,9 @@ func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 		return nil, err
 	}
 	l.log = journal.New(l.store, l.signer)
+	if l.due, err = l.runner(); err != nil {
+		return nil, errors.Join(err, l.Shut())
+	}
 	return l, nil
 }
 
