@@ -18,12 +18,21 @@ import (
 // Watch receives progress, some times a second. A nil Watch is nobody watching.
 type Watch func(exchange.Progress)
 
+// Away is told of a gate that work waits for: where it stands, and when it was last
+// heard of (zero: not since the server started). A nil Away is nobody asking.
+type Away func(at exchange.Place, seen time.Time)
+
+// patience is how long a gate may take to be there before it is told that it is not:
+// one that was just started connects within it.
+const patience = 3 * time.Second
+
 // ApplyRequest asks for approved plans to be carried out.
 type ApplyRequest struct {
 	Migration ecluse.MigrationID
 	Passage   ecluse.PassageKind
 	Plan      []byte // refused unless it is the plan in force; of a read plan: read and do not load; nil: not compared
 	Watch     Watch
+	Away      Away
 }
 
 // Applied is what came of it.
@@ -64,7 +73,7 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 		return nil, err
 	}
 	out := &Applied{Migration: m, Passage: b.Passage}
-	if err := d.carry(ctx, l, b, q.Watch, source, target, out); err != nil {
+	if err := d.carry(ctx, l, b, q, source, target, out); err != nil {
 		return nil, advised(err)
 	}
 	out.Seconds = time.Since(begun).Seconds()
@@ -73,9 +82,9 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 
 // carry follows what was begun to its end. The load is the one that ends last: its
 // progress is shown while both go on.
-func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, watch Watch, source, target ecluse.Fingerprint, out *Applied) error {
+func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, q ApplyRequest, source, target ecluse.Fingerprint, out *Applied) error {
 	if b.Read != "" {
-		show := watch
+		show := q.Watch
 		if b.Load != "" {
 			show = nil
 		}
@@ -83,7 +92,7 @@ func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, watch Watch
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go func() {
-			a, err := follow(ctx, l, b.Read, show)
+			a, err := follow(ctx, l, b.Read, show, q.Away.at(exchange.SourcePlace))
 			if err == nil {
 				out.Read = &gate.ExtractStatement{}
 				_, err = statement(ctx, l, b.Migration, exchange.ExtractReport, a, source, evidence.ExtractFormat, out.Read)
@@ -92,7 +101,7 @@ func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, watch Watch
 		}()
 		var failed error
 		if b.Load != "" {
-			if failed = d.loaded(ctx, l, b, watch, target, out); failed != nil && ecluse.KindOf(failed) != ecluse.Interrupted {
+			if failed = d.loaded(ctx, l, b, q, target, out); failed != nil && ecluse.KindOf(failed) != ecluse.Interrupted {
 				return failed // the reading goes on
 			}
 		}
@@ -108,15 +117,15 @@ func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, watch Watch
 		out.Chunks, out.Bytes = out.Read.Chunks, out.Read.Bytes
 		return nil
 	}
-	if err := d.loaded(ctx, l, b, watch, target, out); err != nil {
+	if err := d.loaded(ctx, l, b, q, target, out); err != nil {
 		return err
 	}
 	out.RowsRead, out.Chunks = out.Load.RowsRead, out.Load.Chunks
 	return nil
 }
 
-func (d *Desk) loaded(ctx context.Context, l Lock, b *exchange.Begun, watch Watch, target ecluse.Fingerprint, out *Applied) error {
-	a, err := follow(ctx, l, b.Load, watch)
+func (d *Desk) loaded(ctx context.Context, l Lock, b *exchange.Begun, q ApplyRequest, target ecluse.Fingerprint, out *Applied) error {
+	a, err := follow(ctx, l, b.Load, q.Watch, q.Away.at(exchange.TargetPlace))
 	if err != nil {
 		return err
 	}
@@ -128,8 +137,18 @@ func (d *Desk) loaded(ctx context.Context, l Lock, b *exchange.Begun, watch Watc
 	return nil
 }
 
-// follow waits for the answer to a piece of work and passes its progress on.
-func follow(ctx context.Context, l Lock, work string, watch Watch) (*exchange.Answer, error) {
+// at is Away of one place.
+func (a Away) at(p exchange.Place) func(time.Time) {
+	if a == nil {
+		return func(time.Time) {}
+	}
+	return func(seen time.Time) { a(p, seen) }
+}
+
+// follow waits for the answer to a piece of work, passes its progress on, and tells
+// once when the gate is away, and again when it went away again.
+func follow(ctx context.Context, l Lock, work string, watch Watch, away func(time.Time)) (*exchange.Answer, error) {
+	begun, told := time.Now(), false
 	since, shown := int64(0), map[string]exchange.Progress{}
 	for {
 		v, err := l.Look(ctx, work, since)
@@ -145,6 +164,12 @@ func follow(ctx context.Context, l Lock, work string, watch Watch) (*exchange.An
 		since = v.Version
 		if v.Answer != nil {
 			return v.Answer, v.Answer.Err()
+		}
+		if !v.Away {
+			told = false
+		} else if !told && time.Since(begun) > patience {
+			told = true
+			away(v.Seen)
 		}
 	}
 }
@@ -205,6 +230,7 @@ type UndoRequest struct {
 	Migration ecluse.MigrationID
 	Key       ssh.Signer // of who orders it; nil to go on with what was ordered
 	Watch     Watch
+	Away      Away
 }
 
 // UndoneView is what it came to.
@@ -256,7 +282,7 @@ func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := follow(ctx, l, work, q.Watch)
+	a, err := follow(ctx, l, work, q.Watch, q.Away.at(exchange.TargetPlace))
 	if err != nil {
 		return nil, advised(err)
 	}

@@ -86,6 +86,7 @@ type WorkView struct {
 	Work     Work               `json:"work"`
 	Gate     ecluse.Fingerprint `json:"gate"`
 	Seen     time.Time          `json:"seen,omitzero"`      // when the gate was last heard of; zero: not since the server started
+	Away     bool               `json:"away,omitempty"`     // it was not heard of for longer than a gate that runs is silent
 	Progress []Progress         `json:"progress,omitempty"` // the last of each stage, in their order
 	Answer   *Answer            `json:"answer,omitempty"`   // nil while it goes on
 	Version  int64              `json:"version"`            // rises with each change

@@ -334,6 +334,7 @@ func (l *Lock) look(ctx context.Context, id string, since int64) (*exchange.Work
 			return nil, err
 		}
 		v := &exchange.WorkView{Gate: row.Gate, Seen: l.lastSeen(row.Gate)}
+		v.Away = time.Since(v.Seen) > away
 		if err := json.Unmarshal(row.Text, &v.Work); err != nil {
 			return nil, err
 		}
