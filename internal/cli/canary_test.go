@@ -20,7 +20,7 @@ import (
 // search finds a file that should not be.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Ready, 400)
+	d := at(t, roomtest.Ready, 400)
 	c := d.Plant()
 	step := 0
 	printed := func(args ...string) ran {

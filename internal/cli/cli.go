@@ -1,5 +1,5 @@
 // Package cli is the command line: one file per group of commands, each command
-// a thin call of package app. Results go to stdout (one JSON object with
+// a thin call of package desk, over the laboratory that the context names. Results go to stdout (one JSON object with
 // --json), progress and errors to stderr.
 //
 // Exit status: 0 done, 1 error, 2 plan differs, 3 refused by policy,
@@ -18,20 +18,23 @@ import (
 
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/config"
 	"ecluse/internal/desk"
 )
 
 // commands is the whole grammar. Help texts are looked up in help.go, by name,
 // in the language of the screen.
 type commands struct {
-	Lock string `help:"${lock_flag}" default:"." env:"ECLUSE_LOCK" placeholder:"DIR"`
-	JSON bool   `name:"json" help:"${json_flag}"`
-	Lang string `help:"${lang_flag}" env:"ECLUSE_LANG" enum:",en,fr" default:""`
-	In   string `name:"context" help:"${context_flag}" env:"ECLUSE_CONTEXT" placeholder:"NAME"`
+	JSON  bool   `name:"json" help:"${json_flag}"`
+	Lang  string `help:"${lang_flag}" env:"ECLUSE_LANG" enum:",en,fr" default:""`
+	In    string `name:"context" help:"${context_flag}" env:"ECLUSE_CONTEXT" placeholder:"NAME"`
+	Plans string `help:"${plans_flag}" env:"ECLUSE_PLANS" default:"plans" placeholder:"DIR"`
 
 	Init        initCmd        `cmd:"" help:"${init}"`
 	Key         keyCmd         `cmd:"" help:"${key}"`
 	Context     contextCmd     `cmd:"" help:"${context}"`
+	Session     sessionCmd     `cmd:"" help:"${session}"`
+	Logout      logoutCmd      `cmd:"" help:"${logout}"`
 	Roster      rosterCmd      `cmd:"" help:"${roster}"`
 	Contract    contractCmd    `cmd:"" help:"${contract}"`
 	Inspect     inspectCmd     `cmd:"" help:"${inspect}"`
@@ -43,7 +46,6 @@ type commands struct {
 	Apply       applyCmd       `cmd:"" help:"${apply}"`
 	Status      statusCmd      `cmd:"" help:"${status}"`
 	Report      reportCmd      `cmd:"" help:"${report}"`
-	Rejects     rejectsCmd     `cmd:"" help:"${rejects}"`
 	Accept      acceptCmd      `cmd:"" help:"${accept}"`
 	Object      objectCmd      `cmd:"" help:"${object}"`
 	Suspend     suspendCmd     `cmd:"" help:"${suspend}"`
@@ -51,7 +53,6 @@ type commands struct {
 	Undo        undoCmd        `cmd:"" help:"${undo}"`
 	Erase       eraseCmd       `cmd:"" help:"${erase}"`
 	Due         dueCmd         `cmd:"" help:"${due}"`
-	Grants      grantsCmd      `cmd:"" help:"${grants}"`
 	Evidence    evidenceCmd    `cmd:"" help:"${evidence}"`
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`
@@ -64,8 +65,11 @@ type commands struct {
 type call struct {
 	ui      *ui
 	env     Env
-	lock    string
 	context string // the one named on the command line; empty for the current one
+	plans   string // the folder that plans are written to
+	key     string // what --as names; empty for the context's own
+
+	opened map[string]ssh.Signer // keys, so that a passphrase is asked for once
 }
 
 // exit is an error that only carries an exit code: all has been said already.
@@ -97,14 +101,15 @@ func Run(ctx context.Context, env Env) int {
 		})
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
-	err = k.Run(&call{ui: u, env: env, lock: c.Lock, context: c.In})
+	err = k.Run(&call{ui: u, env: env, context: c.In, plans: c.Plans, key: keyOf(k), opened: map[string]ssh.Signer{}})
 	var code exit
+	var known *ecluse.Error
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !(errors.As(err, &known) && known.Kind == ecluse.Interrupted):
 		return u.fail(&ecluse.Error{
 			Kind: ecluse.Interrupted, What: u.say("stopped", "arrêté"), Err: err,
 			Next: u.say("run the same command again: it goes on where it stopped", "relancez la même commande : elle reprend où elle s'est arrêtée"),
@@ -134,39 +139,72 @@ func peek(env Env) (lang string, asJSON bool) {
 	return lang, asJSON
 }
 
-// room opens the lock folder, after doing what is due in it. What is due and could
-// not be done is told, and keeps nothing else from being done.
-func (c *call) room(ctx context.Context) (*app.Room, error) {
-	r, err := app.Open(ctx, c.lock)
-	if err != nil {
-		return nil, err
+// keyOf is what --as names, of the commands that take it.
+func keyOf(k *kong.Context) string {
+	for _, f := range k.Flags() {
+		if name, ok := k.FlagValue(f).(string); ok && f.Name == "as" {
+			return name
+		}
 	}
-	d, err := r.Due(ctx)
-	if err != nil {
-		r.Close()
-		return nil, err
-	}
-	for _, f := range d.Failed {
-		fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.failedDue(f))
-	}
-	return r, nil
+	return ""
 }
 
-// with runs f on the opened lock folder.
-func (c *call) with(ctx context.Context, f func(*app.Room) error) error {
-	r, err := c.room(ctx)
+// device is this machine before the laboratory of the current context.
+func (c *call) device() (*app.Device, error) {
+	x, err := c.currentContext()
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := config.SessionsFolder()
+	if err != nil {
+		return nil, err
+	}
+	return &app.Device{Context: x, Key: func() (ssh.Signer, error) { return c.signer(c.key) }, Sessions: sessions}, nil
+}
+
+// with runs f at the desk of whoever types: before the laboratory of the current
+// context, logged in by the key that --as names or else the context.
+func (c *call) with(ctx context.Context, f func(*desk.Desk) error) error {
+	d, err := c.device()
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(r), r.Close())
+	return f(app.Remote(d, c.plans))
 }
 
-// as names the person who signs.
+// signer opens the key of a name; without one, the key that the current context
+// names.
+func (c *call) signer(name string) (ssh.Signer, error) {
+	if name == "" {
+		x, err := c.currentContext()
+		if err != nil {
+			return nil, err
+		}
+		if name = x.Key; name == "" {
+			return nil, &ecluse.Error{
+				Kind: ecluse.WaitsForSign, What: c.ui.say("find your key", "trouver votre clé"),
+				Why: c.ui.say("no key is named, and the context %s has none", "aucune clé n'est nommée, et le contexte %s n'en a pas", x.Name),
+				Next: c.ui.say("add --as KEY: a key file, or the public key or fingerprint of a key in ssh-agent; or put it into ECLUSE_KEY",
+					"ajoutez --as CLÉ : un fichier de clé, ou la clé publique ou l'empreinte d'une clé de ssh-agent ; ou mettez-la dans ECLUSE_KEY"),
+			}
+		}
+	}
+	if k := c.opened[name]; k != nil {
+		return k, nil
+	}
+	k, err := desk.Signer(name, c.passphrase)
+	if err == nil {
+		c.opened[name] = k
+	}
+	return k, err
+}
+
+// as names the person at the keyboard: who logs in, and who signs.
 type as struct {
 	As string `help:"${as_flag}" placeholder:"KEY" env:"ECLUSE_KEY"`
 }
 
-func (a as) signer(c *call) (ssh.Signer, error) { return desk.Signer(a.As, c.passphrase) }
+func (a as) signer(c *call) (ssh.Signer, error) { return c.signer(a.As) }
 
 // passphrase asks on the terminal, without echo.
 func (c *call) passphrase(file string) ([]byte, error) {

@@ -83,6 +83,7 @@ func TestFullDisk(t *testing.T) {
 			t.Fatalf("cp: %v\n%s", err, out)
 		}
 		d := &roomtest.Dir{TB: t, Path: filepath.Join(mount, filepath.Base(from.Path))}
+		up(t, d)
 		// What the databases need beside themselves is made before the disk is full:
 		// a source that cannot be opened at all is another test.
 		d.Query("ancilab.db", "SELECT 1")

@@ -50,7 +50,7 @@ func killed(t *testing.T, d *roomtest.Dir, usual time.Duration, seed uint64, arg
 func untilKilled(t *testing.T, s roomtest.Stage, usual time.Duration, args ...string) *roomtest.Dir {
 	t.Helper()
 	for range 30 {
-		d := roomtest.At(t, s, killPatients)
+		d := at(t, s, killPatients)
 		if killed(t, d, usual, rand.Uint64(), args...) {
 			return d
 		}
@@ -62,7 +62,7 @@ func untilKilled(t *testing.T, s roomtest.Stage, usual time.Duration, args ...st
 // usually is how long a command takes when nobody disturbs it.
 func usually(t *testing.T, s roomtest.Stage, args ...string) time.Duration {
 	t.Helper()
-	d := roomtest.At(t, s, killPatients)
+	d := at(t, s, killPatients)
 	r := run(t, d, args...)
 	if r.code != 0 {
 		t.Fatalf("%v: exit %d\n%s", args, r.code, r.err)
@@ -235,7 +235,7 @@ func TestKillErasure(t *testing.T) {
 		prepare := func(d *roomtest.Dir) {
 			d.Exec("room/lock/control.db", "UPDATE due SET at = 1 WHERE kind = 'erase'")
 		}
-		d := roomtest.At(t, stage, killPatients)
+		d := at(t, stage, killPatients)
 		prepare(d)
 		usual := run(t, d, "due").took
 		want, _ := d.Facts()
@@ -243,7 +243,7 @@ func TestKillErasure(t *testing.T) {
 			t.Run(name+" "+string(rune('0'+i)), func(t *testing.T) {
 				t.Parallel()
 				for tries := 0; ; tries++ {
-					d := roomtest.At(t, stage, killPatients)
+					d := at(t, stage, killPatients)
 					prepare(d)
 					if !killed(t, d, usual, rand.Uint64(), "due") && tries < 30 {
 						continue

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/config"
 )
 
 // binary is the program itself, as `make build` makes it: what these tests run
@@ -46,11 +48,45 @@ type ran struct {
 	took     time.Duration
 }
 
-// command is the program in a room's folder, with an environment of its own.
+// at copies a room that stands at a stage, of so many patients, and starts its server
+// and gates.
+func at(t testing.TB, s roomtest.Stage, patients int) *roomtest.Dir {
+	t.Helper()
+	d := roomtest.At(t, s, patients)
+	up(t, d)
+	return d
+}
+
+// up starts a room's server and gates, until the test ends, and lets the room's device
+// know of them. Who does not say who they are is Marc Tissot, the processor's operator.
+func up(t testing.TB, d *roomtest.Dir) *app.Running {
+	t.Helper()
+	r, err := app.Start(context.WithoutCancel(t.Context()), d.Join("room"), app.StartOptions{Program: binary})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	x := *r.Context()
+	x.Name, x.Key = "room", d.Join("keys", roomtest.Marc)
+	err = config.ChangeContexts(d.Join("device"), func(all *config.Contexts) error {
+		if len(all.Names()) > 0 { // started again: on another port
+			if err := all.Remove(x.Name); err != nil {
+				return err
+			}
+		}
+		return all.Add(x)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// command is the program on a room's device, with an environment of its own.
 func command(ctx context.Context, d *roomtest.Dir, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binary, args...)
 	c.Dir = d.Path
-	c.Env = environment(d.Path, "ECLUSE_LOCK="+d.Join("room"), "LANG=C")
+	c.Env = environment(d.Path, "ECLUSE_CONFIG="+d.Join("device"), "ECLUSE_PLANS="+d.Join("room", "plans"), "LANG=C")
 	return c
 }
 

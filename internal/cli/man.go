@@ -98,7 +98,9 @@ func (m *manual) program() {
 	}
 	m.exitStatus()
 	m.section("FILES", "FICHIERS")
-	m.item(`\fIDIR\fP/lock/`, m.say("Papers, journal, sealed chunks, of the lock folder DIR.", "Documents, journal et paquets scellés, du dossier d'écluse DIR."))
+	m.item(`contexts.yaml`, m.say("The laboratories that this device knows, in the folder ecluse of the user's configuration folder.", "Les laboratoires que ce poste connaît, dans le dossier ecluse du dossier de configuration de l'utilisateur."))
+	m.item(`plans/`, m.say("Plans, as they were compiled: what is approved are the bytes of these files.", "Les plans, tels que compilés : ce qu'on approuve, ce sont les octets de ces fichiers."))
+	m.item(`\fIDIR\fP/lock/`, m.say("Papers, journal, sealed chunks, of a laboratory in the folder DIR of a server.", "Documents, journal et paquets scellés d'un laboratoire, dans le dossier DIR d'un serveur."))
 	m.item(`\fIDIR\fP/source/gate.yaml`, m.say("The old laboratory's database, and its accounts.", "La base de l'ancien laboratoire, et ses comptes."))
 	m.item(`\fIDIR\fP/target/gate.yaml`, m.say("The new laboratory's database, and its accounts.", "La base du nouveau laboratoire, et ses comptes."))
 	m.end(name, []string{`\fBssh\-keygen\fP(1)`, `\fBssh\-agent\fP(1)`})

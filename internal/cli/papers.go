@@ -81,12 +81,12 @@ func (x *rosterAddCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	root, err := x.signer(c)
+	root, err := desk.Signer(x.As, c.passphrase) // never the key that the context names: that is a person's
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.AddRoster(ctx, x.File, text, root)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.AddRoster(ctx, x.File, text, root)
 		if err != nil {
 			return err
 		}
@@ -119,11 +119,12 @@ func (x *contractCheckCmd) Run(ctx context.Context, c *call) error {
 
 type inspectCmd struct {
 	Place string `arg:"" enum:"source,target" help:"${inspect_place}"`
+	as
 }
 
 func (x *inspectCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Inspect(ctx, exchange.Place(x.Place))
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Inspect(ctx, exchange.Place(x.Place))
 		if err != nil {
 			return err
 		}
@@ -158,11 +159,12 @@ type instructionCmd struct {
 
 type instructionNewCmd struct {
 	ID string `arg:"" help:"${instruction_id}"`
+	as
 }
 
 func (x *instructionNewCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		text, err := r.NewInstruction(ctx, ecluse.MigrationID(x.ID))
+	return c.with(ctx, func(d *desk.Desk) error {
+		text, err := d.NewInstruction(ctx, ecluse.MigrationID(x.ID))
 		if err != nil {
 			return err
 		}
@@ -173,6 +175,7 @@ func (x *instructionNewCmd) Run(ctx context.Context, c *call) error {
 
 type instructionCheckCmd struct {
 	File string `arg:"" help:"${instruction_file}"`
+	as
 }
 
 func (x *instructionCheckCmd) Run(ctx context.Context, c *call) error {
@@ -180,8 +183,8 @@ func (x *instructionCheckCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.CheckInstruction(ctx, x.File, text)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.CheckInstruction(ctx, x.File, text)
 		if err != nil {
 			return err
 		}
@@ -196,6 +199,7 @@ type mappingCmd struct {
 
 type mappingCheckCmd struct {
 	File string `arg:"" help:"${mapping_file}"`
+	as
 }
 
 func (x *mappingCheckCmd) Run(ctx context.Context, c *call) error {
@@ -203,8 +207,8 @@ func (x *mappingCheckCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.CheckMapping(ctx, x.File, text)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.CheckMapping(ctx, x.File, text)
 		if err != nil {
 			return err
 		}
@@ -229,8 +233,8 @@ func (x *signCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Sign(ctx, desk.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Sign(ctx, desk.SignRequest{File: x.File, Text: text, WithPlan: x.WithPlan, Key: key})
 		if err != nil {
 			return err
 		}
@@ -253,8 +257,8 @@ func (x *approveCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Approve(ctx, text, key)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Approve(ctx, text, key)
 		if err != nil {
 			return err
 		}

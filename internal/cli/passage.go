@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -11,7 +10,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
-	"ecluse/internal/app"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
@@ -41,8 +39,8 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		p, err := r.Plan(ctx, q)
+	return c.with(ctx, func(d *desk.Desk) error {
+		p, err := d.Plan(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -139,6 +137,7 @@ type applyCmd struct {
 	which
 	Plan   string `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
 	DryRun bool   `help:"${apply_dry}"`
+	as
 }
 
 func (x *applyCmd) Run(ctx context.Context, c *call) error {
@@ -152,15 +151,41 @@ func (x *applyCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		q.Watch = c.ui.watch(nil)
-		v, err := r.Apply(ctx, q)
+	return c.with(ctx, func(d *desk.Desk) error {
+		q.Watch, q.Away = c.ui.watch(nil), c.ui.away
+		v, err := d.Apply(ctx, q)
 		if err != nil {
-			return err
+			return c.ui.leaving(ctx, err, "apply")
 		}
 		c.ui.applied(v)
 		return c.ui.object(v)
 	})
+}
+
+// away tells of a gate that is waited for.
+func (u *ui) away(at exchange.Place, seen time.Time) {
+	u.clear()
+	gate := u.say("source gate", "programme côté ancien logiciel")
+	if at == exchange.TargetPlace {
+		gate = u.say("target gate", "programme côté nouveau logiciel")
+	}
+	last := u.say("not heard of since the server started", "sans nouvelles depuis le démarrage du serveur")
+	if !seen.IsZero() {
+		last = u.say("last heard of %s", "dernières nouvelles le %s", seen.Local().Format("2006-01-02 15:04:05 MST"))
+	}
+	fmt.Fprintf(u.err, "ecluse: %s\n", u.say("waiting for the %s, %s; it goes on by itself when the gate runs again: ecluse gate run DIR, where it stands",
+		"en attente du %s, %s ; cela reprend de soi-même quand le programme tourne de nouveau : ecluse gate run DIR, là où il se trouve", gate, last))
+}
+
+// leaving says, when whoever watches goes away, that the gates do not.
+func (u *ui) leaving(ctx context.Context, err error, verb string) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Interrupted, What: u.say("stop watching", "cesser de suivre"), Why: u.say("the gates go on", "les programmes continuent"),
+		Next: u.say("`ecluse %s` shows it again, `ecluse suspend` stops it", "`ecluse %s` le montre de nouveau, `ecluse suspend` l'arrête", verb),
+	}
 }
 
 func (u *ui) applied(v *desk.Applied) {
@@ -186,11 +211,14 @@ func (u *ui) verdict(equal bool, k ecluse.PassageKind) {
 	}
 }
 
-type statusCmd struct{ which }
+type statusCmd struct {
+	which
+	as
+}
 
 func (x *statusCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		all, err := r.Status(ctx, x.Migration)
+	return c.with(ctx, func(d *desk.Desk) error {
+		all, err := d.Status(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
@@ -201,7 +229,7 @@ func (x *statusCmd) Run(ctx context.Context, c *call) error {
 			c.ui.tell("No migration yet. Next: ecluse sign contract.yaml --as KEY, by both parties.",
 				"Aucune reprise. Ensuite : ecluse sign contract.yaml --as CLÉ, par les deux parties.")
 		}
-		strays, err := r.Strays(ctx)
+		strays, err := d.Strays(ctx)
 		if err != nil {
 			return err
 		}
@@ -271,39 +299,17 @@ func (u *ui) state(p procedure.Place) string {
 
 type reportCmd struct {
 	which
-	Exact bool `help:"${report_exact}"`
+	as
 }
 
 func (x *reportCmd) Run(ctx context.Context, c *call) error {
-	if x.Exact {
-		return x.exact(ctx, c)
-	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Report(ctx, x.Migration)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Report(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
 		c.ui.report(v.LoadStatement)
 		c.ui.extract(v.Extract)
-		return c.ui.object(v)
-	})
-}
-
-// exact shows the figures behind the report, to the laboratory alone.
-func (x *reportCmd) exact(ctx context.Context, c *call) error {
-	if err := c.ui.notIntoFile("show the exact figures"); err != nil {
-		return err
-	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Beside(exchange.SourcePlace).ReportExact(ctx, x.Migration)
-		if err != nil {
-			return err
-		}
-		c.ui.personal()
-		c.ui.report(v.LoadStatement)
-		c.ui.extract(v.Extract)
-		c.ui.exact(v.Exact)
-		c.ui.findings(v.Findings)
 		return c.ui.object(v)
 	})
 }
@@ -320,20 +326,20 @@ func (x *acceptCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Accept(ctx, desk.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Accept(ctx, desk.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
 		if err != nil {
 			return err
 		}
 		c.ui.signature(v)
 		// Acceptance erases by itself; what keeps it from being done now is told,
 		// and every command tries again.
-		d, err := r.Due(ctx)
+		done, err := d.Due(ctx)
 		if err != nil {
 			return err
 		}
-		c.ui.due(*d)
-		if v.Waits, err = r.Waits(ctx, v.Migration); err != nil {
+		c.ui.due(*done)
+		if v.Waits, err = d.Waits(ctx, v.Migration); err != nil {
 			return err
 		}
 		if v.Waits != "" {
@@ -355,8 +361,8 @@ func (x *order) run(ctx context.Context, c *call, do func(*desk.Desk, context.Co
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := do(r.Desk, ctx, desk.Order{Migration: x.Migration, Because: x.Because, Key: key})
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := do(d, ctx, desk.Order{Migration: x.Migration, Because: x.Because, Key: key})
 		if err != nil {
 			return err
 		}
@@ -400,8 +406,8 @@ type undoCmd struct {
 }
 
 func (x *undoCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		ordered, err := r.UndoOrdered(ctx, x.Migration)
+	return c.with(ctx, func(d *desk.Desk) error {
+		ordered, err := d.UndoOrdered(ctx, x.Migration)
 		if err != nil {
 			return err
 		}
@@ -411,9 +417,9 @@ func (x *undoCmd) Run(ctx context.Context, c *call) error {
 				return err
 			}
 		}
-		v, err := r.Undo(ctx, desk.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil)})
+		v, err := d.Undo(ctx, desk.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil), Away: c.ui.away})
 		if err != nil {
-			return err
+			return c.ui.leaving(ctx, err, "undo")
 		}
 		c.ui.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
 		return c.ui.object(v)
@@ -422,29 +428,43 @@ func (x *undoCmd) Run(ctx context.Context, c *call) error {
 
 type dueCmd struct {
 	Watch bool `help:"${due_watch}"`
+	as
 }
 
+// duePause is how often --watch asks.
+const duePause = 10 * time.Second
+
+// The server does what is due by itself; to ask only makes it look now.
 func (x *dueCmd) Run(ctx context.Context, c *call) error {
-	r, err := app.Open(ctx, c.lock)
-	if err != nil {
-		return err
-	}
-	if x.Watch {
-		err = r.Watch(ctx, func(d exchange.DueView) {
-			c.ui.due(d)
-			c.ui.objectLine(d)
-		})
-		if errors.Is(err, context.Canceled) {
-			err = nil
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Due(ctx)
+		if err != nil {
+			return err
 		}
-		return errors.Join(err, r.Close())
-	}
-	d, err := r.Due(ctx)
-	if err == nil {
-		c.ui.due(*d)
-		err = c.ui.object(d)
-	}
-	return errors.Join(err, r.Close())
+		c.ui.due(*v)
+		if !x.Watch {
+			return c.ui.object(v)
+		}
+		c.ui.objectLine(v)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(duePause):
+			}
+			v, err := d.Due(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				return err
+			}
+			if len(v.Done)+len(v.Failed) > 0 {
+				c.ui.due(*v)
+				c.ui.objectLine(v)
+			}
+		}
+	})
 }
 
 func (u *ui) due(d exchange.DueView) {

@@ -12,41 +12,19 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/demo"
-	"ecluse/internal/exchange"
+	"ecluse/internal/desk"
 	"ecluse/internal/procedure"
 )
-
-type grantsCmd struct {
-	Verb  string `arg:"" enum:"inspect,read,load" help:"${grants_verb}"`
-	Place string `enum:"source,target" default:"source" help:"${grants_place}"`
-	User  string `help:"${grants_user}"`
-	Host  string `help:"${grants_host}"`
-	which
-}
-
-func (x *grantsCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		place, ok := map[string]exchange.Place{"read": exchange.SourcePlace, "load": exchange.TargetPlace}[x.Verb]
-		if !ok {
-			place = exchange.Place(x.Place)
-		}
-		sql, err := r.Beside(place).Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, User: x.User, Host: x.Host})
-		if err != nil {
-			return err
-		}
-		c.ui.text(sql)
-		return c.ui.object(map[string]string{"sql": sql})
-	})
-}
 
 type evidenceCmd struct {
 	which
 	Dir string `arg:"" help:"${evidence_dir}"`
+	as
 }
 
 func (x *evidenceCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *app.Room) error {
-		v, err := r.Evidence(ctx, x.Migration, x.Dir)
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Evidence(ctx, x.Migration, x.Dir)
 		if err != nil {
 			return err
 		}
@@ -199,7 +177,7 @@ func (u *ui) outcome(v *demo.Outcome) {
 	row("evidence", "preuve", proof)
 	row("signatures asked of the controller", "signatures demandées au responsable", fmt.Sprint(v.ControllerSignatures))
 	row("time", "durée", fmt.Sprintf("%.1f s, %s %s/s", v.Seconds, count(int64(float64(v.RowsRead)/max(v.PassageSeconds, 0.001))), u.say("rows", "lignes")))
-	row("peak memory", "mémoire au plus haut", fmt.Sprintf("%.0f MiB", v.PeakRSSMiB))
+	row("peak memory", "mémoire au plus haut", u.say("%.0f MiB, the largest of three processes", "%.0f MiB, le plus grand de trois processus", v.PeakRSSMiB))
 	w.Flush()
 	u.text("\n" + b.String())
 	if !v.OK() {

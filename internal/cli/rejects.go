@@ -1,28 +1,19 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"text/tabwriter"
 
 	"ecluse"
-	"ecluse/internal/app"
-	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
 // What this file prints are patients' data: to the screen of the laboratory's own
 // machine and nowhere else.
-
-type rejectsCmd struct {
-	which
-	Passage string `help:"${rejects_passage}" placeholder:"KIND-N"`
-}
 
 // rejectedRows is what --json prints.
 type rejectedRows struct {
@@ -42,35 +33,6 @@ type rejectedRow struct {
 type rejectedValue struct {
 	Column string  `json:"column"`
 	Value  *string `json:"value"` // null is null
-}
-
-func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
-	if err := c.ui.notIntoFile("show the rows put aside"); err != nil {
-		return err
-	}
-	warn := sync.OnceFunc(c.ui.personal)
-	return c.with(ctx, func(r *app.Room) error {
-		out := rejectedRows{Rows: []rejectedRow{}}
-		v, err := r.Beside(exchange.SourcePlace).Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
-			warn()
-			if c.ui.json {
-				out.Rows = append(out.Rows, plainRow(row))
-				return nil
-			}
-			return c.ui.rejected(row)
-		})
-		if err != nil {
-			return err
-		}
-		out.Migration, out.Passage, out.Reported = v.Migration, v.Passage, v.Reported
-		c.ui.tell("%s %s: %s rows put aside", "%s %s : %s lignes mises de côté", v.Migration, v.Passage, count(v.Rows))
-		if v.Reported != nil && *v.Reported != v.Rows {
-			fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.say(
-				"the report counts %s: rows of a chunk that was rolled back, and then loaded whole, are still among these",
-				"le rapport en compte %s : des lignes d'un paquet annulé, puis chargé en entier, sont encore parmi celles-ci", count(*v.Reported)))
-		}
-		return c.ui.object(out)
-	})
 }
 
 // notIntoFile refuses to print patients' data into a file: Écluse writes none in

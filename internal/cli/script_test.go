@@ -27,7 +27,8 @@ import (
 // Beside testscript's own, scripts have these commands:
 //
 //	labs N             both laboratories, of N patients, and gate.yaml of both gates when room/ is there
-//	people             all that story.txtar does until then: keys, room/, 200 patients, roots
+//	people             all that story.txtar does until then: keys, room/, 200 patients, roots, up
+//	up                 start server and gates of room/, and let the device know of them
 //	roots              CONTROLLER and PROCESSOR become the fingerprints of keys/root-….pub
 //	papers KIND…       write rosters, contract, instruction, mapping
 //	code N COMMAND…    run it and want that exit code
@@ -42,12 +43,13 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("TMPDIR", e.WorkDir)
 			e.Setenv("LANG", "C")
-			e.Setenv("ECLUSE_LOCK", filepath.Join(e.WorkDir, "room"))
+			e.Setenv("ECLUSE_CONFIG", filepath.Join(e.WorkDir, "device"))
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Values["facts"] = map[string]string{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"labs": labs, "roots": roots, "people": people, "papers": papers, "code": code, "fields": fields, "due": isDue, "sql": runSQL, "facts": facts,
+			"labs": labs, "roots": roots, "people": people, "up": isUp, "papers": papers, "code": code, "fields": fields, "due": isDue, "sql": runSQL, "facts": facts,
 		},
 	})
 }
@@ -65,6 +67,7 @@ type scriptTB struct {
 
 func (s scriptTB) Helper()                   {}
 func (s scriptTB) Context() context.Context  { return context.Background() }
+func (s scriptTB) Cleanup(f func())          { s.ts.Defer(f) }
 func (s scriptTB) Fatal(args ...any)         { s.ts.Fatalf("%s", fmt.Sprint(args...)) }
 func (s scriptTB) Fatalf(f string, a ...any) { s.ts.Fatalf(f, a...) }
 
@@ -88,7 +91,10 @@ func people(ts *testscript.TestScript, _ bool, _ []string) {
 	roots(ts, false, nil)
 	ts.Check(ts.Exec("ecluse", "init", "room", "--controller", ts.Getenv("CONTROLLER"), "--processor", ts.Getenv("PROCESSOR")))
 	labs(ts, false, []string{"200"})
+	isUp(ts, false, nil)
 }
+
+func isUp(ts *testscript.TestScript, _ bool, _ []string) { up(scriptTB{ts: ts}, laboratory(ts)) }
 
 func roots(ts *testscript.TestScript, _ bool, _ []string) {
 	for name, side := range map[string]ecluse.Side{"CONTROLLER": ecluse.Controller, "PROCESSOR": ecluse.Processor} {
