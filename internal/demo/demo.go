@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -23,6 +26,7 @@ import (
 type Request struct {
 	Patients int
 	Dir      string // to make; empty: a new one in the temporary folder
+	Program  string // what server and gates run; empty: this program
 	Tell     func(Scene)
 	Watch    desk.Watch
 }
@@ -78,7 +82,8 @@ const migration ecluse.MigrationID = "quatre-vents-01"
 type story struct {
 	Request
 	cast *Cast
-	room *app.Room
+	room *app.Running // server and both gates, each a process of its own
+	desk *desk.Desk
 	made *app.Made
 	old  *Made
 	out  *Outcome
@@ -86,15 +91,22 @@ type story struct {
 
 	readPlan string // its file
 	sealed   int    // chunks
+	files    int    // of keys and ciphertext, before the acceptance
 	rejected int64  // rows that the dry run put aside
 }
 
 func (s *story) path(name string) string { return filepath.Join(s.Dir, name) }
 
+// within tells a scene from within a step: what the gates do now may be over before
+// the server has said where the migration stands.
+func (s *story) within(at procedure.Place, number int, en, fr string, lines ...procedure.Text) {
+	s.Tell(Scene{Number: number, Title: procedure.Text{EN: en, FR: fr}, Place: at, Lines: lines})
+}
+
 func (s *story) tell(ctx context.Context, number int, en, fr string, lines ...procedure.Text) error {
 	scene := Scene{Number: number, Title: procedure.Text{EN: en, FR: fr}, Lines: lines}
-	if s.room != nil {
-		all, err := s.room.Status(ctx, "")
+	if s.desk != nil {
+		all, err := s.desk.Status(ctx, "")
 		if err != nil {
 			return err
 		}
@@ -128,7 +140,9 @@ func Run(ctx context.Context, q Request) (*Outcome, error) {
 		}
 	}
 	s.out.Seconds = time.Since(s.now).Seconds()
-	s.out.PeakRSSMiB = peakRSS()
+	for _, u := range s.room.Usage() {
+		s.out.PeakRSSMiB = max(s.out.PeakRSSMiB, u.PeakMiB)
+	}
 	return s.out, s.room.Close()
 }
 
@@ -182,15 +196,18 @@ func (s *story) people(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.room, err = app.Open(ctx, s.path("room")); err != nil {
+	if s.room, err = app.Start(ctx, s.path("room"), app.StartOptions{Program: s.Program}); err != nil {
 		return err
 	}
+	// Who asks without signing is Marc Tissot, the processor's operator.
+	device := &app.Device{Context: s.room.Context(), Key: func() (ssh.Signer, error) { return s.cast.People[Marc].Signer, nil }}
+	s.desk = app.Remote(device, s.path("plans"))
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		text, err := s.cast.Roster(side, s.now)
 		if err != nil {
 			return err
 		}
-		if _, err := s.room.AddRoster(ctx, "roster.yaml", text, s.cast.Roots[side]); err != nil {
+		if _, err := s.desk.AddRoster(ctx, "roster.yaml", text, s.cast.Roots[side]); err != nil {
 			return err
 		}
 	}
@@ -198,6 +215,8 @@ func (s *story) people(ctx context.Context) (err error) {
 		line("Old laboratory ANCILAB: %d patients, %d results, log-ins and passwords, %d damaged rows.",
 			"Ancien laboratoire ANCILAB : %d patients, %d résultats, identifiants et mots de passe, %d lignes abîmées.", s.old.Patients, s.old.Results, s.old.Damaged),
 		line("New laboratory NOVALAB: another shape. Everything lies in %s", "Nouveau laboratoire NOVALAB : une autre forme. Tout est dans %s", s.Dir),
+		line("Three processes, three folders, TLS between them: the server, which can open nothing, and a gate beside each database.",
+			"Trois processus, trois dossiers, TLS entre eux : le serveur, qui ne peut rien ouvrir, et un programme auprès de chaque base."),
 		line("Four people, each with a key of their own; two roots that signed only their rosters.",
 			"Quatre personnes, chacune avec sa clé ; deux racines qui n'ont signé que les listes."))
 }
@@ -208,7 +227,7 @@ func (s *story) sign(ctx context.Context, name string, text []byte, who string, 
 	if err := durable.WriteFile(file, text); err != nil {
 		return err
 	}
-	_, err := s.room.Sign(ctx, desk.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: s.cast.People[who].Signer})
+	_, err := s.desk.Sign(ctx, desk.SignRequest{File: file, Text: text, WithPlan: withPlan, Key: s.cast.People[who].Signer})
 	return err
 }
 
@@ -228,7 +247,7 @@ func (s *story) contract(ctx context.Context) error {
 }
 
 func (s *story) inspect(ctx context.Context) error {
-	v, err := s.room.Inspect(ctx, exchange.SourcePlace)
+	v, err := s.desk.Inspect(ctx, exchange.SourcePlace)
 	if err != nil {
 		return err
 	}
@@ -252,7 +271,7 @@ func (s *story) instruct(ctx context.Context) error {
 	if err := durable.WriteFile(s.path("instruction.yaml"), text); err != nil {
 		return err
 	}
-	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: s.cast.People[Marc].Signer})
+	p, err := s.desk.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: s.cast.People[Marc].Signer})
 	if err != nil {
 		return err
 	}
@@ -297,12 +316,12 @@ func (s *story) approvePlan(ctx context.Context, file, who string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.room.Approve(ctx, text, s.cast.People[who].Signer)
+	_, err = s.desk.Approve(ctx, text, s.cast.People[who].Signer)
 	return err
 }
 
 func (s *story) plan(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
+	p, err := s.desk.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		return err
 	}
@@ -322,24 +341,22 @@ func (s *story) plan(ctx context.Context) error {
 
 // during applies what is approved, and tells one scene from within: when the gate
 // of a stage is open.
-func (s *story) during(ctx context.Context, q desk.ApplyRequest, stage sluice.Stage, tell func() error) (*desk.Applied, error) {
-	told, failed := false, error(nil)
+func (s *story) during(ctx context.Context, q desk.ApplyRequest, stage sluice.Stage, tell func()) (*desk.Applied, error) {
+	tell = sync.OnceFunc(tell)
 	q.Migration = migration
 	q.Watch = func(p exchange.Progress) {
-		if p.Stage == string(stage) && !told {
-			told, failed = true, tell()
+		if p.Stage == string(stage) {
+			tell()
 		}
 		if s.Watch != nil {
 			s.Watch(p)
 		}
 	}
-	v, err := s.room.Apply(ctx, q)
-	if err == nil && !told {
-		failed = tell()
-	}
-	if err := errors.Join(err, failed); err != nil {
+	v, err := s.desk.Apply(ctx, q)
+	if err != nil {
 		return nil, err
 	}
+	tell()
 	s.out.PassageSeconds += v.Seconds
 	return v, nil
 }
@@ -349,8 +366,8 @@ func (s *story) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Dry, Plan: plan}, sluice.StageRead, func() error {
-		return s.tell(ctx, 7, "Reading", "Lecture",
+	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Dry, Plan: plan}, sluice.StageRead, func() {
+		s.within(procedure.Place{Migration: procedure.Reading}, 7, "Reading", "Lecture",
 			line("The source gate has verified every signature and reads, chunk by chunk, what was approved.",
 				"Le programme côté ancien logiciel a vérifié chaque signature et lit, paquet par paquet, ce qui a été approuvé."))
 	})
@@ -365,14 +382,14 @@ func (s *story) read(ctx context.Context) error {
 
 // rehearse makes the dry run.
 func (s *story) rehearse(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
+	p, err := s.desk.Plan(ctx, desk.PlanRequest{Passage: ecluse.Dry})
 	if err != nil {
 		return err
 	}
 	if err := s.approvePlan(ctx, p.LoadFile, Marc); err != nil {
 		return err
 	}
-	v, err := s.room.Apply(ctx, desk.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
+	v, err := s.desk.Apply(ctx, desk.ApplyRequest{Migration: migration, Passage: ecluse.Dry, Watch: s.Watch})
 	if err != nil {
 		return err
 	}
@@ -382,7 +399,7 @@ func (s *story) rehearse(ctx context.Context) error {
 }
 
 func (s *story) load(ctx context.Context) error {
-	p, err := s.room.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final})
+	p, err := s.desk.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final})
 	if err != nil {
 		return err
 	}
@@ -390,8 +407,8 @@ func (s *story) load(ctx context.Context) error {
 		return err
 	}
 	s.out.ControllerSignatures++
-	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Final}, sluice.StageLoad, func() error {
-		return s.tell(ctx, 9, "Loading", "Chargement",
+	v, err := s.during(ctx, desk.ApplyRequest{Passage: ecluse.Final}, sluice.StageLoad, func() {
+		s.within(procedure.Place{Migration: procedure.Sealed, Kind: ecluse.Final, Passage: procedure.Loading}, 9, "Loading", "Chargement",
 			line("The dry run mapped and checked everything and wrote nothing; the mapping puts %d rows aside.",
 				"L'essai à vide a tout transcodé et vérifié sans rien écrire ; la table met %d lignes de côté.", s.rejected),
 			line("Claire has approved the load plan: her second signature. The target gate opens, maps and loads.",
@@ -418,7 +435,11 @@ func (s *story) accept(ctx context.Context) error {
 	if !s.out.Reconciled {
 		return nil
 	}
-	if _, err := s.room.Accept(ctx, desk.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
+	var err error
+	if s.files, err = s.left(); err != nil {
+		return err
+	}
+	if _, err := s.desk.Accept(ctx, desk.AcceptRequest{Migration: migration, ForAll: "stays readable in ANCILAB's archive until it is entered by hand", Key: s.cast.People[Claire].Signer}); err != nil {
 		return err
 	}
 	s.out.ControllerSignatures++
@@ -431,18 +452,15 @@ func (s *story) erase(ctx context.Context) error {
 	if !s.out.Reconciled {
 		return nil
 	}
-	before, err := s.left()
-	if err != nil {
-		return err
-	}
-	d, err := s.room.Due(ctx)
+	// The server erases by itself; to ask makes it do so now, and waits for it.
+	d, err := s.desk.Due(ctx)
 	if err != nil {
 		return err
 	}
 	for _, f := range d.Failed {
 		return &ecluse.Error{Kind: ecluse.Failed, What: string(f.What), Why: f.Why}
 	}
-	all, err := s.room.Status(ctx, migration)
+	all, err := s.desk.Status(ctx, migration)
 	if err != nil {
 		return err
 	}
@@ -453,7 +471,7 @@ func (s *story) erase(ctx context.Context) error {
 	return s.tell(ctx, 12, "Erasure, by itself", "Effacement, de lui-même",
 		line("Both halves of the key and %d sealed chunks destroyed. Of %d files of keys and ciphertext, looked for afterwards, %d are left.",
 			"Les deux moitiés de la clé et %d paquets scellés détruits. De %d fichiers de clés et de chiffré, recherchés ensuite, il en reste %d.",
-			s.sealed, before, s.out.FilesLeft),
+			s.sealed, s.files, s.out.FilesLeft),
 		line("Both gates sign the certificate.", "Les deux programmes signent l'attestation."))
 }
 
@@ -479,7 +497,7 @@ func (s *story) left() (int, error) {
 func (s *story) prove(ctx context.Context) error {
 	files := 0
 	if s.out.Erased {
-		v, err := s.room.Evidence(ctx, migration, s.path("evidence"))
+		v, err := s.desk.Evidence(ctx, migration, s.path("evidence"))
 		if err != nil {
 			return err
 		}

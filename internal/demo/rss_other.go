@@ -1,6 +1,0 @@
-//go:build !unix
-
-package demo
-
-// peakRSS is not known here.
-func peakRSS() float64 { return 0 }
