@@ -1,7 +1,8 @@
 //go:build unix
 
 // Command bench measures a whole passage beside what a user would pick instead:
-// `psql COPY | psql COPY` (L), which neither seals, maps, proves nor erases. Both
+// `psql COPY | psql COPY` (L), which neither seals, maps, proves nor erases. Écluse is
+// three processes with TLS between them: a server and a gate beside each database. Both
 // move the same columns of the same tables between the same servers, in turn, in
 // one run: on a machine that others use only ratios mean something.
 //
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"os"
@@ -27,8 +29,11 @@ import (
 	"text/template"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"ecluse"
 	"ecluse/internal/app"
+	"ecluse/internal/config"
 	"ecluse/internal/demo"
 	"ecluse/internal/desk"
 )
@@ -61,8 +66,15 @@ type bench struct {
 
 // figure is one timed command.
 type figure struct {
-	wall, cpu time.Duration // cpu: of the client and all it waited for
+	wall, cpu time.Duration // cpu: of the client and all it waited for; of Écluse, of its processes and the command
 	peak      float64       // MiB of its largest process
+	parts     map[string]part
+}
+
+// part is one process of Écluse.
+type part struct {
+	cpu  time.Duration // during the passage
+	peak float64       // MiB, since it started
 }
 
 // columns that move: eleven of twelve of result, seven of eleven of patient.
@@ -138,6 +150,10 @@ func (b *bench) print(limit, chain []figure) {
 	line("psql COPY | psql COPY", limit, 1)
 	slices.Sort(ratios)
 	line("ecluse, whole chain", chain, ratios[len(ratios)/2])
+	for _, name := range slices.Sorted(maps.Keys(chain[0].parts)) {
+		fmt.Fprintf(w, "%s\t\t\t\t%.2f\t%.0f\t\n", name,
+			median(chain, func(x figure) float64 { return float64(x.parts[name].cpu.Microseconds()) })/rows, median(chain, func(x figure) float64 { return x.parts[name].peak }))
+	}
 	w.Flush()
 }
 
@@ -168,26 +184,52 @@ func (b *bench) limit(ctx context.Context) (figure, error) {
 	return f, b.psql(ctx, b.fresh, "-c", "SET client_min_messages = warning", "-c", "TRUNCATE result, patient", "-c", "DROP SCHEMA IF EXISTS ecluse CASCADE", "-c", "CHECKPOINT")
 }
 
-// ecluse moves them through the lock. Papers, plans and approvals come before the
-// clock starts; reading, sealing, mapping, loading, reading back and comparing
-// are timed, in one process.
-func (b *bench) ecluse(ctx context.Context, round int) (figure, error) {
+// ecluse moves them through the lock. Server and gates, papers, plans and approvals
+// come before the clock starts; reading, sealing, mapping, loading, reading back and
+// comparing are timed, from the command's beginning to its end.
+func (b *bench) ecluse(ctx context.Context, round int) (f figure, err error) {
 	dir := filepath.Join(b.dir, fmt.Sprint(round))
-	room := filepath.Join(dir, "room")
-	if err := b.prepare(ctx, dir, room); err != nil {
+	r, err := b.prepare(ctx, dir)
+	if err != nil {
 		return figure{}, err
 	}
-	return timed(exec.CommandContext(ctx, b.program, "--lock", room, "apply", "--json"))
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := known(dir, r.Context()); err != nil {
+		return figure{}, err
+	}
+	before := r.Usage()
+	cmd := exec.CommandContext(ctx, b.program, "apply", "--json", "--as", filepath.Join(dir, "keys", demo.Marc))
+	cmd.Env = append(os.Environ(), "ECLUSE_CONFIG="+filepath.Join(dir, "device"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
+	if f, err = timed(cmd); err != nil {
+		return f, err
+	}
+	f.parts = map[string]part{"  the command": {f.cpu, f.peak}}
+	for name, u := range r.Usage() {
+		cpu := u.CPU - before[name].CPU
+		f.parts["  "+name] = part{cpu, u.PeakMiB}
+		f.cpu += cpu
+		f.peak = max(f.peak, u.PeakMiB)
+	}
+	return f, nil
 }
 
-func (b *bench) prepare(ctx context.Context, dir, room string) error {
+// known lets the command's device know the laboratory.
+func known(dir string, at *config.Context) error {
+	x := *at
+	x.Name = "bench"
+	return config.ChangeContexts(filepath.Join(dir, "device"), func(all *config.Contexts) error { return all.Add(x) })
+}
+
+// prepare starts server and gates, with all signed up to both approvals.
+func (b *bench) prepare(ctx context.Context, dir string) (*app.Running, error) {
+	room := filepath.Join(dir, "room")
 	cast, err := demo.NewCast(filepath.Join(dir, "keys"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	made, err := app.Init(ctx, room, cast.Prints)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for gate, db := range map[string]string{"source": b.old, "target": b.fresh} {
 		account := func(user string) string {
@@ -200,18 +242,22 @@ func (b *bench) prepare(ctx context.Context, dir, room string) error {
 		}
 		text := "ecluse: gate/v1\nengine: postgresql\ncatalogue: " + account(owner) + "\nrows: " + account(rows) + "\n"
 		if err := os.WriteFile(filepath.Join(room, gate, "gate.yaml"), []byte(text), 0o600); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	r, err := app.Open(ctx, room)
+	r, err := app.Start(ctx, room, app.StartOptions{Program: b.program})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(b.sign(ctx, r, cast, made, dir), r.Close())
+	device := &app.Device{Context: r.Context(), Key: func() (ssh.Signer, error) { return cast.People[demo.Marc].Signer, nil }}
+	if err := b.sign(ctx, app.Remote(device, filepath.Join(dir, "plans")), cast, made, dir); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // sign signs all the papers of a migration, up to both approvals.
-func (b *bench) sign(ctx context.Context, r *app.Room, cast *demo.Cast, made *app.Made, dir string) error {
+func (b *bench) sign(ctx context.Context, r *desk.Desk, cast *demo.Cast, made *app.Made, dir string) error {
 	now := time.Now()
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		text, err := cast.Roster(side, now)
