@@ -77,7 +77,7 @@ func (d *Device) visit(ctx context.Context, key ssh.Signer) (*client.Person, err
 
 func (d *Device) options() (client.Options, error) {
 	x := d.Context
-	o := client.Options{Options: wire.Options{Pin: wire.Pin(x.Pin)}, Server: x.Server, Laboratory: x.Laboratory, Agent: Tool()}
+	o := client.Options{Options: wire.Options{Pin: wire.Pin(x.Pin)}, Server: x.Server, Laboratory: x.Laboratory, Agent: "ecluse/" + Version()}
 	proxy, err := x.ProxyURL()
 	if err == nil && proxy != nil {
 		o.Proxy = proxy.String()

@@ -34,7 +34,10 @@ type Running struct {
 	x    *config.Context
 	stop func()
 }
-type Used struct{ PeakMiB float64 }
+type Used struct {
+	CPU     time.Duration
+	PeakMiB float64
+}
 
 func Start(ctx context.Context, dir string, o StartOptions) (*Running, error) {
 	r, err := Open(ctx, dir)
@@ -76,4 +79,4 @@ func (r *Running) Close() error {
 	r.stop()
 	return errors.Join(r.h.Close(), r.r.Close())
 }
-func (r *Running) Usage() map[string]Used { return map[string]Used{"all": {1}} }
+func (r *Running) Usage() map[string]Used { return map[string]Used{"all": {0, 1}} }
