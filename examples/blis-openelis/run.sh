@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A real laboratory passes the lock: C4G BLIS on MariaDB to OpenELIS Global on
 # PostgreSQL, from a signed contract to a verified certificate of erasure, all
-# through the command line. At the end the facts of the new database are compared
-# with what an independent migration reached.
+# through the command line: a server and two gates are three processes, started and
+# stopped here, with TLS between them. At the end the facts of the new database are
+# compared with what an independent migration reached.
 #
 #   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/run.sh [--prepare] [WORK-FOLDER]
 #
 # With --prepare it stops where all is approved and nothing is read yet, and
-# leaves both databases: `ecluse apply` is then yours.
+# leaves both databases: `ecluse room` and `ecluse apply` are then yours.
 # It needs the servers of scripts/servers, and starts them when they do not run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +23,8 @@ if [ "${1:-}" = --prepare ]; then prepare=1 && shift; fi
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 cd "$work"
-export ECLUSE_LOCK=$work/room ECLUSE_LANG=en
+room=$work/room
+export ECLUSE_CONFIG=$work/device XDG_CACHE_HOME=$work/cache ECLUSE_LANG=en
 (cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$work/ecluse" ./cmd/ecluse)
 ecluse() { "$work/ecluse" "$@"; }
 say() { printf '\n== %s\n' "$*"; }
@@ -33,13 +35,20 @@ my() { mariadb --no-defaults -h 127.0.0.1 -P "$my_port" -u root "$@"; }
 pg_base=${ECLUSE_TEST_POSTGRES%/*}
 pg_port=${pg_base##*:}
 pg() { psql -Xq -v ON_ERROR_STOP=1 "$pg_base/$1" "${@:2}"; }
-db=oe_$$
+# Several runs may use the same servers: databases and accounts have names of their own.
+tag=$(openssl rand -hex 4)
+old=blis_$tag db=oe_$tag
+
+drop() {
+	my -e "DROP DATABASE IF EXISTS $old; DROP USER IF EXISTS ecluse_catalogue_$tag@'127.0.0.1', ecluse_read_$tag@'127.0.0.1'"
+	pg postgres -c "DROP DATABASE IF EXISTS $db WITH (FORCE)" -c "DROP ROLE IF EXISTS ecluse_load_$tag"
+}
 
 say "load the dumps into private servers"
-my -e 'DROP DATABASE IF EXISTS blis_127'
-my --init-command="SET sql_mode=''" <"$pair/source-blis_127.sql"
+sed -e "s/^CREATE DATABASE IF NOT EXISTS blis_127;/CREATE DATABASE $old;/" -e "s/^USE blis_127;/USE $old;/" "$pair/source-blis_127.sql" |
+	my --init-command="SET sql_mode=''"
 for role in clinlims admin; do
-	pg postgres -c "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$role') THEN CREATE ROLE $role SUPERUSER; END IF; END \$\$"
+	pg postgres -c "DO \$\$ BEGIN CREATE ROLE $role SUPERUSER; EXCEPTION WHEN duplicate_object OR unique_violation THEN END \$\$"
 done
 pg postgres -c "CREATE DATABASE $db"
 pg "$db" -f "$pair/target-openelis.sql" >/dev/null
@@ -47,12 +56,9 @@ for user in catalogue read load; do openssl rand -hex 16 >"$user.password" && ch
 # What the old database's administrator does with the script of an account.
 account() {
 	my <"$2"
-	my -e "ALTER USER ecluse_$1@'127.0.0.1' IDENTIFIED BY '$(cat "$1.password")' ACCOUNT UNLOCK"
+	my -e "ALTER USER ecluse_$1_$tag@'127.0.0.1' IDENTIFIED BY '$(cat "$1.password")' ACCOUNT UNLOCK"
 }
-my -e "DROP USER IF EXISTS ecluse_catalogue@'127.0.0.1', ecluse_read@'127.0.0.1'"
-pg postgres -c "DROP ROLE IF EXISTS ecluse_load" 2>/dev/null || true
-pg postgres -c "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ecluse_load') THEN CREATE ROLE ecluse_load LOGIN; END IF; END \$\$" \
-	-c "ALTER ROLE ecluse_load PASSWORD '$(cat load.password)'"
+pg postgres -c "CREATE ROLE ecluse_load_$tag LOGIN PASSWORD '$(cat load.password)'"
 
 # ---- people, each with a key of their own -----------------------------------
 say "keys, rosters, lock"
@@ -60,21 +66,39 @@ mkdir -p keys
 for who in root-controller root-processor claire-aubry julie-carron marc-tissot; do ecluse key new "keys/$who" >/dev/null; done
 print_of() { ssh-keygen -lf "keys/$1.pub" | cut -d' ' -f2; }
 controller=$(print_of root-controller) processor=$(print_of root-processor)
-ecluse init "$ECLUSE_LOCK" --controller "$controller" --processor "$processor"
-cp catalogue.password read.password "$ECLUSE_LOCK/source/"
-cp load.password "$ECLUSE_LOCK/target/"
-cat >"$ECLUSE_LOCK/source/gate.yaml" <<Y
+ecluse init "$room" --controller "$controller" --processor "$processor"
+cp catalogue.password read.password "$room/source/"
+cp load.password "$room/target/"
+cat >"$room/source/gate.yaml" <<Y
 ecluse: gate/v1
 engine: mysql
-catalogue: {host: 127.0.0.1, port: $my_port, database: blis_127, user: ecluse_catalogue, password_file: catalogue.password}
-rows: {host: 127.0.0.1, port: $my_port, database: blis_127, user: ecluse_read, password_file: read.password}
+catalogue: {host: 127.0.0.1, port: $my_port, database: $old, user: ecluse_catalogue_$tag, password_file: catalogue.password}
+rows: {host: 127.0.0.1, port: $my_port, database: $old, user: ecluse_read_$tag, password_file: read.password}
 Y
-cat >"$ECLUSE_LOCK/target/gate.yaml" <<Y
+cat >"$room/target/gate.yaml" <<Y
 ecluse: gate/v1
 engine: postgresql
-catalogue: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load, password_file: load.password}
-rows: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load, password_file: load.password}
+catalogue: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load_$tag, password_file: load.password}
+rows: {host: 127.0.0.1, port: $pg_port, database: $db, user: ecluse_load_$tag, password_file: load.password}
 Y
+
+# ---- server and gates ---------------------------------------------------------
+say "server and gates: three processes, which this script stops"
+room_pid=
+stop_room() {
+	[ -z "$room_pid" ] || { kill "$room_pid" && wait "$room_pid"; } || true
+	room_pid=
+}
+trap stop_room EXIT
+"$work/ecluse" room "$room" >room.log 2>&1 &
+room_pid=$!
+line=
+for _ in $(seq 300); do
+	line=$(grep -om1 "ecluse://[^' ]*" room.log) && break
+	kill -0 "$room_pid" || { cat room.log && exit 1; }
+	sleep 0.1
+done
+ecluse context add pair "$line" --key keys/marc-tissot
 
 # fill FILE SED…: a document of this folder with its blanks filled in
 day() { date -u -d "$1" +%F; }
@@ -91,7 +115,7 @@ for side in controller processor; do
 	ecluse roster add "roster-$side.yaml" --as "keys/root-$side"
 done
 sha() { sha256sum "$1" | cut -d' ' -f1; }
-gate_of() { ssh-keygen -lf "$ECLUSE_LOCK/$1/gate_key" | cut -d' ' -f2; }
+gate_of() { ssh-keygen -lf "$room/$1/gate_key" | cut -d' ' -f2; }
 
 say "1. contract"
 fill contract.yaml "${dates[@]}" -e "s|@CONTROLLER_ROOT@|$controller|" -e "s|@PROCESSOR_ROOT@|$processor|"
@@ -100,12 +124,12 @@ ecluse sign contract.yaml --as keys/julie-carron
 ecluse sign contract.yaml --as keys/claire-aubry
 
 say "2. inspection"
-ecluse grants inspect --host 127.0.0.1 >inspect-grants.sql
+ecluse gate grants "$room/source" inspect --host 127.0.0.1 >inspect-grants.sql
 account catalogue inspect-grants.sql
 ecluse inspect source | head -5
 
 say "3. instruction, 5. read plan"
-fill instruction.yaml -e "s|^contract: .*|contract: sha256:$(sha contract.yaml)|" \
+fill instruction.yaml -e "s|from: blis_127\\.|from: $old.|" -e "s|^contract: .*|contract: sha256:$(sha contract.yaml)|" \
 	-e "s|^source: {gate: [^,]*|source: {gate: $(gate_of source)|" -e "s|^target: {gate: [^,]*|target: {gate: $(gate_of target)|" \
 	-e "s|^erase_by: .*|erase_by: $(date -u -d '+30 days' +%FT%TZ)|"
 ecluse plan --instruction instruction.yaml --as keys/marc-tissot >read-plan.txt
@@ -119,18 +143,19 @@ ecluse mapping check mapping.yaml | tail -3
 ecluse sign mapping.yaml --as keys/marc-tissot
 
 say "6. approval, narrow accounts"
-plans=$ECLUSE_LOCK/plans/blis-openelis-01
+plans=$work/plans/blis-openelis-01
 ecluse approve "$plans-readplan.json" --as keys/marc-tissot
-ecluse grants read --host 127.0.0.1 >read-grants.sql
+ecluse gate grants "$room/source" read --host 127.0.0.1 >read-grants.sql
 account read read-grants.sql
 ecluse plan --passage final >/dev/null
-ecluse grants load >load-grants.sql
+ecluse gate grants "$room/target" load >load-grants.sql
 pg "$db" -f load-grants.sql >/dev/null
 
 if [ -n "$prepare" ]; then
 	ecluse plan --passage final >/dev/null
 	ecluse approve "$plans-loadplan-final.json" --as keys/claire-aubry
 	say "prepared in $work: the passage is approved, and nothing is read"
+	echo "its server and gates stop with this script: ecluse room $room starts them again"
 	exit
 fi
 
@@ -154,7 +179,7 @@ say "9. the load, 10. its comparison"
 ecluse apply "$plans-loadplan-final.json"
 ecluse report
 ecluse status
-ecluse rejects | tail -1
+ecluse gate rejects "$room/source" | tail -1
 
 say "11. acceptance, 12. erasure, 13. evidence"
 ecluse accept --as keys/claire-aubry # no row was put aside, so there is none to say what becomes of
@@ -168,4 +193,5 @@ say "the facts of the new laboratory"
 pg "$db" -A -t -f "$pair/verify.sql" >facts.txt
 diff "$pair/expected.txt" facts.txt
 echo "facts: all $(wc -l <facts.txt) as expected"
-pg postgres -c "DROP DATABASE $db WITH (FORCE)"
+stop_room
+drop

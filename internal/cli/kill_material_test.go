@@ -29,6 +29,7 @@ type pair struct {
 	testing.TB
 	work     string // where run.sh prepared it
 	database string // the target's
+	source   string // the old one
 	material string
 	postgres string // address of the server, without a database
 }
@@ -48,6 +49,8 @@ func preparedPair(t *testing.T) *pair {
 	}
 	_, after, _ := strings.Cut(p.read(filepath.Join(p.work, "room", "target", "gate.yaml")), "database: ")
 	p.database, _, _ = strings.Cut(after, ",")
+	_, after, _ = strings.Cut(p.read(filepath.Join(p.work, "room", "source", "gate.yaml")), "database: ")
+	p.source, _, _ = strings.Cut(after, ",")
 	t.Cleanup(func() { p.drop(p.database) })
 	return p
 }
@@ -101,7 +104,7 @@ func (p *pair) copied(n int) (*roomtest.Dir, string) {
 func (p *pair) plant() (stays string, moves []string) {
 	p.Helper()
 	stays = "ZQX-NE-DOIT-PAS-SORTIR"
-	db, err := sql.Open("mysql", os.Getenv("ECLUSE_TEST_MYSQL")+"blis_127")
+	db, err := sql.Open("mysql", os.Getenv("ECLUSE_TEST_MYSQL")+p.source)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -128,8 +128,8 @@ func (x *demoCmd) prepare(ctx context.Context, c *call) error {
 	}
 	c.ui.tell("%s holds both laboratories, everybody's keys, a lock and the papers, none of them signed.",
 		"%s contient les deux laboratoires, les clés de chacun, un dépôt et les documents, aucun n'étant signé.", v.Dir)
-	c.ui.tell("next: cd %[1]s && export ECLUSE_LOCK=$PWD/room\n      ecluse roster add roster-controller.yaml --as keys/root-controller",
-		"ensuite : cd %[1]s && export ECLUSE_LOCK=$PWD/room\n          ecluse roster add roster-controller.yaml --as keys/root-controller", v.Dir)
+	c.ui.tell("next: cd %[1]s && ecluse room room &\n      ecluse context add first 'LINE', the one that it prints\n      ecluse roster add roster-controller.yaml --as keys/root-controller",
+		"ensuite : cd %[1]s && ecluse room room &\n          ecluse context add first 'LIGNE', celle qu'il affiche\n          ecluse roster add roster-controller.yaml --as keys/root-controller", v.Dir)
 	return c.ui.object(v)
 }
 

@@ -43,7 +43,7 @@ func runPage(t *testing.T, page string, least int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := "set -euo pipefail\n"
+	script := "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" // no server outlives a page that fails
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		script += block[1]
 	}
