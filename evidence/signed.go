@@ -63,6 +63,10 @@ func sign(signer ssh.Signer, namespace string, body []byte) (Signed, error) {
 		return Signed{}, err
 	}
 	sig, err := sshsig.Sign(bytes.NewReader(body), signer, sshsig.HashSHA512, namespace)
+	var known *ecluse.Error
+	if errors.As(err, &known) {
+		return Signed{}, known // of a passphrase that nobody can be asked for, say
+	}
 	if err != nil {
 		return Signed{}, because(ecluse.Failed, what, err)
 	}

@@ -6,9 +6,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -51,7 +53,8 @@ func NewKey(path, comment string, passphrase []byte) (ecluse.Fingerprint, error)
 
 // Signer finds the private key that name stands for: a key file, or a public
 // key file (name.pub) or fingerprint of a key held by ssh-agent. ask is called
-// for the passphrase of an encrypted file; it may be nil.
+// for the passphrase of an encrypted file, when something is to be signed: who is
+// logged in already is not asked. It may be nil.
 func Signer(name string, ask func(file string) ([]byte, error)) (ssh.Signer, error) {
 	if name == "" {
 		return nil, &ecluse.Error{
@@ -72,15 +75,15 @@ func Signer(name string, ask func(file string) ([]byte, error)) (ssh.Signer, err
 	s, err := ssh.ParsePrivateKey(text)
 	var locked *ssh.PassphraseMissingError
 	if errors.As(err, &locked) && ask != nil {
-		pass, err := ask(name)
-		if err != nil {
-			return nil, err
+		k := &encrypted{open: sync.OnceValues(func() (ssh.AlgorithmSigner, error) { return unlock(name, text, ask) }), public: locked.PublicKey}
+		if k.public == nil { // an old format, that hides it too
+			s, err := k.open()
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
 		}
-		defer clear(pass)
-		if s, err = ssh.ParsePrivateKeyWithPassphrase(text, pass); err != nil {
-			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "sign", Where: name, Why: "the passphrase does not open the key"}
-		}
-		return s, nil
+		return k, nil
 	}
 	if err != nil {
 		return nil, &ecluse.Error{
@@ -89,6 +92,43 @@ func Signer(name string, ask func(file string) ([]byte, error)) (ssh.Signer, err
 		}
 	}
 	return s, nil
+}
+
+// encrypted is a key whose passphrase is asked for when it first signs.
+type encrypted struct {
+	public ssh.PublicKey
+	open   func() (ssh.AlgorithmSigner, error)
+}
+
+func (k *encrypted) PublicKey() ssh.PublicKey { return k.public }
+
+func (k *encrypted) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return k.SignWithAlgorithm(rand, data, "")
+}
+
+func (k *encrypted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	s, err := k.open()
+	if err != nil {
+		return nil, err
+	}
+	if algorithm == "" {
+		return s.Sign(rand, data)
+	}
+	return s.SignWithAlgorithm(rand, data, algorithm)
+}
+
+// unlock opens an encrypted key.
+func unlock(name string, text []byte, ask func(file string) ([]byte, error)) (ssh.AlgorithmSigner, error) {
+	pass, err := ask(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(pass)
+	s, err := ssh.ParsePrivateKeyWithPassphrase(text, pass)
+	if as, ok := s.(ssh.AlgorithmSigner); err == nil && ok {
+		return as, nil
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "sign", Where: name, Why: "the passphrase does not open the key"}
 }
 
 // agentSigner asks ssh-agent for a key.

@@ -35,17 +35,49 @@ func TestKeysAreOpenSSHs(t *testing.T) {
 
 func TestEncryptedKeyAsksForItsPassphrase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "k")
-	if _, err := NewKey(path, "k", []byte("sésame")); err != nil {
+	print, err := NewKey(path, "k", []byte("sésame"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Signer(path, nil); err == nil {
 		t.Error("an encrypted key opened without a passphrase")
 	}
-	if _, err := Signer(path, func(string) ([]byte, error) { return []byte("non"), nil }); err == nil {
-		t.Error("a wrong passphrase opened the key")
+	asked := 0
+	with := func(pass string) func(string) ([]byte, error) {
+		return func(string) ([]byte, error) { asked++; return []byte(pass), nil }
 	}
-	if _, err := Signer(path, func(string) ([]byte, error) { return []byte("sésame"), nil }); err != nil {
-		t.Error(err)
+	wrong, err := Signer(path, with("non"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evidence.Sign(wrong, evidence.NamespaceAct, []byte("x")); err == nil || !strings.Contains(err.Error(), "the passphrase does not open the key") {
+		t.Errorf("a wrong passphrase signed: %v", err)
+	}
+	alone, err := Signer(path, func(string) ([]byte, error) {
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "open key", Why: "nobody is there"}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evidence.Sign(alone, evidence.NamespaceAct, []byte("x")); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("with nobody to ask: %v", err)
+	}
+	asked = 0
+	s, err := Signer(path, with("sésame"))
+	if err != nil || evidence.FingerprintOf(s.PublicKey()) != print || asked > 0 {
+		t.Errorf("whose key it is takes no passphrase: %v, asked %d times", err, asked)
+	}
+	for range 2 {
+		signed, err := evidence.Sign(s, evidence.NamespaceAct, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by, err := signed.Verify(evidence.NamespaceAct); err != nil || evidence.FingerprintOf(by) != print {
+			t.Errorf("signed by %s, %v", by, err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times, want once", asked)
 	}
 }
 
