@@ -59,12 +59,12 @@ func TestCanaries(t *testing.T) {
 		t.Error("no row was put aside: this test looks for too little")
 	}
 	printed("report", "--json")
-	shown(t, d, c, "rejects")
-	shown(t, d, c, "rejects", "--json", "--passage", "final-1")
+	shown(t, d, c, "gate", "rejects", d.Join("room", "source"))
+	shown(t, d, c, "gate", "rejects", d.Join("room", "source"), "--json", "--passage", "final-1")
 	printed("status")
 	printed("undo", "--as", as(roomtest.Marc))
 	printed("erase", "--because", "a rehearsal of the worst", "--as", as(roomtest.Claire))
-	if r := printed("rejects"); r.code != 3 || !strings.Contains(r.err, "erased on") {
+	if r := printed("gate", "rejects", d.Join("room", "source")); r.code != 3 || !strings.Contains(r.err, "erased on") {
 		t.Errorf("rows are shown after erasure: exit %d, %s", r.code, r.err)
 	}
 	printed("evidence", d.Join("evidence"))

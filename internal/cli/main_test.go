@@ -59,13 +59,22 @@ func at(t testing.TB, s roomtest.Stage, patients int) *roomtest.Dir {
 
 // up starts a room's server and gates, until the test ends, and lets the room's device
 // know of them. Who does not say who they are is Marc Tissot, the processor's operator.
-func up(t testing.TB, d *roomtest.Dir) *app.Running {
+func up(t testing.TB, d *roomtest.Dir) {
 	t.Helper()
-	r, err := app.Start(context.WithoutCancel(t.Context()), d.Join("room"), app.StartOptions{Program: binary})
+	r, err := start(t, d, binary)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
+}
+
+// start is up, with a program of the caller's choice, until the room is closed.
+func start(t testing.TB, d *roomtest.Dir, program string) (*app.Running, error) {
+	t.Helper()
+	r, err := app.Start(context.WithoutCancel(t.Context()), d.Join("room"), app.StartOptions{Program: program})
+	if err != nil {
+		return nil, err
+	}
 	x := *r.Context()
 	x.Name, x.Key = "room", d.Join("keys", roomtest.Marc)
 	err = config.ChangeContexts(d.Join("device"), func(all *config.Contexts) error {
@@ -76,10 +85,7 @@ func up(t testing.TB, d *roomtest.Dir) *app.Running {
 		}
 		return all.Add(x)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return r, err
 }
 
 // command is the program on a room's device, with an environment of its own.
