@@ -19,8 +19,8 @@ func helpTexts() map[string]words {
 		"json_flag": {"Print the result, or the error, as one JSON object.", "Donner le résultat, ou l'erreur, en un objet JSON."},
 		"lang_flag": {"Language: en or fr (default: the system's).", "Langue : en ou fr (par défaut celle du système)."},
 		"context_flag": {
-			"The context, one laboratory on one server, instead of the current one. Contexts are in contexts.yaml, in the folder ecluse of the user's configuration folder or in the folder that ECLUSE_CONFIG names.",
-			"Le contexte, un laboratoire sur un serveur, au lieu du contexte courant. Les contextes sont dans contexts.yaml, dans le dossier ecluse du dossier de configuration de l'utilisateur ou dans le dossier que nomme ECLUSE_CONFIG.",
+			"The context, one laboratory on one server, instead of the current one. Contexts are in contexts.yaml, among the user's own settings or where ECLUSE_CONFIG says.",
+			"Le contexte, un laboratoire sur un serveur, au lieu du contexte courant. Les contextes sont dans contexts.yaml, parmi les réglages de l'utilisateur ou là où le dit ECLUSE_CONFIG.",
 		},
 		"plans_flag": {"Folder of this machine that plans are written to.", "Dossier de cette machine où les plans sont écrits."},
 		"as_flag": {

@@ -1,12 +1,14 @@
 package cli_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"ecluse/internal/app/roomtest"
 )
@@ -51,8 +53,10 @@ func runPage(t *testing.T, page string, least int) string {
 		t.Fatalf("the page has %d commands", n)
 	}
 	dir := roomtest.Temp(t)
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", script+"\ncd ~\nfind . -type f\n")
-	cmd.Dir = dir
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", script+"\ncd ~\nfind . -type f\n")
+	cmd.Dir, cmd.WaitDelay = dir, 5*time.Second
 	cmd.Env = append(os.Environ(), "HOME="+dir, "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"), "LANG=C")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
