@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"path"
@@ -199,6 +200,11 @@ func (s *server) add(op huma.Operation, w who) {
 func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decide, path func(string) string) (*caller, bool) {
 	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
 	c, err := w.find(s, r)
+	if err != nil && ecluse.KindOf(err) == ecluse.Failed && !errors.Is(err, account.ErrNoSession) {
+		s.Log.Error("an identity could not be found out", "error", err)
+		broken(rw)
+		return nil, false
+	}
 	if err != nil || c == nil {
 		nobody(rw)
 		return nil, false

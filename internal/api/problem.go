@@ -152,6 +152,15 @@ func nobody(rw http.ResponseWriter) {
 	})
 }
 
+// broken answers when nobody's identity can be found out: always the same too.
+func broken(rw http.ResponseWriter) {
+	rw.Header().Set("Retry-After", "5")
+	write(rw, &problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable,
+		Problem: exchange.Problem{Kind: ecluse.Failed, What: "answer", Why: "the server cannot tell who asks: its disk may be full", Next: "whoever runs the server sees why in its log"},
+	})
+}
+
 // busy answers whoever asks too often.
 func busy(rw http.ResponseWriter) {
 	rw.Header().Set("Retry-After", "1")

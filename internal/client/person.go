@@ -87,8 +87,7 @@ func (p *Person) token(ctx context.Context) (string, error) {
 		Token   string    `json:"token"`
 		Expires time.Time `json:"expires"`
 	}](ctx, &bare, "/sessions", signed)
-	var unknown errUnknown
-	if errors.As(err, &unknown) || ecluse.KindOf(err) == ecluse.Refused {
+	if isUnknown(err) {
 		return "", &ecluse.Error{
 			Kind: ecluse.Refused, What: "log in", Where: string(p.print()), Why: "no roster that is in force at this laboratory gives this key to a person", Article: "GDPR art. 29, 32(4)",
 			Next: "name your own key with --as; or have your party's root sign a roster with it: ecluse roster add FILE --as ROOT-KEY",
@@ -114,16 +113,19 @@ func TakeRoster(ctx context.Context, o Options, signed evidence.Signed) (*exchan
 	}
 	defer l.close()
 	v, err := posted[exchange.RosterReceipt](ctx, l, "/rosters", signed)
-	if err != nil && ecluse.KindOf(err) == ecluse.Refused {
-		var e *ecluse.Error
-		if errors.As(err, &e) && e.What == "come in" {
-			return nil, &ecluse.Error{
-				Kind: ecluse.Refused, What: "hand in roster", Why: "the key that signed it is not that party's root at this laboratory", Article: "GDPR art. 32(4)",
-				Next: "sign it with the root key whose fingerprint was given when the laboratory was made",
-			}
+	if isUnknown(err) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "hand in roster", Why: "the key that signed it is not that party's root at this laboratory", Article: "GDPR art. 32(4)",
+			Next: "sign it with the root key whose fingerprint was given when the laboratory was made",
 		}
 	}
 	return v, err
+}
+
+// isUnknown tells the one answer of a server to whoever it does not know.
+func isUnknown(err error) bool {
+	var e *ecluse.Error
+	return errors.As(err, &e) && e.Kind == ecluse.Refused && e.What == "come in"
 }
 
 // LogOut ends the session, and forgets it here.
