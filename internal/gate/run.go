@@ -26,10 +26,12 @@ type Worker func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exc
 // errWithdrawn ends work that the lock no longer asks for.
 var errWithdrawn = errors.New("the lock no longer asks for it")
 
-// How often a gate that cannot reach its lock tries again.
+// How often a gate that cannot reach its lock tries again, and other times.
 const (
 	firstPause = 250 * time.Millisecond
 	longPause  = 30 * time.Second
+	lendPause  = time.Second
+	tellTime   = 10 * time.Second // for what is display only
 )
 
 // desk is the work in hand.
@@ -39,8 +41,14 @@ type desk struct {
 	tell  func(Doing)
 
 	mu   sync.Mutex
-	hand map[string]context.CancelCauseFunc
+	hand map[string]*inHand
 	wg   sync.WaitGroup
+}
+
+// inHand is a piece of work being carried out.
+type inHand struct {
+	cancel context.CancelCauseFunc
+	over   bool // the lock no longer asks for it
 }
 
 // Run carries out what the lock asks of a gate until ctx ends. The lock's asking
@@ -51,7 +59,7 @@ func Run(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
 	if tell == nil {
 		tell = func(Doing) {}
 	}
-	d := &desk{works: works, do: do, tell: tell, hand: map[string]context.CancelCauseFunc{}}
+	d := &desk{works: works, do: do, tell: tell, hand: map[string]*inHand{}}
 	defer d.wg.Wait()
 	pause := firstPause
 	for {
@@ -86,12 +94,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// known is what is in hand and still asked for.
 func (d *desk) known() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ids := make([]string, 0, len(d.hand))
-	for id := range d.hand {
-		ids = append(ids, id)
+	for id, h := range d.hand {
+		if !h.over {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }
@@ -107,7 +118,7 @@ func (d *desk) take(ctx context.Context, wanted []exchange.Work) {
 			continue
 		}
 		wctx, cancel := context.WithCancelCause(ctx)
-		d.hand[w.ID] = cancel
+		d.hand[w.ID] = &inHand{cancel: cancel}
 		d.wg.Go(func() {
 			defer cancel(nil)
 			d.one(wctx, w)
@@ -116,9 +127,10 @@ func (d *desk) take(ctx context.Context, wanted []exchange.Work) {
 			delete(d.hand, w.ID)
 		})
 	}
-	for id, cancel := range d.hand {
+	for id, h := range d.hand {
 		if !asked[id] {
-			cancel(errWithdrawn)
+			h.over = true
+			h.cancel(errWithdrawn)
 		}
 	}
 }
@@ -136,12 +148,23 @@ func (d *desk) one(ctx context.Context, w exchange.Work) {
 	if err != nil {
 		a = &exchange.Answer{Problem: exchange.ProblemOf(err)}
 	}
+	pause := lendPause
 	if w.Verb != exchange.Lend || err != nil { // what is lent is answered by the loan
-		err = errors.Join(err, d.answer(ctx, w, *a))
+		unheard := d.answer(ctx, w, *a)
+		if unheard != nil && err == nil { // the lock does not take this answer: it is told why
+			unheard = errors.Join(unheard, d.answer(ctx, w, exchange.Answer{Problem: exchange.ProblemOf(unheard)}))
+		}
+		if err = errors.Join(err, unheard); unheard != nil {
+			pause = longPause
+		}
 	}
 	d.tell(Doing{Work: w, Done: true, Err: err})
+	if w.Verb == exchange.Lend || pause == longPause {
+		sleep(ctx, pause) // it may be asked for still, and is not begun again at once
+	}
 }
 
+// answer says what came of work until it is heard.
 func (d *desk) answer(ctx context.Context, w exchange.Work, a exchange.Answer) error {
 	pause := firstPause
 	for {
@@ -172,7 +195,9 @@ func (d *desk) watch(ctx context.Context, w exchange.Work) (stop func(), watch s
 		waiting = nil
 		mu.Unlock()
 		for _, p := range all {
-			_ = d.works.Tell(ctx, w.ID, p) // display only
+			tctx, cancel := context.WithTimeout(ctx, tellTime)
+			_ = d.works.Tell(tctx, w.ID, p) // display only
+			cancel()
 		}
 	}
 	go func() {
