@@ -58,7 +58,7 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	begun := time.Now()
 	l, m, err := d.at(ctx, q.Migration)
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	var plan ecluse.Digest
 	if q.Plan != nil {
@@ -66,7 +66,7 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	b, err := l.Begin(ctx, m, q.Passage, plan)
 	if err != nil {
-		return nil, err
+		return nil, advised(err)
 	}
 	source, target, err := gatesOf(ctx, l, m)
 	if err != nil {
@@ -89,19 +89,22 @@ func (d *Desk) carry(ctx context.Context, l Lock, b *exchange.Begun, q ApplyRequ
 			show = nil
 		}
 		read := make(chan error, 1)
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
 		go func() {
 			a, err := follow(ctx, l, b.Read, show, q.Away.at(exchange.SourcePlace))
 			if err == nil {
 				out.Read = &gate.ExtractStatement{}
 				_, err = statement(ctx, l, b.Migration, exchange.ExtractReport, a, source, evidence.ExtractFormat, out.Read)
 			}
+			if err != nil {
+				cancel(err) // what is loaded from it would be waited for in vain
+			}
 			read <- err
 		}()
 		var failed error
 		if b.Load != "" {
-			if failed = d.loaded(ctx, l, b, q, target, out); failed != nil && ecluse.KindOf(failed) != ecluse.Interrupted {
+			if failed = d.loaded(ctx, l, b, q, target, out); failed != nil && ctx.Err() == nil && ecluse.KindOf(failed) != ecluse.Interrupted {
 				return failed // the reading goes on
 			}
 		}
@@ -137,16 +140,17 @@ func (d *Desk) loaded(ctx context.Context, l Lock, b *exchange.Begun, q ApplyReq
 	return nil
 }
 
-// at is Away of one place.
+// at is Away of one place; nil where nobody is to be told.
 func (a Away) at(p exchange.Place) func(time.Time) {
 	if a == nil {
-		return func(time.Time) {}
+		return nil
 	}
 	return func(seen time.Time) { a(p, seen) }
 }
 
 // follow waits for the answer to a piece of work, passes its progress on, and tells
-// once when the gate is away, and again when it went away again.
+// once when the gate is away, and again when it went away again. Where there is nobody
+// to tell, a gate that is away is not waited for: what was asked of it stays asked.
 func follow(ctx context.Context, l Lock, work string, watch Watch, away func(time.Time)) (*exchange.Answer, error) {
 	begun, told := time.Now(), false
 	since, shown := int64(0), map[string]exchange.Progress{}
@@ -165,9 +169,12 @@ func follow(ctx context.Context, l Lock, work string, watch Watch, away func(tim
 		if v.Answer != nil {
 			return v.Answer, v.Answer.Err()
 		}
-		if !v.Away {
+		switch gone := v.Away && time.Since(begun) > patience; {
+		case !v.Away:
 			told = false
-		} else if !told && time.Since(begun) > patience {
+		case gone && away == nil:
+			return nil, exchange.Away(v.Gate, v.Seen, v.Work.Verb)
+		case gone && !told:
 			told = true
 			away(v.Seen)
 		}

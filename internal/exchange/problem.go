@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"errors"
+	"time"
 
 	"ecluse"
 	"ecluse/internal/document"
@@ -34,6 +35,18 @@ const (
 
 // Error is the cause in words.
 func (c Cause) Error() string { return string(c) }
+
+// Away is the error of somebody who waits for a gate that is not connected.
+func Away(gate ecluse.Fingerprint, seen time.Time, verb Verb) error {
+	why := "gate " + string(gate) + " is not connected"
+	if !seen.IsZero() {
+		why += ", and was last heard of on " + seen.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Failed, What: "have a gate " + string(verb), Why: why, Err: ErrAway,
+		Next: "start it where it stands: ecluse gate run DIR; ecluse gate check DIR says what keeps it from connecting",
+	}
+}
 
 // ProblemOf puts an error into words that travel. What no package of ours put into
 // words says its kind alone: a driver's own words could hold a value.

@@ -326,9 +326,12 @@ func (l *Lock) record(ctx context.Context, act *evidence.Act, signed evidence.Si
 
 // carryOut makes one move of an act and what follows from it.
 func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb, by procedure.Actor) error {
-	if act.Migration == "" { // contracts stand before any migration
+	if act.Migration == "" { // contracts and gates stand before any migration
 		if _, err := procedure.Next(procedure.Start(), v, by); err != nil {
 			return err
+		}
+		if v == procedure.ConfirmGate || v == procedure.RetireGate {
+			return nil // the act itself says it
 		}
 		if err := contractFollows(ctx, tx, act); err != nil {
 			return err

@@ -46,6 +46,7 @@ type Lock struct {
 	signer   ssh.Signer
 	settings *settings
 	due      *due.Runner
+	opened   time.Time
 
 	mu     sync.Mutex
 	moved  chan struct{}                          // closed when something was put, asked, lent or answered
@@ -141,7 +142,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 // and version.
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
-		dir: dir, tool: tool, moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
+		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
 		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, lines: map[ecluse.Fingerprint]exchange.Line{},
 	}
 	text, err := os.ReadFile(filepath.Join(dir, keyFile))

@@ -73,7 +73,7 @@ func (l *Lock) openPassage(ctx context.Context, m ecluse.MigrationID) (ecluse.Pa
 }
 
 // endUndo notes that a passage is out of the target.
-func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer) error {
+func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer, end closing) error {
 	i, err := l.instruction(ctx, w.Migration)
 	if err != nil {
 		return err
@@ -84,6 +84,9 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer)
 	}
 	event := journal.Event{Tree: string(w.Migration), Type: journal.UndoEnded, IDs: map[string]string{"passage": w.Passage.String()}, Numbers: map[string]int64{"chunks": int64(s.Chunks), "rows": s.Rows}}
 	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if err := end(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Move(ctx, w.Migration, procedure.FinishUndo, procedure.TargetGate); err != nil {
 			return err
 		}

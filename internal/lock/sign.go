@@ -25,8 +25,15 @@ func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *excha
 	if err != nil {
 		return nil, err
 	}
-	if _, err := evidence.VerifyRoster(signed, l.settings.Roots[roster.Side]); err != nil {
-		return nil, withNext(err, "sign it with the root key whose fingerprint was given when the lock was made")
+	key, err := signed.Verify(evidence.NamespaceRoster)
+	if err != nil {
+		return nil, withNext(err, "sign it again as it stands: ecluse roster add FILE --as ROOT-KEY")
+	}
+	if by, root := evidence.FingerprintOf(key), l.settings.Roots[roster.Side]; by != root {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "take in roster", Where: "signature", Why: fmt.Sprintf("it was signed by %s, and the %s's root is %s", by, roster.Side, root), Article: "GDPR art. 29",
+			Next: "sign it with the root key whose fingerprint was given when the lock was made",
+		}
 	}
 	now, _, err := l.store.Now(ctx)
 	if err != nil {

@@ -193,10 +193,14 @@ func (s *Seat) Answer(ctx context.Context, id string, a exchange.Answer) error {
 		return err
 	}
 	defer s.tell()
-	if err := s.ended(ctx, w, &a); err != nil {
-		a = exchange.Answer{Problem: exchange.ProblemOf(err)}
+	err = s.ended(ctx, w, &a)
+	switch {
+	case err == nil, errors.Is(err, errAnswered):
+		return nil
+	case ctx.Err() != nil:
+		return err // it is said again
 	}
-	text, err := json.Marshal(a)
+	text, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(err)})
 	if err != nil {
 		return err
 	}
@@ -204,24 +208,75 @@ func (s *Seat) Answer(ctx context.Context, id string, a exchange.Answer) error {
 	return err
 }
 
+// errAnswered ends a transaction of what was answered, or withdrawn, before.
+var errAnswered = errors.New("it was answered before")
+
+// closing ends work in the transaction of what comes of it: an answer that is said
+// twice has its consequences once.
+type closing func(ctx context.Context, tx *sqlite.Tx) error
+
 // ended is what comes of work that ended.
 func (l *Lock) ended(ctx context.Context, w exchange.Work, a *exchange.Answer) error {
-	if a.Problem != nil {
-		switch w.Verb {
-		case exchange.Read: // what was to be loaded from it waits in vain
-			return errors.Join(l.stopped(ctx, w.Migration, a.Problem.Kind), l.Withdraw(ctx, w.Migration, exchange.Load, &ecluse.Error{
-				Kind: ecluse.Interrupted, What: "load", Where: w.Passage.String(), Why: "the reading stopped", Next: "put right what kept it, and run `ecluse apply` again: both go on where they were",
-			}))
-		case exchange.Load:
-			return l.stopped(ctx, w.Migration, a.Problem.Kind)
-		}
-		return nil
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
 	}
-	switch w.Verb {
-	case exchange.Load:
-		return l.endLoading(ctx, w, a)
-	case exchange.Undo:
-		return l.endUndo(ctx, w, a)
+	end := closing(func(ctx context.Context, tx *sqlite.Tx) error {
+		open, err := tx.EndWork(ctx, w.ID, text)
+		if err == nil && !open {
+			err = errAnswered
+		}
+		return err
+	})
+	passage := w.Verb == exchange.Read || w.Verb == exchange.Load
+	switch {
+	case a.Problem != nil && passage && a.Problem.Kind != ecluse.Interrupted: // an interruption leaves no entry
+		event := journal.Event{Tree: string(w.Migration), Type: journal.PassageStopped, IDs: map[string]string{"reason": string(a.Problem.Kind)}}
+		err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return end(ctx, tx) })
+	case a.Problem == nil && w.Verb == exchange.Load:
+		err = l.endLoading(ctx, w, a, end)
+	case a.Problem == nil && w.Verb == exchange.Undo:
+		err = l.endUndo(ctx, w, a, end)
+	default:
+		_, err = l.store.EndWork(ctx, w.ID, text)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Problem != nil && w.Verb == exchange.Read: // what was to be loaded from it waits in vain
+		return l.Withdraw(ctx, w.Migration, exchange.Load, &ecluse.Error{
+			Kind: ecluse.Interrupted, What: "load", Where: w.Passage.String(), Why: "the reading stopped", Next: "put right what kept it, and run `ecluse apply` again: both go on where they were",
+		})
+	case a.Problem == nil && passage:
+		return l.shown(ctx, w.Migration)
+	}
+	return nil
+}
+
+// shown asks both gates to look at the journal, and waits for neither: each cosigns
+// what was written since it began.
+func (l *Lock) shown(ctx context.Context, m ecluse.MigrationID) error {
+	source, target, err := l.gates(ctx, m)
+	if err != nil {
+		return err
+	}
+	all, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, gate := range []ecluse.Fingerprint{source, target} {
+		asked := func(w store.Work) bool { return w.Ended.IsZero() && w.Gate == gate && w.Verb == string(exchange.Look) }
+		if slices.ContainsFunc(all, asked) {
+			continue
+		}
+		row, err := newWork(gate, exchange.Work{Verb: exchange.Look, Migration: m})
+		if err != nil {
+			return err
+		}
+		if err := l.store.AskWork(ctx, row); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -238,15 +293,6 @@ func (l *Lock) Withdraw(ctx context.Context, m ecluse.MigrationID, v exchange.Ve
 	}
 	_, err = l.store.EndWork(ctx, id, text)
 	return err
-}
-
-// stopped journals that a passage stopped on an error of its own; an interruption
-// leaves no entry.
-func (l *Lock) stopped(ctx context.Context, m ecluse.MigrationID, kind ecluse.Kind) error {
-	if kind == ecluse.Interrupted {
-		return nil
-	}
-	return l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.PassageStopped, IDs: map[string]string{"reason": string(kind)}}, nil)
 }
 
 // newWork makes a row of something to be asked.
@@ -289,7 +335,7 @@ func (l *Lock) await(ctx context.Context, gate ecluse.Fingerprint, id string, ve
 			return answerOf(row)
 		}
 		if seen := l.lastSeen(gate); time.Since(seen) > away && time.Since(begun) > patience {
-			return nil, isAway(gate, seen, verb)
+			return nil, exchange.Away(gate, seen, verb)
 		}
 		t := time.NewTimer(time.Second)
 		select {
@@ -311,18 +357,7 @@ func answerOf(row *store.Work) (*exchange.Answer, error) {
 	return a, json.Unmarshal(row.Answer, a)
 }
 
-func isAway(gate ecluse.Fingerprint, seen time.Time, verb exchange.Verb) error {
-	why := "gate " + string(gate) + " is not connected"
-	if !seen.IsZero() {
-		why += ", and was last heard of on " + seen.UTC().Format("2006-01-02 15:04:05 UTC")
-	}
-	return &ecluse.Error{
-		Kind: ecluse.Failed, What: "have a gate " + string(verb), Why: why, Err: exchange.ErrAway,
-		Next: "start it where it stands: ecluse gate run DIR; ecluse gate check DIR says what keeps it from connecting",
-	}
-}
-
-// Look waits until something about a piece of work has changed since a version, or
+// look waits until something about a piece of work has changed since a version, or
 // a while.
 func (l *Lock) look(ctx context.Context, id string, since int64) (*exchange.WorkView, error) {
 	until := time.NewTimer(time.Second)
@@ -334,7 +369,7 @@ func (l *Lock) look(ctx context.Context, id string, since int64) (*exchange.Work
 			return nil, err
 		}
 		v := &exchange.WorkView{Gate: row.Gate, Seen: l.lastSeen(row.Gate)}
-		v.Away = time.Since(v.Seen) > away
+		v.Away = time.Since(v.Seen) > away && time.Since(l.opened) > patience
 		if err := json.Unmarshal(row.Text, &v.Work); err != nil {
 			return nil, err
 		}
@@ -432,7 +467,7 @@ func (l *Lock) gateAt(ctx context.Context, m ecluse.MigrationID, at exchange.Pla
 }
 
 // endLoading notes what a load came to, by the report that the target gate signed.
-func (l *Lock) endLoading(ctx context.Context, w exchange.Work, a *exchange.Answer) error {
+func (l *Lock) endLoading(ctx context.Context, w exchange.Work, a *exchange.Answer, end closing) error {
 	m := w.Migration
 	i, err := l.instruction(ctx, m)
 	if err != nil {
@@ -456,6 +491,9 @@ func (l *Lock) endLoading(ctx context.Context, w exchange.Work, a *exchange.Answ
 		IDs: map[string]string{"passage": w.Passage.String(), "report": report.String()}, Numbers: numbers,
 	}
 	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if err := end(ctx, tx); err != nil {
+			return err
+		}
 		for _, e := range rejects {
 			tx.Also(e)
 		}
