@@ -318,7 +318,7 @@ func TestStockSSHKeygen(t *testing.T) {
 	}
 	t.Log(count)
 	for _, n := range evidence.Namespaces() {
-		if count[n] == 0 {
+		if count[n] == 0 && n != evidence.NamespaceGate { // these gates were made beside their lock, and never enrolled
 			t.Errorf("no signature in the namespace %s", n)
 		}
 	}

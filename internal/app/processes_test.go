@@ -12,22 +12,36 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
-// TestTwoProcesses: `ecluse due --watch` stands open while another process carries
-// the plans out; what it does after neither loses what the gates noted nor takes
-// their ledgers for old copies.
+// TestTwoProcesses: a gate's folder is open in another process (`ecluse gate check`,
+// `ecluse rejects`) while its loop works. What either notes the other does not lose,
+// and neither takes the ledger for an old copy.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Ready, 3)
-	watching, other := d.Open(), d.Open()
-	apply(t, other, ecluse.Final)
+	r := d.Open()
+	beside := map[string]*gate.Home{}
+	for _, part := range []string{"source", "target"} {
+		h, err := gate.OpenHome(d.Join("room", part))
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside[part] = h
+	}
+	apply(t, r, ecluse.Final)
 	noted := func(when string) {
 		t.Helper()
+		for part, h := range beside {
+			if err := h.Watch(t.Context(), r.Lock(), roomtest.Migration); err != nil {
+				t.Errorf("%s: the %s gate: %v", when, part, err)
+			}
+		}
 		for part, want := range map[string][]string{"source": {`"epoch": 1`, `"head"`}, "target": {`"final-1"`, `"head"`}} {
 			ledger := string(d.Read("room", part, "ledger.json"))
 			for _, w := range want {
@@ -37,16 +51,15 @@ func TestTwoProcesses(t *testing.T) {
 			}
 		}
 	}
-	noted("after the other process applied")
-	if _, err := watching.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+	noted("after it applied")
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}
-	noted("after the first process undid")
-	if _, err := other.Erase(t.Context(), desk.Order{Because: "it is not needed any more", Key: d.Key(roomtest.Claire)}); err != nil {
+	noted("after it undid")
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "it is not needed any more", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
-	noted("after the other process erased")
-	d.Verify(watching)
+	d.Verify(r)
 }
 
 // TestWatchedTogether: any number of processes look at one journal that grows
@@ -56,17 +69,21 @@ func TestWatchedTogether(t *testing.T) {
 	d := roomtest.At(t, roomtest.Ready, 3)
 	var all sync.WaitGroup
 	for range 4 {
-		r := d.Open()
+		l, shut, err := app.OpenLock(t.Context(), d.Join("room", "lock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { shut() })
 		all.Go(func() {
 			for range 5 {
-				err := r.Lock().Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
+				err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "epoch", Numbers: map[string]int64{"epoch": 1}})
 				for _, part := range []string{"source", "target"} {
 					var h *gate.Home
 					if err == nil {
 						h, err = gate.OpenHome(d.Join("room", part))
 					}
 					if err == nil {
-						err = h.Watch(t.Context(), r.Lock(), roomtest.Migration)
+						err = h.Watch(t.Context(), l, roomtest.Migration)
 					}
 				}
 				if err != nil {

@@ -6,6 +6,7 @@ package roomtest
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -174,6 +175,24 @@ func (t *template) make(ctx context.Context, k key) error {
 	w := &work{ctx, r, t.path, k}
 	if err := steps[k.stage](w); err != nil {
 		return fmt.Errorf("stage %d: %w", k.stage, err)
+	}
+	return settled(ctx, filepath.Join(t.path, "room", "lock", "control.db"))
+}
+
+// settled waits until the gates have done all that they are asked: what a stage
+// leaves is always the same.
+func settled(ctx context.Context, control string) error {
+	db, err := sql.Open("sqlite", "file:"+control+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for open := 1; open > 0; time.Sleep(5 * time.Millisecond) {
+		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM work WHERE ended = 0").Scan(&open); err != nil {
+			return fmt.Errorf("wait for the gates: %w", err)
+		}
 	}
 	return nil
 }
