@@ -174,7 +174,7 @@ func TestProbe(t *testing.T) {
 	d := roomtest.At(t, roomtest.Made, 3)
 	r := d.Open()
 	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
-	key := gateKey(t, d, "source")
+	key := gateKeyOf(t, d, "source")
 	relay := nettest.NewRelay(t.Context(), t, strings.TrimPrefix(s.URL, "https://"), nettest.Line{Rate: 4 << 20})
 	s.URL = "https://" + relay.Addr()
 	l, err := s.gate(t, "room", key).Probe(t.Context())
@@ -187,8 +187,8 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// gateKey is the key of a room's gate.
-func gateKey(t *testing.T, d *roomtest.Dir, part string) ssh.Signer {
+// gateKeyOf is the key of a room's gate.
+func gateKeyOf(t *testing.T, d *roomtest.Dir, part string) ssh.Signer {
 	t.Helper()
 	k, err := ssh.ParsePrivateKey(d.Read("room", part, "gate_key"))
 	if err != nil {

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,8 +49,8 @@ func TestFollowTellsOfAGateAway(t *testing.T) {
 			if _, err := follow(t.Context(), &looks{views: c.views}, "w", nil, tell.at(exchange.TargetPlace)); err != nil || told != c.want {
 				t.Errorf("%s: told %d times, want %d, %v", name, told, c.want, err)
 			}
-			if _, err := follow(t.Context(), &looks{views: c.views}, "w", nil, Away(nil).at(exchange.TargetPlace)); err != nil {
-				t.Errorf("%s: nobody asks: %v", name, err)
+			if _, err := follow(t.Context(), &looks{views: c.views}, "w", nil, Away(nil).at(exchange.TargetPlace)); errors.Is(err, exchange.ErrAway) != (c.want > 0) {
+				t.Errorf("%s: nobody is told: %v", name, err)
 			}
 		}
 	})
