@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ecluse"
@@ -27,10 +29,34 @@ type Gate struct {
 	// Catalogue is the account that sees every name and no value. It inspects
 	// and compiles. At the target, and for SQLite, it may be the same as Rows.
 	Catalogue Account `yaml:"catalogue"`
-	// Rows is the account that reads rows at the source (what `ecluse grants
-	// read` made) or loads them at the target (`ecluse grants load`).
+	// Rows is the account that reads rows at the source (what `ecluse gate grants
+	// DIR read` made) or loads them at the target (`… load`).
 	Rows Account `yaml:"rows"`
+
+	// Server, Laboratory and Pin are where this gate is asked for work, as in
+	// contexts.yaml. `ecluse gate enrol` writes them; a gate that stands in one room
+	// with its lock has none of them.
+	Server     string        `yaml:"server,omitempty"`
+	Laboratory string        `yaml:"laboratory,omitempty"`
+	Pin        ecluse.Digest `yaml:"pin,omitempty"`
+	// Proxy between this gate and the server, and the file with its account's
+	// password, as in contexts.yaml; the file is relative to gate.yaml.
+	Proxy             string `yaml:"proxy,omitempty"`
+	ProxyPasswordFile string `yaml:"proxy_password_file,omitempty"`
+	// HTTP1 keeps to HTTP/1.1, where something on the way breaks HTTP/2.
+	HTTP1 bool `yaml:"http1,omitempty"`
 }
+
+// Remote tells whether the gate's lock is on a server.
+func (g *Gate) Remote() bool { return g.Server != "" }
+
+func (g *Gate) way() way {
+	return way{g.Server, g.Laboratory, g.Pin, g.Proxy, g.ProxyPasswordFile}
+}
+
+// ProxyURL is the proxy with the account's password, read now; nil when there is
+// no proxy. It is for the connection alone, never for a screen.
+func (g *Gate) ProxyURL() (*url.URL, error) { return g.way().proxyURL() }
 
 // Account says how to reach a database.
 type Account struct {
@@ -78,9 +104,13 @@ func Load(dir string) (*Gate, error) {
 	if err != nil {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: "read the gate's configuration", Where: path, Why: "it cannot be read",
-			Next: "write it: the comments in the example made by `ecluse init` are the manual", Err: err,
+			Next: "write it: the comments in the example made by `ecluse init` or `ecluse gate enrol` are the manual", Err: cause(err),
 		}
 	}
+	return parseGate(dir, path, text)
+}
+
+func parseGate(dir, path string, text []byte) (*Gate, error) {
 	var g Gate
 	lines, err := document.Decode(path, text, &g)
 	if err != nil {
@@ -104,7 +134,14 @@ func Load(dir string) (*Gate, error) {
 			}
 		}
 	}
+	if g.way() != (way{}) || g.HTTP1 {
+		g.way().check(wrong)
+	}
+	if p := &g.ProxyPasswordFile; *p != "" && !filepath.IsAbs(*p) {
+		*p = filepath.Join(dir, *p)
+	}
 	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b document.Problem) int { return a.Line - b.Line })
 		return nil, problems
 	}
 	return &g, nil
@@ -201,12 +238,42 @@ func password(what, path string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), err
 }
 
-// Example is the gate.yaml that `ecluse init` writes for a place.
-const Example = `# Settings of one gate. Nothing here leaves this machine.
+// Example is a gate.yaml to fill in, as `ecluse init` and `ecluse gate enrol` leave
+// it in a gate's folder.
+const Example = exampleHead + exampleServer + exampleDatabase
+
+// ExampleFor is Example with the server's lines filled in.
+func ExampleFor(server, laboratory string, pin ecluse.Digest) string {
+	filled := fmt.Sprintf(`server: %s
+laboratory: %s
+pin: %s    # of the server's key: nobody else is believed to be the server
+`, server, laboratory, pin)
+	_, optional, _ := strings.Cut(exampleServer, exampleRequired)
+	return exampleHead + "# Where this gate is asked for work.\n" + filled + optional + exampleDatabase
+}
+
+const exampleHead = `# Settings of one gate. Nothing here leaves this machine.
+# ecluse gate config check DIR says everything that is wrong in it.
 ecluse: gate/v1
+
+`
+
+// exampleRequired are the lines that ExampleFor fills in.
+const exampleRequired = `# server: https://ecluse.example:8443
+# laboratory: megabus
+# pin: sha256:…              # of the server's key: nobody else is believed to be the server
+`
+
+const exampleServer = "# Where this gate is asked for work; a gate in one room with its lock leaves these out.\n" + exampleRequired + `# proxy: http://NAME@proxy:3128       # without NAME@ where the proxy has no accounts
+# proxy_password_file: proxy.password # alone on its line, chmod 600
+# http1: true                         # where something on the way breaks HTTP/2
+
+`
+
+const exampleDatabase = `# The database.
 engine: postgresql          # postgresql, mysql (MariaDB too), sqlite
 
-# Sees every name and no value: it inspects and compiles (ecluse grants inspect).
+# Sees every name and no value: it inspects and compiles (ecluse gate grants DIR inspect).
 catalogue:
   host: 127.0.0.1
   port: 5432
@@ -214,7 +281,7 @@ catalogue:
   user: ecluse_catalogue
   password_file: catalogue.password   # alone on its line, chmod 600
 
-# Reads what the plan says (ecluse grants read), or loads it (ecluse grants load).
+# Reads what the plan says (ecluse gate grants DIR read), or loads it (… load).
 rows:
   host: 127.0.0.1
   port: 5432

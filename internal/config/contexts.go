@@ -3,14 +3,12 @@ package config
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"ecluse"
 	"ecluse/internal/document"
@@ -304,15 +302,7 @@ func (c *Contexts) edit(what string, change func(root *document.Node) error) err
 
 // check tells everything wrong in a context, by field.
 func (x *Context) check(wrong func(field, why string)) {
-	if u := parseURL(x.Server); u == nil || u.Scheme != "https" || u.User != nil {
-		wrong("server", "want https://HOST or https://HOST:PORT and nothing behind it")
-	}
-	if !validID(x.Laboratory) {
-		wrong("laboratory", idRule)
-	}
-	if x.Pin.IsZero() {
-		wrong("pin", "want the SHA-256 of the server's key: sha256: and 64 lower-case hexadecimal digits")
-	}
+	x.way().check(wrong)
 	key := func(field string, f ecluse.Fingerprint) {
 		if !f.Valid() {
 			wrong(field, "want a key's fingerprint, SHA256: and 43 characters, as ssh-keygen -lf prints it")
@@ -327,94 +317,14 @@ func (x *Context) check(wrong func(field, why string)) {
 	if strings.HasPrefix(x.Key, "SHA256:") && !ecluse.Fingerprint(x.Key).Valid() {
 		wrong("key", "want a key's fingerprint, SHA256: and 43 characters, as ssh-add -l prints it")
 	}
-	path := func(field, p string) {
-		if strings.ContainsFunc(p, unicode.IsControl) {
-			wrong(field, "want a path on one line")
-		}
-	}
-	path("key", x.Key)
-	path("proxy_password_file", x.ProxyPasswordFile)
-	x.checkProxy(wrong)
+	onOneLine("key", x.Key, wrong)
 }
 
-func (x *Context) checkProxy(wrong func(field, why string)) {
-	if x.Proxy == "" {
-		if x.ProxyPasswordFile != "" {
-			wrong("proxy_password_file", "there is no proxy to say it to")
-		}
-		return
-	}
-	u := parseURL(x.Proxy)
-	if u == nil || u.Scheme != "http" && u.Scheme != "https" {
-		wrong("proxy", "want http://HOST:PORT or https://HOST:PORT, with NAME@ before the host where the proxy has accounts, and nothing behind it")
-		return
-	}
-	if _, secret := u.User.Password(); secret {
-		wrong("proxy", "a password does not stand here: put it in a file of mode 0600 and name that in proxy_password_file")
-	}
-	if x.ProxyPasswordFile != "" && u.User.Username() == "" {
-		wrong("proxy", "a password is one account's: say whose, http://NAME@HOST:PORT")
-	}
-}
+func (x *Context) way() way { return way{x.Server, x.Laboratory, x.Pin, x.Proxy, x.ProxyPasswordFile} }
 
 // ProxyURL is the proxy with the account's password, read now; nil when there is
 // no proxy. It is for the connection alone, never for a screen.
-func (x *Context) ProxyURL() (*url.URL, error) {
-	if x.Proxy == "" {
-		return nil, nil
-	}
-	u := parseURL(x.Proxy)
-	if u == nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "find the proxy", Why: "it is no URL"}
-	}
-	if x.ProxyPasswordFile != "" {
-		secret, err := password("read the proxy's password", x.ProxyPasswordFile)
-		if err != nil {
-			return nil, err
-		}
-		u.User = url.UserPassword(u.User.Username(), secret)
-	}
-	return u, nil
-}
-
-// parseURL reads SCHEME://[NAME@]HOST[:PORT]; nil for anything else or more. An
-// error of package url would repeat the text, and a password in it.
-func parseURL(s string) *url.URL {
-	u, err := url.Parse(s)
-	if err != nil || !strings.HasPrefix(s, u.Scheme+"://") || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#") {
-		return nil
-	}
-	host, port := u.Hostname(), u.Port()
-	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) || strings.HasSuffix(u.Host, ":") {
-		return nil
-	}
-	if strings.HasPrefix(u.Host, "[") {
-		ip, err := netip.ParseAddr(host)
-		if err != nil || ip.Zone() != "" {
-			return nil
-		}
-		return u
-	}
-	if host == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != "" {
-		return nil
-	}
-	return u
-}
-
-const idRule = "want lower-case letters, digits and hyphens, beginning with a letter or digit, at most 40"
-
-// validID tells whether s can name a laboratory or a context.
-func validID(s string) bool {
-	if s == "" || len(s) > 40 || s[0] == '-' {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
+func (x *Context) ProxyURL() (*url.URL, error) { return x.way().proxyURL() }
 
 // lineScheme begins a context written as one line.
 const lineScheme = "ecluse://"
