@@ -23,6 +23,8 @@ type Lock interface {
 	Me(ctx context.Context) (*exchange.Person, error)
 	Rosters(ctx context.Context) ([]evidence.Signed, error)
 	Gates(ctx context.Context) ([]exchange.GateView, error)
+	// EnrolledGates are gates' papers (gate/v1), signed by each.
+	EnrolledGates(ctx context.Context) ([]evidence.Signed, error)
 
 	// Draft says in which role an act can be made now; HandIn takes it in, with the
 	// documents it speaks of.

@@ -94,10 +94,19 @@ type WorkView struct {
 
 // GateView is a gate that a lock knows.
 type GateView struct {
-	Gate  ecluse.Fingerprint `json:"gate"`
-	Place Place              `json:"place"`
-	Seen  time.Time          `json:"seen,omitzero"`
+	Gate      ecluse.Fingerprint `json:"gate"`
+	Place     Place              `json:"place"`
+	Seen      time.Time          `json:"seen,omitzero"`
+	Admitted  bool               `json:"admitted,omitempty"`  // at the lock's own console
+	Confirmed bool               `json:"confirmed,omitempty"` // by the controller, and not retired since
+	Retired   bool               `json:"retired,omitempty"`
+	Paper     ecluse.Digest      `json:"paper,omitzero"` // gate/v1, what it said of itself when it was enrolled
+	System    string             `json:"system,omitempty"`
+	StandsAt  string             `json:"stands_at,omitempty"`
 }
+
+// Known tells whether the gate may reach the lock at all.
+func (v *GateView) Known() bool { return v.Admitted || v.Confirmed }
 
 // PlansFolder stands in a command for the folder where the reader's machine keeps
 // plans.

@@ -31,6 +31,8 @@ const (
 	ErrErased    Cause = "the key was destroyed"
 	ErrClockBack Cause = "the clock stands before a time already seen"
 	ErrAway      Cause = "the gate is not connected"
+	ErrLapsed    Cause = "the gate's enrolment is over"
+	ErrHeld      Cause = "the gate is held at its own console"
 )
 
 // Error is the cause in words.
@@ -56,7 +58,7 @@ func ProblemOf(err error) *Problem {
 	}
 	p := &Problem{Kind: ecluse.KindOf(err), What: "carry out the work"}
 	errors.As(err, &p.Lines)
-	for _, c := range []Cause{ErrErased, ErrClockBack, ErrAway} {
+	for _, c := range []Cause{ErrErased, ErrClockBack, ErrAway, ErrLapsed, ErrHeld} {
 		if errors.Is(err, c) {
 			p.Cause = c
 		}

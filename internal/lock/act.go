@@ -330,8 +330,8 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 		if _, err := procedure.Next(procedure.Start(), v, by); err != nil {
 			return err
 		}
-		if v == procedure.ConfirmGate || v == procedure.RetireGate {
-			return nil // the act itself says it
+		if ofGate(v) {
+			return gateJudged(ctx, tx, act)
 		}
 		if err := contractFollows(ctx, tx, act); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -190,10 +191,17 @@ func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Di
 	for _, s := range reports { // they stand where their signature does
 		named[s.Digest()] = true
 	}
+	gates, err := b.lock.gatePapers(ctx, b.of)
+	if err != nil {
+		return err
+	}
 	for _, s := range c.Acts {
 		a, err := evidence.ParseAct(s.Body)
 		if err != nil {
 			return err
+		}
+		if onOtherGates(a, gates) {
+			continue
 		}
 		if err := b.AddAct(s); err != nil {
 			return err
@@ -212,6 +220,15 @@ func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Di
 		}
 	}
 	return nil
+}
+
+// onOtherGates tells an act that speaks only of gates that this migration does not
+// go through.
+func onOtherGates(a *evidence.Act, ours map[ecluse.Digest]evidence.Signed) bool {
+	return !slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
+		_, own := ours[c.Subject]
+		return c.Kind != evidence.KindGate || own
+	})
 }
 
 // loadPlans finds the load plans of the passages that began.

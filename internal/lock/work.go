@@ -404,20 +404,20 @@ func (l *Lock) look(ctx context.Context, id string, since int64) (*exchange.Work
 	}
 }
 
-// Gates lists the gates that this lock knows: those admitted at its own console and
-// those that instructions name.
+// Gates lists the gates of this lock: those admitted at its own console, those that
+// enrolled, confirmed or not, and those that instructions name.
 func (l *Lock) Gates(ctx context.Context) ([]exchange.GateView, error) {
 	var all []exchange.GateView
-	add := func(at exchange.Place, gates ...ecluse.Fingerprint) {
-		for _, g := range gates {
-			if !slices.ContainsFunc(all, func(v exchange.GateView) bool { return v.Gate == g }) {
-				all = append(all, exchange.GateView{Gate: g, Place: at, Seen: l.lastSeen(g)})
-			}
+	for _, at := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
+		for _, g := range l.settings.Gates[at] {
+			all = append(all, exchange.GateView{Gate: g, Place: at, Admitted: true})
 		}
 	}
-	for _, at := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
-		add(at, l.settings.Gates[at]...)
+	enrolled, err := l.enrolledNow(ctx)
+	if err != nil {
+		return nil, err
 	}
+	all = withGates(all, enrolled)
 	migrations, err := l.store.Migrations(ctx)
 	if err != nil {
 		return nil, err
@@ -430,16 +430,26 @@ func (l *Lock) Gates(ctx context.Context) ([]exchange.GateView, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(exchange.SourcePlace, source)
-		add(exchange.TargetPlace, target)
+		for at, g := range map[exchange.Place]ecluse.Fingerprint{exchange.SourcePlace: source, exchange.TargetPlace: target} {
+			if !slices.ContainsFunc(all, func(v exchange.GateView) bool { return v.Gate == g }) {
+				all = append(all, exchange.GateView{Gate: g, Place: at})
+			}
+		}
+	}
+	for i := range all {
+		all[i].Seen = l.lastSeen(all[i].Gate)
 	}
 	return all, nil
 }
 
-// Knows tells whether a gate may talk to this lock at all.
+// Knows tells whether a gate may talk to this lock at all: it was admitted at the
+// lock's own console, or the controller confirmed it and nobody retired it since.
 func (l *Lock) Knows(ctx context.Context, gate ecluse.Fingerprint) (bool, error) {
-	all, err := l.Gates(ctx)
-	return slices.ContainsFunc(all, func(v exchange.GateView) bool { return v.Gate == gate }), err
+	if slices.Contains(l.settings.Gates[exchange.SourcePlace], gate) || slices.Contains(l.settings.Gates[exchange.TargetPlace], gate) {
+		return true, nil
+	}
+	enrolled, err := l.enrolledNow(ctx)
+	return slices.ContainsFunc(enrolled, func(e enrolment) bool { return e.Gate == gate && e.Confirmed }), err
 }
 
 // gateAt is the gate at a place: the one that a migration's instruction names or,
@@ -456,13 +466,13 @@ func (l *Lock) gateAt(ctx context.Context, m ecluse.MigrationID, at exchange.Pla
 	if err != nil {
 		return "", err
 	}
-	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return v.Place != at })
+	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return v.Place != at || !v.Known() })
 	if len(all) == 1 {
 		return all[0].Gate, nil
 	}
 	return "", &ecluse.Error{
 		Kind: ecluse.Invalid, What: "find the gate", Where: string(at), Why: fmt.Sprintf("this lock knows %d gates there", len(all)),
-		Next: "ecluse gate enrol DIR at the place of the database; or name the migration: -m ID",
+		Next: "ecluse gate enrol DIR where the database stands, then ecluse gates confirm; or name the migration: -m ID",
 	}
 }
 

@@ -1,0 +1,226 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// kindGate is how what a gate says of itself is kept.
+const kindGate = evidence.KindGate
+
+// Bounds of what nobody has confirmed: whoever reaches the server can hand it in.
+const (
+	maxEnrolling  = 16
+	enrollingLife = 24 * time.Hour
+)
+
+// Enrol takes in what a gate says of itself, once: it was given this lock's roots and
+// key at its console. It gives the gate no right; a signatory of the controller does,
+// by the words that the gate shows. It returns the key that signs the journal.
+func (l *Lock) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Fingerprint, error) {
+	g, err := mandate.VerifyGate(signed, l.settings.Roots, l.Key())
+	if err != nil {
+		return "", err
+	}
+	known, err := l.enrolledNow(ctx)
+	if err != nil {
+		return "", err
+	}
+	lapsed := &ecluse.Error{
+		Kind: ecluse.Refused, What: "enrol a gate", Where: string(g.Gate), Err: exchange.ErrLapsed,
+		Why: fmt.Sprintf("nobody confirmed it within %d hours, or it was retired", enrollingLife/time.Hour), Next: "run `ecluse gate enrol` again",
+	}
+	for _, e := range known {
+		switch {
+		case e.Paper != signed.Digest():
+		case e.Retired || e.lapsed:
+			return "", lapsed
+		default:
+			return l.Key(), nil
+		}
+	}
+	event := journal.Event{
+		Tree: evidence.InstallationTree, Type: journal.StatementStored,
+		IDs: map[string]string{"statement": signed.Digest().String(), "kind": kindGate, "gate": string(g.Gate), "place": string(g.Place)},
+	}
+	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		all, err := l.enrolled(ctx, tx, tx.Now())
+		if err != nil {
+			return err
+		}
+		waiting := 0
+		for _, e := range all {
+			if !e.Confirmed && !e.Retired && !e.lapsed {
+				waiting++
+			}
+		}
+		if waiting >= maxEnrolling {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "enrol a gate", Where: string(g.Gate), Why: fmt.Sprintf("%d gates wait to be confirmed already", waiting),
+				Next: fmt.Sprintf("have one confirmed or retired (ecluse gates), or try again when the oldest is forgotten, %d hours after it came", enrollingLife/time.Hour),
+			}
+		}
+		_, err = tx.AddSigned(ctx, kindGate, "", evidence.NamespaceGate, signed)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	l.tell()
+	return l.Key(), nil
+}
+
+// enrolment is a gate's paper and what people said of it.
+type enrolment struct {
+	exchange.GateView
+	signed evidence.Signed
+	lapsed bool // nobody confirmed it in time: it is not shown any more
+}
+
+// reads is what enrolments are read from: the store, or a change under way.
+type reads interface {
+	Documents(ctx context.Context, m ecluse.MigrationID, kind string) ([]store.Document, error)
+	Signed(ctx context.Context, d ecluse.Digest, namespace string) ([]evidence.Signed, error)
+	Acts(ctx context.Context, m ecluse.MigrationID) ([]store.Act, error)
+}
+
+// enrolled lists the papers of gates, the oldest first. An act counts from when it
+// was recorded, verified, for good: a roster that ran out since must not keep a gate
+// from erasing.
+func (l *Lock) enrolled(ctx context.Context, from reads, now time.Time) ([]enrolment, error) {
+	docs, err := from.Documents(ctx, "", kindGate)
+	if err != nil {
+		return nil, err
+	}
+	acts, err := from.Acts(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var all []enrolment
+	for _, d := range docs {
+		signed, err := from.Signed(ctx, d.Digest, evidence.NamespaceGate)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range signed {
+			g, err := mandate.VerifyGate(s, l.settings.Roots, l.Key())
+			if err != nil {
+				return nil, err
+			}
+			e := enrolment{signed: s, GateView: exchange.GateView{
+				Gate: g.Gate, Place: exchange.Place(g.Place), Paper: d.Digest, System: g.System, StandsAt: g.StandsAt,
+			}}
+			e.Confirmed, e.Retired = judged(acts, d.Digest)
+			e.lapsed = !e.Confirmed && !e.Retired && now.Sub(d.Added) > enrollingLife
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
+func (l *Lock) enrolledNow(ctx context.Context) ([]enrolment, error) {
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.enrolled(ctx, l.store, now)
+}
+
+// judged tells what people said of a gate's paper. What a party took back, that party
+// alone gives again: the processor, which confirms no gate, never.
+func judged(acts []store.Act, paper ecluse.Digest) (confirmed, retired bool) {
+	by := map[ecluse.Side]bool{}
+	for _, a := range acts {
+		switch {
+		case slices.Contains(a.Clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindGate, Subject: paper}):
+			confirmed = true
+			delete(by, a.Side)
+		case slices.Contains(a.Clauses, evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindGate, Subject: paper}):
+			by[a.Side] = true
+		}
+	}
+	retired = len(by) > 0
+	return confirmed && !retired, retired
+}
+
+// EnrolledGates are the papers of gates, with their signatures, for whoever confirms
+// or retires one: they verify them by themselves.
+func (l *Lock) EnrolledGates(ctx context.Context) ([]evidence.Signed, error) {
+	all, err := l.enrolledNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	papers := []evidence.Signed{}
+	for _, e := range all {
+		if !e.lapsed {
+			papers = append(papers, e.signed)
+		}
+	}
+	return papers, nil
+}
+
+// gateJudged is what an act on a gate needs: its paper is here.
+func gateJudged(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	docs, err := tx.Documents(ctx, "", kindGate)
+	if err != nil {
+		return err
+	}
+	for _, c := range act.Clauses {
+		if c.Kind == evidence.KindGate && !slices.ContainsFunc(docs, func(d store.Document) bool { return d.Digest == c.Subject }) {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "hand in an act", Where: c.Subject.String(), Why: "no gate enrolled with that paper here",
+				Next: "run `ecluse gate enrol` at the gate's own console first",
+			}
+		}
+	}
+	return nil
+}
+
+// ofGate tells whether a verb is of acts on gates.
+func ofGate(v procedure.Verb) bool { return v == procedure.ConfirmGate || v == procedure.RetireGate }
+
+// withGates completes the list of gates by those that enrolled: the paper in force of
+// each, or else the last it handed in.
+func withGates(all []exchange.GateView, enrolled []enrolment) []exchange.GateView {
+	for _, e := range enrolled {
+		if e.lapsed {
+			continue
+		}
+		at := slices.IndexFunc(all, func(v exchange.GateView) bool { return v.Gate == e.Gate })
+		switch {
+		case at < 0:
+			all = append(all, e.GateView)
+		case !all[at].Confirmed || e.Confirmed:
+			v := e.GateView
+			v.Admitted, v.Seen = all[at].Admitted, all[at].Seen
+			all[at] = v
+		}
+	}
+	return all
+}
+
+// gatePapers are the papers, as confirmed, of the gates of a migration.
+func (l *Lock) gatePapers(ctx context.Context, of map[ecluse.Fingerprint]evidence.Gate) (map[ecluse.Digest]evidence.Signed, error) {
+	all, err := l.enrolledNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	papers := map[ecluse.Digest]evidence.Signed{}
+	for _, e := range all {
+		if _, ours := of[e.Gate]; ours && (e.Confirmed || e.Retired) {
+			papers[e.Paper] = e.signed
+		}
+	}
+	return papers, nil
+}
