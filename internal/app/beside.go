@@ -31,10 +31,13 @@ type Beside struct {
 	target *gate.Target
 }
 
-// Close disconnects from the database.
+// Close disconnects from the database, and from the server if the lock is on one.
 func (b *Beside) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c, ok := b.lock.(interface{ Disconnect() }); ok {
+		c.Disconnect()
+	}
 	switch {
 	case b.source != nil:
 		return b.source.Close()

@@ -12,7 +12,9 @@ import (
 	"ecluse/internal/sluice"
 )
 
-// Doing is what a gate does at the moment, for whoever stands beside it.
+// Doing is what a gate does at the moment, for whoever stands beside it. Without work
+// it is about the exchange with the lock: an error, once until it is another, and no
+// error when the lock answers again.
 type Doing struct {
 	Work     exchange.Work
 	Progress *exchange.Progress
@@ -56,19 +58,33 @@ type inHand struct {
 // is interrupted is asked for again and goes on where it was. tell, if not nil, is
 // told what the gate does.
 func Run(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
+	return run(ctx, works, do, tell, false)
+}
+
+// RunOnce is Run that ends when nothing is asked for any more: nothing is in hand, and
+// the lock, which waits a while before it says so, asks for nothing.
+func RunOnce(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
+	return run(ctx, works, do, tell, true)
+}
+
+func run(ctx context.Context, works Works, do Worker, tell func(Doing), once bool) error {
 	if tell == nil {
 		tell = func(Doing) {}
 	}
 	d := &desk{works: works, do: do, tell: tell, hand: map[string]*inHand{}}
 	defer d.wg.Wait()
-	pause := firstPause
+	pause, told := firstPause, ""
 	for {
-		wanted, err := works.Wanted(ctx, d.known())
+		known := d.known()
+		wanted, err := works.Wanted(ctx, known)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			tell(Doing{Err: err})
+			if told != err.Error() {
+				told = err.Error()
+				tell(Doing{Err: err})
+			}
 			if kind := ecluse.KindOf(err); kind == ecluse.Unverified || kind == ecluse.Invalid {
 				return err // another lock than the one this gate was made for
 			}
@@ -78,7 +94,14 @@ func Run(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
 			pause = min(2*pause, longPause)
 			continue
 		}
+		if told != "" {
+			told = ""
+			tell(Doing{})
+		}
 		pause = firstPause
+		if once && len(known) == 0 && len(wanted) == 0 {
+			return nil
+		}
 		d.take(ctx, wanted)
 	}
 }
