@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"ecluse"
-	"ecluse/evidence"
 	"ecluse/internal/account"
 	"ecluse/internal/store/sqlite"
 )
@@ -46,11 +45,3 @@ func (s *Person) Roles() []ecluse.Role {
 	}
 	return s.person.Roles
 }
-
-// Enrol is not there yet.
-func (l *Lock) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Fingerprint, error) {
-	return "", &ecluse.Error{Kind: ecluse.Refused, What: "enrol a gate", Why: "this lock takes none"}
-}
-
-// EnrolledGates is not there yet.
-func (s *Person) EnrolledGates(ctx context.Context) ([]evidence.Signed, error) { return nil, nil }
