@@ -40,6 +40,10 @@ func stated(digest ecluse.Digest, err error) (*exchange.Answer, error) {
 
 // Work is what the source gate does for each verb.
 func (s *Source) Work(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+	return s.home.unlessHeld(ctx, s.lock, w, func(ctx context.Context) (*exchange.Answer, error) { return s.work(ctx, w, watch) })
+}
+
+func (s *Source) work(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
 	switch w.Verb {
 	case exchange.Inspect:
 		c, estimates, err := s.Inspect(ctx)
@@ -110,6 +114,10 @@ func (s *Source) compileWork(ctx context.Context, w exchange.Work) (*exchange.An
 
 // Work is what the target gate does for each verb.
 func (t *Target) Work(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+	return t.home.unlessHeld(ctx, t.lock, w, func(ctx context.Context) (*exchange.Answer, error) { return t.work(ctx, w, watch) })
+}
+
+func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
 	switch w.Verb {
 	case exchange.Inspect:
 		c, err := t.Inspect(ctx)

@@ -54,6 +54,7 @@ const (
 	UndoBegun         Type = "undo-begun"
 	UndoEnded         Type = "undo-ended"
 	PassageLeft       Type = evidence.LeafLeft // the verifier of bundles looks for it
+	GateHeld          Type = "gate-held"       // at its own console: it opens nothing until it is released there
 	ErasureBegun      Type = "erasure-begun"
 	KeyDestroyed      Type = "key-destroyed"
 	CiphertextRemoved Type = "ciphertext-removed"
@@ -78,7 +79,7 @@ func Types() []Type {
 		SessionBegun, SessionEnded, LoginRefused,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
-		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft,
+		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,
 	}
