@@ -53,6 +53,8 @@ type commands struct {
 	Undo        undoCmd        `cmd:"" help:"${undo}"`
 	Erase       eraseCmd       `cmd:"" help:"${erase}"`
 	Due         dueCmd         `cmd:"" help:"${due}"`
+	Gate        gateCmd        `cmd:"" help:"${gate}"`
+	Gates       gatesCmd       `cmd:"" help:"${gates}"`
 	Evidence    evidenceCmd    `cmd:"" help:"${evidence}"`
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"ecluse"
+	"ecluse/internal/config"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+)
+
+// gatesCmd is what people say of gates, on devices of their own.
+type gatesCmd struct {
+	List    gatesListCmd    `cmd:"" default:"1" help:"${gates_list}"`
+	Confirm gatesConfirmCmd `cmd:"" help:"${gates_confirm}"`
+	Retire  gatesRetireCmd  `cmd:"" help:"${gates_retire}"`
+}
+
+type gatesListCmd struct{ as }
+
+func (x *gatesListCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *desk.Desk) error {
+		all, err := r.Gates(ctx)
+		if err != nil {
+			return err
+		}
+		c.ui.gates(all)
+		return c.ui.object(map[string]any{"gates": all})
+	})
+}
+
+// gates shows what the lock says of gates: each is one line, what it said of itself
+// another.
+func (u *ui) gates(all []exchange.GateView) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, v := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Place, v.Gate, u.gateStands(v), u.heardOf(v.Seen))
+	}
+	w.Flush()
+	u.text(b.String())
+	for _, v := range all {
+		if v.System != "" {
+			u.tell("  %.15s…  %s, %s", "  %.15s…  %s, %s", v.Gate, v.System, v.StandsAt)
+		}
+	}
+	if len(all) == 0 {
+		u.tell("No gate yet: ecluse gate enrol, where each database stands.", "Aucun programme encore : ecluse gate enrol, là où se trouve chaque base.")
+	}
+}
+
+func (u *ui) gateStands(v exchange.GateView) string {
+	switch {
+	case v.Confirmed:
+		return u.say("confirmed", "confirmé")
+	case v.Admitted:
+		return u.say("admitted at the lock's console", "admis à la console de l'écluse")
+	case v.Retired:
+		return u.say("retired", "retiré")
+	case v.Paper.IsZero():
+		return u.say("named by an instruction, never enrolled", "nommé par une instruction, jamais enrôlé")
+	}
+	return u.say("waits: ecluse gates confirm", "en attente : ecluse gates confirm")
+}
+
+func (u *ui) heardOf(seen time.Time) string {
+	if seen.IsZero() {
+		return u.say("not heard of", "sans nouvelles")
+	}
+	return u.say("heard of %s", "vu le %s", seen.Local().Format("2006-01-02 15:04:05"))
+}
+
+// ofGate names a gate and who speaks of it.
+type ofGate struct {
+	Gate string `arg:"" optional:"" help:"${gates_gate}" placeholder:"GATE"`
+	as
+}
+
+// request is the gate meant, and what this device knows by itself: its context's.
+func (x ofGate) request(ctx context.Context, c *call, all []exchange.GateView) (desk.GateRequest, error) {
+	var q desk.GateRequest
+	known, err := c.currentContext()
+	if err != nil {
+		return q, err
+	}
+	if q.Key, err = x.signer(c); err != nil {
+		return q, err
+	}
+	q.Roots, q.Lock = rootsOf(known), known.Lock
+	q.Gate, err = desk.FindGate(all, x.Gate)
+	return q, err
+}
+
+func rootsOf(x *config.Context) map[ecluse.Side]ecluse.Fingerprint {
+	return map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: x.Roots.Controller, ecluse.Processor: x.Roots.Processor}
+}
+
+type gatesConfirmCmd struct {
+	ofGate
+	Words string `help:"${gates_words}" placeholder:"\"WORD …\""`
+}
+
+func (x *gatesConfirmCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *desk.Desk) error {
+		all, err := r.Gates(ctx)
+		if err != nil {
+			return err
+		}
+		q, err := x.request(ctx, c, all)
+		if err != nil {
+			return err
+		}
+		papers, err := r.Enrolled(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, p := range papers {
+			if p.Gate.Gate == q.Gate {
+				c.ui.gatePaper(p.Gate)
+			}
+		}
+		if x.Words == "" {
+			if x.Words, err = c.typed(c.ui.say("the eight words that the gate shows, as its own people read them to you:",
+				"les huit mots qu'affiche le programme, tels que ceux qui l'ont devant eux vous les lisent :")); err != nil {
+				return err
+			}
+		}
+		v, err := r.ConfirmGate(ctx, q, x.Words)
+		if err != nil {
+			return err
+		}
+		c.ui.tell("Confirmed: gate %s may now work for this laboratory.", "Confirmé : le programme %s peut désormais travailler pour ce laboratoire.", q.Gate)
+		return c.ui.object(v)
+	})
+}
+
+// gatePaper shows what a gate says of itself, before it is confirmed.
+func (u *ui) gatePaper(g *mandate.Gate) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(label, value string) { fmt.Fprintf(w, "  %s\t%s\n", label, printable(value)) }
+	line(u.say("gate", "programme"), string(g.Gate))
+	line(u.say("place", "côté"), string(g.Place))
+	line(u.say("software", "logiciel"), g.System)
+	line(u.say("stands at", "se trouve à"), g.StandsAt)
+	line(u.say("machine administered by", "machine administrée par"), g.Machine.String())
+	line(u.say("database administered by", "base administrée par"), g.Database.String())
+	line(u.say("made", "fait le"), g.Made.Format(time.RFC3339))
+	w.Flush()
+	u.text(b.String())
+}
+
+// typed asks on the terminal for a line.
+func (c *call) typed(question string) (string, error) {
+	f, ok := c.env.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: c.ui.say("compare the gate's words", "comparer les mots du programme"),
+			Why: c.ui.say("none are given, and there is no terminal to ask for them", "aucun n'est donné, et il n'y a pas de terminal pour les demander"), Next: "--words \"…\"",
+		}
+	}
+	fmt.Fprintf(c.env.Stderr, "%s\n> ", question)
+	line, err := bufio.NewReader(f).ReadString('\n')
+	return line, err
+}
+
+type gatesRetireCmd struct{ ofGate }
+
+func (x *gatesRetireCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(r *desk.Desk) error {
+		all, err := r.Gates(ctx)
+		if err != nil {
+			return err
+		}
+		q, err := x.request(ctx, c, all)
+		if err != nil {
+			return err
+		}
+		v, err := r.RetireGate(ctx, q)
+		if err != nil {
+			return err
+		}
+		c.ui.tell("Retired: the server lets gate %s in no more.", "Retiré : le serveur n'admet plus le programme %s.", q.Gate)
+		return c.ui.object(v)
+	})
+}
