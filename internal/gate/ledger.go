@@ -43,6 +43,7 @@ type Entry struct {
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
+	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed

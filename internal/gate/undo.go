@@ -36,13 +36,16 @@ type Taken struct {
 }
 
 // Undo takes a passage out of the target. It needs no approval and goes on after
-// every deadline. What is taken out is what the target's own markers say this
+// every deadline; what the controller accepted it leaves. What is taken out is what the target's own markers say this
 // passage wrote under the plan that the ledger, or for a passage that never
 // began here the lock, names. It may be called again after any interruption, and
 // after its end.
 func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*UndoStatement, error) {
 	c, err := t.lock.Case(ctx, m, p.Kind)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.home.mayUndo(m, c, p); err != nil {
 		return nil, err
 	}
 	permit, err := t.permitUndo(c, m, p)
@@ -187,6 +190,9 @@ func (t *Target) over(ctx context.Context, permit mandate.LoadPermit, outcome st
 func (t *Target) Keep(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage) error {
 	c, err := t.lock.Case(ctx, m, p.Kind)
 	if err != nil {
+		return err
+	}
+	if err := t.home.mayKeep(m, c, p); err != nil {
 		return err
 	}
 	permit, err := t.permitUndo(c, m, p) // to let go of it needs no more than to take it out

@@ -169,8 +169,12 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		return stated(u.digest, nil)
 	case exchange.Keep:
 		return &exchange.Answer{}, t.Keep(ctx, w.Migration, w.Passage)
-	case exchange.Erase:
-		t.ForgetLease(w.Migration)
+	case exchange.Erase: // what is destroyed is not kept in memory either
+		a, err := t.home.Work(ctx, t.lock, w, exchange.TargetPlace)
+		if err == nil {
+			t.ForgetLease(w.Migration)
+		}
+		return a, err
 	}
 	return t.home.Work(ctx, t.lock, w, exchange.TargetPlace)
 }
@@ -188,6 +192,9 @@ func (h *Home) Work(ctx context.Context, lock Lock, w exchange.Work, at exchange
 	case exchange.Erase:
 		plan, err := digestIn(w.Papers[exchange.PaperReadPlan])
 		if err != nil {
+			return nil, err
+		}
+		if err := h.mayErase(ctx, lock, w.Migration, at); err != nil {
 			return nil, err
 		}
 		d, err := h.Erase(w.Migration, plan, string(at))

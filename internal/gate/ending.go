@@ -1,0 +1,126 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+)
+
+// ending is what this gate can know of a migration's end from the papers that the lock
+// shows, by its own roots and ledger. An acceptance that verifies is noted: the load
+// that it keeps is not taken out any more.
+func (h *Home) ending(m ecluse.MigrationID, c *exchange.Case) (mandate.Ending, error) {
+	now, err := h.Latest()
+	if err != nil {
+		return mandate.Ending{}, err
+	}
+	floors, err := h.RosterFloor()
+	if err != nil {
+		return mandate.Ending{}, err
+	}
+	page, err := h.Entry(m)
+	if err != nil {
+		return mandate.Ending{}, err
+	}
+	e := mandate.Ended(
+		mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Acted: page.Instruction, Now: now}, m,
+		mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts},
+	)
+	if e.Accepted.IsZero() {
+		e.Accepted = page.Accepted // what was seen once is not taken back
+	}
+	if page.Accepted.IsZero() && !e.Accepted.IsZero() {
+		err = h.Note(m, func(p *Entry) error { p.Accepted = e.Accepted; return nil })
+	}
+	return e, err
+}
+
+// mayErase refuses to destroy this gate's half of a migration's key before its time. A
+// lock's asking is no ground: the controller accepted or ordered it, the deadline or the
+// contract is over by this gate's own clock, or nothing ever began here.
+func (h *Home) mayErase(ctx context.Context, lock Papers, m ecluse.MigrationID, at exchange.Place) error {
+	page, err := h.Entry(m)
+	if err != nil {
+		return err
+	}
+	if !page.Erased.IsZero() {
+		return nil
+	}
+	nothing, err := h.nothingBegan(m, &page, at)
+	if err != nil || nothing {
+		return err
+	}
+	c, err := lock.Case(ctx, m, ecluse.Final)
+	if err != nil {
+		return err
+	}
+	e, err := h.ending(m, c)
+	if err != nil {
+		return err
+	}
+	now, err := h.Latest()
+	if err != nil || e.Over(now.Add(clockSlack)) != "" { // the lock's clock may be a little ahead
+		return err
+	}
+	why := "no signature of the controller that verifies accepts a load or orders it"
+	if e.Deadline.IsZero() {
+		why += ", and no instruction that verifies gives a deadline"
+	} else {
+		why += fmt.Sprintf(", and by this gate's clock the deadline is on %s, and it is %s", e.Deadline.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "destroy this gate's half of the key", Where: string(m), Why: why, Article: "GDPR art. 29",
+		Next: "let the controller sign it: ecluse erase --because … --as KEY; if the deadline has passed elsewhere, set this machine's clock right",
+	}
+}
+
+// nothingBegan tells whether nothing was read or loaded here. At the target, whose
+// identity chunks are sealed to before anything is loaded, there must be no identity
+// either.
+func (h *Home) nothingBegan(m ecluse.MigrationID, page *Entry, at exchange.Place) (bool, error) {
+	if !page.ReadBegun.IsZero() || page.Epoch > 0 || len(page.Passages) > 0 || len(page.Undone) > 0 {
+		return false, nil
+	}
+	if at == exchange.SourcePlace {
+		return true, nil
+	}
+	names, err := h.Files(m)
+	return len(names) == 0, err
+}
+
+// mayUndo refuses to take out what the controller accepted. Nothing else is needed: to
+// keep needs a signature, to take away does not.
+func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage) error {
+	e, err := h.ending(m, c)
+	if err != nil || e.Accepted.IsZero() || p.Kind != ecluse.Final {
+		return err
+	}
+	page, err := h.Entry(m)
+	if err != nil {
+		return err
+	}
+	if t := page.Undone[p.String()]; t != nil && !t.At.IsZero() { // out already, before another was accepted
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the controller has accepted the load: " + e.Accepted.String(), Article: "GDPR art. 29",
+		Next: "what was accepted stays; who asks for this otherwise than by signature is to be asked why",
+	}
+}
+
+// mayKeep refuses to let go of a passage that nobody accepted: without its markers it
+// could not be taken out again.
+func (h *Home) mayKeep(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage) error {
+	e, err := h.ending(m, c)
+	if err != nil || !e.Accepted.IsZero() {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "keep", Where: p.String(), Why: "no acceptance by the controller's signatory verifies", Article: "GDPR art. 29",
+		Next: "accept the load: ecluse accept --as KEY; or undo it",
+	}
+}

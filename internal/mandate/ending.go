@@ -1,0 +1,104 @@
+package mandate
+
+import (
+	"slices"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// Ending is what a gate can know by itself of a migration's end: what lets it destroy
+// its half of the key.
+type Ending struct {
+	Accepted ecluse.Digest // the act by which the controller accepted a report; zero: none was shown
+	Ordered  ecluse.Digest // the act by which the controller ordered erasure; zero: none was shown
+	Deadline time.Time     // when it was to be erased, by the instruction in force; zero: none verifies
+	Contract time.Time     // when its contract ends; zero: none verifies
+}
+
+// Over tells why the migration may be erased at t, in the words of a certificate;
+// empty: it may not.
+func (e Ending) Over(t time.Time) evidence.Trigger {
+	switch {
+	case !e.Accepted.IsZero():
+		return evidence.ByAcceptance
+	case !e.Ordered.IsZero():
+		return evidence.ByOrder
+	case !e.Deadline.IsZero() && !t.Before(e.Deadline):
+		return evidence.ByDeadline
+	case !e.Contract.IsZero() && !t.Before(e.Contract):
+		return evidence.ByContractEnd
+	}
+	return ""
+}
+
+// Ended reads what the lock shows of a migration's end. Taking away asks for less than
+// opening: rosters may have run out, and what does not verify counts for nothing
+// instead of stopping all. It still asks for signatures: who could erase by word alone
+// could destroy a migration whenever they liked.
+func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
+	var e Ending
+	d := &docket{trust: t}
+	d.actsThatVerify(m, p)
+	for _, a := range d.acts {
+		if a.Migration != m || a.Side != ecluse.Controller || a.NotBefore.After(t.Now) {
+			continue
+		}
+		for _, c := range a.Clauses {
+			switch {
+			case c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReport && a.Role == ecluse.Signatory:
+				e.Accepted = a.signed.Digest()
+			case c.Verb == evidence.VerbErase && c.Kind == evidence.KindMigration && slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role):
+				e.Ordered = a.signed.Digest()
+			}
+		}
+	}
+	var err error
+	if d.instruction, err = ParseInstruction("instruction", p.Instruction); err != nil || d.instruction.ID != m || !d.inForce() {
+		return e
+	}
+	e.Deadline = d.instruction.EraseBy
+	if d.contract, err = ParseContract("contract", p.Contract); err == nil && d.contract.digest == d.instruction.Contract {
+		e.Contract = d.contract.ends()
+	}
+	return e
+}
+
+// actsThatVerify takes the rosters that chain to the roots, and the acts of people in
+// them. A set of rosters that lacks one already seen lets no act count: it could hide
+// that somebody left.
+func (d *docket) actsThatVerify(m ecluse.MigrationID, p Papers) {
+	if d.chain(p.Rosters) != nil {
+		return
+	}
+	for side, floor := range d.trust.Floors {
+		highest := 0
+		for _, r := range d.rosters.Side(side) {
+			highest = max(highest, r.Number)
+		}
+		if highest < floor {
+			return
+		}
+	}
+	for _, s := range p.Acts {
+		a, err := evidence.ParseAct(s.Body)
+		if err != nil || a.Migration != m {
+			continue
+		}
+		if a, by, err := evidence.VerifyAct(s, &d.rosters, a.NotBefore); err == nil {
+			d.acts = append(d.acts, actBy{a, by, s})
+		}
+	}
+	slices.SortStableFunc(d.acts, func(a, b actBy) int { return a.NotBefore.Compare(b.NotBefore) })
+}
+
+// inForce tells whether the instruction is the one that this gate acted on, or one that
+// the controller signed and that comes after it.
+func (d *docket) inForce() bool {
+	if !d.trust.Acted.IsZero() && d.instruction.digest == d.trust.Acted {
+		return true
+	}
+	_, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, d.instruction.digest)
+	return err == nil && d.inSuccession() == nil
+}
