@@ -526,10 +526,7 @@ func seenLater(d *roomtest.Dir, parts ...string) {
 			d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE clock SET high = %d", time.Now().Add(time.Hour).UnixMilli()))
 			continue
 		}
-		ledger := string(d.Read("room", part, "ledger.json"))
-		at := strings.Index(ledger, `"high_water": "`) + len(`"high_water": "`)
-		end := at + strings.Index(ledger[at:], `"`)
-		d.Write([]byte(ledger[:at]+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+ledger[end:]), "room", part, "ledger.json")
+		d.Seen(time.Now().Add(time.Hour), part)
 	}
 }
 

@@ -418,6 +418,7 @@ func TestErasureDespiteTheTarget(t *testing.T) {
 				}
 			} else {
 				at := func(since time.Duration) {
+					d.Late()
 					d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND done = 0", time.Now().Add(-since).UnixMilli()))
 				}
 				at(erasure.Grace - time.Hour)
@@ -463,6 +464,7 @@ func TestContractEndOfTwoMigrations(t *testing.T) {
 		t.Fatal(err)
 	}
 	since := time.Now().Add(-time.Hour).UnixMilli()
+	d.Late()
 	d.Exec("room/lock/control.db",
 		fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND migration = '%s'", since, roomtest.Migration),
 		fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'contract-end'", since+1))
@@ -489,6 +491,7 @@ func TestLateOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	past := time.Now().Add(-erasure.Grace + 2*time.Second).UnixMilli()
+	d.Late()
 	d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase' AND done = 0", past), fmt.Sprintf("UPDATE migration SET erase_by = %d", past))
 	r := d.Open()
 	_, _ = r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Claire)}) // within the time or after it

@@ -233,6 +233,7 @@ func TestKillUndo(t *testing.T) {
 func TestKillErasure(t *testing.T) {
 	for name, stage := range map[string]roomtest.Stage{"accepted": roomtest.Accepted, "at the deadline": roomtest.Loaded} {
 		prepare := func(d *roomtest.Dir) {
+			d.Late()
 			d.Exec("room/lock/control.db", "UPDATE due SET at = 1 WHERE kind = 'erase'")
 		}
 		d := at(t, stage, killPatients)

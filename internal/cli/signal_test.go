@@ -61,6 +61,7 @@ func TestInterrupted(t *testing.T) {
 func TestDueWatch(t *testing.T) {
 	t.Parallel()
 	d := at(t, roomtest.Sealed, 3)
+	d.Late()
 	d.Exec("room/lock/control.db", "UPDATE due SET at = 1 WHERE kind = 'erase'")
 	c := command(t.Context(), d, "due", "--watch", "--json")
 	var errs bytes.Buffer

@@ -194,7 +194,7 @@ func (h *Home) Work(ctx context.Context, lock Lock, w exchange.Work, at exchange
 		if err != nil {
 			return nil, err
 		}
-		if err := h.mayErase(ctx, lock, w.Migration, at); err != nil {
+		if err := h.mayErase(ctx, lock, w.Migration); err != nil {
 			return nil, err
 		}
 		d, err := h.Erase(w.Migration, plan, string(at))
