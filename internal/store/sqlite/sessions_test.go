@@ -38,8 +38,9 @@ func beginSession(t *testing.T, s *sqlite.Store) (hash [32]byte, _ account.Sessi
 func TestSessionTable(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, true).Close()
+	raw(t, dir, `DROP TABLE work`)
 	raw(t, dir, `DROP TABLE session`)
-	raw(t, dir, `DELETE FROM goose_db_version WHERE version_id = 2`)
+	raw(t, dir, `DELETE FROM goose_db_version WHERE version_id >= 2`)
 	s := open(t, dir, false)
 	defer s.Close()
 	beginSession(t, s)
