@@ -32,7 +32,8 @@ func play(t *testing.T, at int, beside func(dir string)) (*Outcome, []Scene) {
 }
 
 // TestDemoTellsThirteen: each step of the procedure is told once, in its order,
-// under its own name, and the two gates are seen open from within.
+// under its own name. The two gates are told of from within, or, when they were
+// done before that was seen, right after: gates do not wait for who looks on.
 func TestDemoTellsThirteen(t *testing.T) {
 	v, scenes := play(t, 0, nil)
 	if !v.OK() || v.FilesLeft != 0 || v.CanariesFound != 0 || v.Verdict != evidence.VerdictOK {
@@ -45,9 +46,9 @@ func TestDemoTellsThirteen(t *testing.T) {
 			t.Errorf("step %d says nothing", s.Number)
 		}
 		switch {
-		case s.Number == 7 && s.Place.Migration != procedure.Reading:
+		case s.Number == 7 && s.Place.Migration != procedure.Reading && s.Place.Migration != procedure.Sealed:
 			t.Errorf("step 7 is told when the migration is %s, not from within the reading", s.Place.Migration)
-		case s.Number == 9 && s.Place.Passage != procedure.Loading:
+		case s.Number == 9 && !slices.Contains([]procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared}, s.Place.Passage):
 			t.Errorf("step 9 is told when the passage is %s, not from within the loading", s.Place.Passage)
 		}
 	}
