@@ -1,0 +1,320 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ecluse"
+	"ecluse/internal/exchange"
+	"ecluse/internal/sluice"
+)
+
+// board is a lock that asks what a test puts on it.
+type board struct {
+	mu      sync.Mutex
+	wanted  []exchange.Work
+	moved   chan struct{}
+	asked   int                                           // calls of Wanted
+	told    []exchange.Progress                           // in their order
+	slow    time.Duration                                 // each Tell takes
+	hear    func(a exchange.Answer, try int) error        // nil: all is heard
+	tries   map[string]int                                // of answers, by work
+	answers map[string]exchange.Answer                    // that were heard
+	refuse  func(known []string) ([]exchange.Work, error) // instead of Wanted; nil: Wanted as it is
+}
+
+func newBoard(works ...exchange.Work) *board {
+	return &board{wanted: works, moved: make(chan struct{}), tries: map[string]int{}, answers: map[string]exchange.Answer{}}
+}
+
+func (b *board) put(works ...exchange.Work) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted = works
+	close(b.moved)
+	b.moved = make(chan struct{})
+}
+
+func (b *board) Wanted(ctx context.Context, known []string) ([]exchange.Work, error) {
+	b.mu.Lock()
+	b.asked++
+	refuse := b.refuse
+	b.mu.Unlock()
+	if refuse != nil {
+		return refuse(known)
+	}
+	until := time.NewTimer(25 * time.Second)
+	defer until.Stop()
+	for {
+		b.mu.Lock()
+		wanted, moved := slices.Clone(b.wanted), b.moved
+		b.mu.Unlock()
+		if len(wanted) != len(known) || slices.ContainsFunc(wanted, func(w exchange.Work) bool { return !slices.Contains(known, w.ID) }) {
+			return wanted, nil
+		}
+		select {
+		case <-moved:
+		case <-until.C:
+			return wanted, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (b *board) Tell(ctx context.Context, _ string, p exchange.Progress) error {
+	if !sleep(ctx, b.slow) {
+		return context.Cause(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = append(b.told, p)
+	return nil
+}
+
+func (b *board) Answer(_ context.Context, id string, a exchange.Answer) error {
+	b.mu.Lock()
+	b.tries[id]++
+	try := b.tries[id]
+	b.mu.Unlock()
+	if b.hear != nil {
+		if err := b.hear(a, try); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	b.answers[id] = a
+	left := slices.DeleteFunc(slices.Clone(b.wanted), func(w exchange.Work) bool { return w.ID == id })
+	b.mu.Unlock()
+	b.put(left...)
+	return nil
+}
+
+// running runs a gate inside a bubble until the test's part is done.
+func running(t *testing.T, b *board, do Worker, during func(seen func() []Doing)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b.moved = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		var all []Doing
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Run(ctx, b, do, func(d Doing) {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, d)
+			})
+		}()
+		during(func() []Doing {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		})
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
+var reading = exchange.Work{ID: "w1", Verb: exchange.Read}
+
+func done(context.Context, exchange.Work, sluice.Watch) (*exchange.Answer, error) {
+	return &exchange.Answer{Papers: map[string][]byte{"x": []byte("y")}}, nil
+}
+
+// TestAnswerIsRetried: a lock that cannot be reached is told again, later and later,
+// and the work is done once.
+func TestAnswerIsRetried(t *testing.T) {
+	b := newBoard(reading)
+	b.hear = func(_ exchange.Answer, try int) error {
+		if try < 4 {
+			return &ecluse.Error{Kind: ecluse.Failed, What: "send", Why: "the line is down"}
+		}
+		return nil
+	}
+	worked := 0
+	running(t, b, func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+		worked++
+		return done(ctx, w, watch)
+	}, func(seen func() []Doing) {
+		seen()
+		if b.tries["w1"] != 1 {
+			t.Errorf("%d tries at once", b.tries["w1"])
+		}
+		time.Sleep(firstPause + 2*firstPause + 4*firstPause)
+		seen()
+		if a, ok := b.answers["w1"]; !ok || a.Problem != nil || worked != 1 {
+			t.Errorf("heard %v after %d tries, worked %d times", ok, b.tries["w1"], worked)
+		}
+	})
+}
+
+// TestAnswerRefused: a lock that does not take an answer is told so in the work's
+// stead, and the work is not done again at once.
+func TestAnswerRefused(t *testing.T) {
+	for name, all := range map[string]bool{"the answer alone": false, "all of them": true} {
+		b := newBoard(reading)
+		b.hear = func(a exchange.Answer, _ int) error {
+			if a.Problem == nil || all {
+				return &ecluse.Error{Kind: ecluse.Invalid, What: "take the answer", Why: "it is too long"}
+			}
+			return nil
+		}
+		worked := 0
+		running(t, b, func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+			worked++
+			return done(ctx, w, watch)
+		}, func(seen func() []Doing) {
+			time.Sleep(longPause / 2)
+			d := seen()
+			if last := d[len(d)-1]; !last.Done || ecluse.KindOf(last.Err) != ecluse.Invalid {
+				t.Errorf("%s: it says %+v", name, last)
+			}
+			if a := b.answers["w1"]; !all && (a.Problem == nil || a.Problem.Why != "it is too long") {
+				t.Errorf("%s: the lock heard %+v", name, a)
+			}
+			if worked != 1 || b.asked > 3 {
+				t.Errorf("%s: worked %d times, asked %d times", name, worked, b.asked)
+			}
+		})
+	}
+}
+
+// TestWithdrawn: work that is not asked for any more is cancelled and not answered;
+// a worker that takes its time about it does not make the gate ask without end.
+func TestWithdrawn(t *testing.T) {
+	b := newBoard(reading)
+	var why error
+	running(t, b, func(ctx context.Context, _ exchange.Work, _ sluice.Watch) (*exchange.Answer, error) {
+		<-ctx.Done()
+		why = context.Cause(ctx)
+		time.Sleep(time.Minute)
+		return nil, why
+	}, func(seen func() []Doing) {
+		seen()
+		b.put()
+		seen()
+		if !errors.Is(why, errWithdrawn) {
+			t.Errorf("it was cancelled with %v", why)
+		}
+		time.Sleep(2 * time.Minute)
+		d := seen()
+		if last := d[len(d)-1]; !last.Done || !errors.Is(last.Err, errWithdrawn) || len(b.tries) != 0 {
+			t.Errorf("it ended as %+v, answered %v", last, b.tries)
+		}
+		if b.asked > 10 {
+			t.Errorf("it asked %d times in two minutes", b.asked)
+		}
+	})
+}
+
+// TestStopped: a gate that stops leaves its work asked for.
+func TestStopped(t *testing.T) {
+	b := newBoard(reading)
+	running(t, b, func(ctx context.Context, _ exchange.Work, _ sluice.Watch) (*exchange.Answer, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}, func(seen func() []Doing) { seen() })
+	if len(b.tries) != 0 {
+		t.Errorf("it answered %v", b.tries)
+	}
+}
+
+// TestLendIsNotBegunAtOnce: what is never lent (a late request) is asked for until it
+// lapses, and is looked at now and then, not without end.
+func TestLendIsNotBegunAtOnce(t *testing.T) {
+	b := newBoard(exchange.Work{ID: "lend-1", Verb: exchange.Lend})
+	worked := 0
+	running(t, b, func(context.Context, exchange.Work, sluice.Watch) (*exchange.Answer, error) {
+		worked++
+		return &exchange.Answer{}, nil
+	}, func(seen func() []Doing) {
+		time.Sleep(exchange.LeaseTime)
+		seen()
+	})
+	if worked < 2 || b.asked > int(exchange.LeaseTime/lendPause) {
+		t.Errorf("it looked %d times and asked %d times in %s", worked, b.asked, exchange.LeaseTime)
+	}
+	if len(b.tries) != 0 {
+		t.Error("it answered what the loan answers")
+	}
+}
+
+// TestProgressEnds: over a slow line the end of no stage is lost, the latest of each
+// comes, in order, before the answer; and the work does not wait for the line.
+func TestProgressEnds(t *testing.T) {
+	b := newBoard(reading)
+	b.slow = 100 * time.Millisecond
+	stages := []sluice.Stage{"a", "b", "c", "d"}
+	var took time.Duration
+	before := 0
+	b.hear = func(exchange.Answer, int) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		before = len(b.told)
+		return nil
+	}
+	running(t, b, func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+		begun := time.Now()
+		for _, s := range stages {
+			for n := range 1000 {
+				watch(sluice.Progress{Stage: s, Rows: int64(n)})
+			}
+			watch(sluice.Progress{Stage: s, Rows: 1000, Done: true})
+		}
+		took = time.Since(begun)
+		return done(ctx, w, watch)
+	}, func(seen func() []Doing) {
+		time.Sleep(time.Minute)
+		seen()
+	})
+	if took > 0 {
+		t.Errorf("the work waited for the line for %s", took)
+	}
+	var ends []string
+	for _, p := range b.told {
+		if p.Done {
+			ends = append(ends, p.Stage)
+		}
+	}
+	if !slices.Equal(ends, []string{"a", "b", "c", "d"}) {
+		t.Errorf("ends told: %v, of %d", ends, len(b.told))
+	}
+	if before != len(b.told) {
+		t.Errorf("%d of %d were told before the answer", before, len(b.told))
+	}
+	if len(b.told) > 20 {
+		t.Errorf("%d were told", len(b.told))
+	}
+}
+
+// TestAnotherLock: a gate that finds another lock than its own stops; one whose lock
+// is away asks again, later and later.
+func TestAnotherLock(t *testing.T) {
+	b := newBoard()
+	b.refuse = func([]string) ([]exchange.Work, error) {
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "connect", Why: "another key"}
+	}
+	if err := Run(t.Context(), b, done, nil); ecluse.KindOf(err) != ecluse.Unverified || b.asked != 1 {
+		t.Errorf("%v after %d questions", err, b.asked)
+	}
+	b.refuse = func([]string) ([]exchange.Work, error) {
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "connect"}
+	}
+	b.asked = 0
+	running(t, b, done, func(seen func() []Doing) {
+		time.Sleep(10 * time.Minute)
+		seen()
+	})
+	if b.asked < 10 || b.asked > 40 {
+		t.Errorf("it asked %d times in ten minutes", b.asked)
+	}
+}
