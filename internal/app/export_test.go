@@ -164,3 +164,11 @@ func (r *Room) Elsewhere(ctx context.Context, reach func(exchange.Place, ssh.Sig
 	}
 	return func() { cancel(); r.wg.Wait() }
 }
+
+// As is the room's lock as somebody sees it.
+func (r *Room) As(ctx context.Context, key ssh.Signer) (*lock.Person, error) {
+	return r.lock.As(ctx, evidence.FingerprintOf(key.PublicKey()))
+}
+
+// Nobody is the room's lock as somebody sees it of whom nothing is known.
+func (r *Room) Nobody() *lock.Person { return r.lock.Nobody() }

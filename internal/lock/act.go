@@ -177,9 +177,13 @@ func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []ex
 	if act.Side != s.roster.Side || act.Person != s.person.ID {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "hand in an act", Where: signed.Digest().String(), Why: "somebody else signed it", Next: "let them hand it in", Article: "GDPR art. 29"}
 	}
+	maps := slices.ContainsFunc(papers, func(p exchange.Enclosure) bool { return p.Kind == evidence.KindMapping })
 	for _, p := range papers {
-		if !slices.ContainsFunc(act.Clauses, func(c evidence.Clause) bool { return c.Subject == ecluse.DigestOf(p.Text) }) && p.Kind != exchange.KindFrozen {
-			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "hand in an act", Where: p.Kind, Why: "the act does not speak of it"}
+		if p.Kind == exchange.KindFrozen && maps {
+			continue // the mapping, of which the act speaks, names it
+		}
+		if !slices.ContainsFunc(act.Clauses, func(c evidence.Clause) bool { return c.Subject == ecluse.DigestOf(p.Text) }) {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "hand in an act", Where: p.Kind, Why: "the act does not speak of it", Next: "hand in the act with the documents whose digests it names, and no other"}
 		}
 	}
 	if err := s.judge(ctx, act, papers); err != nil {
