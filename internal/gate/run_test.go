@@ -40,6 +40,27 @@ func (b *board) put(works ...exchange.Work) {
 	b.moved = make(chan struct{})
 }
 
+// tried is how often an answer to a work was given, heard which was, and questions
+// how often the gate asked.
+func (b *board) tried(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tries[id]
+}
+
+func (b *board) heard(id string) (exchange.Answer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a, ok := b.answers[id]
+	return a, ok
+}
+
+func (b *board) questions() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
 func (b *board) Wanted(ctx context.Context, known []string) ([]exchange.Work, error) {
 	b.mu.Lock()
 	b.asked++
@@ -146,13 +167,13 @@ func TestAnswerIsRetried(t *testing.T) {
 		return done(ctx, w, watch)
 	}, func(seen func() []Doing) {
 		seen()
-		if b.tries["w1"] != 1 {
-			t.Errorf("%d tries at once", b.tries["w1"])
+		if b.tried("w1") != 1 {
+			t.Errorf("%d tries at once", b.tried("w1"))
 		}
 		time.Sleep(firstPause + 2*firstPause + 4*firstPause)
 		seen()
-		if a, ok := b.answers["w1"]; !ok || a.Problem != nil || worked != 1 {
-			t.Errorf("heard %v after %d tries, worked %d times", ok, b.tries["w1"], worked)
+		if a, ok := b.heard("w1"); !ok || a.Problem != nil || worked != 1 {
+			t.Errorf("heard %v after %d tries, worked %d times", ok, b.tried("w1"), worked)
 		}
 	})
 }
@@ -178,11 +199,11 @@ func TestAnswerRefused(t *testing.T) {
 			if last := d[len(d)-1]; !last.Done || ecluse.KindOf(last.Err) != ecluse.Invalid {
 				t.Errorf("%s: it says %+v", name, last)
 			}
-			if a := b.answers["w1"]; !all && (a.Problem == nil || a.Problem.Why != "it is too long") {
+			if a, _ := b.heard("w1"); !all && (a.Problem == nil || a.Problem.Why != "it is too long") {
 				t.Errorf("%s: the lock heard %+v", name, a)
 			}
-			if worked != 1 || b.asked > 3 {
-				t.Errorf("%s: worked %d times, asked %d times", name, worked, b.asked)
+			if worked != 1 || b.questions() > 3 {
+				t.Errorf("%s: worked %d times, asked %d times", name, worked, b.questions())
 			}
 		})
 	}
@@ -207,11 +228,11 @@ func TestWithdrawn(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		d := seen()
-		if last := d[len(d)-1]; !last.Done || !errors.Is(last.Err, errWithdrawn) || len(b.tries) != 0 {
-			t.Errorf("it ended as %+v, answered %v", last, b.tries)
+		if last := d[len(d)-1]; !last.Done || !errors.Is(last.Err, errWithdrawn) || b.tried("w1") != 0 {
+			t.Errorf("it ended as %+v, and answered", last)
 		}
-		if b.asked > 10 {
-			t.Errorf("it asked %d times in two minutes", b.asked)
+		if b.questions() > 10 {
+			t.Errorf("it asked %d times in two minutes", b.questions())
 		}
 	})
 }
@@ -240,8 +261,8 @@ func TestLendIsNotBegunAtOnce(t *testing.T) {
 		time.Sleep(exchange.LeaseTime)
 		seen()
 	})
-	if worked < 2 || b.asked > int(exchange.LeaseTime/lendPause) {
-		t.Errorf("it looked %d times and asked %d times in %s", worked, b.asked, exchange.LeaseTime)
+	if worked < 2 || b.questions() > int(exchange.LeaseTime/lendPause) {
+		t.Errorf("it looked %d times and asked %d times in %s", worked, b.questions(), exchange.LeaseTime)
 	}
 	if len(b.tries) != 0 {
 		t.Error("it answered what the loan answers")
@@ -303,8 +324,8 @@ func TestAnotherLock(t *testing.T) {
 	b.refuse = func([]string) ([]exchange.Work, error) {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "connect", Why: "another key"}
 	}
-	if err := Run(t.Context(), b, done, nil); ecluse.KindOf(err) != ecluse.Unverified || b.asked != 1 {
-		t.Errorf("%v after %d questions", err, b.asked)
+	if err := Run(t.Context(), b, done, nil); ecluse.KindOf(err) != ecluse.Unverified || b.questions() != 1 {
+		t.Errorf("%v after %d questions", err, b.questions())
 	}
 	b.refuse = func([]string) ([]exchange.Work, error) {
 		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "connect"}
@@ -314,7 +335,7 @@ func TestAnotherLock(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		seen()
 	})
-	if b.asked < 10 || b.asked > 40 {
-		t.Errorf("it asked %d times in ten minutes", b.asked)
+	if b.questions() < 10 || b.questions() > 40 {
+		t.Errorf("it asked %d times in ten minutes", b.questions())
 	}
 }

@@ -558,12 +558,6 @@ func (l *Lock) Cosigned(ctx context.Context, m ecluse.MigrationID, by ecluse.Fin
 	return &s, nil
 }
 
-// migration refuses an id that is no migration's here.
-func (l *Lock) migration(ctx context.Context, id ecluse.MigrationID) error {
-	_, err := l.store.Migration(ctx, id)
-	return err
-}
-
 // instruction reads the instruction in force of a migration.
 func (l *Lock) instruction(ctx context.Context, m ecluse.MigrationID) (*mandate.Instruction, error) {
 	text, err := l.current(ctx, m, evidence.KindInstruction)

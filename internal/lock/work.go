@@ -328,6 +328,9 @@ func (l *Lock) await(ctx context.Context, gate ecluse.Fingerprint, id string, ve
 	for {
 		moved := l.moving()
 		row, err := l.store.Work(ctx, id)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
