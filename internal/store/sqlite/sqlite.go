@@ -133,15 +133,18 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.read.SetMaxOpenConns(4)
+	s.read.SetConnMaxIdleTime(time.Minute)
 	s.reads = reads{q: s.read, docs: filepath.Join(dir, docsFolder)}
 	return s, s.migrate(ctx)
 }
 
 func dsn(dir, more string) string {
 	// busy_timeout first: setting the journal mode may have to wait too.
+	// cache_size: a server has many laboratories open, each in up to five
+	// connections; the system's cache has the pages too.
 	// secure_delete: what retention takes is overwritten, not just unlinked.
 	return "file:" + (&url.URL{Path: filepath.ToSlash(filepath.Join(dir, fileName))}).EscapedPath() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&" + more
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_pragma=cache_size(-512)&" + more
 }
 
 // migrate brings the schema to this program's version, and refuses one that a
