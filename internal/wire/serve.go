@@ -4,8 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -72,7 +71,7 @@ func Serve(ctx context.Context, l net.Listener, id Identity, h http.Handler, fau
 			SendPingTimeout: stalled, PingTimeout: stalled / 2, WriteByteTimeout: stalled,
 		},
 		// It names addresses, and what strangers sent.
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	ended := make(chan error, 1)
 	go func() {
