@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ecluse"
 	"ecluse/internal/document"
@@ -56,6 +57,18 @@ listen: 127.0.0.1:8443
 # certificate: server.crt
 # key: server.key
 `
+
+// ServerExampleFor is ServerExample with what people and gates reach it by, if that is
+// known already.
+func ServerExampleFor(public string) (string, error) {
+	if public == "" {
+		return ServerExample, nil
+	}
+	if err := (&Server{Listen: ":0", Public: public}).Check(); err != nil {
+		return "", err
+	}
+	return strings.Replace(ServerExample, "# public: https://ecluse.example.org:8443", "public: "+public, 1), nil
+}
 
 // LoadServer reads server.yaml of a server's folder; without one, what the example
 // says holds. Paths in it come back absolute.

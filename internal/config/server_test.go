@@ -30,6 +30,21 @@ func TestServerLoad(t *testing.T) {
 	}
 }
 
+func TestServerExampleFor(t *testing.T) {
+	text, err := ServerExampleFor("https://ecluse.example.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := parseServer("server.yaml", []byte(text)); err != nil || s.Public != "https://ecluse.example.net" {
+		t.Errorf("read as %+v, %v", s, err)
+	}
+	for _, bad := range []string{"http://a", "https://a\nlisten: :1", "https://a # b"} {
+		if text, err := ServerExampleFor(bad); err == nil {
+			t.Errorf("%q written:\n%s", bad, text)
+		}
+	}
+}
+
 func TestServerRefuse(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing to listen at": {"ecluse: server/v1\n", "listen"},
