@@ -145,15 +145,9 @@ func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
 		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, lines: map[ecluse.Fingerprint]exchange.Line{},
 	}
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
-	if err != nil {
-		return nil, &ecluse.Error{
-			Kind: ecluse.Invalid, What: "open the lock", Where: dir, Why: "there is no lock in this folder",
-			Next: "ecluse init DIR --controller SHA256:… --processor SHA256:…, or name another folder", Err: err,
-		}
-	}
-	if l.signer, err = ssh.ParsePrivateKey(text); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "open the lock", Where: keyFile, Err: err}
+	var err error
+	if l.signer, err = readKey(dir); err != nil {
+		return nil, err
 	}
 	if l.settings, err = readSettings(dir); err != nil {
 		return nil, err
