@@ -58,6 +58,8 @@ type commands struct {
 	Evidence    evidenceCmd    `cmd:"" help:"${evidence}"`
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`
+	Serve       serveCmd       `cmd:"" help:"${serve}"`
+	Lab         labCmd         `cmd:"" help:"${lab}"`
 	Completion  completionCmd  `cmd:"" help:"${completion}"`
 	Man         manCmd         `cmd:"" help:"${man}"`
 	Version     versionCmd     `cmd:"" help:"${version}"`

@@ -153,6 +153,18 @@ func helpTexts() map[string]words {
 		"demo_patients": {"How many patients.", "Combien de patients."},
 		"demo_prepare":  {"Only make what the story begins with: both laboratories, keys, a lock, unsigned papers (docs/tutorial.md goes on).", "Ne faire que ce par quoi l'histoire commence : les deux laboratoires, des clés, un dépôt, des documents non signés (suite dans docs/tutorial.md)."},
 		"demo_dir":      {"Folder to make (default: a new one in the temporary folder).", "Dossier à créer (par défaut un nouveau dans le dossier temporaire)."},
+		"serve": {
+			"Serve the laboratories of a server's folder, until interrupted; the first time it makes the folder, its settings and its key.",
+			"Servir les laboratoires d'un dossier de serveur, jusqu'à interruption ; la première fois, créer le dossier, ses réglages et sa clé.",
+		},
+		"serve_listen":  {"Where to take connections (default: as server.yaml says).", "Où accepter les connexions (par défaut, selon server.yaml)."},
+		"server_dir":    {"The server's folder.", "Le dossier du serveur."},
+		"server_public": {"What people and gates reach the server by: https://HOST:PORT (default: as server.yaml says).", "Par quoi personnes et programmes atteignent le serveur : https://HÔTE:PORT (par défaut, selon server.yaml)."},
+		"server_host":   {"One more name or address that the server's own certificate is for.", "Un nom ou une adresse de plus pour le certificat du serveur."},
+		"lab":           {"The laboratories of a server.", "Les laboratoires d'un serveur."},
+		"lab_add":       {"Make a laboratory on a server, in a folder of its own; prints the line that its people and gates need.", "Créer un laboratoire sur un serveur, dans un dossier à lui ; écrit la ligne qu'il faut à ses personnes et à ses programmes."},
+		"lab_list":      {"List the laboratories of a server, each with its line.", "Donner la liste des laboratoires d'un serveur, chacun avec sa ligne."},
+		"lab_name":      {"Name of the laboratory on the server: lower-case letters, digits, hyphens.", "Nom du laboratoire sur le serveur : minuscules, chiffres, tirets."},
 		"completion": {
 			"Print a script that completes commands, flags, values and files at TAB; it starts nothing and asks no server.",
 			"Écrire un script qui complète commandes, options, valeurs et fichiers à la touche TAB ; il ne lance rien et n'interroge aucun serveur.",

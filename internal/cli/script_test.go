@@ -182,13 +182,20 @@ func facts(ts *testscript.TestScript, neg bool, args []string) {
 // fields compares the fields of the JSON object on stdout, with a list that
 // ECLUSE_UPDATE writes. What the list says is what docs/reference/cli.md prints.
 func fields(ts *testscript.TestScript, _ bool, args []string) {
-	dec := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	if err := sameFields(args[0], ts.ReadFile("stdout")); err != nil {
+		ts.Fatalf("%v", err)
+	}
+}
+
+// sameFields wants text to be one JSON object whose fields are those of a list.
+func sameFields(name, text string) error {
+	dec := json.NewDecoder(strings.NewReader(text))
 	var object map[string]any
 	if err := dec.Decode(&object); err != nil {
-		ts.Fatalf("stdout is no JSON object: %v", err)
+		return fmt.Errorf("stdout is no JSON object: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		ts.Fatalf("there is more than one object on stdout")
+		return errors.New("there is more than one object on stdout")
 	}
 	found := map[string]bool{}
 	flatten("", object, found)
@@ -198,15 +205,20 @@ func fields(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	slices.Sort(list)
 	got := strings.Join(list, "\n") + "\n"
-	file := filepath.Join(testdata, args[0]+".txt")
+	file := filepath.Join(testdata, name+".txt")
 	if os.Getenv("ECLUSE_UPDATE") != "" {
-		ts.Check(os.WriteFile(file, []byte(got), 0o644))
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			return err
+		}
 	}
 	want, err := os.ReadFile(file)
-	ts.Check(err)
-	if got != string(want) {
-		ts.Fatalf("the fields of %s changed; they are part of the interface.\ngot:\n%swant:\n%s", args[0], got, want)
+	if err != nil {
+		return err
 	}
+	if got != string(want) {
+		return fmt.Errorf("the fields of %s changed; they are part of the interface.\ngot:\n%swant:\n%s", name, got, want)
+	}
+	return nil
 }
 
 // testdata is where the lists of fields are; a script's own folder is elsewhere.

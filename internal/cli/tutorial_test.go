@@ -37,6 +37,17 @@ func TestShellPage(t *testing.T) {
 	}
 }
 
+// TestServerPage runs every command of docs/how-to/server.md.
+func TestServerPage(t *testing.T) {
+	t.Parallel()
+	out := runPage(t, "how-to/server.md", 4)
+	for _, want := range []string{"megabus  ecluse://ecluse.example.org:8443/megabus?pin=", "Serving at 127.0.0.1:18443", "Stopped; nothing is half done."} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+}
+
 // runPage runs the commands of a page of docs, at least so many of them ecluse's,
 // in a folder that is also home; then it lists the files there.
 func runPage(t *testing.T, page string, least int) string {
