@@ -32,6 +32,8 @@ func newBoard(works ...exchange.Work) *board {
 	return &board{wanted: works, moved: make(chan struct{}), tries: map[string]int{}, answers: map[string]exchange.Answer{}}
 }
 
+func (b *board) Probe(context.Context) (exchange.Line, error) { return exchange.Line{Local: true}, nil }
+
 func (b *board) put(works ...exchange.Work) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -36,7 +36,10 @@ func (l *Lock) Names(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fing
 }
 
 // Has refuses a migration that is not of this laboratory.
-func (l *Lock) Has(ctx context.Context, m ecluse.MigrationID) error { return l.migration(ctx, m) }
+func (l *Lock) Has(ctx context.Context, m ecluse.MigrationID) error {
+	_, err := l.store.Migration(ctx, m)
+	return err
+}
 
 // Roles are what the person's roster lets them do.
 func (s *Person) Roles() []ecluse.Role {
