@@ -206,7 +206,7 @@ func (b *bench) ecluse(ctx context.Context, round int) (f figure, err error) {
 	f.parts = map[string]part{"  the command": {f.cpu, f.peak}}
 	for name, u := range r.Usage() {
 		cpu := u.CPU - before[name].CPU
-		f.parts["  "+name] = part{cpu, u.PeakMiB}
+		f.parts["  "+string(name)] = part{cpu, u.PeakMiB}
 		f.cpu += cpu
 		f.peak = max(f.peak, u.PeakMiB)
 	}

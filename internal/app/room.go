@@ -85,6 +85,9 @@ func (made *Made) fill(ctx context.Context, dir string, roots map[ecluse.Side]ec
 		if err != nil {
 			return err
 		}
+		if err := h.Stand(g.place); err != nil {
+			return err
+		}
 		*g.into = h.Fingerprint()
 		if err := lock.Admit(filepath.Join(dir, lockDir), g.place, h.Fingerprint()); err != nil {
 			return err

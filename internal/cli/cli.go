@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/alecthomas/kong"
@@ -59,6 +60,7 @@ type commands struct {
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`
 	Serve       serveCmd       `cmd:"" help:"${serve}"`
+	Room        roomCmd        `cmd:"" help:"${room}"`
 	Lab         labCmd         `cmd:"" help:"${lab}"`
 	Completion  completionCmd  `cmd:"" help:"${completion}"`
 	Man         manCmd         `cmd:"" help:"${man}"`
@@ -104,6 +106,8 @@ func Run(ctx context.Context, env Env) int {
 			Next: "ecluse --help",
 		})
 	}
+	ctx, stop := underParent(ctx, env)
+	defer stop()
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = k.Run(&call{ui: u, env: env, context: c.In, plans: c.Plans, key: keyOf(k), opened: map[string]ssh.Signer{}})
 	var code exit
@@ -125,6 +129,19 @@ func Run(ctx context.Context, env Env) int {
 // grammar is the commands as kong sees them, in the language of the screen.
 func (u *ui) grammar(c *commands, more ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, append([]kong.Option{kong.Name("ecluse"), kong.Description(u.help("ecluse")), u.helpVars()}, more...)...)
+}
+
+// underParent ends what runs when whoever started it does: its standard input ends with
+// them (app.Start).
+func underParent(ctx context.Context, env Env) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	if env.Getenv(app.ParentEnv) == "stdin" {
+		go func() {
+			_, _ = io.Copy(io.Discard, env.Stdin)
+			stop()
+		}()
+	}
+	return ctx, stop
 }
 
 // peek finds the flags that decide how even a wrong command line is answered.

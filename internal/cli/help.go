@@ -153,6 +153,8 @@ func helpTexts() map[string]words {
 		"demo_patients": {"How many patients.", "Combien de patients."},
 		"demo_prepare":  {"Only make what the story begins with: both laboratories, keys, a lock, unsigned papers (docs/tutorial.md goes on).", "Ne faire que ce par quoi l'histoire commence : les deux laboratoires, des clés, un dépôt, des documents non signés (suite dans docs/tutorial.md)."},
 		"demo_dir":      {"Folder to make (default: a new one in the temporary folder).", "Dossier à créer (par défaut un nouveau dans le dossier temporaire)."},
+		"room":          {"Run a server and both gates on this machine, as three processes over TLS, until Ctrl-C: for trying, and for small laboratories.", "Faire tourner un serveur et les deux programmes sur cette machine, en trois processus sur TLS, jusqu'à Ctrl-C : pour essayer, et pour les petits laboratoires."},
+		"room_dir":      {"The room's folder, made by ecluse init.", "Le dossier, créé par ecluse init."},
 		"serve": {
 			"Serve the laboratories of a server's folder, until interrupted; the first time it makes the folder, its settings and its key.",
 			"Servir les laboratoires d'un dossier de serveur, jusqu'à interruption ; la première fois, créer le dossier, ses réglages et sa clé.",

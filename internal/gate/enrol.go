@@ -93,6 +93,13 @@ func (h *Home) Lock() ecluse.Fingerprint { return h.lock }
 
 // Place is the database that an enrolled gate stands beside.
 func (h *Home) Place() (exchange.Place, error) {
+	var at exchange.Place
+	if err := h.locked(func(l *Ledger) error {
+		at = l.Place
+		return nil
+	}); err != nil || at != "" {
+		return at, err
+	}
 	g, _, err := h.Paper()
 	if err != nil {
 		return "", err
@@ -101,4 +108,12 @@ func (h *Home) Place() (exchange.Place, error) {
 		return "", &ecluse.Error{Kind: ecluse.WaitsForSign, What: "open gate", Why: "it was never enrolled", Next: "ecluse gate enrol DIR source|target LINE …"}
 	}
 	return exchange.Place(g.Place), nil
+}
+
+// Stand says where a gate made in one room stands; it enrols with nobody.
+func (h *Home) Stand(at exchange.Place) error {
+	return h.locked(func(l *Ledger) error {
+		l.Place = at
+		return h.save(l)
+	})
 }

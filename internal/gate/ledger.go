@@ -27,6 +27,7 @@ const (
 type Ledger struct {
 	Roots      map[ecluse.Side]ecluse.Fingerprint `json:"roots"`
 	Lock       ecluse.Fingerprint                 `json:"lock"`               // the key that signs journal heads
+	Place      exchange.Place                     `json:"place,omitempty"`    // of a gate made in one room; others say it when they enrol
 	OneRoom    bool                               `json:"one_room,omitempty"` // made together with the lock and the other gate, on one machine
 	Rosters    map[ecluse.Side]int                `json:"rosters"`            // highest number seen
 	HighWater  time.Time                          `json:"high_water"`         // latest time seen
