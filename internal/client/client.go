@@ -27,6 +27,10 @@ type Options struct {
 	Server       string // https://host:port
 	Laboratory   string
 	Agent        string // what the program calls itself
+
+	// Patience is how long an answer may stand still, before it begins or within its
+	// body; two minutes when 0. A slow line is no silent one.
+	Patience time.Duration
 }
 
 // line is the connection to one laboratory.
@@ -38,7 +42,11 @@ type line struct {
 	renew func()                                // forgets a token that no longer holds
 
 	patience time.Duration // how long a request is tried again
+	silence  time.Duration // how long an answer may stand still
 }
+
+// silence is Options.Patience, when it names none.
+const silence = 2 * time.Minute
 
 // A request that a broken line kept from being answered is sent again for a while. What
 // is sent twice is once: reads change nothing, chunks and papers are known by their
@@ -59,10 +67,14 @@ func newLine(o Options) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.MaxIdleConnsPerHost = 16
+	if o.Patience == 0 {
+		o.Patience = silence
+	}
+	t.MaxIdleConnsPerHost, t.ResponseHeaderTimeout = 16, o.Patience
 	return &line{
+		silence: o.Patience,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return errors.New("the server redirects, and nobody is followed")
+			return &ecluse.Error{Kind: ecluse.Refused, What: "reach the server", Why: "it redirects to elsewhere, and nobody is followed there", Next: "ask who runs the server; a lock never redirects"}
 		}},
 		patience: ofPeople,
 		base:     strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
@@ -119,13 +131,7 @@ func (l *line) sending(ctx context.Context, patience time.Duration, method, path
 			return err
 		}
 		defer drain(res)
-		if out == nil {
-			return nil
-		}
-		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-			return broken(err)
-		}
-		return nil
+		return read(res.Body, out)
 	})
 }
 
@@ -142,10 +148,13 @@ func (l *line) do(ctx context.Context, r *http.Request) (*http.Response, error) 
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := l.http.Do(r)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	res, err := l.http.Do(r.WithContext(ctx)) //nolint:bodyclose // impatient closes it
 	if err != nil {
+		cancel(nil)
 		return nil, broken(err)
 	}
+	res.Body = &impatient{ReadCloser: res.Body, patience: l.silence, cancel: cancel, ctx: ctx}
 	if res.StatusCode < 300 {
 		return res, nil
 	}
@@ -194,7 +203,7 @@ func (e again) Unwrap() error { return e.error }
 func broken(err error) error {
 	var e *ecluse.Error
 	if errors.As(err, &e) && (e.Kind == ecluse.Unverified || e.Kind == ecluse.Invalid || e.Kind == ecluse.Refused) {
-		return err
+		return e
 	}
 	if errors.Is(err, context.Canceled) {
 		return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Canceled}

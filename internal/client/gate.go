@@ -149,13 +149,7 @@ func (g *Gate) send(ctx context.Context, path string, descriptor evidence.Signed
 			return err
 		}
 		defer drain(res)
-		if out == nil {
-			return nil
-		}
-		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-			return broken(err)
-		}
-		return nil
+		return read(res.Body, out)
 	})
 }
 
@@ -174,7 +168,14 @@ func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (de
 		drain(res)
 		return descriptor, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "fetch a chunk", Where: s.String(), Why: "the server sent no descriptor with it"}
 	}
-	return descriptor, res.Body, nil
+	var said struct {
+		Size int64 `json:"size"`
+	}
+	if err := json.Unmarshal(descriptor.Body, &said); err != nil || said.Size < 0 || said.Size > maxChunk {
+		_ = res.Body.Close()
+		return descriptor, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "fetch a chunk", Where: s.String(), Why: "its descriptor names no size that a chunk can have"}
+	}
+	return descriptor, atMost(res.Body, said.Size+1), nil // one more, for whoever opens it to see that it is longer
 }
 
 // GetReject fetches rows put aside.
@@ -183,7 +184,7 @@ func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 eclus
 	if err != nil {
 		return nil, err
 	}
-	return res.Body, nil
+	return atMost(res.Body, maxChunk), nil
 }
 
 // fetch begins with a body; what breaks it later is the reader's to see.

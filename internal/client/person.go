@@ -157,7 +157,7 @@ func (p *Person) EndSession(ctx context.Context, id string) error {
 func paged[T any](ctx context.Context, l *line, path string) ([]T, error) {
 	var all []T
 	after := ""
-	for {
+	for range maxPages {
 		page, err := got[items[T]](ctx, l, path+"after="+url.QueryEscape(after))
 		if err != nil {
 			return nil, err
@@ -168,6 +168,7 @@ func paged[T any](ctx context.Context, l *line, path string) ([]T, error) {
 		}
 		after = page.Next
 	}
+	return nil, endless("a list")
 }
 
 func about(m ecluse.MigrationID, rest string) string { return "/migrations/" + escape(m) + rest }

@@ -2,7 +2,9 @@ package exchange
 
 import (
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"ecluse"
 	"ecluse/internal/document"
@@ -77,6 +79,7 @@ func ProblemOf(err error) *Problem {
 
 // Err is the problem as the error it was.
 func (p *Problem) Err() error {
+	p = p.printable()
 	if p.Lines != nil && p.Why == "" {
 		return p.Lines
 	}
@@ -92,6 +95,34 @@ func (p *Problem) Err() error {
 		e.Err = p.Cause
 	}
 	return e
+}
+
+// printable is the problem without what would steer the screen that it is shown on:
+// whoever sent it is not believed.
+func (p *Problem) printable() *Problem {
+	c := *p
+	for _, s := range []*string{&c.What, &c.Where, &c.Why, &c.Next, &c.Article, &c.Because} {
+		*s = Printable(*s)
+	}
+	if p.Lines != nil {
+		c.Lines = make(document.Problems, len(p.Lines))
+		for i, l := range p.Lines {
+			l.File, l.Field, l.Why, l.Article = Printable(l.File), Printable(l.Field), Printable(l.Why), Printable(l.Article)
+			c.Lines[i] = l
+		}
+	}
+	return &c
+}
+
+// Printable replaces what steers a screen in a text that somebody else wrote; line
+// breaks stay.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsGraphic(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 // because is a chain of causes in words, with the one that can be asked for.

@@ -297,7 +297,12 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if err != nil {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "lend the release secret", Why: "the request names no hybrid recipient", Err: err}
 		}
-		answer, err := s.loan(m, request.Digest(), to, release, now)
+		half, err := halfFor(release, m, target)
+		clear(release)
+		if err != nil {
+			return err
+		}
+		answer, err := s.loan(m, request.Digest(), to, half, now)
 		if err != nil {
 			return err
 		}
@@ -308,14 +313,21 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 	return nil
 }
 
-func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, release []byte, now time.Time) (evidence.Signed, error) {
-	defer clear(release)
+// halfFor is what is lent to one target gate. Before an instruction is signed the lock
+// alone says which gate asks: another one that it names gets a half that opens nothing
+// of the right one's.
+func halfFor(release []byte, m ecluse.MigrationID, target ecluse.Fingerprint) ([]byte, error) {
+	return hkdf.Key(sha256.New, release, []byte(m), "ecluse release v1 "+string(target), secretSize)
+}
+
+func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, half []byte, now time.Time) (evidence.Signed, error) {
+	defer clear(half)
 	var sealed bytes.Buffer
 	w, err := age.Encrypt(&sealed, to)
 	if err != nil {
 		return evidence.Signed{}, err
 	}
-	if _, err := w.Write(release); err != nil {
+	if _, err := w.Write(half); err != nil {
 		return evidence.Signed{}, err
 	}
 	if err := w.Close(); err != nil {
