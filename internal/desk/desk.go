@@ -127,8 +127,12 @@ func (d *Desk) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.St
 	return all, err
 }
 
-// local puts this machine's folder of plans into a command.
+// local puts this machine's folder of plans into a command to copy; a command that is
+// not Écluse's is not shown.
 func (d *Desk) local(command string) string {
+	if !ours(command) {
+		return ""
+	}
 	return strings.ReplaceAll(command, exchange.PlansFolder, filepath.ToSlash(d.plans))
 }
 
