@@ -71,6 +71,7 @@ type leaseRequest struct {
 	Recipient string    `json:"recipient"` // made for this request, kept in memory
 	Asked     time.Time `json:"asked"`
 	Until     time.Time `json:"until"`
+	Seen      []byte    `json:"seen,omitempty"` // the journal's last head in the target gate's ledger
 }
 
 // leaseAnswer lends it: lent/v1.
@@ -79,6 +80,7 @@ type leaseAnswer struct {
 	Request ecluse.Digest `json:"request"`
 	Sealed  []byte        `json:"sealed"` // age file of the 32 bytes, to the request's recipient
 	Until   time.Time     `json:"until"`
+	Seen    []byte        `json:"seen,omitempty"` // the journal's last head in the source gate's ledger
 }
 
 // lease is a release secret in memory, until it ends.
@@ -128,9 +130,17 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	if err != nil {
 		return nil, err
 	}
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	var seen []byte
+	if !page.undoing() {
+		seen = page.Head
+	}
 	request, err := evidence.SignStatement(t.home.signer, &leaseRequest{
 		StatementHead: evidence.StatementHead{Format: leaseFormat, Migration: m},
-		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime),
+		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime), Seen: seen,
 	})
 	if err != nil {
 		return nil, err
@@ -142,11 +152,17 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	if err != nil {
 		return nil, err
 	}
-	secret, until, err := openLoan(answer, source, m, request.Digest(), identity)
+	secret, said, err := openLoan(answer, source, m, request.Digest(), identity)
 	if err != nil {
 		return nil, err
 	}
-	l.put(bytes.Clone(secret), until)
+	if !page.undoing() {
+		if err := t.home.agrees(ctx, t.lock, m, said.Seen); err != nil {
+			clear(secret)
+			return nil, err
+		}
+	}
+	l.put(bytes.Clone(secret), said.Until)
 	return secret, nil
 }
 
@@ -169,23 +185,23 @@ func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ec
 	}
 }
 
-func openLoan(s *evidence.Signed, source ecluse.Fingerprint, m ecluse.MigrationID, request ecluse.Digest, id age.Identity) ([]byte, time.Time, error) {
+func openLoan(s *evidence.Signed, source ecluse.Fingerprint, m ecluse.MigrationID, request ecluse.Digest, id age.Identity) ([]byte, *leaseAnswer, error) {
 	var a leaseAnswer
 	if err := evidence.ParseStatement(*s, source, lentFormat, &a); err != nil {
-		return nil, time.Time{}, err
+		return nil, nil, err
 	}
 	if a.Migration != m || a.Request != request {
-		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer is to another request"}
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer is to another request"}
 	}
 	r, err := age.Decrypt(bytes.NewReader(a.Sealed), id)
 	if err != nil {
-		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not open", Err: err}
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not open", Err: err}
 	}
 	secret, err := io.ReadAll(io.LimitReader(r, secretSize+1))
 	if err != nil || len(secret) != secretSize {
-		return nil, time.Time{}, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not hold a secret", Err: err}
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "borrow the release secret", Why: "the answer does not hold a secret", Err: err}
 	}
-	return secret, a.Until, nil
+	return secret, &a, nil
 }
 
 // wrapKey derives the key that wraps a migration's identity from both halves:
@@ -289,6 +305,9 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > exchange.LeaseTime {
 			continue // late or foreign: never answered
 		}
+		if err := s.home.agrees(ctx, s.lock, m, q.Seen); err != nil {
+			return err
+		}
 		release, err := s.home.orCreate(m, releaseFile, true)
 		if err != nil {
 			return err
@@ -322,6 +341,10 @@ func halfFor(release []byte, m ecluse.MigrationID, target ecluse.Fingerprint) ([
 
 func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, half []byte, now time.Time) (evidence.Signed, error) {
 	defer clear(half)
+	seen, err := s.home.lastHead(m)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
 	var sealed bytes.Buffer
 	w, err := age.Encrypt(&sealed, to)
 	if err != nil {
@@ -335,6 +358,6 @@ func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipi
 	}
 	return evidence.SignStatement(s.home.signer, &leaseAnswer{
 		StatementHead: evidence.StatementHead{Format: lentFormat, Migration: m},
-		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(exchange.LeaseTime),
+		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(exchange.LeaseTime), Seen: seen,
 	})
 }
