@@ -14,6 +14,7 @@ import (
 type outlet struct {
 	lock      Chambers
 	migration ecluse.MigrationID
+	gate      ecluse.Fingerprint // this one, which signs
 }
 
 func (o *outlet) Slots(ctx context.Context) ([]evidence.Signed, error) {
@@ -24,7 +25,31 @@ func (o *outlet) Put(ctx context.Context, d evidence.Signed, body io.Reader) (ev
 	return o.lock.Put(ctx, o.migration, d, body)
 }
 
+// Close looks first whether the lock has what it said that it stored: once the manifest
+// is closed no chunk can be sent again.
 func (o *outlet) Close(ctx context.Context, manifest evidence.Signed) error {
+	m, err := evidence.ParseManifest(manifest, o.gate)
+	if err != nil {
+		return err
+	}
+	there, err := o.lock.Slots(ctx, o.migration)
+	if err != nil {
+		return err
+	}
+	all := make([]*evidence.Descriptor, 0, len(there))
+	for _, s := range there {
+		d, err := evidence.ParseDescriptor(s, o.gate)
+		if err != nil {
+			return err
+		}
+		all = append(all, d)
+	}
+	if err := m.Covers(all); err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: "close the manifest", Where: string(o.migration), Why: "the lock has not what it said that it stored", Err: err,
+			Next: "run the same command again: what is missing is sealed and sent again; if it is lost again, ask who runs the lock",
+		}
+	}
 	return o.lock.Close(ctx, o.migration, manifest)
 }
 

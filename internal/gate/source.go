@@ -288,7 +288,7 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 		Open:      func(ctx context.Context) (reader.Session, error) { return s.db.Open(ctx, permit) },
 		Gate:      s.home.Fingerprint(),
 		Signer:    s.home.signer,
-		Outlet:    &outlet{lock: s.lock, migration: m},
+		Outlet:    &outlet{lock: s.lock, migration: m, gate: s.home.Fingerprint()},
 		Bookmarks: marks,
 		Before: func(ctx context.Context, p *reader.Privileges) error {
 			return s.recordPrivileges(ctx, permit, exchange.PrivilegesBefore, p)

@@ -257,6 +257,8 @@ func (e *extractor) sealKey(ctx context.Context, sealed chan<- *chunk) error {
 		return err
 	}
 	c.descriptor = e.descriptor(slot, made, true)
+	d := c.descriptor
+	e.stored[slot], e.latest[place{slot.Dataset, slot.Sequence}] = &d, slot.Version // the manifest names it
 	return send(ctx, sealed, c)
 }
 
