@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -92,6 +93,11 @@ func (d *Desk) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 	if err != nil {
 		return nil, err
 	}
+	for _, root := range b.Roots {
+		if !root.Valid() {
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "write evidence", Why: "the lock names a root that is no key's fingerprint", Next: "verify with the roots that you hold yourself"}
+		}
+	}
 	v := &BundleView{Migration: m, Dir: dir, Files: len(b.Files)}
 	err = durable.Whole(dir, func(into string) error {
 		for _, f := range b.Files {
@@ -111,8 +117,16 @@ func (d *Desk) Evidence(ctx context.Context, id ecluse.MigrationID, dir string) 
 	if err != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "write evidence", Where: dir, Err: err, Next: "nothing was left behind: run the same command again, or name another folder"}
 	}
+	// The folder stays where a receipt contradicts it: it is what the lock claims.
+	if err := d.checkReceipts(m, os.DirFS(dir)); err != nil {
+		return nil, err
+	}
 	roots := "--controller " + string(b.Roots[ecluse.Controller]) + " --processor " + string(b.Roots[ecluse.Processor])
 	v.Verify = "ecluse verify " + dir + " " + roots
-	v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
+	for _, f := range b.Files {
+		if f.Name == evidence.FileScript && bytes.Equal(f.Body, evidence.Script()) { // another's is not for running
+			v.VerifySh = "sh " + filepath.Join(dir, evidence.FileScript) + " " + dir + " " + roots
+		}
+	}
 	return v, nil
 }

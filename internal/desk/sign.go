@@ -51,6 +51,9 @@ func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.Migrat
 	if err != nil {
 		return nil, err
 	}
+	if err := d.keep(m, receipt, signed.Digest()); err != nil {
+		return nil, err
+	}
 	v := &Signature{Act: receipt.Act, Migration: m, Person: act.Person, Side: act.Side, Role: act.Role}
 	for _, c := range clauses {
 		v.Clauses = append(v.Clauses, c.String())

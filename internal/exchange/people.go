@@ -29,10 +29,8 @@ type Enclosure struct {
 	Text []byte `json:"text"`
 }
 
-// Receipt is an act taken in.
-type Receipt struct {
-	Act ecluse.Digest `json:"act"`
-}
+// Receipt is an act taken in, with the journal's head once it was in.
+type Receipt = evidence.Receipt
 
 // RosterReceipt is a roster taken in.
 type RosterReceipt struct {

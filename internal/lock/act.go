@@ -193,7 +193,12 @@ func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []ex
 		return nil, withNext(err, seeStatus)
 	}
 	s.tell()
-	return &exchange.Receipt{Act: signed.Digest()}, nil
+	tree := string(act.Migration)
+	if tree == "" {
+		tree = evidence.InstallationTree
+	}
+	head, err := s.log.Head(ctx, tree)
+	return &exchange.Receipt{Act: signed.Digest(), Head: head}, err
 }
 
 const seeStatus = "ecluse status says what can be done now, and by whom"
