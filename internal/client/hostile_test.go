@@ -115,7 +115,7 @@ func TestEndlessPages(t *testing.T) {
 	_, _, o := behind(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/challenges"):
-			_, _ = rw.Write([]byte(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`))
+			_, _ = rw.Write([]byte(`{"challenge":"` + strings.Repeat("ab", 56) + `"}`))
 		case r.Method == http.MethodPost:
 			_, _ = rw.Write([]byte(`{"token":"t","expires":"2099-01-01T00:00:00Z"}`))
 		default:

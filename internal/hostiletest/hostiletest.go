@@ -122,6 +122,13 @@ func (s *Server) Lie(lies ...Lie) {
 	}
 }
 
+// Honest puts another handler behind the lies.
+func (s *Server) Honest(h http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.honest = h
+}
+
 // Told is how often it lied since Lie.
 func (s *Server) Told() int {
 	s.mu.Lock()
@@ -174,14 +181,17 @@ func (s *Server) lie(r *http.Request) *Lie {
 // ServeHTTP answers, as honestly as it is told to.
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	l := s.lie(r)
+	s.mu.Lock()
+	honest := s.honest
+	s.mu.Unlock()
 	switch {
 	case l == nil:
-		s.honest.ServeHTTP(rw, r)
+		honest.ServeHTTP(rw, r)
 	case l.Instead != nil:
 		l.Instead.ServeHTTP(rw, r)
 	default:
 		rec := httptest.NewRecorder()
-		s.honest.ServeHTTP(rec, r)
+		honest.ServeHTTP(rec, r)
 		a := &Answer{r, rec.Code, rec.Header(), rec.Body.Bytes()}
 		l.Change(a)
 		write(rw, a)
