@@ -259,8 +259,14 @@ const gateMemory = 2 * time.Second
 
 func (s *server) gateOf(r *http.Request) (*caller, error) {
 	c, err := s.enrolling(r)
-	if err != nil || c == nil {
+	if err != nil {
 		return nil, err
+	}
+	if c == nil {
+		if g, ok := wire.GateOf(r.TLS); ok && len(s.Labs) > 0 { // as long as for a laboratory that there is
+			_, _ = s.Labs[0].Lock.Knows(r.Context(), g)
+		}
+		return nil, nil
 	}
 	name := c.name()
 	s.mu.Lock()
@@ -299,6 +305,9 @@ func (s *server) enrolling(r *http.Request) (*caller, error) {
 func (s *server) personOf(r *http.Request) (*caller, error) {
 	l := s.laboratory(r)
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if l == nil && ok && len(s.Labs) > 0 { // as long as for a laboratory that there is
+		s.Labs[0].Door.Sessions().Pretend(r.Context())
+	}
 	if l == nil || !ok {
 		return nil, nil
 	}
