@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/ed25519"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
@@ -263,6 +262,14 @@ func TestHostilePlan(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
+
+	// Whoever signs an instruction with its plan signs the plan that they read.
+	l = lying(t, roomtest.At(t, roomtest.Planned, 3))
+	l.Lie(hostiletest.Lie{Path: hostiletest.About("/current/readplan"), Change: hostiletest.JSON(t, func(v *hostiletest.Item[[]byte]) { *v.Item = narrower(*v.Item) })})
+	_, err := l.desk(roomtest.Claire).Sign(t.Context(), desk.SignRequest{
+		File: l.d.Join("instruction.yaml"), Text: l.d.Read("instruction.yaml"), WithPlan: true, Key: l.d.Key(roomtest.Claire),
+	})
+	refusal(t, "signed with another plan", err, ecluse.Differs, "the lock now shows another read plan than the one here")
 
 	// People see and sign fewer columns; the gates get the whole plan, and their act.
 	l = lying(t, roomtest.At(t, roomtest.Planned, 3))

@@ -180,7 +180,7 @@ func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (de
 
 // GetReject fetches rows put aside.
 func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
-	res, err := g.fetch(ctx, at(m, "/rejects/"+sha256.String()))
+	res, err := g.fetch(ctx, at(m, "/rejects/"+sha256.String())) //nolint:bodyclose // whoever asked does
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err 
 		if err != nil {
 			return err
 		}
-		res, err = g.do(ctx, r)
+		res, err = g.do(ctx, r) //nolint:bodyclose // whoever asked does
 		return err
 	})
 	return res, err

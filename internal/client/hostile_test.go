@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/ed25519"
 
 	"golang.org/x/crypto/ssh"
 
@@ -140,7 +139,7 @@ func TestEndlessPages(t *testing.T) {
 // by which whoever opens it sees that there was more.
 func TestEndlessChunk(t *testing.T) {
 	t.Parallel()
-	chunk := func(size string) (*client.Gate, error, io.ReadCloser) {
+	chunk := func(size string) (io.ReadCloser, error) {
 		text, err := json.Marshal(evidence.Signed{Body: []byte(`{"size": ` + size + `}`)})
 		if err != nil {
 			t.Fatal(err)
@@ -148,9 +147,9 @@ func TestEndlessChunk(t *testing.T) {
 		header := http.Header{"Ecluse-Descriptor": {base64.StdEncoding.EncodeToString(text)}}
 		g, _, _ := behind(t, hostiletest.Endless(header, nil, []byte("x"), 10<<30))
 		_, body, err := g.Get(t.Context(), m, ecluse.Slot{Dataset: "patient"})
-		return g, err, body
+		return body, err
 	}
-	_, err, body := chunk("1000")
+	body, err := chunk("1000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +158,7 @@ func TestEndlessChunk(t *testing.T) {
 	}
 	body.Close()
 	for _, size := range []string{"-1", "10737418240", `"a"`} {
-		_, err, _ := chunk(size)
+		_, err := chunk(size)
 		says(t, err, ecluse.Unverified, "no size that a chunk can have")
 	}
 }

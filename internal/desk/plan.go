@@ -93,9 +93,11 @@ func (d *Desk) writePlan(m ecluse.MigrationID, name string, text []byte) (string
 	if err := durable.Mkdir(d.plans); err != nil {
 		return "", err
 	}
-	path := filepath.Join(d.plans, fmt.Sprintf("%s-%s.json", m, name))
+	path := filepath.Join(d.plans, planFile(m, name))
 	return path, durable.WriteFile(path, text)
 }
+
+func planFile(m ecluse.MigrationID, name string) string { return fmt.Sprintf("%s-%s.json", m, name) }
 
 func countVerdicts(p *mandate.ReadPlan) VerdictCounts {
 	var n VerdictCounts

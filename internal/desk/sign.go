@@ -160,9 +160,26 @@ func (d *Desk) signInstruction(ctx context.Context, l Lock, q SignRequest) (*Sig
 				Next: "ecluse plan --instruction " + q.File + " --as KEY, and read it",
 			}
 		}
+		if err := d.sameAsRead(i.ID, text); err != nil {
+			return nil, err
+		}
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindReadPlan, Subject: plan.Digest()})
 	}
 	return d.sign(ctx, l, q.Key, i.ID, clauses, exchange.Enclosure{Kind: evidence.KindInstruction, Text: q.Text})
+}
+
+// sameAsRead refuses to sign another read plan than the one that lies on this machine
+// to be read.
+func (d *Desk) sameAsRead(m ecluse.MigrationID, text []byte) error {
+	name := planFile(m, "readplan")
+	own, err := os.ReadFile(filepath.Join(d.plans, name))
+	if err != nil || bytes.Equal(own, text) {
+		return nil // whoever has no file reads what the act names
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Differs, What: "sign with its plan", Where: name, Why: "the lock now shows another read plan than the one here: " + ecluse.DigestOf(text).String(), Article: "GDPR art. 29",
+		Next: "ecluse plan, read it again, and find out who changed it",
+	}
 }
 
 // open opens an instruction's migration. A document that is wrong is told by its
