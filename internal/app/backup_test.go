@@ -15,8 +15,10 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
@@ -180,7 +182,7 @@ func openable(d *roomtest.Dir) []string {
 	for _, own := range secrets {
 		for _, release := range secrets {
 			for _, w := range wrapped {
-				if text, err := unwrap(own, release, w); err == nil {
+				if text, err := unwrap(own, halfFor(d, release), w); err == nil {
 					texts = append(texts, text)
 				}
 			}
@@ -206,6 +208,20 @@ func openable(d *roomtest.Dir) []string {
 		}
 	}
 	return opened
+}
+
+// halfFor is what the source gate lends of its secret to the room's target gate.
+func halfFor(d *roomtest.Dir, release []byte) []byte {
+	d.Helper()
+	key, err := ssh.ParsePrivateKey(d.Read("room", "target", "gate_key"))
+	if err != nil {
+		d.Fatal(err)
+	}
+	half, err := hkdf.Key(sha256.New, release, []byte(roomtest.Migration), "ecluse release v1 "+string(evidence.FingerprintOf(key.PublicKey())), 32)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return half
 }
 
 func unwrap(own, release, wrapped []byte) ([]byte, error) {
