@@ -25,7 +25,7 @@ import (
 // the target.
 func TestHostileChunks(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Sealed, 40))
+	l := liarOf(t, roomtest.At(t, roomtest.Sealed, 40))
 	l.loading()
 	l.stopGates()
 	source, target := l.gates()
@@ -85,7 +85,7 @@ func TestHostileChunks(t *testing.T) {
 // the manifest is closed, or by the target gate, which misses what the manifest names.
 func TestHostileEarly(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 40))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 40))
 	l.reading()
 	l.loading()
 	l.stopGates()
@@ -190,7 +190,7 @@ func TestHostileErasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := lying(t, roomtest.At(t, roomtest.Accepted, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Accepted, 3))
 	for _, part := range []string{"source", "target"} {
 		a := asked(t, l, part, exchange.Work{Verb: exchange.Certify, Migration: roomtest.Migration, Papers: map[string][]byte{exchange.PaperCertificate: text}})
 		refusal(t, part, a.Err(), ecluse.Unverified, "this gate has not erased its half of the key")
@@ -220,7 +220,7 @@ func TestHostileEvidence(t *testing.T) {
 			}
 		}, "is listed and not there"},
 	} {
-		l := lying(t, roomtest.At(t, roomtest.Erased, 3))
+		l := liarOf(t, roomtest.At(t, roomtest.Erased, 3))
 		l.Lie(hostiletest.Lie{Method: http.MethodPost, Path: hostiletest.About("/evidence"), Change: hostiletest.JSON(t, c.change)})
 		// A receipt may contradict it already; the folder is there either way.
 		_, err := l.desk(roomtest.Claire).Evidence(t.Context(), "", l.d.Join("evidence"))
@@ -232,7 +232,7 @@ func TestHostileEvidence(t *testing.T) {
 			t.Errorf("%s:\n%s", name, report.Text())
 		}
 	}
-	l := lying(t, roomtest.At(t, roomtest.Erased, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Erased, 3))
 	l.Lie(hostiletest.Lie{Method: http.MethodPost, Path: hostiletest.About("/evidence"), Change: hostiletest.JSON(t, func(b *exchange.Bundle) {
 		b.Roots[ecluse.Controller] = "SHA256:x; rm -r ."
 	})})
@@ -262,7 +262,7 @@ func cutLine(b *exchange.Bundle, name string) {
 // the person was given contradicts the evidence.
 func TestHostileSuspension(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	without, other := l.earlier()
 	t.Cleanup(other.Elsewhere(t.Context(), func(exchange.Place, ssh.Signer) gate.Lock { return nowhere{} }))
 	claire := l.desk(roomtest.Claire)
@@ -292,7 +292,7 @@ func TestHostileSuspension(t *testing.T) {
 // TestHostileReceipt: an act without a receipt that holds is said not to count.
 func TestHostileReceipt(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	acts := func(change func(*exchange.Receipt)) hostiletest.Lie {
 		return hostiletest.Lie{Method: http.MethodPost, Path: hostiletest.About("/acts"), Change: hostiletest.JSON(t, change)}
 	}

@@ -40,7 +40,7 @@ type liar struct {
 	r *app.Room
 }
 
-func lying(t *testing.T, d *roomtest.Dir) *liar {
+func liarOf(t *testing.T, d *roomtest.Dir) *liar {
 	t.Helper()
 	l := &liar{t: t, d: d, r: d.Open()}
 	l.Server = hostiletest.Start(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler { return l.serving(l.r, pin) })
@@ -179,7 +179,7 @@ func (l *liar) papersLie(change func(*exchange.Case)) hostiletest.Lie {
 // both parties approved, whatever the server puts in its place.
 func TestHostileRecipient(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	l.reading()
 	source, _ := l.gates()
 	id, err := age.GenerateHybridIdentity()
@@ -253,7 +253,7 @@ func TestHostilePlan(t *testing.T) {
 		d.Columns = d.Columns[:len(d.Columns)-1]
 		return p.Bytes()
 	}
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	l.reading()
 	source, _ := l.gates()
 	l.Lie(l.papersLie(func(c *exchange.Case) { c.ReadPlan = wider(c.ReadPlan) }))
@@ -264,7 +264,7 @@ func TestHostilePlan(t *testing.T) {
 	}
 
 	// Whoever signs an instruction with its plan signs the plan that they read.
-	l = lying(t, roomtest.At(t, roomtest.Planned, 3))
+	l = liarOf(t, roomtest.At(t, roomtest.Planned, 3))
 	l.Lie(hostiletest.Lie{Path: hostiletest.About("/current/readplan"), Change: hostiletest.JSON(t, func(v *hostiletest.Item[[]byte]) { *v.Item = narrower(*v.Item) })})
 	_, err := l.desk(roomtest.Claire).Sign(t.Context(), desk.SignRequest{
 		File: l.d.Join("instruction.yaml"), Text: l.d.Read("instruction.yaml"), WithPlan: true, Key: l.d.Key(roomtest.Claire),
@@ -272,7 +272,7 @@ func TestHostilePlan(t *testing.T) {
 	refusal(t, "signed with another plan", err, ecluse.Differs, "the lock now shows another read plan than the one here")
 
 	// People see and sign fewer columns; the gates get the whole plan, and their act.
-	l = lying(t, roomtest.At(t, roomtest.Planned, 3))
+	l = liarOf(t, roomtest.At(t, roomtest.Planned, 3))
 	source, _ = l.gates()
 	var act evidence.Signed
 	l.Lie(
@@ -314,7 +314,7 @@ func TestHostilePlan(t *testing.T) {
 // then, is seen by a gate that knows a later one.
 func TestHostileOldState(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	l.reading()
 	old, _ := l.earlier()
 	if _, err := l.r.Suspend(t.Context(), desk.Order{Because: "a question is open", Key: l.d.Key(roomtest.Claire)}); err != nil {
@@ -344,7 +344,7 @@ func TestHostileOldState(t *testing.T) {
 // is put back to before.
 func TestHostileReplay(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Erased, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Erased, 3))
 	before := roomtest.At(t, roomtest.Sealed, 3)
 	old := l.serving(before.Open(), l.Pin)
 	l.Lie(hostiletest.Lie{Path: hostiletest.About(".*"), Instead: old})
@@ -362,7 +362,7 @@ func TestHostileReplay(t *testing.T) {
 // TestHostilePerson: nobody becomes a person of the controller but by its root.
 func TestHostilePerson(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	l.reading()
 	source, _ := l.gates()
 	thief := stranger(t)
@@ -412,7 +412,7 @@ func TestHostilePerson(t *testing.T) {
 // release secret is lent, and each gate stops when it is shown the other's.
 func TestHostileFork(t *testing.T) {
 	t.Parallel()
-	l := lying(t, roomtest.At(t, roomtest.Ready, 3))
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
 	l.reading()
 	l.loading()
 	fork, other := l.earlier()
