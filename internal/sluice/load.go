@@ -145,7 +145,7 @@ func ready(ctx context.Context, session writer.Session) error {
 	}
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: "load", Why: fmt.Sprintf("the account lacks %d rights, the first: %s", len(missing), missing[0]),
-		Next: "have the database's administrator run what `ecluse grants load` prints",
+		Next: "have the database's administrator run what `ecluse gate grants DIR load` prints",
 	}
 }
 

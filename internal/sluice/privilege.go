@@ -26,17 +26,17 @@ func withinPlan(plan *mandate.ReadPlan, may *reader.Privileges) error {
 	case may.Whole:
 		return nil
 	case may.Superuser:
-		return refuse("it is a superuser, which no grant limits", "use the account that `ecluse grants read` makes")
+		return refuse("it is a superuser, which no grant limits", "use the account that `ecluse gate grants DIR read` makes")
 	case len(may.Writable) > 0:
 		return refuse(fmt.Sprintf("it can change %d tables of the source, the first %s", len(may.Writable), may.Writable[0]),
-			"use the account that `ecluse grants read` makes")
+			"use the account that `ecluse gate grants DIR read` makes")
 	}
 	if all {
 		return nil
 	}
 	if excess := excess(plan, may); len(excess) > 0 {
 		return refuse(fmt.Sprintf("it can read %d columns that are not instructed, the first %s", len(excess), excess[0]),
-			"revoke what `ecluse grants read` did not grant, or have the controller sign why it may stay (accounts.source)")
+			"revoke what `ecluse gate grants DIR read` did not grant, or have the controller sign why it may stay (accounts.source)")
 	}
 	return nil
 }

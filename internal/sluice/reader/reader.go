@@ -13,7 +13,7 @@ import (
 )
 
 // Source is an old database. It has two accounts: the catalogue account sees
-// every name and no value; the read account has what `ecluse grants read` made.
+// every name and no value; the read account has what `ecluse gate grants DIR read` made.
 type Source interface {
 	// Catalogue inspects through the catalogue account. No row is read.
 	Catalogue(ctx context.Context) (*ecluse.Catalogue, error)

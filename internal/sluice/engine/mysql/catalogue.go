@@ -25,7 +25,7 @@ func Catalogue(ctx context.Context, c *Conn, schemas []string) (*ecluse.Catalogu
 		if !slices.ContainsFunc(out.Tables, func(t ecluse.Table) bool { return t.Name.Schema == s }) {
 			return nil, &ecluse.Error{
 				Kind: ecluse.Invalid, What: "read the catalogue", Where: c.config.String() + ": database " + s, Why: "the account sees no table in it",
-				Next: "check the database's name, upper and lower case included, and run what `ecluse grants inspect` prints",
+				Next: "check the database's name, upper and lower case included, and run what `ecluse gate grants DIR inspect` prints",
 			}
 		}
 	}

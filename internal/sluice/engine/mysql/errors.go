@@ -29,7 +29,7 @@ func meaningOf(number uint16) meaning {
 	case 1040, 1203, 1226:
 		return meaning{"the server takes no more connections", "wait, or raise max_connections or the account's own limit"}
 	case 1044, 1142, 1143, 1227, 1370:
-		return meaning{"the account lacks a right", "run again what `ecluse grants` prints for this plan"}
+		return meaning{"the account lacks a right", "run again what `ecluse gate grants` prints for this plan"}
 	case 1045, 1698:
 		return meaning{"the server does not accept this account and password", "check user and password file in gate.yaml, and the host the account may come from"}
 	case 1049:
@@ -57,7 +57,7 @@ func meaningOf(number uint16) meaning {
 	case 1356:
 		return meaning{
 			"a granted view does not work any more, or its definer lacks a right",
-			"run again what `ecluse grants read` prints, as an account with SELECT and LOCK TABLES on the tables beneath",
+			"run again what `ecluse gate grants DIR read` prints, as an account with SELECT and LOCK TABLES on the tables beneath",
 		}
 	case 1412:
 		return meaning{"a table's structure was changed after the snapshot was taken", "begin again: the next run takes a new epoch"}

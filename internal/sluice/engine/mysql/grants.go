@@ -19,7 +19,7 @@ func (a Account) String() string { return accountName(a.User, a.Host) }
 
 // createUser makes the account where it is not there yet, locked until somebody
 // has chosen its password, so that what follows never fails on it.
-const createUser = `-- The server takes the account from that address alone; where it sees the gate at another one: ecluse grants … --host
+const createUser = `-- The server takes the account from that address alone; where it sees the gate at another one: ecluse gate grants … --host
 CREATE USER IF NOT EXISTS %[1]s ACCOUNT LOCK;   -- MariaDB from 10.4, MySQL from 5.7; before: CREATE USER … IDENTIFIED BY
 -- Then choose the password, put it in the gate's password file, and let the account in:
 --   ALTER USER %[1]s IDENTIFIED BY '…' ACCOUNT UNLOCK;

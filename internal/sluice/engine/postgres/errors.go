@@ -97,9 +97,9 @@ func meaningOf(state string) meaning {
 	case "3D000":
 		return meaning{"there is no such database", "check the database's name in gate.yaml"}
 	case "42501":
-		return meaning{"the account lacks a right", "run again what `ecluse grants` prints for this plan"}
+		return meaning{"the account lacks a right", "run again what `ecluse gate grants` prints for this plan"}
 	case "42P01", "42703", "3F000":
-		return meaning{"a table, view or column of the plan is not there", "inspect again, and run what `ecluse grants` prints for this plan"}
+		return meaning{"a table, view or column of the plan is not there", "inspect again, and run what `ecluse gate grants` prints for this plan"}
 	case "53100":
 		return meaning{"the server's disk is full", "make room and run again: nothing is half done"}
 	case "53300":

@@ -185,7 +185,7 @@ func TestOldGrantsAreNotEnough(t *testing.T) {
 	l.world = mandatetest.New(t)
 	narrower := l.world.ReadPermit(t, catalogue, engine.Dialect{}, strings.ReplaceAll(fmt.Sprintf(body, 2), "{db}", l.db.Database))
 	_, err = readChunk(t.Context(), l.openWith(t, narrower), "patient", nil, nil)
-	wantError(t, err, ecluse.Failed, "lacks a right", "ecluse grants")
+	wantError(t, err, ecluse.Failed, "lacks a right", "ecluse gate grants")
 }
 
 func TestNoServerAndNoEntry(t *testing.T) {

@@ -131,6 +131,6 @@ func (s *Session) checkView(ctx context.Context, d *mandate.ReadDataset, v eclus
 	}
 	return &ecluse.Error{
 		Kind: ecluse.Differs, What: "open the source", Where: fmt.Sprintf("view %s of dataset %s", v, d.Dataset), Why: why,
-		Next: "run what `ecluse grants read` prints for this plan",
+		Next: "run what `ecluse gate grants DIR read` prints for this plan",
 	}
 }

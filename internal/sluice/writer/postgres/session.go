@@ -49,7 +49,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if refused := engine.Server(err); refused != nil && refused.State == noRight {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: opening, Where: "schema " + engine.Markers, Why: "it is not there, and the account may not make it",
-			Next: "have the database's administrator run what `ecluse grants load` prints",
+			Next: "have the database's administrator run what `ecluse gate grants DIR load` prints",
 		}
 	}
 	return err
