@@ -47,12 +47,12 @@ type GateFinding struct {
 // checkup gathers findings.
 type checkup struct{ found []GateFinding }
 
-func (c *checkup) add(p Part, l wire.Level, en, fr string, args ...any) {
-	c.found = append(c.found, GateFinding{Part: p, Level: l, Found: wire.Text{EN: fmt.Sprintf(en, args...), FR: fmt.Sprintf(fr, args...)}})
+func (x *checkup) add(p Part, l wire.Level, en, fr string, args ...any) {
+	x.found = append(x.found, GateFinding{Part: p, Level: l, Found: wire.Text{EN: fmt.Sprintf(en, args...), FR: fmt.Sprintf(fr, args...)}})
 }
 
 // fails notes an error, in its own words.
-func (c *checkup) fails(p Part, err error) { c.add(p, wire.Stop, "%v", "%v", err) }
+func (x *checkup) fails(p Part, err error) { x.add(p, wire.Stop, "%v", "%v", err) }
 
 // CheckGate looks at all that a gate needs: its folder, its clock, its database, the
 // way to its server, and whether that lets it in. Nothing of the database but names is

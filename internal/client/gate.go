@@ -48,6 +48,7 @@ func Enrol(ctx context.Context, o Options, signed evidence.Signed) (ecluse.Finge
 	if err != nil {
 		return "", err
 	}
+	g.patience = ofPeople // somebody stands at the console
 	defer g.close()
 	var q struct {
 		Paper *evidence.Signed `json:"paper,omitempty"`
