@@ -93,23 +93,23 @@ func (p *prober) ask(t *testing.T, method, path string, body []byte) (int, http.
 	return res.StatusCode, res.Header, text
 }
 
-// words are ids of a laboratory that may appear nowhere else.
-type words struct {
+// idsOfLab are ids of a laboratory that may appear nowhere else.
+type idsOfLab struct {
 	lab, migration, work, session, document, sha256, gate string
 }
 
 // fill puts ids into a route's path.
-func (w words) fill(path string) string {
+func (w idsOfLab) fill(path string) string {
 	return strings.NewReplacer(
 		"{lab}", w.lab, "{migration}", w.migration, "{work}", w.work, "{id}", w.session, "{digest}", w.document, "{sha256}", w.sha256, "{request}", w.document,
 		"{kind}", "instruction", "{dataset}", "patient", "{sequence}", "0", "{version}", "0",
 	).Replace(path)
 }
 
-func (w words) all() []string { return []string{w.migration, w.work, w.session, w.document, w.gate} }
+func (w idsOfLab) all() []string { return []string{w.migration, w.work, w.session, w.document, w.gate} }
 
 // bodyOf is a body that a route takes, so that what is refused is who asks.
-func bodyOf(r api.Route, w words) []byte {
+func bodyOf(r api.Route, w idsOfLab) []byte {
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		return nil
 	}
@@ -134,7 +134,7 @@ type two struct {
 	*served
 	dirs  [2]*roomtest.Dir
 	rooms [2]*app.Room
-	words [2]words
+	words [2]idsOfLab
 }
 
 func labs(t *testing.T) *two {
@@ -148,7 +148,7 @@ func labs(t *testing.T) *two {
 		return []api.Lab{x.rooms[0].Lab("north", pin), x.rooms[1].Lab("south", pin)}
 	})
 	for i, lab := range []string{"north", "south"} {
-		x.words[i] = words{
+		x.words[i] = idsOfLab{
 			lab: lab, migration: string(roomtest.Migration), document: ecluse.DigestOf(x.dirs[i].Read("instruction.yaml")).String(),
 			gate: string(x.rooms[i].Gate(exchange.SourcePlace)), session: "none", sha256: ecluse.DigestOf([]byte("x")).String(),
 		}
@@ -186,7 +186,7 @@ func TestLaboratoriesApart(t *testing.T) {
 	_, _, want := x.prober(t, nil).ask(t, http.MethodGet, "/v1/labs/north/me", nil)
 
 	there := x.words[1]
-	elsewhere := words{lab: "nowhere", migration: "no-such-thing", work: "none", session: "none", document: ecluse.DigestOf([]byte("none")).String(), sha256: there.sha256}
+	elsewhere := idsOfLab{lab: "nowhere", migration: "no-such-thing", work: "none", session: "none", document: ecluse.DigestOf([]byte("none")).String(), sha256: there.sha256}
 	tried := 0
 	for _, r := range x.API.Routes {
 		if r.Identity == "nobody" || r.Identity == "enrolling gate" {
@@ -249,7 +249,7 @@ func TestLaboratoriesSilent(t *testing.T) {
 		}
 		s1, _, b1 := p.ask(t, r.Method, foreign.fill(r.Path), nil)
 		s2, _, b2 := p.ask(t, r.Method, made.fill(r.Path), nil)
-		masked := func(b []byte, w words) string {
+		masked := func(b []byte, w idsOfLab) string {
 			return strings.NewReplacer(w.work, "WORK", w.document, "DOCUMENT").Replace(string(b))
 		}
 		if strings.Contains(r.Path, "{work}") || strings.Contains(r.Path, "{digest}") || strings.Contains(r.Path, "{request}") {
