@@ -193,7 +193,7 @@ func TestLaboratoriesApart(t *testing.T) {
 			continue // who asks makes no difference there
 		}
 		for who, p := range map[string]*prober{"a person": claire, "a gate": source} {
-			for name, w := range map[string]words{"ids that exist": there, "ids that do not": {
+			for name, w := range map[string]idsOfLab{"ids that exist": there, "ids that do not": {
 				lab: there.lab, migration: elsewhere.migration, work: elsewhere.work, session: elsewhere.session, document: elsewhere.document, sha256: elsewhere.sha256,
 			}, "a laboratory that does not": elsewhere} {
 				status, h, body := p.ask(t, r.Method, w.fill(r.Path), bodyOf(r, w))
