@@ -128,7 +128,7 @@ func outsiders() []outside {
 		{"github.com/pressly/goose/v3", []string{"internal/store"}, "migrations of the control database"},
 		{"filippo.io/age", []string{water, "internal/gate", "internal/app", "evidence"}, "chunks"},
 		{"github.com/hiddeco/sshsig", []string{"evidence"}, "signatures"},
-		{"golang.org/x/crypto/ssh", []string{"internal/lock", "internal/desk", "internal/client", "evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
+		{"golang.org/x/crypto/ssh", []string{"bench", "internal/lock", "internal/desk", "internal/client", "evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
 		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate"}, "Merkle trees"},
 		{"github.com/danielgtaylor/huma/v2", []string{"internal/api"}, "JSON routes, their validation and OpenAPI 3.1"},
 		{"golang.org/x/time", []string{"internal/api"}, "how often one may ask"},

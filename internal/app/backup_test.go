@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
@@ -58,6 +59,7 @@ func TestBackupOfTheLockPutBack(t *testing.T) {
 			if opened := openable(d); len(opened) > 0 {
 				t.Errorf("after the erasure %v open", opened)
 			}
+			d.Seen(time.Now(), "source", "target") // the deadline was a test's
 			gatesRefuse(t, d)
 			r = d.Open()
 			if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err == nil {

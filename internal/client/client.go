@@ -5,6 +5,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,6 +32,9 @@ type Options struct {
 	// Patience is how long an answer may stand still, before it begins or within its
 	// body; two minutes when 0. A slow line is no silent one.
 	Patience time.Duration
+	// Retry is how long what a broken line kept from being answered is tried again: five
+	// minutes by a gate, ten seconds by a person, when it says nothing.
+	Retry time.Duration
 }
 
 // line is the connection to one laboratory.
@@ -76,7 +80,7 @@ func newLine(o Options) (*line, error) {
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return &ecluse.Error{Kind: ecluse.Refused, What: "reach the server", Why: "it redirects to elsewhere, and nobody is followed there", Next: "ask who runs the server; a lock never redirects"}
 		}},
-		patience: ofPeople,
+		patience: cmp.Or(o.Retry, ofPeople),
 		base:     strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
 	}, nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -33,7 +34,7 @@ func NewGate(o Options) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.patience = ofGates
+	l.patience = cmp.Or(o.Retry, ofGates)
 	return &Gate{l}, nil
 }
 

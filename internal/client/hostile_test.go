@@ -38,7 +38,7 @@ func behind(t *testing.T, answer http.Handler) (*client.Gate, *hostiletest.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := client.Options{Options: wire.Options{Pin: s.Pin, Gate: signer}, Server: s.URL, Laboratory: "room", Patience: 200 * time.Millisecond}
+	o := client.Options{Options: wire.Options{Pin: s.Pin, Gate: signer}, Server: s.URL, Laboratory: "room", Patience: 200 * time.Millisecond, Retry: 3 * time.Second}
 	g, err := client.NewGate(o)
 	if err != nil {
 		t.Fatal(err)

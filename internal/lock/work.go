@@ -451,8 +451,26 @@ func (l *Lock) Knows(ctx context.Context, gate ecluse.Fingerprint) (bool, error)
 	if slices.Contains(l.settings.Gates[exchange.SourcePlace], gate) || slices.Contains(l.settings.Gates[exchange.TargetPlace], gate) {
 		return true, nil
 	}
-	enrolled, err := l.enrolledNow(ctx)
-	return slices.ContainsFunc(enrolled, func(e enrolment) bool { return e.Gate == gate && e.Confirmed }), err
+	l.mu.Lock()
+	known := l.admitted
+	l.mu.Unlock()
+	if known == nil { // until something moves: whoever asks often costs nothing
+		moved := l.moving()
+		enrolled, err := l.enrolledNow(ctx)
+		if err != nil {
+			return false, err
+		}
+		known = map[ecluse.Fingerprint]bool{}
+		for _, e := range enrolled {
+			known[e.Gate] = e.Confirmed
+		}
+		l.mu.Lock()
+		if l.moved == moved {
+			l.admitted = known
+		}
+		l.mu.Unlock()
+	}
+	return known[gate], nil
 }
 
 // gateAt is the gate at a place: the one that a migration's instruction names or,
