@@ -144,7 +144,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
 		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
-		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, lines: map[ecluse.Fingerprint]exchange.Line{},
+		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{},
 	}
 	var err error
 	if l.signer, err = readKey(dir); err != nil {
@@ -556,15 +556,37 @@ func (l *Lock) Cosigned(ctx context.Context, m ecluse.MigrationID, by ecluse.Fin
 
 // instruction reads the instruction in force of a migration.
 func (l *Lock) instruction(ctx context.Context, m ecluse.MigrationID) (*mandate.Instruction, error) {
-	text, err := l.current(ctx, m, evidence.KindInstruction)
+	d, err := l.store.Current(ctx, m, evidence.KindInstruction)
 	if err != nil {
 		return nil, err
 	}
-	if text == nil {
+	if d.IsZero() {
 		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "find the instruction", Where: string(m), Why: "there is none", Next: "ecluse plan --instruction FILE --as KEY"}
 	}
-	return mandate.ParseInstruction("instruction", text)
+	l.mu.Lock()
+	i := l.instructions[d]
+	l.mu.Unlock()
+	if i != nil {
+		return i, nil
+	}
+	text, err := l.store.Document(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if i, err = mandate.ParseInstruction("instruction", text); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.instructions) > mostRead { // each is read again when it is needed
+		clear(l.instructions)
+	}
+	l.instructions[d] = i
+	return i, nil
 }
+
+// mostRead bounds how many instructions are remembered.
+const mostRead = 200
 
 // contract reads a contract by its digest.
 func (l *Lock) contract(ctx context.Context, d ecluse.Digest) (*mandate.Contract, error) {
