@@ -48,14 +48,15 @@ type Lock struct {
 	due      *due.Runner
 	opened   time.Time
 
-	mu       sync.Mutex
-	moved    chan struct{}                          // closed when something was put, asked, lent or answered
-	chunks   map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows
-	seen     map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
-	told     map[string]*told                       // how far gates' work has come
-	parsed   map[ecluse.Digest]*evidence.Roster     // rosters that verified
-	admitted map[ecluse.Fingerprint]bool            // confirmed gates; nil: to be read again
-	lines    map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
+	mu           sync.Mutex
+	moved        chan struct{}                          // closed when something was put, asked, lent or answered
+	chunks       map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows
+	seen         map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
+	told         map[string]*told                       // how far gates' work has come
+	parsed       map[ecluse.Digest]*evidence.Roster     // rosters that verified
+	admitted     map[ecluse.Fingerprint]bool            // confirmed gates; nil: to be read again
+	instructions map[ecluse.Digest]*mandate.Instruction // read and parsed: they never change
+	lines        map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
 }
 
 const (
