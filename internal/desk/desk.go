@@ -66,11 +66,19 @@ type Desk struct {
 	visit Visit
 	plans string // folder that plans are written to
 	take  func(context.Context, evidence.Signed) (*exchange.RosterReceipt, error)
+	roots map[ecluse.Side]ecluse.Fingerprint // nil: this device was told none
 }
 
 // New makes a desk. take hands in a roster, which needs no person.
 func New(visit Visit, plans string, take func(context.Context, evidence.Signed) (*exchange.RosterReceipt, error)) *Desk {
-	return &Desk{visit, plans, take}
+	return &Desk{visit: visit, plans: plans, take: take}
+}
+
+// Trust tells the desk which roots the parties have, as its own device knows them:
+// rosters and evidence that chain to others are not believed.
+func (d *Desk) Trust(roots map[ecluse.Side]ecluse.Fingerprint) *Desk {
+	d.roots = roots
+	return d
 }
 
 // migration finds the migration meant: the one named, or the only one.

@@ -35,6 +35,14 @@ func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.Migrat
 	if p, ok := roster.Holder(evidence.FingerprintOf(key.PublicKey())); !ok || p.ID != me.ID || roster.Side != me.Side {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "sign", Where: me.ID, Why: "the roster that the lock shows does not give this key to that person", Next: "find out who changed it; sign nothing meanwhile"}
 	}
+	if d.roots != nil {
+		if _, err := evidence.VerifyRoster(me.Roster, d.roots[me.Side]); err != nil {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Unverified, What: "sign", Where: me.ID, Why: "the roster that the lock shows is not signed by the root that this device knows", Err: err,
+				Next: "find out who changed it; sign nothing meanwhile",
+			}
+		}
+	}
 	draft, err := l.Draft(ctx, m, clauses)
 	if err != nil {
 		return nil, err

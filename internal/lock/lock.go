@@ -418,7 +418,15 @@ func (l *Lock) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.P
 
 // Record puts a gate's event into the journal.
 func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
+	if !slices.Contains(fromGates(), journal.Type(e.Type)) { // the rest is the lock's own to say
+		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
+	}
 	return l.store.Do(ctx, journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil)
+}
+
+// fromGates are the events that gates tell of.
+func fromGates() []journal.Type {
+	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.GateHeld}
 }
 
 // gates reads which gates the instruction in force names.

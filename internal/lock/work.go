@@ -144,6 +144,9 @@ func (l *Lock) wanted(ctx context.Context, gate ecluse.Fingerprint) ([]exchange.
 	return all, nil
 }
 
+// mostTold bounds how much is remembered of how far work has come.
+const mostTold = 1000
+
 // Tell notes how far a piece of work has come.
 func (s *Seat) Tell(ctx context.Context, id string, p exchange.Progress) error {
 	if err := s.own(ctx, id); err != nil {
@@ -151,6 +154,9 @@ func (s *Seat) Tell(ctx context.Context, id string, p exchange.Progress) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.told) > mostTold { // of work long over; what goes on is told again
+		clear(s.told)
+	}
 	t := s.told[id]
 	if t == nil {
 		t = &told{}
