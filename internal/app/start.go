@@ -44,6 +44,10 @@ type StartOptions struct {
 	Program string    // the program's file; empty: this one
 	Log     io.Writer // what the processes say; nil: nowhere. The last lines are kept for errors.
 	Env     []string  // more of the environment, each NAME=VALUE
+
+	// Way tells, for the address where the server listens (host:port), the one where
+	// the gates reach it: a line that tests break stands between. nil: the same.
+	Way func(server string) string
 }
 
 // Running is a room whose server and gates are processes of their own.
@@ -144,8 +148,12 @@ func (r *Running) known(at *Serving) error {
 	}
 	lab := at.Labs[0]
 	r.context = &config.Context{Name: lab.ID, Server: at.URL, Laboratory: lab.ID, Pin: ecluse.Digest(at.Pin), Lock: lab.Lock, Roots: lab.Roots}
+	server := at.URL
+	if r.options.Way != nil {
+		server = "https://" + r.options.Way(at.Addr)
+	}
 	for _, place := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
-		if err := config.SetServer(filepath.Join(r.dir, string(place)), at.URL, lab.ID, ecluse.Digest(at.Pin)); err != nil {
+		if err := config.SetServer(filepath.Join(r.dir, string(place)), server, lab.ID, ecluse.Digest(at.Pin)); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,8 @@
 package cli_test
 
 import (
+	"context"
 	"database/sql"
-	"encoding/json"
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,10 +17,18 @@ import (
 	"ecluse"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/demo"
+	"ecluse/internal/nettest"
 )
 
 // thePair is the migration of examples/blis-openelis.
 const thePair ecluse.MigrationID = "blis-openelis-01"
+
+// What goes over the line of the pair, and how fast: so that its passage lasts while
+// all faults come.
+const (
+	pairBytes = 4 << 20
+	pairRate  = 20_000_000 // bits a second
+)
 
 // pair is the real pair, prepared: all is approved, nothing is read.
 type pair struct {
@@ -78,27 +84,6 @@ func (p *pair) drop(db string) {
 	p.psql("postgres", "-c", "DROP DATABASE IF EXISTS "+db+" WITH (FORCE)")
 }
 
-// copied is a copy of the room as it was prepared, with a target of its own.
-func (p *pair) copied(n int) (*roomtest.Dir, string) {
-	p.Helper()
-	d := &roomtest.Dir{TB: p.TB, Path: filepath.Join(roomtest.Temp(p), "work")}
-	if err := os.Mkdir(d.Path, 0o700); err != nil {
-		p.Fatal(err)
-	}
-	for _, name := range []string{"room", "keys"} {
-		if out, err := exec.Command("cp", "-a", filepath.Join(p.work, name), d.Path).CombinedOutput(); err != nil {
-			p.Fatalf("cp: %v\n%s", err, out)
-		}
-	}
-	db := fmt.Sprintf("%s_%d", p.database, n)
-	p.psql("postgres", "-c", "CREATE DATABASE "+db+" TEMPLATE "+p.database)
-	p.Cleanup(func() { p.drop(db) })
-	p.psql(db, "-f", filepath.Join(p.work, "load-grants.sql"))
-	gate := string(d.Read("room", "target", "gate.yaml"))
-	d.Write([]byte(strings.ReplaceAll(gate, "database: "+p.database, "database: "+db)), "room", "target", "gate.yaml")
-	return d, db
-}
-
 // plant puts a canary into columns that nobody instructed, and returns it with
 // some names that do move.
 func (p *pair) plant() (stays string, moves []string) {
@@ -132,63 +117,40 @@ func (p *pair) plant() (stays string, moves []string) {
 	return stays, moves
 }
 
-// TestMaterialKill kills the passage of the real pair, MariaDB to PostgreSQL, at
-// ten random moments. After each it goes on, and what it comes to is what an
-// independent migration reached, each row once; no chunk that was in is sealed
-// again, at most one that was sealed is lost with the process; journal and
-// evidence verify, and no value is in any file that was written meanwhile.
-// ECLUSE_TEST_SEED repeats the moments of another run.
+// lineCut is how long the line is cut; ECLUSE_LONG=1 makes it a whole minute.
+func lineCut() time.Duration {
+	if os.Getenv("ECLUSE_LONG") != "" {
+		return time.Minute
+	}
+	return 3 * time.Second
+}
+
+// TestMaterialKill: while the real pair passes, MariaDB to PostgreSQL, the server and
+// both gates are killed and the line between them is cut, twice each and once more, in
+// random order. What it comes to is what an independent migration reached, each row
+// once; no chunk that was in is sealed again, the evidence verifies, and no value is in
+// any file that was written meanwhile.
 func TestMaterialKill(t *testing.T) {
 	p := preparedPair(t)
 	stays, moves := p.plant()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("ECLUSE_TEST_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("ECLUSE_TEST_SEED=%d", seed)
-	moment := rand.New(rand.NewPCG(seed, 1))
-
-	d, db := p.copied(0)
-	whole := run(t, d, "apply")
-	if whole.code != 0 {
-		t.Fatalf("apply: exit %d\n%s%s", whole.code, whole.out, whole.err)
-	}
-	p.moved(db, moves)
-
-	for round, left := 1, kills; left > 0; round++ {
-		if round > 3*kills {
-			t.Fatal("it always ended before it was killed")
-		}
-		d, db := p.copied(round)
-		hits := 0
-		// A passage is killed up to five times, and then left to end.
-		for hits < min(left, 5) {
-			before, was := chamber(t, d, thePair)
-			if !killed(t, d, whole.took, moment.Uint64(), "apply") {
-				break
-			}
-			hits++
-			after, loose := chamber(t, d, thePair)
-			sameSlots(t, before, after)
-			if loose > was+1 {
-				t.Errorf("%d sealed chunks more are in no slot, want at most one", loose-was)
-			}
-		}
-		left -= hits
-		p.goesOn(d)
-		p.ended(d, db, round)
-		if leaks, err := demo.Find(d.Path, func(string) bool { return false }, append(parts(moves), stays)...); err != nil || len(leaks) > 0 {
-			t.Errorf("values are in %v, %v", leaks, err)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute+20*lineCut())
+	defer cancel()
+	x := apart(t, &roomtest.Dir{TB: t, Path: p.work}, nettest.Line{Rate: pairRate})
+	faults := slices.Concat(x.everyPart(lineCut()), x.everyPart(lineCut()))
+	faults = append(faults, x.everyPart(lineCut())[0])
+	x.apply(ctx)
+	x.suffers(ctx, faults, pairBytes/int64(2*len(faults)))
+	x.ends(ctx)
+	p.moved(moves)
+	p.ended(x.Dir)
+	if leaks, err := demo.Find(p.work, func(string) bool { return false }, append(wordsOf(moves), stays)...); err != nil || len(leaks) > 0 {
+		t.Errorf("values are in %v, %v", leaks, err)
 	}
 }
 
-// parts are the names, and those of their words that mean nothing else: the
+// wordsOf are the names, and those of their words that mean nothing else: the
 // mapping splits names.
-func parts(names []string) []string {
+func wordsOf(names []string) []string {
 	all := slices.Clone(names)
 	for _, n := range names {
 		for _, w := range strings.Fields(n) {
@@ -200,53 +162,28 @@ func parts(names []string) []string {
 	return all
 }
 
-// goesOn applies what is left to apply.
-func (p *pair) goesOn(d *roomtest.Dir) {
-	p.Helper()
-	before, _ := chamber(p.TB, d, thePair)
-	r := run(p, d, "apply", "--json")
-	d.Write([]byte(r.out+r.err), "said-apply.txt")
-	if r.code != 0 { // killed at the very end there is nothing left to apply
-		if status := run(p, d, "status").out; !strings.Contains(status, "compared") {
-			p.Fatalf("going on: exit %d\n%s%s", r.code, r.err, status)
-		}
-		return
-	}
-	var v struct {
-		Reconciled bool
-		Read       *struct{ Resealed int }
-	}
-	if err := json.Unmarshal([]byte(r.out), &v); err != nil {
-		p.Fatal(err)
-	}
-	if !v.Reconciled || v.Read != nil && v.Read.Resealed != 0 {
-		p.Errorf("going on: reconciled %v, %+v", v.Reconciled, v.Read)
-	}
-	after, _ := chamber(p.TB, d, thePair)
-	sameSlots(p.TB, before, after)
-}
-
 // moved checks that the names looked for did move: else the search means nothing.
-func (p *pair) moved(db string, names []string) {
+func (p *pair) moved(names []string) {
 	p.Helper()
 	list := strings.ReplaceAll(strings.Join(names, "\x00"), "'", "''")
-	n := p.psql(db, "-c", "SELECT count(DISTINCT concat_ws(' ', first_name, last_name)) FROM clinlims.person WHERE concat_ws(' ', first_name, last_name) IN ('"+strings.ReplaceAll(list, "\x00", "','")+"')")
+	n := p.psql(p.database, "-c", "SELECT count(DISTINCT concat_ws(' ', first_name, last_name)) FROM clinlims.person WHERE concat_ws(' ', first_name, last_name) IN ('"+strings.ReplaceAll(list, "\x00", "','")+"')")
 	if strings.TrimSpace(n) != strconv.Itoa(len(names)) {
 		p.Errorf("%s of the %d names are in the target: this test looks for too little", strings.TrimSpace(n), len(names))
 	}
 }
 
 // ended checks what a passage came to, and has it accepted, erased and verified.
-func (p *pair) ended(d *roomtest.Dir, db string, round int) {
+func (p *pair) ended(d *roomtest.Dir) {
 	p.Helper()
-	if facts, want := p.psql(db, "-f", filepath.Join(p.material, "pair-blis-openelis", "verify.sql")), p.read(filepath.Join(p.material, "pair-blis-openelis", "expected.txt")); facts != want {
-		p.Errorf("round %d: the facts are\n%s\nwant\n%s", round, facts, want)
+	if facts, want := p.psql(p.database, "-f", filepath.Join(p.material, "pair-blis-openelis", "verify.sql")), p.read(filepath.Join(p.material, "pair-blis-openelis", "expected.txt")); facts != want {
+		p.Errorf("the facts are\n%s\nwant\n%s", facts, want)
 	}
-	if twice := p.psql(db, "-c", "SELECT dataset, sequence FROM ecluse.marker GROUP BY 1, 2 HAVING count(*) > 1"); twice != "" {
-		p.Errorf("round %d: chunks marked twice: %s", round, twice)
+	if twice := p.psql(p.database, "-c", "SELECT dataset, sequence FROM ecluse.marker GROUP BY 1, 2 HAVING count(*) > 1"); twice != "" {
+		p.Errorf("chunks marked twice: %s", twice)
 	}
 	slots, _ := chamber(p.TB, d, thePair)
 	onceEach(p.TB, d, thePair, len(slots))
+	sameSlots(p.TB, nil, slots)
 	d.Write([]byte(ok(p, d, "report")), "said-report.txt")
 	d.Write([]byte(ok(p, d, "accept", "--all", "looked at one by one", "--as", d.Join("keys", "claire-aubry"))), "said-accept.txt")
 	verified(p.TB, d)
