@@ -177,19 +177,20 @@ func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (de
 		_ = res.Body.Close()
 		return descriptor, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "fetch a chunk", Where: s.String(), Why: "its descriptor names no size that a chunk can have"}
 	}
-	return descriptor, atMost(res.Body, said.Size+1), nil // one more, for whoever opens it to see that it is longer
+	return descriptor, atMost(g.whole(ctx, path, res.Body), said.Size+1), nil // one more, for whoever opens it to see that it is longer
 }
 
 // GetReject fetches rows put aside.
 func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
-	res, err := g.fetch(ctx, at(m, "/rejects/"+sha256.String())) //nolint:bodyclose // whoever asked does
+	path := at(m, "/rejects/"+sha256.String())
+	res, err := g.fetch(ctx, path) //nolint:bodyclose // whoever asked does
 	if err != nil {
 		return nil, err
 	}
-	return atMost(res.Body, maxChunk), nil
+	return atMost(g.whole(ctx, path, res.Body), maxChunk), nil
 }
 
-// fetch begins with a body; what breaks it later is the reader's to see.
+// fetch begins with a body.
 func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err error) {
 	err = g.trying(ctx, g.patience, func() error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.base+path, nil)
@@ -200,6 +201,58 @@ func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err 
 		return err
 	})
 	return res, err
+}
+
+// body is what is fetched, through lines that break: it is asked for again, and what
+// was read before is passed over. That it is the same is for whoever opens it to see.
+type body struct {
+	io.ReadCloser
+	ctx  context.Context //nolint:containedctx // of the one call that it is the answer to
+	gate *Gate
+	path string
+	read int64
+	last time.Time // when it last came further
+}
+
+func (g *Gate) whole(ctx context.Context, path string, first io.ReadCloser) io.ReadCloser {
+	return &body{ReadCloser: first, ctx: ctx, gate: g, path: path, last: time.Now()}
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	for {
+		n, err := b.ReadCloser.Read(p)
+		if n > 0 {
+			b.read, b.last = b.read+int64(n), time.Now()
+		}
+		switch {
+		case err == nil, errors.Is(err, io.EOF):
+			return n, err
+		case n > 0:
+			return n, nil
+		case b.ctx.Err() != nil, time.Since(b.last) > b.gate.patience:
+			return 0, bare(broken(err))
+		}
+		if err := b.again(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// again fetches it again, as far as it was read.
+func (b *body) again() error {
+	_ = b.Close()
+	return b.gate.trying(b.ctx, b.gate.patience, func() error {
+		res, err := b.gate.fetch(b.ctx, b.path)
+		if err != nil {
+			return err
+		}
+		if _, err := io.CopyN(io.Discard, res.Body, b.read); err != nil {
+			_ = res.Body.Close()
+			return broken(err)
+		}
+		b.ReadCloser = res.Body
+		return nil
+	})
 }
 
 // Close stores the manifest.
