@@ -176,11 +176,16 @@ func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ec
 	defer cancel()
 	for {
 		answer, err := t.lock.Lent(ctx, m, request)
+		if err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil || answer != nil {
 			return answer, err
 		}
-		if err := t.lock.Wait(ctx, m, -1); err != nil {
+		if err := t.lock.Wait(ctx, m, -1); ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		} else if err != nil {
+			return nil, err
 		}
 	}
 }
