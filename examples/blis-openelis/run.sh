@@ -24,8 +24,9 @@ work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 cd "$work"
 room=$work/room
-export ECLUSE_CONFIG=$work/device XDG_CACHE_HOME=$work/cache ECLUSE_LANG=en
+# Built before the cache is moved: there the compiler has kept what it knows.
 (cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$work/ecluse" ./cmd/ecluse)
+export ECLUSE_CONFIG=$work/device XDG_CACHE_HOME=$work/cache ECLUSE_LANG=en
 ecluse() { "$work/ecluse" "$@"; }
 say() { printf '\n== %s\n' "$*"; }
 
