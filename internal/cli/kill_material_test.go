@@ -26,8 +26,8 @@ const thePair ecluse.MigrationID = "blis-openelis-01"
 // What goes over the line of the pair, and how fast: so that its passage lasts while
 // all faults come.
 const (
-	pairBytes = 4 << 20
-	pairRate  = 20_000_000 // bits a second
+	pairBytes = 1500 << 10
+	pairRate  = 2_000_000 // bits a second
 )
 
 // pair is the real pair, prepared: all is approved, nothing is read.

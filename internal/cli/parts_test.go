@@ -134,12 +134,13 @@ func (p *parts) apply(ctx context.Context) {
 }
 
 // suffers lets faults come, each when so many bytes more, on average, have gone over
-// the line.
+// the line, or a while later where none go.
 func (p *parts) suffers(ctx context.Context, faults []fault, bytes int64) {
 	p.TB.Helper()
 	for i, f := range faults {
 		at := p.carried() + 1 + p.random.Int64N(2*bytes)
-		for p.carried() < at {
+		late := time.Now().Add(time.Duration(p.random.Int64N(int64(3 * time.Second))))
+		for p.carried() < at && time.Now().Before(late) {
 			select {
 			case err := <-p.over:
 				p.TB.Fatalf("it was over before %s, the fault number %d: %v", f, i+1, err)
