@@ -165,7 +165,11 @@ func (d *desk) one(ctx context.Context, w exchange.Work) {
 	a, err := d.do(ctx, w, watch)
 	stop()
 	if ctx.Err() != nil { // the gate stops: the work stays asked for
-		d.tell(Doing{Work: w, Done: true, Err: context.Cause(ctx)})
+		cause := context.Cause(ctx)
+		if w.Verb == exchange.Lend && err == nil { // the loan was the answer
+			cause = nil
+		}
+		d.tell(Doing{Work: w, Done: true, Err: cause})
 		return
 	}
 	if err != nil {
@@ -174,6 +178,9 @@ func (d *desk) one(ctx context.Context, w exchange.Work) {
 	pause := lendPause
 	if w.Verb != exchange.Lend || err != nil { // what is lent is answered by the loan
 		unheard := d.answer(ctx, w, *a)
+		if errors.Is(context.Cause(ctx), errWithdrawn) { // it was heard before the lock could say so
+			unheard = nil
+		}
 		if unheard != nil && err == nil { // the lock does not take this answer: it is told why
 			unheard = errors.Join(unheard, d.answer(ctx, w, exchange.Answer{Problem: exchange.ProblemOf(unheard)}))
 		}

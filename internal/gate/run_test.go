@@ -25,6 +25,7 @@ type board struct {
 	hear    func(a exchange.Answer, try int) error        // nil: all is heard
 	tries   map[string]int                                // of answers, by work
 	answers map[string]exchange.Answer                    // that were heard
+	late    time.Duration                                 // what an Answer takes after it was heard
 	refuse  func(known []string) ([]exchange.Work, error) // instead of Wanted; nil: Wanted as it is
 }
 
@@ -100,7 +101,7 @@ func (b *board) Tell(ctx context.Context, _ string, p exchange.Progress) error {
 	return nil
 }
 
-func (b *board) Answer(_ context.Context, id string, a exchange.Answer) error {
+func (b *board) Answer(ctx context.Context, id string, a exchange.Answer) error {
 	b.mu.Lock()
 	b.tries[id]++
 	try := b.tries[id]
@@ -115,6 +116,9 @@ func (b *board) Answer(_ context.Context, id string, a exchange.Answer) error {
 	left := slices.DeleteFunc(slices.Clone(b.wanted), func(w exchange.Work) bool { return w.ID == id })
 	b.mu.Unlock()
 	b.put(left...)
+	if !sleep(ctx, b.late) {
+		return context.Cause(ctx)
+	}
 	return nil
 }
 
@@ -235,6 +239,23 @@ func TestWithdrawn(t *testing.T) {
 		}
 		if b.questions() > 10 {
 			t.Errorf("it asked %d times in two minutes", b.questions())
+		}
+	})
+}
+
+// TestHeardAndOver: what was heard is no longer asked for before the gate knows that it
+// was heard: the work has not failed.
+func TestHeardAndOver(t *testing.T) {
+	b := newBoard(reading)
+	b.late = time.Second
+	running(t, b, func(context.Context, exchange.Work, sluice.Watch) (*exchange.Answer, error) {
+		return &exchange.Answer{}, nil
+	}, func(seen func() []Doing) {
+		seen()
+		time.Sleep(time.Minute)
+		d := seen()
+		if last := d[len(d)-1]; !last.Done || last.Err != nil || b.tried("w1") != 1 {
+			t.Errorf("it ended as %+v after %d answers", last, b.tried("w1"))
 		}
 	})
 }
