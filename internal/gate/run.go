@@ -166,7 +166,7 @@ func (d *desk) one(ctx context.Context, w exchange.Work) {
 	stop()
 	if ctx.Err() != nil { // the gate stops: the work stays asked for
 		cause := context.Cause(ctx)
-		if w.Verb == exchange.Lend && err == nil { // the loan was the answer
+		if w.Verb == exchange.Lend && errors.Is(cause, errWithdrawn) { // the loan was the answer
 			cause = nil
 		}
 		d.tell(Doing{Work: w, Done: true, Err: cause})

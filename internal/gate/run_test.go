@@ -260,6 +260,22 @@ func TestHeardAndOver(t *testing.T) {
 	})
 }
 
+// TestLentAndOver: what was lent is no longer asked for before the gate knows that the
+// loan is in: it has not failed either.
+func TestLentAndOver(t *testing.T) {
+	b := newBoard(exchange.Work{ID: "lend-1", Verb: exchange.Lend})
+	running(t, b, func(ctx context.Context, _ exchange.Work, _ sluice.Watch) (*exchange.Answer, error) {
+		b.put()
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}, func(seen func() []Doing) {
+		d := seen()
+		if last := d[len(d)-1]; !last.Done || last.Err != nil {
+			t.Errorf("it ended as %+v", last)
+		}
+	})
+}
+
 // TestStopped: a gate that stops leaves its work asked for.
 func TestStopped(t *testing.T) {
 	b := newBoard(reading)
