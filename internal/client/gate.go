@@ -158,7 +158,7 @@ func (g *Gate) send(ctx context.Context, path string, descriptor evidence.Signed
 // Get fetches a chunk.
 func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (descriptor evidence.Signed, body io.ReadCloser, err error) {
 	path := at(m, "/chunks/"+escape(s.Dataset)+"/"+strconv.Itoa(s.Sequence)+"/"+strconv.Itoa(s.Version))
-	res, err := g.fetch(ctx, path)
+	res, err := g.fetch(ctx, path) //nolint:bodyclose // whole closes it
 	if err != nil {
 		return descriptor, nil, err
 	}
@@ -183,7 +183,7 @@ func (g *Gate) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (de
 // GetReject fetches rows put aside.
 func (g *Gate) GetReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
 	path := at(m, "/rejects/"+sha256.String())
-	res, err := g.fetch(ctx, path) //nolint:bodyclose // whoever asked does
+	res, err := g.fetch(ctx, path) //nolint:bodyclose // whole closes it
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (g *Gate) fetch(ctx context.Context, path string) (res *http.Response, err 
 		if err != nil {
 			return err
 		}
-		res, err = g.do(ctx, r) //nolint:bodyclose // whoever asked does
+		res, err = g.do(ctx, r) //nolint:bodyclose // the caller closes it
 		return err
 	})
 	return res, err
