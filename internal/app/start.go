@@ -66,6 +66,9 @@ type Running struct {
 // on an address of this machine that stays the room's, and a gate in each other folder.
 // They talk over TLS as they would from afar, and end when this process does.
 func Start(ctx context.Context, dir string, o StartOptions) (_ *Running, err error) {
+	if os.Getenv(ParentEnv) != "" { // a program that starts rooms whatever it is told would start them without end
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "start the room", Where: dir, Why: "this process is itself a part of a room", Next: "start it from a process that no room has started"}
+	}
 	if o.Program == "" {
 		if o.Program, err = os.Executable(); err != nil {
 			return nil, err

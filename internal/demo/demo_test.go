@@ -19,7 +19,7 @@ func play(t *testing.T, at int, beside func(dir string)) (*Outcome, []Scene) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "demo")
 	var scenes []Scene
-	v, err := Run(t.Context(), Request{Patients: 20, Dir: dir, Tell: func(s Scene) {
+	v, err := Run(t.Context(), Request{Patients: 20, Dir: dir, Program: binary, Tell: func(s Scene) {
 		scenes = append(scenes, s)
 		if s.Number == at && beside != nil {
 			beside(dir)
