@@ -20,7 +20,7 @@ import (
 
 // gatesCmd is what people say of gates, on devices of their own.
 type gatesCmd struct {
-	List    gatesListCmd    `cmd:"" default:"1" help:"${gates_list}"`
+	List    gatesListCmd    `cmd:"" default:"withargs" help:"${gates_list}"`
 	Confirm gatesConfirmCmd `cmd:"" help:"${gates_confirm}"`
 	Retire  gatesRetireCmd  `cmd:"" help:"${gates_retire}"`
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 )
 
 // TestBrokenBody: a line that breaks while a chunk is fetched breaks nothing: the rest
@@ -19,6 +21,10 @@ import (
 func TestBrokenBody(t *testing.T) {
 	t.Parallel()
 	whole := strings.Repeat("sealed ", 50_000)
+	descriptor, err := json.Marshal(evidence.Signed{Body: []byte(`{"size": ` + strconv.Itoa(len(whole)) + `}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		patience time.Duration
 		breaks   int64 // times that the line breaks, each further on
@@ -39,7 +45,7 @@ func TestBrokenBody(t *testing.T) {
 				if n > 1 && n <= 1+c.down {
 					panic(http.ErrAbortHandler)
 				}
-				w.Header().Set(descriptorHeader, base64.StdEncoding.EncodeToString([]byte(`{}`)))
+				w.Header().Set(descriptorHeader, base64.StdEncoding.EncodeToString(descriptor))
 				w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
 				if n > c.breaks {
 					_, _ = io.WriteString(w, whole)
@@ -49,7 +55,7 @@ func TestBrokenBody(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}))
 			defer s.Close()
-			g := &Gate{&line{http: s.Client(), base: s.URL, patience: c.patience}}
+			g := &Gate{&line{http: s.Client(), base: s.URL, patience: c.patience, silence: time.Minute}}
 			_, body, err := g.Get(t.Context(), "m", ecluse.Slot{Dataset: "patient"})
 			if err != nil {
 				t.Fatal(err)
