@@ -41,9 +41,10 @@ func (f fault) String() string {
 	return "the " + string(f.part) + " killed"
 }
 
-// everyPart are the faults that each hit another part, the line's among them.
-func (p *parts) everyPart(cut time.Duration) []fault {
-	pause := func() time.Duration { return time.Duration(p.random.Int64N(int64(2 * time.Second))) }
+// everyPart are the faults that each hit another part, the line's among them. Who is
+// killed is started again after such a while at most.
+func (p *parts) everyPart(down, cut time.Duration) []fault {
+	pause := func() time.Duration { return time.Duration(p.random.Int64N(int64(down))) }
 	all := []fault{{app.ServerPart, pause()}, {app.SourcePart, pause()}, {app.TargetPart, pause()}, {"", cut}}
 	p.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
@@ -196,7 +197,7 @@ func TestKillParts(t *testing.T) {
 			defer cancel()
 			p := apart(t, roomtest.At(t, stage, killPatients), nettest.Line{Rate: 2_000_000})
 			p.apply(ctx)
-			p.suffers(ctx, p.everyPart(time.Second), 60<<10) // of some 800 KiB
+			p.suffers(ctx, p.everyPart(time.Second, time.Second), 60<<10) // of some 800 KiB
 			p.ends(ctx)
 			if facts, _ := p.Facts(); facts != want {
 				t.Error("the target holds other rows than an undisturbed passage puts there")
