@@ -57,7 +57,7 @@ func preparedPair(t *testing.T) *pair {
 	p.database, _, _ = strings.Cut(after, ",")
 	_, after, _ = strings.Cut(p.read(filepath.Join(p.work, "room", "source", "gate.yaml")), "database: ")
 	p.source, _, _ = strings.Cut(after, ",")
-	t.Cleanup(func() { p.drop(p.database) })
+	t.Cleanup(p.drop)
 	return p
 }
 
@@ -80,8 +80,21 @@ func (p *pair) psql(db string, args ...string) string {
 	return string(out)
 }
 
-func (p *pair) drop(db string) {
-	p.psql("postgres", "-c", "DROP DATABASE IF EXISTS "+db+" WITH (FORCE)")
+// drop removes both databases and the accounts that run.sh made for them.
+func (p *pair) drop() {
+	tag := p.source[strings.LastIndex(p.source, "_")+1:]
+	p.psql("postgres", "-c", "DROP DATABASE IF EXISTS "+p.database+" WITH (FORCE)", "-c", "DROP ROLE IF EXISTS ecluse_load_"+tag)
+	db, err := sql.Open("mysql", os.Getenv("ECLUSE_TEST_MYSQL"))
+	if err != nil {
+		p.Error(err)
+		return
+	}
+	defer db.Close()
+	for _, s := range []string{"DROP DATABASE IF EXISTS " + p.source, "DROP USER IF EXISTS ecluse_catalogue_" + tag + "@'127.0.0.1', ecluse_read_" + tag + "@'127.0.0.1'"} {
+		if _, err := db.ExecContext(context.WithoutCancel(p.Context()), s); err != nil {
+			p.Error(err)
+		}
+	}
 }
 
 // plant puts a canary into columns that nobody instructed, and returns it with
@@ -126,9 +139,10 @@ func lineCut() time.Duration {
 }
 
 // TestMaterialKill: while the real pair passes, MariaDB to PostgreSQL, the server and
-// both gates are killed and the line between them is cut, twice each, in random order. What it comes to is what an independent migration reached, each row
-// once; no chunk that was in is sealed again, the evidence verifies, and no value is in
-// any file that was written meanwhile.
+// both gates are killed and the line between them is cut, twice each, in random order.
+// What it comes to is what an independent migration reached, each row once; no chunk
+// that was in is sealed again, the evidence verifies, and no value is in any file that
+// was written meanwhile.
 func TestMaterialKill(t *testing.T) {
 	p := preparedPair(t)
 	stays, moves := p.plant()
