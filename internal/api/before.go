@@ -57,7 +57,8 @@ func (s *server) before() {
 			InLab
 			Agent string `header:"User-Agent"`
 			Body  evidence.Signed
-		}) (*reply[session], error) {
+		},
+		) (*reply[session], error) {
 			if c.lab == nil {
 				return nil, unknown()
 			}

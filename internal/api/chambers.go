@@ -65,7 +65,8 @@ func (s *server) chambers() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body evidence.Signed
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			if err := in.Body.VerifyBy(evidence.NamespaceManifest, c.gate); err != nil {
 				return nil, err
 			}
@@ -79,7 +80,8 @@ func (s *server) chambers() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Beyond int `query:"beyond" minimum:"-1" required:"true"`
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Await(ctx, in.Migration, in.Beyond, waiting))
 		})
 	stream(s, operation(http.MethodPut, at+"/rejects", "put-reject", "Rows put aside, sealed to the source gate", 0), gateOnly, ofMigration,

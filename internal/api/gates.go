@@ -39,14 +39,16 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Kind ecluse.PassageKind `query:"kind" enum:"dry,rehearsal,final" required:"true"`
-		}) (*reply[exchange.Case], error) {
+		},
+		) (*reply[exchange.Case], error) {
 			return ok(c.lab.Lock.Case(ctx, in.Migration, in.Kind))
 		})
 	route(s, operation(http.MethodPost, at+"/papers/{kind}", "post", "Hand in what the gate signed", papers), gateOnly, ofMigration,
 		func(ctx context.Context, c *caller, in *struct {
 			InPapers
 			Body evidence.Signed
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			if err := c.signed(in.Kind.Namespace(), in.Body); err != nil {
 				return nil, err
 			}
@@ -60,7 +62,8 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body exchange.Event
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			in.Body.Migration = in.Migration
 			return done(c.lab.Lock.Record(ctx, in.Body))
 		})
@@ -69,7 +72,8 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body evidence.Signed
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Ask(ctx, in.Migration, in.Body))
 		})
 	route(s, operation(http.MethodGet, at+"/leases", "asked", "Requests for the release secret without an answer", 0), gateOnly, ofMigration,
@@ -80,14 +84,16 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body evidence.Signed
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Lend(ctx, in.Migration, in.Body))
 		})
 	route(s, operation(http.MethodGet, at+"/loans/{request}", "lent", "The answer to a request", 0), gateOnly, ofMigration,
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Request ecluse.Digest `path:"request"`
-		}) (*one[evidence.Signed], error) {
+		},
+		) (*one[evidence.Signed], error) {
 			return maybe(c.lab.Lock.Lent(ctx, in.Migration, in.Request))
 		})
 
@@ -99,7 +105,8 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			From int64 `query:"from" minimum:"0"`
-		}) (*reply[head], error) {
+		},
+		) (*reply[head], error) {
 			signed, proof, err := c.lab.Lock.Head(ctx, in.Migration, in.From)
 			h := &head{Head: signed, Proof: [][]byte{}}
 			for _, p := range proof {
@@ -111,14 +118,16 @@ func (s *server) gates() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body evidence.Signed
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Cosign(ctx, in.Migration, in.Body))
 		})
 	route(s, operation(http.MethodGet, at+"/cosignatures", "cosigned", "The newest head that the gate signed", 0), gateOnly, ofMigration,
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Gate ecluse.Fingerprint `query:"gate" required:"true"`
-		}) (*one[evidence.Signed], error) {
+		},
+		) (*one[evidence.Signed], error) {
 			return maybe(c.lab.Lock.Cosigned(ctx, in.Migration, in.Gate))
 		})
 
@@ -153,7 +162,8 @@ func (s *server) work() {
 		func(ctx context.Context, c *caller, in *struct {
 			InLab
 			Known string `query:"known" maxLength:"8000"`
-		}) (*list[exchange.Work], error) {
+		},
+		) (*list[exchange.Work], error) {
 			var ids []string
 			if in.Known != "" {
 				ids = strings.Split(in.Known, ",")
@@ -168,14 +178,16 @@ func (s *server) work() {
 		func(ctx context.Context, c *caller, in *struct {
 			InWork
 			Body exchange.Progress
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Seat(c.gate).Tell(ctx, in.Work, in.Body))
 		})
 	route(s, operation(http.MethodPost, at+"/{work}/answer", "answer", "What came of a piece of work", papers), gateOnly, known,
 		func(ctx context.Context, c *caller, in *struct {
 			InWork
 			Body exchange.Answer
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			return done(c.lab.Lock.Seat(c.gate).Answer(ctx, in.Work, in.Body))
 		})
 }

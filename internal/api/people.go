@@ -55,7 +55,8 @@ func (s *server) people() {
 			Migration ecluse.MigrationID `query:"migration" maxLength:"64"`
 			After     string             `query:"after" maxLength:"64" doc:"cursor: the migration after which to go on"`
 			Most      int                `query:"most" minimum:"1" maximum:"500" default:"100"`
-		}) (*list[exchange.Status], error) {
+		},
+		) (*list[exchange.Status], error) {
 			page, err := c.person.Status(ctx, in.Migration)
 			if err != nil {
 				return nil, err
@@ -66,7 +67,8 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Kind string `path:"kind" maxLength:"40"`
-		}) (*one[[]byte], error) {
+		},
+		) (*one[[]byte], error) {
 			text, err := c.person.Current(ctx, in.Migration, in.Kind)
 			if text == nil {
 				return maybe[[]byte](nil, err)
@@ -77,7 +79,8 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *struct {
 			InLab
 			Digest ecluse.Digest `path:"digest"`
-		}) (*reply[document], error) {
+		},
+		) (*reply[document], error) {
 			text, err := c.person.Document(ctx, in.Digest)
 			return ok(&document{text}, err)
 		})
@@ -85,7 +88,8 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Kind exchange.Paper `path:"kind" maxLength:"40"`
-		}) (*list[evidence.Signed], error) {
+		},
+		) (*list[evidence.Signed], error) {
 			return all(c.person.Posted(ctx, in.Migration, in.Kind))
 		})
 
@@ -102,21 +106,24 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body mapping
-		}) (*reply[exchange.Checked], error) {
+		},
+		) (*reply[exchange.Checked], error) {
 			return ok(c.person.CheckMapping(slow(ctx), in.Migration, in.Body.Mapping, in.Body.Frozen))
 		})
 	route(s, operation(http.MethodPost, of1+"/plans", "plan", "Have read plan and load plan compiled", small), people, both(ofLab, worker),
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body passage
-		}) (*reply[exchange.Plans], error) {
+		},
+		) (*reply[exchange.Plans], error) {
 			return ok(c.person.Plan(slow(ctx), in.Migration, in.Body.Kind))
 		})
 	route(s, operation(http.MethodPost, of1+"/passages", "begin", "Have the gates carry out what is approved", small), people, both(ofLab, worker),
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body passage
-		}) (*reply[exchange.Begun], error) {
+		},
+		) (*reply[exchange.Begun], error) {
 			return ok(c.person.Begin(ctx, in.Migration, in.Body.Kind, in.Body.Plan))
 		})
 	route(s, operation(http.MethodPost, of1+"/undoings", "undo", "Have the passage in hand taken out, which was ordered", small), people, ofLab,
@@ -129,7 +136,8 @@ func (s *server) people() {
 			InLab
 			Work  string `path:"work" maxLength:"100"`
 			Since int64  `query:"since" minimum:"0"`
-		}) (*reply[exchange.WorkView], error) {
+		},
+		) (*reply[exchange.WorkView], error) {
 			return ok(c.person.Look(ctx, in.Work, in.Since))
 		})
 	route(s, operation(http.MethodGet, of1+"/in-target", "in-target", "The load plan of the passage that is in the target", 0), people, ofLab,
@@ -155,7 +163,8 @@ func (s *server) people() {
 			InLab
 			After string `query:"after" maxLength:"64"`
 			Most  int    `query:"most" minimum:"1" maximum:"500" default:"100"`
-		}) (*list[exchange.SessionView], error) {
+		},
+		) (*list[exchange.SessionView], error) {
 			views, err := c.sessions(ctx)
 			if err != nil {
 				return nil, err
@@ -166,7 +175,8 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *struct {
 			InLab
 			ID string `path:"id" maxLength:"64"`
-		}) (*empty, error) {
+		},
+		) (*empty, error) {
 			views, err := c.sessions(ctx)
 			if err != nil {
 				return nil, err

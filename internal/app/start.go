@@ -80,7 +80,7 @@ func Start(ctx context.Context, dir string, o StartOptions) (_ *Running, err err
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	if err := r.settle(); err != nil {
+	if err := r.settle(ctx); err != nil {
 		return nil, err
 	}
 	for _, p := range []RoomPart{ServerPart, SourcePart, TargetPart} {
@@ -96,7 +96,7 @@ func (r *Running) Context() *config.Context { return r.context }
 
 // settle writes down where the room's server listens, once: on a port of this machine
 // that is free. One that is taken meanwhile is given up for another.
-func (r *Running) settle() error {
+func (r *Running) settle(ctx context.Context) error {
 	at := filepath.Join(r.dir, lockDir)
 	if !lock.In(at) {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "start the room", Where: r.dir, Why: "there is no room in this folder", Next: "ecluse init DIR --controller SHA256:… --processor SHA256:…"}
@@ -104,14 +104,14 @@ func (r *Running) settle() error {
 	if _, err := os.Stat(filepath.Join(at, config.ServerName)); errors.Is(err, fs.ErrNotExist) {
 		// the first start
 	} else if c, err := config.LoadServer(at); err == nil {
-		l, busy := new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
+		l, busy := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 		if busy == nil {
 			return l.Close()
 		}
 	} else {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
