@@ -241,11 +241,6 @@ func (c *caller) name() string {
 
 // Who may come.
 var (
-	// root is a party's root key: what it signed is in the body, and nothing else of
-	// the request is believed.
-	byPaper = who{"nobody", func(s *server, r *http.Request) (*caller, error) {
-		return &caller{lab: s.labs[r.PathValue("lab")]}, nil
-	}}
 	gateOnly = who{"gate", (*server).gateOf}
 	anyGate  = who{"enrolling gate", (*server).enrolling}
 	people   = who{"person", (*server).personOf}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -151,9 +150,6 @@ type enrolment struct {
 type enrolled struct {
 	Lock ecluse.Fingerprint `json:"lock"`
 }
-
-// longPoll is how long a request waits for something to happen.
-const longPoll = 25 * time.Second
 
 // work registers what is asked of gates, and how far it has come.
 func (s *server) work() {
