@@ -64,17 +64,26 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	if q.Plan != nil {
 		plan = ecluse.DigestOf(q.Plan)
 	}
-	b, err := l.Begin(ctx, m, q.Passage, plan)
-	if err != nil {
-		return nil, advised(err)
-	}
 	source, target, err := gatesOf(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
-	out := &Applied{Migration: m, Passage: b.Passage}
-	if err := d.carry(ctx, l, b, q, source, target, out); err != nil {
-		return nil, advised(err)
+	var out *Applied
+	for again := false; ; again = true {
+		b, err := l.Begin(ctx, m, q.Passage, plan)
+		if err != nil {
+			return nil, advised(err)
+		}
+		out = &Applied{Migration: m, Passage: b.Passage}
+		err = d.carry(ctx, l, b, q, source, target, out)
+		if err == nil {
+			break
+		}
+		// What was asked before may have failed before, of something put right since: a
+		// gate could not say so until now. It is asked once more.
+		if again || !b.Open || ctx.Err() != nil || ecluse.KindOf(err) != ecluse.Failed {
+			return nil, advised(err)
+		}
 	}
 	out.Seconds = time.Since(begun).Seconds()
 	return out, nil

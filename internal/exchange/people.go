@@ -77,6 +77,7 @@ type Begun struct {
 	Passage   ecluse.Passage     `json:"passage,omitzero"`
 	Read      string             `json:"read,omitempty"` // id of the work; empty: nothing is to be read
 	Load      string             `json:"load,omitempty"` // id of the work; empty: nothing is to be loaded
+	Open      bool               `json:"open,omitempty"` // some of it had been asked before, and was not answered
 }
 
 // WorkView is how far a gate's work has come.

@@ -39,6 +39,13 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.Pass
 		return nil, withNext(err, seeStatus)
 	}
 	b := &exchange.Begun{Migration: m}
+	for _, v := range []exchange.Verb{exchange.Read, exchange.Load} {
+		open, err := l.openWork(ctx, m, v)
+		if err != nil {
+			return nil, err
+		}
+		b.Open = b.Open || open != ""
+	}
 	defer l.tell()
 	if reads {
 		if err := l.inWindow(ctx, i); err != nil {
