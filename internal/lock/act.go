@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -16,113 +15,6 @@ import (
 	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
-
-// Person is somebody whose key the latest rosters know, and the lock as they see it:
-// desk.Lock.
-type Person struct {
-	*Lock
-	key    ecluse.Fingerprint
-	roster *evidence.Roster
-	person *evidence.Person
-}
-
-// Nobody is the lock as somebody sees it of whom nothing is known: it shows, and
-// takes nothing in.
-func (l *Lock) Nobody() *Person { return &Person{Lock: l} }
-
-// known refuses nobody.
-func (s *Person) known() error {
-	if s.person != nil {
-		return nil
-	}
-	return &ecluse.Error{Kind: ecluse.WaitsForSign, What: "sign", Why: "no key is named", Next: "add --as KEY: a key file, or the public key or fingerprint of a key in ssh-agent"}
-}
-
-// Me says who the person is.
-func (s *Person) Me(ctx context.Context) (*exchange.Person, error) {
-	if err := s.known(); err != nil {
-		return nil, err
-	}
-	signed, err := s.store.Signed(ctx, s.roster.Digest(), evidence.NamespaceRoster)
-	if err != nil {
-		return nil, err
-	}
-	return &exchange.Person{ID: s.person.ID, Side: s.roster.Side, Roles: s.person.Roles, Roster: signed[0]}, nil
-}
-
-// actors are the roles the person may act in.
-func (s *Person) actors() []procedure.Actor {
-	var all []procedure.Actor
-	for _, r := range s.person.Roles {
-		all = append(all, procedure.Person(s.roster.Side, r))
-	}
-	return all
-}
-
-// knownRosters reads the rosters, each checked against its party's root, once.
-func (l *Lock) knownRosters(ctx context.Context) (*evidence.Rosters, error) {
-	all := &evidence.Rosters{}
-	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		rs, err := l.store.Rosters(ctx, side)
-		if err != nil {
-			return nil, err
-		}
-		for _, x := range rs {
-			r, err := l.verified(ctx, x.Digest, side)
-			if err != nil {
-				return nil, err
-			}
-			if err := all.Add(r); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return all, nil
-}
-
-// verified reads a roster that was taken in, or what is remembered of it: rosters
-// never change.
-func (l *Lock) verified(ctx context.Context, d ecluse.Digest, side ecluse.Side) (*evidence.Roster, error) {
-	l.mu.Lock()
-	r := l.parsed[d]
-	l.mu.Unlock()
-	if r != nil {
-		return r, nil
-	}
-	signed, err := l.store.Signed(ctx, d, evidence.NamespaceRoster)
-	if err != nil {
-		return nil, err
-	}
-	if len(signed) == 0 {
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read roster", Where: d.String(), Why: "its root's signature is not there"}
-	}
-	if r, err = evidence.VerifyRoster(signed[0], l.settings.Roots[side]); err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.parsed[d] = r
-	return r, nil
-}
-
-// As finds the person a key belongs to.
-func (l *Lock) As(ctx context.Context, print ecluse.Fingerprint) (*Person, error) {
-	rs, err := l.knownRosters(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		if r, ok := rs.Latest(side); ok {
-			if p, ok := r.Holder(print); ok {
-				return &Person{l, print, r, p}, nil
-			}
-		}
-	}
-	return nil, &ecluse.Error{
-		Kind: ecluse.Refused, What: "find whose key it is", Where: string(print), Why: "no roster taken in here has it", Article: "GDPR art. 29, 32(4)",
-		Next: "have the party's root sign a roster with this key: ecluse roster add FILE --as ROOT-KEY",
-	}
-}
 
 // Draft says in which of the person's roles an act of some clauses can be made now,
 // and from when.
@@ -399,53 +291,6 @@ func instructionFollows(ctx context.Context, tx *sqlite.Tx, mig *store.Migration
 	return i.Follows(current)
 }
 
-// contractFollows holds a contract to the version of the same id that both parties
-// signed before, and that none of these replaces.
-func contractFollows(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
-	text, err := tx.Document(ctx, subjectOf(act, evidence.KindContract))
-	if err != nil {
-		return err
-	}
-	c, err := mandate.ParseContract("contract", text)
-	if err != nil {
-		return err
-	}
-	acts, err := tx.Acts(ctx, "")
-	if err != nil {
-		return err
-	}
-	docs, err := tx.Documents(ctx, "", evidence.KindContract)
-	if err != nil {
-		return err
-	}
-	inForce, replaced := map[ecluse.Digest]bool{}, map[ecluse.Digest]bool{}
-	for _, d := range docs {
-		if d.Digest == c.Digest() || unsigned(acts, d.Digest) != "" {
-			continue
-		}
-		if text, err = tx.Document(ctx, d.Digest); err != nil {
-			return err
-		}
-		other, err := mandate.ParseContract("contract", text)
-		if err != nil {
-			return err
-		}
-		if other.ID != c.ID {
-			continue
-		}
-		inForce[d.Digest] = true
-		if other.Replaces != nil {
-			replaced[*other.Replaces] = true
-		}
-	}
-	for d := range inForce {
-		if !replaced[d] {
-			return c.Follows(d)
-		}
-	}
-	return c.Follows(ecluse.Digest{})
-}
-
 // follow does what comes with a move: documents put in force, deadlines set.
 func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse.Digest, v procedure.Verb) error {
 	m := act.Migration
@@ -548,63 +393,4 @@ func undoOrdered(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID) error
 	}
 	tx.Also(journal.Event{Tree: string(m), Type: journal.UndoEnded})
 	return endPassage(ctx, tx, m, procedure.Undone)
-}
-
-// contractSigned sets the deadlines of a contract that both parties have signed.
-func contractSigned(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
-	acts, err := tx.Acts(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, c := range act.Clauses {
-		if missing := unsigned(acts, c.Subject); missing != "" {
-			continue
-		}
-		text, err := tx.Document(ctx, c.Subject)
-		if err != nil {
-			return err
-		}
-		contract, err := mandate.ParseContract("contract", text)
-		if err != nil {
-			return err
-		}
-		tx.Also(journal.Event{Tree: evidence.InstallationTree, Type: journal.ContractSigned, IDs: map[string]string{"contract": c.Subject.String()}})
-		if err := tx.Schedule(ctx, ecluse.Digest{}, due.ForContract(c.Subject, tx.Now(), contract.End.Ends())...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// unsigned is the side that has not signed a contract; empty when both have.
-func unsigned(acts []store.Act, contract ecluse.Digest) ecluse.Side {
-	by := map[ecluse.Side]bool{}
-	for _, a := range acts {
-		for _, c := range a.Clauses {
-			if c.Verb == evidence.VerbSign && c.Kind == evidence.KindContract && c.Subject == contract {
-				by[a.Side] = true
-			}
-		}
-	}
-	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		if !by[side] {
-			return side
-		}
-	}
-	return ""
-}
-
-// inForce tells whether both parties signed a contract.
-func (l *Lock) inForce(ctx context.Context, contract ecluse.Digest) error {
-	acts, err := l.store.Acts(ctx, "")
-	if err != nil {
-		return err
-	}
-	if side := unsigned(acts, contract); side != "" {
-		return &ecluse.Error{
-			Kind: ecluse.WaitsForSign, What: "find the contract", Where: contract.String(), Why: fmt.Sprintf("the %s has not signed it", side),
-			Next: "a signatory of that party: ecluse sign contract.yaml --as KEY", Article: "GDPR art. 28(3), 28(9)",
-		}
-	}
-	return nil
 }

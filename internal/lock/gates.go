@@ -224,3 +224,93 @@ func (l *Lock) gatePapers(ctx context.Context, of map[ecluse.Fingerprint]evidenc
 	}
 	return papers, nil
 }
+
+// Gates lists the gates of this lock: those admitted at its own console, those that
+// enrolled, confirmed or not, and those that instructions name.
+func (l *Lock) Gates(ctx context.Context) ([]exchange.GateView, error) {
+	var all []exchange.GateView
+	for _, at := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
+		for _, g := range l.settings.Gates[at] {
+			all = append(all, exchange.GateView{Gate: g, Place: at, Admitted: true})
+		}
+	}
+	enrolled, err := l.enrolledNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = withGates(all, enrolled)
+	migrations, err := l.store.Migrations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range migrations {
+		source, target, err := l.gates(ctx, m.ID)
+		if ecluse.KindOf(err) == ecluse.WaitsForSign {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for at, g := range map[exchange.Place]ecluse.Fingerprint{exchange.SourcePlace: source, exchange.TargetPlace: target} {
+			if !slices.ContainsFunc(all, func(v exchange.GateView) bool { return v.Gate == g }) {
+				all = append(all, exchange.GateView{Gate: g, Place: at})
+			}
+		}
+	}
+	for i := range all {
+		all[i].Seen = l.lastSeen(all[i].Gate)
+	}
+	return all, nil
+}
+
+// Knows tells whether a gate may talk to this lock at all: it was admitted at the
+// lock's own console, or the controller confirmed it and nobody retired it since.
+func (l *Lock) Knows(ctx context.Context, gate ecluse.Fingerprint) (bool, error) {
+	if slices.Contains(l.settings.Gates[exchange.SourcePlace], gate) || slices.Contains(l.settings.Gates[exchange.TargetPlace], gate) {
+		return true, nil
+	}
+	l.mu.Lock()
+	known := l.admitted
+	l.mu.Unlock()
+	if known == nil { // until something moves: whoever asks often costs nothing
+		moved := l.moving()
+		enrolled, err := l.enrolledNow(ctx)
+		if err != nil {
+			return false, err
+		}
+		known = map[ecluse.Fingerprint]bool{}
+		for _, e := range enrolled {
+			known[e.Gate] = e.Confirmed
+		}
+		l.mu.Lock()
+		if l.moved == moved {
+			l.admitted = known
+		}
+		l.mu.Unlock()
+	}
+	return known[gate], nil
+}
+
+// gateAt is the gate at a place: the one that a migration's instruction names or,
+// before there is one, the only one there.
+func (l *Lock) gateAt(ctx context.Context, m ecluse.MigrationID, at exchange.Place) (ecluse.Fingerprint, error) {
+	if m != "" {
+		source, target, err := l.gates(ctx, m)
+		if at == exchange.TargetPlace {
+			return target, err
+		}
+		return source, err
+	}
+	all, err := l.Gates(ctx)
+	if err != nil {
+		return "", err
+	}
+	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return v.Place != at || !v.Known() })
+	if len(all) == 1 {
+		return all[0].Gate, nil
+	}
+	return "", &ecluse.Error{
+		Kind: ecluse.Invalid, What: "find the gate", Where: string(at), Why: fmt.Sprintf("this lock knows %d gates there", len(all)),
+		Next: "ecluse gate enrol DIR where the database stands, then ecluse gates confirm; or name the migration: -m ID",
+	}
+}

@@ -1,0 +1,207 @@
+package lock
+
+import (
+	"context"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
+	"ecluse/internal/store/sqlite"
+)
+
+// Case gathers what stands about a migration.
+func (l *Lock) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error) {
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	c := &exchange.Case{}
+	if c.Contract, err = l.store.Document(ctx, mig.Contract); err != nil {
+		return nil, err
+	}
+	for _, d := range []struct {
+		kind string
+		into *[]byte
+	}{
+		{evidence.KindInstruction, &c.Instruction},
+		{evidence.KindMapping, &c.Mapping},
+		{evidence.KindReadPlan, &c.ReadPlan},
+		{exchange.KindLoadPlan(kind), &c.LoadPlan},
+	} {
+		if *d.into, err = l.current(ctx, m, d.kind); err != nil {
+			return nil, err
+		}
+	}
+	if c.Mapping, err = l.mappingFor(ctx, mig.Place, kind, c); err != nil {
+		return nil, err
+	}
+	if c.Frozen, err = l.frozen(ctx, m); err != nil {
+		return nil, err
+	}
+	if c.Rosters, err = l.rosters(ctx); err != nil {
+		return nil, err
+	}
+	if c.Recipients, err = l.signed(ctx, m, kindRecipient, evidence.NamespaceRecipient); err != nil {
+		return nil, err
+	}
+	if c.Acts, err = l.acts(ctx, m); err != nil {
+		return nil, err
+	}
+	passages, err := l.store.Passages(ctx, m)
+	for _, p := range passages {
+		c.Passages = append(c.Passages, p.Passage)
+	}
+	return c, err
+}
+
+// mappingFor is the mapping in force, or, while a passage of that kind is in the
+// target, the one it is loaded with: a later one is for the next passage.
+func (l *Lock) mappingFor(ctx context.Context, p procedure.Place, kind ecluse.PassageKind, c *exchange.Case) ([]byte, error) {
+	inside := []procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Undoing, procedure.Accepted}
+	if c.LoadPlan == nil || p.Kind != kind || !slices.Contains(inside, p.Passage) {
+		return c.Mapping, nil
+	}
+	plan, err := mandate.ParseLoadPlan(c.LoadPlan)
+	if err != nil {
+		return nil, err
+	}
+	return l.store.Document(ctx, plan.Shape.Mapping)
+}
+
+// current reads the document of a kind that is in force; nil when there is none.
+func (l *Lock) current(ctx context.Context, m ecluse.MigrationID, kind string) ([]byte, error) {
+	d, err := l.store.Current(ctx, m, kind)
+	if err != nil || d.IsZero() {
+		return nil, err
+	}
+	return l.store.Document(ctx, d)
+}
+
+func (l *Lock) frozen(ctx context.Context, m ecluse.MigrationID) ([][]byte, error) {
+	docs, err := l.store.Documents(ctx, m, exchange.KindFrozen)
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for _, d := range docs {
+		b, err := l.store.Document(ctx, d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// rosters returns every roster taken in, with its root's signature.
+func (l *Lock) rosters(ctx context.Context) ([]evidence.Signed, error) {
+	var all []evidence.Signed
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		rs, err := l.store.Rosters(ctx, side)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rs {
+			s, err := l.store.Signed(ctx, r.Digest, evidence.NamespaceRoster)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s...)
+		}
+	}
+	return all, nil
+}
+
+// signed returns every signed document of a kind of a migration.
+func (l *Lock) signed(ctx context.Context, m ecluse.MigrationID, kind, namespace string) ([]evidence.Signed, error) {
+	docs, err := l.store.Documents(ctx, m, kind)
+	if err != nil {
+		return nil, err
+	}
+	var all []evidence.Signed
+	for _, d := range docs {
+		s, err := l.store.Signed(ctx, d.Digest, namespace)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s...)
+	}
+	return all, nil
+}
+
+// acts returns the acts of a migration and those on contracts.
+func (l *Lock) acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	of, err := l.signed(ctx, m, "act", evidence.NamespaceAct)
+	if err != nil {
+		return nil, err
+	}
+	installation, err := l.signed(ctx, "", "act", evidence.NamespaceAct)
+	return append(installation, of...), err
+}
+
+// Post takes in what a gate signed.
+func (l *Lock) Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper, s evidence.Signed) error {
+	if !kind.Known() {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "post", Why: "no gate signs papers of that kind"}
+	}
+	namespace := kind.Namespace()
+	known, err := l.store.Documents(ctx, m, string(kind))
+	if err != nil {
+		return err
+	}
+	key, err := s.Verify(namespace)
+	if err != nil {
+		return err
+	}
+	by := evidence.FingerprintOf(key)
+	for _, d := range known {
+		if d.Digest != s.Digest() {
+			continue
+		}
+		signed, err := l.store.Signed(ctx, d.Digest, namespace)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(signed, func(x evidence.Signed) bool { return x.VerifyBy(namespace, by) == nil }) {
+			return nil
+		}
+	}
+	if kind != exchange.RecipientPaper { // recipients come before their instruction is signed
+		if err := l.ofGates(ctx, m, by, "post "+string(kind)); err != nil {
+			return err
+		}
+	}
+	event := journal.Event{
+		Tree: string(m), Type: journal.StatementStored,
+		IDs: map[string]string{"statement": s.Digest().String(), "kind": string(kind), "gate": string(by)},
+	}
+	if kind == exchange.Certificate {
+		event.Type, event.IDs = journal.Certified, map[string]string{"certificate": s.Digest().String(), "gate": string(by)}
+	}
+	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		_, err := tx.AddSigned(ctx, string(kind), m, namespace, s)
+		return err
+	})
+}
+
+// Posted returns what gates handed in of a kind, in the order it came.
+func (l *Lock) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error) {
+	return l.signed(ctx, m, string(kind), kind.Namespace())
+}
+
+// Record puts a gate's event into the journal.
+func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
+	if !slices.Contains(fromGates(), journal.Type(e.Type)) { // the rest is the lock's own to say
+		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
+	}
+	return l.store.Do(ctx, journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil)
+}
+
+// fromGates are the events that gates tell of.
+func fromGates() []journal.Type {
+	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.GateHeld}
+}
