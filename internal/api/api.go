@@ -64,7 +64,7 @@ type server struct {
 	labs   map[string]*Lab
 	mux    *http.ServeMux
 	huma   huma.API
-	closed account.Challenges // what unknown laboratories answer with
+	closed *account.Challenges // what unknown laboratories answer with
 	limit  *limits
 	again  *answers
 	routes []Route
@@ -90,7 +90,7 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	s := &server{
 		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), known: map[string]time.Time{},
-		closed: *account.NewChallenges(),
+		closed: account.NewChallenges(),
 	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,7 +66,7 @@ const (
 func newLine(o Options) (*line, error) {
 	u, err := url.Parse(o.Server)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "reach the server", Where: o.Server, Why: "it is not https://HOST:PORT"}
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: reaching, Where: o.Server, Why: "it is not https://HOST:PORT"}
 	}
 	t, err := wire.Transport(o.Options)
 	if err != nil {
@@ -78,7 +79,7 @@ func newLine(o Options) (*line, error) {
 	return &line{
 		silence: o.Patience,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return &ecluse.Error{Kind: ecluse.Refused, What: "reach the server", Why: "it redirects to elsewhere, and nobody is followed there", Next: "ask who runs the server; a lock never redirects"}
+			return &ecluse.Error{Kind: ecluse.Refused, What: reaching, Why: "it redirects to elsewhere, and nobody is followed there", Next: "ask who runs the server; a lock never redirects"}
 		}},
 		patience: cmp.Or(o.Retry, ofPeople),
 		base:     strings.TrimSuffix(u.String(), "/") + "/v1/labs/" + url.PathEscape(o.Laboratory), agent: o.Agent,
@@ -169,7 +170,7 @@ func (l *line) do(ctx context.Context, r *http.Request) (*http.Response, error) 
 		return nil, broken(err)
 	}
 	if err := json.Unmarshal(text, &p); err != nil || p.Kind == "" {
-		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "reach the server", Why: fmt.Sprintf("it answered %s, in no words of a lock", res.Status), Next: "see that the address is a lock's, and what stands between: ecluse gate check"}
+		return nil, &ecluse.Error{Kind: ecluse.Failed, What: reaching, Why: fmt.Sprintf("it answered %s, in no words of a lock", res.Status), Next: "see that the address is a lock's, and what stands between: ecluse gate check"}
 	}
 	err = p.Err()
 	if held := res.Header.Get(descriptorHeader); held != "" {
@@ -202,6 +203,8 @@ type again struct{ error }
 
 func (e again) Unwrap() error { return e.error }
 
+const reaching = "reach the server"
+
 // broken puts an error of the line into words. A server that is not the pinned one is
 // no broken line.
 func broken(err error) error {
@@ -210,14 +213,21 @@ func broken(err error) error {
 		return e
 	}
 	if errors.Is(err, context.Canceled) {
-		return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Canceled}
+		return &ecluse.Error{Kind: ecluse.Interrupted, What: reaching, Err: context.Canceled}
+	}
+	if e != nil && e.What == reaching { // it is in words already
+		return again{e}
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // the rest is the address
 	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = fmt.Errorf("%s: %w", op.Op, op.Err) // without this side's port, another each time
+	}
 	return again{&ecluse.Error{
-		Kind: ecluse.Failed, What: "reach the server", Err: err, Next: "see that it runs and that the network lets you through: ecluse gate check",
+		Kind: ecluse.Failed, What: reaching, Err: err, Next: "see that it runs and that the network lets you through: ecluse gate check",
 	}}
 }
 
@@ -240,7 +250,7 @@ func (l *line) trying(ctx context.Context, patience time.Duration, do func() err
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return &ecluse.Error{Kind: ecluse.Interrupted, What: "reach the server", Err: context.Cause(ctx)}
+			return &ecluse.Error{Kind: ecluse.Interrupted, What: reaching, Err: context.Cause(ctx)}
 		}
 		pause = min(2*pause, longPause)
 	}
