@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 )
 
@@ -20,7 +21,12 @@ import (
 // search finds a file that should not be.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	d := at(t, roomtest.Ready, 400)
+	d := roomtest.At(t, roomtest.Ready, 400)
+	room, err := start(t, d, binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { room.Close() })
 	c := d.Plant()
 	step := 0
 	printed := func(args ...string) ran {
@@ -38,11 +44,23 @@ func TestCanaries(t *testing.T) {
 
 	// A target that refuses rows by a trigger, then one that is not there.
 	d.Exec("novalab.db", "CREATE TRIGGER odd BEFORE INSERT ON prescriber WHEN new.id % 2 = 1 BEGIN SELECT RAISE(ABORT, 'odd prescribers are refused'); END")
-	for range 3 {
-		killed(t, d, soon, rand.Uint64(), "apply")
-		if leaks := d.Leaks(c); len(leaks) > 0 {
-			t.Errorf("after a kill: %v", leaks)
+	for _, part := range []app.RoomPart{app.TargetPart, app.SourcePart, app.ServerPart} {
+		seen := command(t.Context(), d, "apply")
+		if err := seen.Start(); err != nil {
+			t.Fatal(err)
 		}
+		time.Sleep(rand.N(soon))
+		if err := room.Kill(part); err != nil {
+			t.Fatal(err)
+		}
+		if leaks := d.Leaks(c); len(leaks) > 0 {
+			t.Errorf("after a kill of the %s: %v", part, leaks)
+		}
+		if err := room.Restart(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+		_ = seen.Process.Kill()
+		_ = seen.Wait()
 	}
 	if err := os.Rename(d.Join("novalab.db"), d.Join("novalab.db.away")); err != nil {
 		t.Fatal(err)
