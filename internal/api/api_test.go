@@ -354,7 +354,21 @@ func TestThousandASecond(t *testing.T) {
 	s := open(t, roomtest.Sealed)
 	c := s.client(nil)
 	token := s.login(c, roomtest.Claire)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	best := 0.0
+	for try := 0; try < 3 && best < 1000; try++ { // other tests work beside this one
+		best = max(best, s.aSecond(c, token))
+	}
+	t.Logf("%.0f requests a second", best)
+	if best < 1000 {
+		t.Errorf("%.0f requests a second, want a thousand", best)
+	}
+}
+
+// aSecond asks for a second who somebody is, from all sides, and returns how often that
+// was answered.
+func (s *server) aSecond(c *http.Client, token string) float64 {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 	defer cancel()
 	var done, failed atomic.Int64
 	var wg sync.WaitGroup
@@ -362,7 +376,7 @@ func TestThousandASecond(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/labs/lab/me", nil)
+				r, err := http.NewRequestWithContext(s.Context(), http.MethodGet, s.url+"/v1/labs/lab/me", nil)
 				if err != nil {
 					failed.Add(1)
 					return
@@ -383,14 +397,10 @@ func TestThousandASecond(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	rate := float64(done.Load()) / time.Since(begun).Seconds()
-	t.Logf("%.0f requests a second, %d failed", rate, failed.Load())
 	if failed.Load() > 0 {
-		t.Errorf("%d of %d failed", failed.Load(), done.Load())
+		s.Errorf("%d of %d failed", failed.Load(), done.Load())
 	}
-	if rate < 1000 && !testing.Short() && os.Getenv("ECLUSE_BUSY") == "" {
-		t.Logf("fewer than a thousand: this machine is busy or slow")
-	}
+	return float64(done.Load()) / time.Since(begun).Seconds()
 }
 
 // TestSessions: one's own are listed and ended; a signatory's, those of the side.
