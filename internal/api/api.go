@@ -201,7 +201,7 @@ func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decid
 	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
 	c, err := w.find(s, r)
 	if err != nil && ecluse.KindOf(err) == ecluse.Failed && !errors.Is(err, account.ErrNoSession) {
-		s.Log.Error("an identity could not be found out", "error", err)
+		s.Log.Error("an identity could not be found out", "kind", string(ecluse.KindOf(err)))
 		broken(rw)
 		return nil, false
 	}

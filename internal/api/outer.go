@@ -22,6 +22,7 @@ func (s *server) outer(next http.Handler) http.Handler {
 		rw.Header().Set("X-Request-Id", id)
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
 		rw.Header().Set("Cache-Control", "no-store")
+		_, pattern := s.mux.Handler(r)
 		rec := &recorder{ResponseWriter: rw, status: http.StatusOK}
 		defer func() {
 			if p := recover(); p != nil {
@@ -33,10 +34,9 @@ func (s *server) outer(next http.Handler) http.Handler {
 					write(rec, problemOf(errPanicked))
 				}
 			}
-			_, pattern := s.mux.Handler(r)
 			s.Log.Info("answered", "request", id, "route", pattern, "status", rec.status, "took", time.Since(begun).Round(time.Millisecond))
 		}()
-		if _, pattern := s.mux.Handler(r); pattern == "" {
+		if pattern == "" {
 			if !s.limit.address(r.RemoteAddr) {
 				busy(rec)
 				return

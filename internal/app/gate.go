@@ -254,15 +254,9 @@ func RunGate(ctx context.Context, dir string, o RunOptions) (err error) {
 
 // claimGate makes this process the one that runs a gate.
 func claimGate(dir string) (*os.File, error) {
-	path := filepath.Join(dir, runLock)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := claimFile(filepath.Join(dir, runLock))
 	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		if f, err = durable.Claim(path); err == nil {
-			return f, nil
-		}
+		return f, nil
 	}
 	e := &ecluse.Error{Kind: ecluse.Failed, What: "run the gate", Where: dir, Err: err, Next: "give the user that runs ecluse the right to write the gate's folder, on a disk of its own machine"}
 	if errors.Is(err, durable.ErrHeld) {

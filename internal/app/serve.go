@@ -175,15 +175,9 @@ func openLabs(ctx context.Context, folders map[string]string, pin wire.Pin) (lab
 // ends.
 func claim(dir string) (leave func() error, err error) {
 	path := filepath.Join(dir, servingFile)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := claimFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "serve", Where: dir, Why: "there is no lock in this folder", Next: "ecluse lab add DIR NAME …", Err: err}
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		f, err = durable.Claim(path)
 	}
 	switch {
 	case errors.Is(err, durable.ErrHeld):
@@ -195,6 +189,19 @@ func claim(dir string) (leave func() error, err error) {
 		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "serve", Where: dir, Why: "its folder cannot be claimed", Err: err}
 	}
 	return f.Close, nil
+}
+
+// claimFile holds a file, made when there is none, as long as this process has it open;
+// durable.ErrHeld when another has.
+func claimFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	return durable.Claim(path)
 }
 
 // serving says what people and gates must know.
