@@ -8,6 +8,7 @@ GO       ?= go
 FUZZTIME ?= 10s
 TESTARGS ?=
 BIN      := $(CURDIR)/.cache/bin
+NOT_RUN  := $(CURDIR)/.cache/not-run
 
 GOLANGCI := v2.15.0
 GOFUMPT  := v0.12.0
@@ -24,7 +25,9 @@ demo: build ## the whole story on invented patients
 
 test: ## everything but the material, against real servers
 	scripts/stock
-	PATH="$(BIN):$$PATH" scripts/servers run $(GO) test $(TESTARGS) -skip '^TestMaterial' ./...
+	@rm -f $(NOT_RUN)
+	PATH="$(BIN):$$PATH" ECLUSE_NOT_RUN=$(NOT_RUN) scripts/servers run $(GO) test $(TESTARGS) -skip '^TestMaterial' ./...
+	@if [ -e $(NOT_RUN) ]; then sort $(NOT_RUN); fi
 	@echo 'not run: the pair (make test-material)'
 
 test-material: ## the real pair and the quirks; needs ECLUSE_MATERIAL

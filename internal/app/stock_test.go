@@ -15,26 +15,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/stocktest"
 )
-
-// tool finds a public command, on the PATH or where scripts put it; without it
-// the test fails and says what to run.
-func tool(t *testing.T, name, line string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	for _, dir := range []string{filepath.Join("..", "..", ".cache", "bin"), filepath.Join(os.Getenv("HOME"), "go", "bin")} {
-		path, err := filepath.Abs(filepath.Join(dir, name))
-		if err == nil {
-			if _, err := os.Stat(path); err == nil {
-				return path
-			}
-		}
-	}
-	t.Fatalf("there is no %s command; run: %s", name, line)
-	return ""
-}
 
 // identity unwraps a migration's identity by hand, from the two halves of the key
 // as the two gates keep them: AES-256-GCM under HKDF-SHA-256 of the target gate's
@@ -79,8 +61,7 @@ func identity(t *testing.T, d *roomtest.Dir) []byte {
 // the rest.
 func TestStockAge(t *testing.T) {
 	t.Parallel()
-	const line = "go install filippo.io/age/cmd/age@v1.3.2 (scripts/stock does it)"
-	age, zstd := tool(t, "age", line), tool(t, "zstd", "apt-get install zstd")
+	age, zstd := stocktest.Tool(t, "age"), stocktest.Tool(t, "zstd")
 	d := roomtest.At(t, roomtest.Sealed, 200)
 	id := filepath.Join(t.TempDir(), "identity.txt")
 	if err := os.WriteFile(id, append(identity(t, d), '\n'), 0o600); err != nil {

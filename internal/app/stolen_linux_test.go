@@ -24,6 +24,7 @@ import (
 	"ecluse/internal/client"
 	"ecluse/internal/demo"
 	"ecluse/internal/gate"
+	"ecluse/internal/stocktest"
 	"ecluse/internal/wire"
 )
 
@@ -67,10 +68,7 @@ func TestServeStolen(t *testing.T) {
 // a record, or opens one: neither holds a value, nor a key of a gate.
 func TestStolenServer(t *testing.T) {
 	t.Parallel()
-	gcore, err := exec.LookPath("gcore")
-	if err != nil {
-		t.Skip("no image of a process's memory can be taken here: gcore, of the package gdb, is not installed")
-	}
+	gcore := stocktest.Tool(t, "gcore")
 	d := roomtest.At(t, roomtest.Ready, 40)
 	canaries := d.Plant()
 	r := d.Open()
@@ -145,7 +143,7 @@ func TestStolenServer(t *testing.T) {
 	image := filepath.Join(server, "image")
 	if text, err := exec.CommandContext(ctx, gcore, "-o", image, strconv.Itoa(cmd.Process.Pid)).CombinedOutput(); err != nil {
 		if strings.Contains(string(text), "ptrace") || strings.Contains(string(text), "not permitted") {
-			t.Skip("this system lets no process look at another's memory (kernel.yama.ptrace_scope)")
+			stocktest.Lacks(t, "the right to look at another process's memory (kernel.yama.ptrace_scope)")
 		}
 		t.Fatalf("%v: %s", err, text)
 	}

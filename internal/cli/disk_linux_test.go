@@ -15,6 +15,7 @@ import (
 
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/cli"
+	"ecluse/internal/stocktest"
 )
 
 // limited is set when this test binary runs as the program, with files that may
@@ -76,8 +77,7 @@ func TestFileLimit(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Log("not root: TestFileLimit stands for it")
-		return
+		stocktest.Lacks(t, "root, who mounts (TestFileLimit stands for it)")
 	}
 	want := fullFacts(t)
 	stopped := 0
@@ -88,8 +88,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		from := roomtest.At(t, roomtest.Ready, fullPatients)
 		if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m,mode=700"); err != nil {
-			t.Logf("no right to mount (%v): TestFileLimit stands for it", err)
-			return
+			stocktest.Lacks(t, "the right to mount: %v (TestFileLimit stands for it)", err)
 		}
 		t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
 		if out, err := exec.Command("cp", "-a", from.Path, mount).CombinedOutput(); err != nil {

@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"ecluse/internal/stocktest"
 )
 
 // TestManual: every command has a page in both languages, with its help, its
-// flags and the exit codes; mandoc has nothing to say against any, where it is
-// installed.
+// flags and the exit codes; mandoc has nothing to say against any.
 func TestManual(t *testing.T) {
 	for _, lang := range []string{"en", "fr"} {
 		u := &ui{french: lang == "fr"}
@@ -57,10 +58,7 @@ func TestManual(t *testing.T) {
 
 func lint(t *testing.T, pages map[string]string) {
 	t.Helper()
-	if _, err := exec.LookPath("mandoc"); err != nil {
-		t.Log("not linted: mandoc is not installed")
-		return
-	}
+	mandoc := stocktest.Tool(t, "mandoc")
 	dir := t.TempDir()
 	args := []string{"-T", "lint", "-W", "style"}
 	for name, text := range pages {
@@ -70,7 +68,7 @@ func lint(t *testing.T, pages map[string]string) {
 		}
 		args = append(args, file)
 	}
-	if out, err := exec.CommandContext(t.Context(), "mandoc", args...).CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(t.Context(), mandoc, args...).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("mandoc: %v\n%s", err, out)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/stocktest"
 	"ecluse/internal/wire"
 )
 
@@ -133,7 +134,7 @@ const idle = 96 << 20
 // TestServeIdleMemory measures it, of the process as the system sees it.
 func TestServeIdleMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("no /proc here")
+		stocktest.Lacks(t, "/proc")
 	}
 	t.Parallel()
 	d := &roomtest.Dir{TB: t, Path: roomtest.Temp(t)}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/stocktest"
 )
 
 // Namespace is a machine of its own, as the network goes: two network namespaces,
@@ -55,13 +57,11 @@ const (
 func NewNamespace(ctx context.Context, t testing.TB, line Line) *Namespace {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("not run: a network namespace needs root")
+		stocktest.Lacks(t, "root, who alone makes network namespaces")
 	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("not run: a network namespace needs ip (Debian: iproute2)")
-	}
+	stocktest.Tool(t, "ip")
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
-		t.Skipf("not run: the line of a network namespace needs TUN: %v", err)
+		stocktest.Lacks(t, "TUN, the line of a network namespace: %v", err)
 	}
 	sweep(ctx)
 	name := fmt.Sprintf("%s%d-%08x", prefix, os.Getpid(), rand.Uint32())
@@ -83,11 +83,11 @@ func NewNamespace(ctx context.Context, t testing.TB, line Line) *Namespace {
 	})
 	for _, end := range []struct{ ns, own, peer string }{{n.inside, insideAddr, outsideAddr}, {n.outside, outsideAddr, insideAddr}} {
 		if out, err := ip(ctx, "netns", "add", end.ns); err != nil {
-			t.Skipf("not run: ip netns add: %v: %s", err, out)
+			stocktest.Lacks(t, "the right to make a network namespace: %v: %s", err, out)
 		}
 		var f *os.File
 		if err := within(end.ns, func() (err error) { f, err = tun("line"); return err }); err != nil {
-			t.Skipf("not run: TUN in a network namespace: %v", err)
+			stocktest.Lacks(t, "TUN in a network namespace: %v", err)
 		}
 		ends = append(ends, f)
 		for _, args := range [][]string{

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ecluse/internal/stocktest"
 )
 
 // TestMain plays a program inside a namespace: this binary, started again.
@@ -99,10 +101,7 @@ func TestNamespaceSilence(t *testing.T) {
 // password, and through it the rest.
 func TestNamespaceProxy(t *testing.T) {
 	t.Parallel()
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Skip("not run: needs curl")
-	}
+	curl := stocktest.Tool(t, "curl")
 	n := NewNamespace(t.Context(), t, Line{})
 	a := NewAuthority(t)
 	roots := t.TempDir() + "/roots.pem"

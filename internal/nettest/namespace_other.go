@@ -6,6 +6,8 @@ import (
 	"context"
 	"os/exec"
 	"testing"
+
+	"ecluse/internal/stocktest"
 )
 
 // Namespace is Linux's alone.
@@ -14,7 +16,7 @@ type Namespace struct{}
 // NewNamespace skips the test.
 func NewNamespace(_ context.Context, t testing.TB, _ Line) *Namespace {
 	t.Helper()
-	t.Skip("not run: network namespaces are Linux's")
+	stocktest.Lacks(t, "Linux, where network namespaces are")
 	return nil
 }
 

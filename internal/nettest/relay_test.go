@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ecluse/internal/stocktest"
 )
 
 // echo answers every connection with what it is sent, until the test ends.
@@ -210,7 +212,7 @@ func TestRelayTargetRefuses(t *testing.T) {
 	}
 	defer closed.Close()
 	if runtime.GOOS != "linux" {
-		t.Skip("ports are kept on Linux only")
+		stocktest.Lacks(t, "Linux, where ports are kept")
 	}
 	r := NewRelay(t.Context(), t, addr, Line{})
 	c, err := net.Dial("tcp", r.Addr())

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+
+	"ecluse/internal/stocktest"
 )
 
 // Offer is the TLS that a listener offers, as sslscan found it.
@@ -24,15 +26,10 @@ type Cipher struct {
 	Strength string `xml:"strength,attr"` // sslscan's word
 }
 
-// Scan asks Debian's sslscan what addr offers, and skips the test, saying so, when
-// it is not installed.
+// Scan asks Debian's sslscan what addr offers.
 func Scan(ctx context.Context, t testing.TB, addr string) Offer {
 	t.Helper()
-	tool, err := exec.LookPath("sslscan")
-	if err != nil {
-		t.Skip("not run: what TLS is offered is judged by sslscan (Debian: apt-get install sslscan)")
-	}
-	out, err := exec.CommandContext(ctx, tool, "--xml=-", "--no-check-certificate", addr).Output()
+	out, err := exec.CommandContext(ctx, stocktest.Tool(t, "sslscan"), "--xml=-", "--no-check-certificate", addr).Output()
 	if err != nil {
 		t.Fatalf("sslscan %s: %v", addr, err)
 	}

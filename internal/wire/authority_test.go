@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/internal/stocktest"
 )
 
 func TestLeafRenewed(t *testing.T) {
@@ -249,10 +250,7 @@ func TestOperatorsFile(t *testing.T) {
 }
 
 func TestOpenSSL(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed: what it would show is shown with crypto/tls alone")
-	}
+	openssl := stocktest.Tool(t, "openssl")
 	a := authority(t)
 	addr := serve(t, ServerConfig(a))
 	ask := func(version string) (string, error) {

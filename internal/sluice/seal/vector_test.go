@@ -19,13 +19,14 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/sluice/seal"
+	"ecluse/internal/stocktest"
 )
 
 // The public age and zstd commands open a chunk, and the public Arrow reader
 // reads it.
 func TestStockTools(t *testing.T) {
-	ageCmd := tool(t, "age", "scripts/stock, and put .cache/bin on the PATH")
-	zstdCmd := tool(t, "zstd", "scripts/stock")
+	ageCmd := stocktest.Tool(t, "age")
+	zstdCmd := stocktest.Tool(t, "zstd")
 	id, k := newIdentity(t), seal.NewKey()
 	c := sealRows(t, header(3), id.Recipient(), k, true, 1000, 5000)
 	dir := t.TempDir()
@@ -56,16 +57,6 @@ func TestStockTools(t *testing.T) {
 	if rows != 5000 || r.Err() != nil {
 		t.Errorf("%d rows, %v", rows, r.Err())
 	}
-}
-
-// tool finds a command on the path.
-func tool(t *testing.T, name, install string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("no %s command; run: %s", name, install)
-	}
-	return path
 }
 
 func run(t *testing.T, in []byte, name string, args ...string) []byte {

@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/sluice/reader/readertest"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/writer"
+	"ecluse/internal/stocktest"
 )
 
 // rowsOf is rows of a table whose columns are all of the type given first; row i
@@ -221,7 +222,7 @@ func TestRollbackJournal(t *testing.T) {
 
 func TestReadOnlyFile(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root writes what it likes")
+		stocktest.Lacks(t, "a user who is not root: root writes what it likes")
 	}
 	f := sqlitetest.New(t)
 	f.Exec(t, "PRAGMA journal_mode=DELETE; CREATE TABLE a (id INTEGER PRIMARY KEY)")

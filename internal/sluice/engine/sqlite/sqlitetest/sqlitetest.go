@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/mandate"
 	engine "ecluse/internal/sluice/engine/sqlite"
 	"ecluse/internal/sluice/reader/readertest"
+	"ecluse/internal/stocktest"
 )
 
 // Kinds are the types that columns of SQLite travel as.
@@ -213,7 +214,7 @@ func TemporaryFiles(t testing.TB) []string {
 	const folder = "/proc/self/fd"
 	fds, err := os.ReadDir(folder)
 	if err != nil {
-		t.Skip("this system does not list a process's open files")
+		stocktest.Lacks(t, "/proc, which lists a process's open files")
 	}
 	var out []string
 	for _, fd := range fds {
