@@ -239,33 +239,3 @@ func VerifyGate(s evidence.Signed, roots map[ecluse.Side]ecluse.Fingerprint, loc
 	}
 	return g, nil
 }
-
-// ConfirmedGate reads what a gate says of itself, as VerifyGate does, and checks
-// that a signatory of the controller confirmed it and that nobody retired it
-// since. Rosters and acts are what the lock hands over; Trust.Gate, where it is
-// known, is the gate meant.
-func ConfirmedGate(t Trust, lock ecluse.Fingerprint, gate evidence.Signed, rosters, acts []evidence.Signed) (*Gate, error) {
-	g, err := VerifyGate(gate, t.Roots, lock)
-	if err != nil {
-		return nil, err
-	}
-	if t.Gate != "" && t.Gate != g.Gate {
-		return nil, refusal("verify gate", fmt.Sprintf("it speaks of the gate %s, and this one is %s", g.Gate, t.Gate), "give the one that this gate wrote")
-	}
-	d := &docket{trust: t}
-	for _, step := range []func() error{
-		func() error { return d.chain(rosters) },
-		func() error { return d.current(ecluse.Controller) },
-		func() error { return d.verifyActs(acts) },
-		func() error {
-			_, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindGate, g.digest)
-			return err
-		},
-		func() error { return d.stopped(evidence.KindGate, g.digest) },
-	} {
-		if err := step(); err != nil {
-			return nil, err
-		}
-	}
-	return g, nil
-}

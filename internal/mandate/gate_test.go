@@ -131,119 +131,56 @@ func TestGateAdministeredBy(t *testing.T) {
 	}
 }
 
-// enrolment is a gate that the controller has confirmed.
+// enrolment is what the source gate says of itself, and what it is held against.
 type enrolment struct {
-	*mandatetest.Migration
-	lock   ssh.Signer
-	trust  mandate.Trust
-	gate   evidence.Signed
-	acts   []evidence.Signed
-	roster []evidence.Signed
+	*mandatetest.World
+	roots map[ecluse.Side]ecluse.Fingerprint
+	lock  ssh.Signer
+	gate  evidence.Signed
 }
 
 func enrol(t *testing.T) *enrolment {
 	t.Helper()
 	w := mandatetest.New(t)
-	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
-	e := &enrolment{Migration: m, lock: mandatetest.Key(t), trust: m.ReadPermitInputs().Trust, roster: m.Papers.Rosters}
-	e.gate = e.sign(t, func(*mandate.Gate) {})
-	e.says(t, w.Anne, ecluse.Signatory, evidence.VerbSign, 0)
+	e := &enrolment{World: w, roots: map[ecluse.Side]ecluse.Fingerprint{}, lock: mandatetest.Key(t)}
+	for side, root := range w.Roots {
+		e.roots[side] = evidence.FingerprintOf(root.PublicKey())
+	}
+	var err error
+	if e.gate, err = mandate.SignGate(w.SourceGate, w.Gate(w.SourceGate, e.lock)); err != nil {
+		t.Fatal(err)
+	}
 	return e
 }
 
-// sign has the source gate sign what it says of itself, after an edit.
-func (e *enrolment) sign(t *testing.T, edit func(*mandate.Gate)) evidence.Signed {
-	t.Helper()
-	g := e.World.Gate(e.World.SourceGate, e.lock)
-	edit(g)
-	s, err := mandate.SignGate(e.World.SourceGate, g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+func (e *enrolment) verify() (*mandate.Gate, error) {
+	return mandate.VerifyGate(e.gate, e.roots, evidence.FingerprintOf(e.lock.PublicKey()))
 }
 
-// says adds an act about the gate, made some minutes after the first.
-func (e *enrolment) says(t *testing.T, p *mandatetest.Person, role ecluse.Role, v evidence.Verb, minutes int) {
-	t.Helper()
-	clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindGate, Subject: e.gate.Digest()}}
-	e.acts = append(e.acts, e.Act(t, p, role, clauses, func(a *evidence.Act) {
-		a.Migration, a.NotBefore = "", a.NotBefore.Add(time.Duration(minutes)*time.Minute)
-	}))
-}
-
-func (e *enrolment) confirmed() (*mandate.Gate, error) {
-	return mandate.ConfirmedGate(e.trust, evidence.FingerprintOf(e.lock.PublicKey()), e.gate, e.roster, e.acts)
-}
-
-func TestConfirmedGate(t *testing.T) {
+func TestVerifyGate(t *testing.T) {
 	e := enrol(t)
-	g, err := e.confirmed()
+	g, err := e.verify()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Gate != e.trust.Gate || g.Digest() != e.gate.Digest() || g.Place != evidence.SourceGate {
+	if g.Gate != evidence.FingerprintOf(e.SourceGate.PublicKey()) || g.Digest() != e.gate.Digest() || g.Place != evidence.SourceGate {
 		t.Errorf("got %+v", g)
 	}
-	e.says(t, e.World.Anne, ecluse.Signatory, evidence.VerbRefuse, 10)
-	e.says(t, e.World.Anne, ecluse.Signatory, evidence.VerbSign, 20)
-	if _, err := e.confirmed(); err != nil {
-		t.Errorf("confirmed again after it was retired: %v", err)
-	}
-	e.trust.Gate = "" // the lock, which is no gate
-	if _, err := e.confirmed(); err != nil {
-		t.Error(err)
-	}
 }
 
-func TestConfirmedGateRefuses(t *testing.T) {
+func TestVerifyGateRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, e *enrolment)
 		kind  ecluse.Kind
 		want  string
 	}{
-		"nobody confirmed": {func(_ *testing.T, e *enrolment) { e.acts = nil }, ecluse.WaitsForSign, "no signatory of the controller has signed it"},
-		"the processor confirms": {func(t *testing.T, e *enrolment) {
-			e.acts = nil
-			e.says(t, e.World.Lucy, ecluse.Signatory, evidence.VerbSign, 0)
-		}, ecluse.WaitsForSign, "no signatory of the controller"},
-		"the controller's officer": {func(t *testing.T, e *enrolment) {
-			e.acts = nil
-			e.says(t, e.World.Paul, ecluse.DPO, evidence.VerbSign, 0)
-		}, ecluse.WaitsForSign, "no signatory of the controller"},
-		"an officer as signatory": {func(t *testing.T, e *enrolment) {
-			e.acts = nil
-			e.says(t, e.World.Paul, ecluse.Signatory, evidence.VerbSign, 0)
-		}, ecluse.Unverified, "paul-simon is not signatory in roster 2"},
-		"somebody with another key": {func(t *testing.T, e *enrolment) {
-			e.acts = nil
-			rogue := *e.World.Anne
-			rogue.Signer = mandatetest.Key(t)
-			e.says(t, &rogue, ecluse.Signatory, evidence.VerbSign, 0)
-		}, ecluse.Unverified, "is not anne-martin's in roster 2"},
-		"a person the lock invented": {invented, ecluse.Unverified, "roster 3 of the controller is not signed by the root"},
-		"confirmed for later": {func(t *testing.T, e *enrolment) {
-			e.acts = nil
-			e.says(t, e.World.Anne, ecluse.Signatory, evidence.VerbSign, 90)
-		}, ecluse.WaitsForSign, "no signatory of the controller has signed it"},
-		"another document confirmed": {func(t *testing.T, e *enrolment) {
-			e.gate = e.sign(t, func(g *mandate.Gate) { g.StandsAt = "Passerelle Santé SAS, Lyon" })
-		}, ecluse.WaitsForSign, "no signatory of the controller has signed it"},
-		"retired by the controller": {func(t *testing.T, e *enrolment) { e.says(t, e.World.Anne, ecluse.Signatory, evidence.VerbRefuse, 10) }, ecluse.Refused, "refused by anne-martin (signatory of the controller)"},
-		"retired by the processor, confirmed by the other": {func(t *testing.T, e *enrolment) {
-			e.says(t, e.World.Lucy, ecluse.Signatory, evidence.VerbRefuse, 10)
-			e.says(t, e.World.Anne, ecluse.Signatory, evidence.VerbSign, 20)
-		}, ecluse.Refused, "refused by lucie-blanc (signatory of the processor)"},
 		"another lock": {func(t *testing.T, e *enrolment) { e.lock = mandatetest.Key(t) }, ecluse.Refused, "it was enrolled for the lock"},
-		"another gate": {func(t *testing.T, e *enrolment) {
-			e.trust.Gate = evidence.FingerprintOf(mandatetest.Key(t).PublicKey())
-		}, ecluse.Refused, "and this one is"},
 		"other controller": {func(t *testing.T, e *enrolment) {
-			e.trust.Roots[ecluse.Controller] = evidence.FingerprintOf(mandatetest.Key(t).PublicKey())
+			e.roots[ecluse.Controller] = evidence.FingerprintOf(mandatetest.Key(t).PublicKey())
 		}, ecluse.Refused, "as the root of the controller, which is"},
-		"no root known": {func(_ *testing.T, e *enrolment) { delete(e.trust.Roots, ecluse.Processor) }, ecluse.Refused, "as the root of the processor"},
+		"no root known": {func(_ *testing.T, e *enrolment) { delete(e.roots, ecluse.Processor) }, ecluse.Refused, "as the root of the processor"},
 		"roots the other way": {func(_ *testing.T, e *enrolment) {
-			r := e.trust.Roots
+			r := e.roots
 			r[ecluse.Controller], r[ecluse.Processor] = r[ecluse.Processor], r[ecluse.Controller]
 		}, ecluse.Refused, "as the root of the controller"},
 		"changed after": {func(_ *testing.T, e *enrolment) {
@@ -251,12 +188,11 @@ func TestConfirmedGateRefuses(t *testing.T) {
 		}, ecluse.Unverified, "signature"},
 		"signed for other use": {otherUse, ecluse.Unverified, "gate@ecluse"},
 		"signed by another":    {byAnother, ecluse.Unverified, "it speaks of the gate"},
-		"an older roster":      {func(_ *testing.T, e *enrolment) { e.trust.Floors[ecluse.Controller] = 3 }, ecluse.Refused, "its number is 2 and this gate has seen 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := enrol(t)
 			c.spoil(t, e)
-			_, err := e.confirmed()
+			_, err := e.verify()
 			if err == nil || ecluse.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s: %s", err, c.kind, c.want)
 			}
@@ -264,25 +200,8 @@ func TestConfirmedGateRefuses(t *testing.T) {
 	}
 }
 
-// invented puts a signatory of its own on the controller's roster, under a root of
-// its own, as a lock that lies would.
-func invented(t *testing.T, e *enrolment) {
-	w, real := e.World, e.World.Roots[ecluse.Controller]
-	rogue := *w.Anne
-	rogue.Signer = mandatetest.Key(t)
-	rogue.Keys = []ssh.PublicKey{rogue.Signer.PublicKey()}
-	r := w.Roster(ecluse.Controller, 3, w.Now.Add(-2*time.Hour))
-	r.People[0] = rogue.Person
-	w.Roots[ecluse.Controller] = mandatetest.Key(t)
-	var signed evidence.Signed
-	signed, e.Rosters[ecluse.Controller] = w.SignRoster(t, r)
-	w.Roots[ecluse.Controller] = real
-	e.roster, e.acts = append(e.roster, signed), nil
-	e.says(t, &rogue, ecluse.Signatory, evidence.VerbSign, 0)
-}
-
 func otherUse(t *testing.T, e *enrolment) {
-	s, err := evidence.Sign(e.World.SourceGate, evidence.NamespaceStatement, e.gate.Body)
+	s, err := evidence.Sign(e.SourceGate, evidence.NamespaceStatement, e.gate.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +209,7 @@ func otherUse(t *testing.T, e *enrolment) {
 }
 
 func byAnother(t *testing.T, e *enrolment) {
-	s, err := evidence.Sign(e.World.TargetGate, evidence.NamespaceGate, e.gate.Body)
+	s, err := evidence.Sign(e.TargetGate, evidence.NamespaceGate, e.gate.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
