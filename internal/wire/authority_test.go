@@ -32,7 +32,7 @@ func TestLeafRenewed(t *testing.T) {
 	addr := serve(t, ServerConfig(a))
 	serial := func() *big.Int {
 		t.Helper()
-		conn, err := Dial(t.Context(), Options{Pin: a.Pin(), Now: c.now}, addr)
+		conn, err := dial(t.Context(), Options{Pin: a.Pin(), Now: c.now}, addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestOperatorsFile(t *testing.T) {
 	addr := serve(t, ServerConfig(f))
 	serial := func() int64 {
 		t.Helper()
-		conn, err := Dial(t.Context(), o, addr)
+		conn, err := dial(t.Context(), o, addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,11 +244,12 @@ func TestOperatorsFile(t *testing.T) {
 		t.Errorf("an expired certificate at start: %v", err)
 	}
 	o.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
-	if _, err := Dial(t.Context(), o, addr); ecluse.KindOf(err) != ecluse.Unverified {
+	if _, err := dial(t.Context(), o, addr); ecluse.KindOf(err) != ecluse.Unverified {
 		t.Errorf("an expired certificate: %v", err)
 	}
 }
 
+// TestOpenSSL holds the server against the TLS everybody has.
 func TestOpenSSL(t *testing.T) {
 	openssl := stocktest.Tool(t, "openssl")
 	a := authority(t)

@@ -59,16 +59,6 @@ func Transport(o Options) (*http.Transport, error) {
 	return l.transport(), nil
 }
 
-// Dial connects to a server, addr is host:port, through the proxy if there is
-// one, and returns once the server has proved that it is the pinned one.
-func Dial(ctx context.Context, o Options, addr string) (*tls.Conn, error) {
-	l, err := o.line()
-	if err != nil {
-		return nil, err
-	}
-	return l.dial(ctx, addr, l.config(addr))
-}
-
 // line is Options that hold.
 type line struct {
 	pin   Pin

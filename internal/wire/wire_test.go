@@ -233,13 +233,21 @@ func TestDialGivenUp(t *testing.T) {
 	for _, proxy := range []string{"none", "http://" + l.Addr().String()} {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
-		_, err = Dial(ctx, Options{Pin: authority(t).Pin(), Proxy: proxy}, l.Addr().String())
+		_, err = dial(ctx, Options{Pin: authority(t).Pin(), Proxy: proxy}, l.Addr().String())
 		if ecluse.KindOf(err) != ecluse.Interrupted {
 			t.Errorf("proxy %s: got %v", proxy, err)
 		}
 	}
 }
 
-// TestOpenSSL holds the server against the TLS everybody has.
-
 func nullLog() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// dial connects to a server, addr is host:port, through the proxy if there is
+// one, and returns once the server has proved that it is the pinned one.
+func dial(ctx context.Context, o Options, addr string) (*tls.Conn, error) {
+	l, err := o.line()
+	if err != nil {
+		return nil, err
+	}
+	return l.dial(ctx, addr, l.config(addr))
+}
