@@ -235,7 +235,7 @@ func (w *telling) rosters() {
 		w.story.roster(r)
 		r = must(ParseRoster("roster.yaml", r.Text()))
 		for _, each := range []*Roster{older, r} {
-			w.do(w.b.AddRoster(must(SignRoster(w.rosterRoot[side], each.Text()))))
+			w.do(w.b.AddRoster(must(Sign(w.rosterRoot[side], NamespaceRoster, each.Text()))))
 		}
 		w.roster[side] = r
 		if side == ecluse.Processor {

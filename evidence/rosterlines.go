@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-
-	"ecluse"
 )
 
 // A roster is YAML for people, and lines for tools that know no YAML: verify.sh
@@ -171,12 +169,4 @@ func (r *Roster) AllowedSigners() []byte {
 		}
 	}
 	return b.Bytes()
-}
-
-// SignRoster checks a roster's bytes and signs them with the party's root key.
-func SignRoster(root ssh.Signer, text []byte) (Signed, error) {
-	if _, err := ParseRoster("roster", text); err != nil {
-		return Signed{}, because(ecluse.Invalid, "sign roster", err)
-	}
-	return Sign(root, NamespaceRoster, text)
 }

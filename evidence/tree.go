@@ -49,18 +49,6 @@ func (t *Tree) Root(size int64) (tlog.Hash, error) {
 	return tlog.TreeHash(size, t)
 }
 
-// CheckInclusion verifies that the leaf of that hash and index is in the tree
-// of head h.
-func CheckInclusion(p tlog.RecordProof, h *Head, index int64, leaf tlog.Hash) error {
-	if index < 0 || index >= h.Size {
-		return unverified("check inclusion", "leaf %d is not in a tree of %d", index, h.Size)
-	}
-	if err := tlog.CheckRecord(p, h.Size, h.Root, index, leaf); err != nil {
-		return because(ecluse.Unverified, "check inclusion", err)
-	}
-	return nil
-}
-
 // CheckConsistency verifies that the tree of head newer continues that of head
 // older: every leaf known then is still where it was.
 func CheckConsistency(p tlog.TreeProof, newer, older *Head) error {

@@ -210,14 +210,6 @@ func (l *Log) Consistency(ctx context.Context, tree string, from, to int64) (tlo
 	return tlog.ProveTree(to, from, reader(ctx, l.store, tree))
 }
 
-// Inclusion proves that the leaf of an index is in the tree of a size.
-func (l *Log) Inclusion(ctx context.Context, tree string, index, size int64) (tlog.RecordProof, error) {
-	if err := l.within(ctx, tree, index+1, size); err != nil {
-		return nil, err
-	}
-	return tlog.ProveRecord(size, index, reader(ctx, l.store, tree))
-}
-
 func (l *Log) within(ctx context.Context, tree string, from, to int64) error {
 	size, err := l.store.Size(ctx, tree)
 	if err != nil {

@@ -150,7 +150,7 @@ func (w *World) Roster(side ecluse.Side, number int, issued time.Time) *evidence
 // SignRoster signs a roster with its side's root key and reads it back.
 func (w *World) SignRoster(t testing.TB, r *evidence.Roster) (evidence.Signed, *evidence.Roster) {
 	t.Helper()
-	s, err := evidence.SignRoster(w.Roots[r.Side], r.Text())
+	s, err := evidence.Sign(w.Roots[r.Side], evidence.NamespaceRoster, r.Text())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,10 +131,6 @@ func trees(t *testing.T, open Opener) {
 	}
 	for tree, hs := range heads {
 		newest := hs[len(hs)-1]
-		raw, err := s.Leaves(ctx, tree, 0, newest.Size)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, h := range hs {
 			proof, err := log.Consistency(ctx, tree, h.Size, newest.Size)
 			if err != nil {
@@ -143,19 +139,11 @@ func trees(t *testing.T, open Opener) {
 			if err := evidence.CheckConsistency(proof, newest, h); err != nil {
 				t.Error(err)
 			}
-			at := h.Size - 1
-			in, err := log.Inclusion(ctx, tree, at, newest.Size)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := evidence.CheckInclusion(in, newest, at, evidence.LeafHash(raw[at])); err != nil {
-				t.Error(err)
-			}
 		}
 		if err := log.Check(ctx, tree); err != nil {
 			t.Error(err)
 		}
-		_, err = log.Consistency(ctx, tree, 0, newest.Size+1)
+		_, err := log.Consistency(ctx, tree, 0, newest.Size+1)
 		wantKind(t, "a proof beyond the tree", err, ecluse.Unverified)
 	}
 	if n, err := s.Size(ctx, "no-such-tree"); n != 0 || err != nil {
