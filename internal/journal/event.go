@@ -134,9 +134,6 @@ func (Session) body() {}
 func (Attempt) body() {}
 func (Roster) body()  {}
 
-// bodies are an example of each kind of body.
-func bodies() []Body { return []Body{Act{}, Session{}, Attempt{}, Roster{}} }
-
 const (
 	digestForm      = `sha256:[0-9a-f]{64}`
 	fingerprintForm = `SHA256:[A-Za-z0-9+/]{43}`

@@ -44,7 +44,7 @@ func TestContractParses(t *testing.T) {
 			t.Errorf("%s: %v", day, err)
 		}
 	}
-	c.Place.HDS.ValidUntil = DateOf(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
+	c.Place.HDS.ValidUntil = Date{time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	if err := c.ValidAt(time.Date(2026, 6, 2, 0, 0, 0, 0, time.UTC)); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("expired certificate: %v", err)
 	}

@@ -46,11 +46,11 @@ func TestPermitEnds(t *testing.T) {
 		},
 		"contract": func(w *mandatetest.World) (string, time.Time) {
 			w.Contract = bytes.Replace(w.Contract, []byte("\nend: "+day(w.Now.AddDate(0, 9, 0))), []byte("\nend: "+day(in(w, 10))), 1)
-			return "erase_by: " + in(w, 20).Format(time.RFC3339), mandate.DateOf(in(w, 11)).Begins()
+			return "erase_by: " + in(w, 20).Format(time.RFC3339), in(w, 11).UTC().Truncate(24 * time.Hour)
 		},
 		"certificate": func(w *mandatetest.World) (string, time.Time) {
 			w.Contract = bytes.Replace(w.Contract, []byte("valid_until: "+day(w.Now.AddDate(0, 12, 0))), []byte("valid_until: "+day(in(w, 7))), 1)
-			return "", mandate.DateOf(in(w, 8)).Begins()
+			return "", in(w, 8).UTC().Truncate(24 * time.Hour)
 		},
 		"deadline": func(w *mandatetest.World) (string, time.Time) {
 			return "erase_by: " + in(w, 5).Format(time.RFC3339), in(w, 5)

@@ -11,12 +11,6 @@ import (
 // ends at midnight UTC.
 type Date struct{ day time.Time }
 
-// DateOf is the day of t in UTC.
-func DateOf(t time.Time) Date {
-	y, m, d := t.UTC().Date()
-	return Date{time.Date(y, m, d, 0, 0, 0, 0, time.UTC)}
-}
-
 // UnmarshalText reads YYYY-MM-DD.
 func (d *Date) UnmarshalText(b []byte) error {
 	t, err := time.Parse(time.DateOnly, string(b))

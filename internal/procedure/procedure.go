@@ -123,17 +123,6 @@ func (a Actor) Side() ecluse.Side {
 	return ""
 }
 
-// Actors lists everyone who can act at all.
-func Actors() []Actor {
-	var all []Actor
-	for _, s := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		for _, r := range []ecluse.Role{ecluse.Signatory, ecluse.Operator, ecluse.DPO, ecluse.Security} {
-			all = append(all, Person(s, r))
-		}
-	}
-	return append(all, SourceGate, TargetGate, Lock)
-}
-
 // Move is one line of the table: who may do what, from where to where.
 type Move struct {
 	Verb      Verb
@@ -172,10 +161,7 @@ func (m *Move) apply(p Place, by Actor) Place {
 	return p
 }
 
-// Moves is the whole table, step after step.
-func Moves() []Move { return slices.Clone(table()) }
-
-// table is Moves for this package, compiled once and never changed.
+// table is the whole of it, step after step, compiled once and never changed.
 var table = sync.OnceValue(func() []Move {
 	var all []Move
 	for _, s := range Steps() {

@@ -107,7 +107,7 @@ func slowCatalogue() *ecluse.Catalogue {
 func extraction(w *mandatetest.World, s *slowSource, to *shelf) Extraction {
 	nothing := func(context.Context, *reader.Privileges) error { return nil }
 	return Extraction{
-		Permit: s.ReadPermit, Epoch: 1, Key: seal.NewKey(), Recipient: w.Chunks.Recipient(),
+		Permit: s.ReadPermit, Epoch: 1, Key: &seal.Key{1}, Recipient: w.Chunks.Recipient(),
 		Open: func(context.Context) (reader.Session, error) { return s, nil },
 		Gate: evidence.FingerprintOf(w.SourceGate.PublicKey()), Signer: w.SourceGate,
 		Outlet: to, Bookmarks: to, Before: nothing, After: nothing,

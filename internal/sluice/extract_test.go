@@ -24,7 +24,7 @@ func TestExtractKeepsNoBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &extractor{
-		Extraction: Extraction{Key: seal.NewKey(), Recipient: id.Recipient()},
+		Extraction: Extraction{Key: &seal.Key{1}, Recipient: id.Recipient()},
 		plan:       &mandate.ReadPlan{},
 		stored:     map[ecluse.Slot]*evidence.Descriptor{}, latest: map[place]int{},
 		out: Extracted{Rows: map[ecluse.DatasetID]int64{}},

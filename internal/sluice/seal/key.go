@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -25,13 +24,6 @@ const (
 	UseRows    = "rows"    // digests of the target's rows; name: the table
 	UseCursors = "cursors" // resume cursors at the source gate; name: the dataset
 )
-
-// NewKey makes a random key.
-func NewKey() *Key {
-	k := new(Key)
-	_, _ = rand.Read(k[:]) // never fails (crypto/rand)
-	return k
-}
 
 // Sub derives the sub-key of a use and a name.
 func (k *Key) Sub(use, name string) [32]byte { return Derive(k[:], use, name) }

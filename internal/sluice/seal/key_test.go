@@ -14,7 +14,7 @@ import (
 )
 
 func TestKeyPrintsNothing(t *testing.T) {
-	k := seal.NewKey()
+	k := newKey()
 	var out bytes.Buffer
 	for _, v := range []any{k, *k, []any{*k}, struct{ K *seal.Key }{k}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -33,8 +33,8 @@ func TestKeyPrintsNothing(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	k := seal.NewKey()
-	if *k == *seal.NewKey() {
+	k := newKey()
+	if *k == *newKey() {
 		t.Error("two new keys are one")
 	}
 	subs := map[[32]byte]bool{
@@ -64,7 +64,7 @@ func TestDerive(t *testing.T) {
 }
 
 func TestWrap(t *testing.T) {
-	k := seal.NewKey()
+	k := newKey()
 	sealed, err := k.SealCursor("patient", 7, []byte("1850575123456"))
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestWrap(t *testing.T) {
 	refused("another sequence", err)
 	_, err = k.OpenCursor("result", 7, sealed)
 	refused("another dataset", err)
-	_, err = seal.NewKey().OpenCursor("patient", 7, sealed)
+	_, err = newKey().OpenCursor("patient", 7, sealed)
 	refused("another key", err)
 	for at := range sealed {
 		bad := bytes.Clone(sealed)

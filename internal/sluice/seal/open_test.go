@@ -20,7 +20,7 @@ import (
 // Every way of putting other bytes, or other papers, in a chunk's place is
 // refused before the end is acknowledged; most of them before the first row.
 func TestOpenRefuses(t *testing.T) {
-	id, k := newIdentity(t), seal.NewKey()
+	id, k := newIdentity(t), newKey()
 	to := id.Recipient()
 	classic, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -83,7 +83,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: refused after %d rows", name, rows)
 		}
 	}
-	if _, err := readAll(good.body, &good.d, id, seal.NewKey()); ecluse.KindOf(err) != ecluse.Unverified {
+	if _, err := readAll(good.body, &good.d, id, newKey()); ecluse.KindOf(err) != ecluse.Unverified {
 		t.Errorf("opened under another key: %v", err)
 	}
 	for at := range good.body { // every byte, one bit
@@ -158,7 +158,7 @@ func encrypt(t *testing.T, content []byte, to ...age.Recipient) []byte {
 // What is wrong inside a chunk that is sealed and described as it should be, as
 // only its own gate could make one.
 func TestOpenRefusesContent(t *testing.T) {
-	id, k := newIdentity(t), seal.NewKey()
+	id, k := newIdentity(t), newKey()
 	good := sealRows(t, header(3), id.Recipient(), k, false, 100, 200)
 	content, err := age.Decrypt(bytes.NewReader(good.body), id)
 	if err != nil {
@@ -230,7 +230,7 @@ func metadata(d evidence.Descriptor) map[string]string {
 }
 
 func TestKeyChunk(t *testing.T) {
-	id, k := newIdentity(t), seal.NewKey()
+	id, k := newIdentity(t), newKey()
 	h := header(0)
 	h.Slot = ecluse.Slot{Dataset: ecluse.KeyDataset}
 	var out bytes.Buffer
@@ -270,7 +270,7 @@ func TestKeyChunk(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	id, k := newIdentity(f), seal.NewKey()
+	id, k := newIdentity(f), newKey()
 	c := sealRows(f, header(3), id.Recipient(), k, true, 3, 5)
 	f.Add(c.body)
 	f.Add([]byte("age-encryption.org/v1\n"))
@@ -285,7 +285,7 @@ func FuzzOpen(f *testing.F) {
 // FuzzContent has the content of a chunk made up, under seal and descriptor that
 // are in order.
 func FuzzContent(f *testing.F) {
-	id, k := newIdentity(f), seal.NewKey()
+	id, k := newIdentity(f), newKey()
 	c := sealRows(f, header(3), id.Recipient(), k, true, 3, 5)
 	r, err := age.Decrypt(bytes.NewReader(c.body), id)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 func TestStockTools(t *testing.T) {
 	ageCmd := stocktest.Tool(t, "age")
 	zstdCmd := stocktest.Tool(t, "zstd")
-	id, k := newIdentity(t), seal.NewKey()
+	id, k := newIdentity(t), newKey()
 	c := sealRows(t, header(3), id.Recipient(), k, true, 1000, 5000)
 	dir := t.TempDir()
 	for name, b := range map[string][]byte{"chunk.age": c.body, "identity.txt": []byte(id.String() + "\n")} {
