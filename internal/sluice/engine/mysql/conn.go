@@ -39,16 +39,6 @@ func (c Config) String() string { return c.User + "@" + c.Address }
 // GoString keeps %#v from printing the password.
 func (c Config) GoString() string { return c.String() }
 
-// ParseDSN reads a data source name of go-sql-driver, such as
-// "root@tcp(127.0.0.1:3306)/". Its parameters are ignored but tls.
-func ParseDSN(dsn string) (Config, error) {
-	p, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		return Config{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read the data source name", Why: "want user:password@tcp(host:port)/database"}
-	}
-	return Config{Net: p.Net, Address: p.Addr, User: p.User, Password: p.Passwd, Database: p.DBName, TLS: p.TLS}, nil
-}
-
 // A server that says nothing for so long is taken for lost. Sorting a large
 // table before its first row can take minutes.
 const silence = 30 * time.Minute

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -40,26 +39,6 @@ func (c Config) String() string {
 
 // GoString keeps %#v from printing the password.
 func (c Config) GoString() string { return c.String() }
-
-// ParseURL reads postgresql://user:password@host:port/database, in clear. Other
-// parameters are ignored.
-func ParseURL(s string) (Config, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "postgresql" && u.Scheme != "postgres" || u.Hostname() == "" || u.User == nil {
-		return Config{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read the database's address", Why: "want postgresql://user:password@host:port/database"}
-	}
-	c := Config{Host: u.Hostname(), Port: 5432, User: u.User.Username()}
-	c.Password, _ = u.User.Password()
-	if len(u.Path) > 1 {
-		c.Database = u.Path[1:]
-	}
-	if p := u.Port(); p != "" {
-		if c.Port, err = strconv.Atoi(p); err != nil {
-			return Config{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read the database's address", Why: "its port is not a number"}
-		}
-	}
-	return c, nil
-}
 
 // oldest is the first version of the server that is read and written, tidRanges
 // the first that scans a range of places in a table.

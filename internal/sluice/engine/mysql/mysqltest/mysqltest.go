@@ -45,10 +45,7 @@ func New(t testing.TB) *DB {
 	db := &DB{DB: sql.OpenDB(connector), Database: "écluse_" + random()}
 	db.SetMaxOpenConns(1) // USE holds for the next statement
 	db.Run(t, "CREATE DATABASE `"+db.Database+"` CHARACTER SET utf8mb4; USE `"+db.Database+"`")
-	if db.Root, err = mysql.ParseDSN(dsn); err != nil {
-		t.Fatal(err)
-	}
-	db.Root.Database = db.Database
+	db.Root = mysql.Config{Net: c.Net, Address: c.Addr, User: c.User, Password: c.Passwd, Database: db.Database, TLS: c.TLS}
 	t.Cleanup(func() {
 		db.Run(t, "DROP DATABASE `"+db.Database+"`")
 		if err := db.Close(); err != nil {

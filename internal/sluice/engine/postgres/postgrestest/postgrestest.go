@@ -5,8 +5,11 @@ package postgrestest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,15 +23,30 @@ const Variable = "ECLUSE_TEST_POSTGRES"
 // never skips.
 func Server(t testing.TB) postgres.Config {
 	t.Helper()
-	url := os.Getenv(Variable)
-	if url == "" {
+	address := os.Getenv(Variable)
+	if address == "" {
 		t.Fatalf(`%s is not set: run  eval "$(scripts/servers up)"`, Variable)
 	}
-	c, err := postgres.ParseURL(url)
+	c, err := parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// parse reads postgresql://user:password@host:port/database, in clear. Other
+// parameters are ignored.
+func parse(s string) (postgres.Config, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User == nil {
+		return postgres.Config{}, errors.New(Variable + ": want postgresql://user:password@host:port/database")
+	}
+	c := postgres.Config{Host: u.Hostname(), Port: 5432, User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
+	c.Password, _ = u.User.Password()
+	if p := u.Port(); p != "" {
+		c.Port, err = strconv.Atoi(p)
+	}
+	return c, err
 }
 
 // New makes an empty database, dropped when the test ends.
