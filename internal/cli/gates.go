@@ -85,19 +85,26 @@ type ofGate struct {
 	as
 }
 
-// request is the gate meant, and what this device knows by itself: its context's.
-func (x ofGate) request(ctx context.Context, c *call, all []exchange.GateView) (desk.GateRequest, error) {
-	var q desk.GateRequest
-	known, err := c.currentContext()
-	if err != nil {
-		return q, err
-	}
-	if q.Key, err = x.signer(c); err != nil {
-		return q, err
-	}
-	q.Roots, q.Lock = rootsOf(known), known.Lock
-	q.Gate, err = desk.FindGate(all, x.Gate)
-	return q, err
+// meant hands on the gate meant, and what this device knows by itself: its context's.
+func (x ofGate) meant(ctx context.Context, c *call, do func(*desk.Desk, desk.GateRequest) error) error {
+	return c.with(ctx, func(r *desk.Desk) error {
+		all, err := r.Gates(ctx)
+		if err != nil {
+			return err
+		}
+		known, err := c.currentContext()
+		if err != nil {
+			return err
+		}
+		q := desk.GateRequest{Roots: rootsOf(known), Lock: known.Lock}
+		if q.Key, err = x.signer(c); err != nil {
+			return err
+		}
+		if q.Gate, err = desk.FindGate(all, x.Gate); err != nil {
+			return err
+		}
+		return do(r, q)
+	})
 }
 
 func rootsOf(x *config.Context) map[ecluse.Side]ecluse.Fingerprint {
@@ -110,15 +117,7 @@ type gatesConfirmCmd struct {
 }
 
 func (x *gatesConfirmCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *desk.Desk) error {
-		all, err := r.Gates(ctx)
-		if err != nil {
-			return err
-		}
-		q, err := x.request(ctx, c, all)
-		if err != nil {
-			return err
-		}
+	return x.meant(ctx, c, func(r *desk.Desk, q desk.GateRequest) error {
 		papers, err := r.Enrolled(ctx, q)
 		if err != nil {
 			return err
@@ -176,15 +175,7 @@ func (c *call) typed(question string) (string, error) {
 type gatesRetireCmd struct{ ofGate }
 
 func (x *gatesRetireCmd) Run(ctx context.Context, c *call) error {
-	return c.with(ctx, func(r *desk.Desk) error {
-		all, err := r.Gates(ctx)
-		if err != nil {
-			return err
-		}
-		q, err := x.request(ctx, c, all)
-		if err != nil {
-			return err
-		}
+	return x.meant(ctx, c, func(r *desk.Desk, q desk.GateRequest) error {
 		v, err := r.RetireGate(ctx, q)
 		if err != nil {
 			return err
