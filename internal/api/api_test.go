@@ -3,12 +3,9 @@ package api_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -27,6 +24,7 @@ import (
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/lock"
 	"ecluse/internal/wire"
+	"ecluse/internal/wire/wiretest"
 )
 
 func TestMain(m *testing.M) { os.Exit(roomtest.Run(m)) }
@@ -43,29 +41,16 @@ type server struct {
 func open(t testing.TB, at roomtest.Stage) *server {
 	t.Helper()
 	s := &server{TB: t, dir: roomtest.At(t, at, 3)}
-	a, err := wire.OpenAuthority(roomtest.Temp(t), nil, time.Now)
-	s.must(err)
-	s.pin = a.Pin()
 	l, err := lock.Open(t.Context(), s.dir.Join("room", "lock"), "ecluse test")
 	s.must(err)
 	t.Cleanup(func() { l.Shut() })
-	s.Server, err = api.New(api.Options{
-		Labs:    []api.Lab{{ID: "lab", Lock: l, Door: account.NewDoor(ecluse.Digest(s.pin), "lab", l, l.Sessions())}},
-		Version: "test",
-	})
-	s.must(err)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	s.must(err)
-	s.url = "https://" + listener.Addr().String()
-	h := &http.Server{Handler: s.Server, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = h.Serve(tls.NewListener(listener, wire.ServerConfig(a)))
-	}()
-	t.Cleanup(func() {
-		_ = h.Close()
-		<-done
+	s.url, s.pin = wiretest.Serve(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler {
+		s.Server, err = api.New(api.Options{
+			Labs:    []api.Lab{{ID: "lab", Lock: l, Door: account.NewDoor(ecluse.Digest(pin), "lab", l, l.Sessions())}},
+			Version: "test",
+		})
+		s.must(err)
+		return s.Server
 	})
 	return s
 }

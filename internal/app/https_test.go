@@ -2,8 +2,6 @@ package app_test
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -23,6 +21,7 @@ import (
 	"ecluse/internal/gate/locktest"
 	"ecluse/internal/nettest"
 	"ecluse/internal/wire"
+	"ecluse/internal/wire/wiretest"
 )
 
 // served is a server in this process over real TLS, of rooms as laboratories.
@@ -35,31 +34,13 @@ type served struct {
 // serveLabs serves laboratories until the test ends.
 func serveLabs(t *testing.T, labs func(pin wire.Pin) []api.Lab) *served {
 	t.Helper()
-	a, err := wire.OpenAuthority(roomtest.Temp(t), nil, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &served{Pin: a.Pin()}
-	if s.API, err = api.New(api.Options{Labs: labs(s.Pin), Version: "test"}); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.URL = "https://" + l.Addr().String()
-	h := &http.Server{Handler: s.API, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = h.Serve(tls.NewListener(l, wire.ServerConfig(a)))
-	}()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = h.Shutdown(ctx)
-		_ = h.Close()
-		<-done
+	s := &served{}
+	s.URL, s.Pin = wiretest.Serve(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler {
+		var err error
+		if s.API, err = api.New(api.Options{Labs: labs(pin), Version: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		return s.API
 	})
 	return s
 }

@@ -6,19 +6,16 @@ package hostiletest
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"ecluse/internal/wire"
+	"ecluse/internal/wire/wiretest"
 )
 
 // Answer is what the honest server answered, to be changed.
@@ -87,27 +84,10 @@ type Server struct {
 // identity of a folder.
 func Start(t testing.TB, dir string, honest func(wire.Pin) http.Handler) *Server {
 	t.Helper()
-	a, err := wire.OpenAuthority(dir, nil, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{URL: "https://" + l.Addr().String(), Pin: a.Pin(), honest: honest(a.Pin()), heard: map[string]int{}}
-	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = h.Serve(tls.NewListener(l, wire.ServerConfig(a)))
-	}()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = h.Shutdown(ctx)
-		_ = h.Close()
-		<-done
+	s := &Server{heard: map[string]int{}}
+	s.URL, s.Pin = wiretest.Serve(t, dir, func(pin wire.Pin) http.Handler {
+		s.honest = honest(pin)
+		return s
 	})
 	return s
 }
