@@ -1,10 +1,8 @@
 package evidence
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"ecluse"
@@ -239,95 +237,6 @@ func (v *verifier) checkStored() error {
 	return nil
 }
 
-// checkErased compares the chunks that were ever stored with those that the
-// certificate says are gone.
-func (v *verifier) checkErased() (string, error) {
-	const what = "verify erasure"
-	all := slices.Concat(v.descriptors, v.rejects)
-	gone := map[ecluse.Slot]ErasedObject{}
-	for _, o := range v.certificate.Objects {
-		gone[o.Slot] = o
-	}
-	if len(gone) != len(all) {
-		return "", unverified(what, "%d chunks were stored and the certificate lists %d", len(all), len(gone))
-	}
-	for _, d := range all {
-		o, ok := gone[d.Slot]
-		if !ok || o.SHA256 != d.SHA256 || o.Size != d.Size || o.Rows != d.Rows {
-			return "", unverified(what, "chunk %s is not listed as erased, or otherwise than described", d.Slot)
-		}
-	}
-	if err := v.checkKeys(); err != nil {
-		return "", err
-	}
-	for _, g := range []Gate{SourceGate, TargetGate} {
-		if _, ok := v.files[ErasureFile(g)]; !ok {
-			continue
-		}
-		if err := v.checkStatement(ErasureFile(g), g, ErasureFormat); err != nil {
-			return "", err
-		}
-	}
-	return fmt.Sprintf("%d of %d", len(gone), len(all)), nil
-}
-
-// checkKeys looks for the keys of the recipients that chunks and rejects were
-// sealed to among those destroyed: a half at each gate, and the source's own.
-func (v *verifier) checkKeys() error {
-	const what = "verify erasure"
-	held := map[Gate][]ecluse.Digest{}
-	for _, k := range v.certificate.Keys {
-		held[k.Holder] = append(held[k.Holder], k.ID)
-		if !k.ID.IsZero() && k.ID != v.readPlan.Recipient && k.ID != v.readPlan.Rejects {
-			return unverified(what, "the key destroyed as %q is of no recipient of the plan", k.ID)
-		}
-	}
-	for _, want := range []struct {
-		of     []*Descriptor
-		holder Gate
-		id     ecluse.Digest
-	}{{v.descriptors, SourceGate, v.readPlan.Recipient}, {v.descriptors, TargetGate, v.readPlan.Recipient}, {v.rejects, SourceGate, v.readPlan.Rejects}} {
-		if len(want.of) > 0 && !slices.Contains(held[want.holder], want.id) {
-			return unverified(what, "no key of the recipient %s was destroyed at the %s gate", want.id, want.holder)
-		}
-	}
-	return nil
-}
-
-// checkLeft compares the passages that the certificate says could not be taken out
-// of the target with those that the journal says so of.
-func (v *verifier) checkLeft() (string, error) {
-	const what = "verify passages left"
-	named := map[string]ecluse.Kind{}
-	for _, l := range v.certificate.Left {
-		named[l.Passage.String()] = l.Why
-		if _, ok := v.files[LoadPlanFile(l.Passage)]; !ok {
-			return "", unverified(what, "%s is missing", LoadPlanFile(l.Passage))
-		}
-	}
-	left := 0
-	for _, l := range v.leaves {
-		if l.Type != LeafLeft {
-			continue
-		}
-		left++
-		if why, ok := named[l.IDs["passage"]]; !ok || string(why) != l.IDs["reason"] {
-			return "", unverified(what, "the journal says that passage %s was left (%s), and the certificate does not", l.IDs["passage"], l.IDs["reason"])
-		}
-	}
-	if left != len(v.certificate.Left) {
-		return "", unverified(what, "the certificate names %d and the journal %d", len(v.certificate.Left), left)
-	}
-	if left == 0 {
-		return "none", nil
-	}
-	said := make([]string, 0, left)
-	for _, l := range v.certificate.Left {
-		said = append(said, l.String())
-	}
-	return strings.Join(said, "; "), nil
-}
-
 // statement checks a gate's statement about this migration and reads its head.
 func (v *verifier) statement(name string, g Gate) (StatementHead, error) {
 	s, err := v.signed(name)
@@ -442,80 +351,4 @@ func (v *verifier) checkPrivileges() (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d records", len(names)), nil
-}
-
-// checkCertificate reads the certificate and what is derived from it.
-func (v *verifier) checkCertificate() (string, error) {
-	const what = "verify certificate"
-	for _, g := range []Gate{SourceGate, TargetGate} {
-		s, err := v.signedBy(FileCertificate, string(g))
-		if err != nil {
-			return "", err
-		}
-		if v.certificate, err = ParseCertificate(s, v.gate(g)); err != nil {
-			return "", because(ecluse.Unverified, FileCertificate, err)
-		}
-	}
-	c := v.certificate
-	if c.Migration != v.instruction.id || c.Contract != v.contract.digest || c.Instruction != v.instruction.digest {
-		return "", unverified(what, "it is about another migration, contract or instruction")
-	}
-	if i := v.instruction; c.SourceAdmin != i.sourceAdmin || c.TargetAdmin != i.targetAdmin || c.Backups != i.backups {
-		return "", unverified(what, "of the places and their backups it says otherwise than the instruction")
-	}
-	for name, body := range map[string][]byte{FileReadme: c.Readme(), FileBinary: c.binaryText(), FileLimits: c.limitsText()} {
-		if !bytes.Equal(v.files[name], body) {
-			return "", unverified(what, "%s is not what the certificate says", name)
-		}
-	}
-	return fmt.Sprintf("%s, erased %s by %s", c.Outcome, formatTime(c.Erased), c.Trigger), nil
-}
-
-// checkGround checks why the migration was erased: an accepted report, an order,
-// or time.
-func (v *verifier) checkGround() (string, error) {
-	const what = "verify ground"
-	c := v.certificate
-	if _, ok := v.files[FileReport]; ok {
-		if c.Trigger != ByAcceptance {
-			return "", unverified(what, "%s stands for a report that was accepted, and none was", FileReport)
-		}
-		if err := v.checkStatement(FileReport, TargetGate, ReportFormat); err != nil {
-			return "", err
-		}
-	}
-	var by *Act
-	for _, a := range v.acts {
-		if a.digest == c.Act && a.Side == ecluse.Controller {
-			by = a.Act
-		}
-	}
-	switch c.Trigger {
-	case ByAcceptance:
-		head, err := peekStatement(v.files[FileReport])
-		switch {
-		case err != nil || v.digest(FileReport) != c.Report || !v.finals[head.Plan]:
-			return "", unverified(what, "%s is not the report that the certificate names, or not of a final passage", FileReport)
-		case v.manifest == nil:
-			return "", unverified(what, "a load was accepted and no manifest closes the reading")
-		case by == nil || by.Role != ecluse.Signatory || !by.Has(VerbAccept, KindReport, c.Report):
-			return "", unverified(what, "the act named is not a signatory of the controller accepting the report")
-		}
-		var dispositions []byte
-		for _, clause := range by.Clauses {
-			if clause.Verb == VerbAccept && clause.Kind == KindDispositions {
-				dispositions = v.files[v.byDigest[clause.Subject]]
-			}
-		}
-		if err := Explained(v.files[FileReport], dispositions); err != nil {
-			return "", because(ecluse.Unverified, what, err)
-		}
-		return "accepted by " + by.Person, nil
-	case ByOrder:
-		if by == nil || by.Role != ecluse.Signatory && by.Role != ecluse.DPO || !by.Has(VerbErase, KindMigration, v.instruction.digest) {
-			return "", unverified(what, "the act named is not the controller's order to erase this migration")
-		}
-		return "ordered by " + by.Person, nil
-	}
-	return "by " + string(c.Trigger), nil
 }

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/procedure"
+)
+
+type statusCmd struct {
+	which
+	as
+}
+
+func (u *ui) status(s exchange.Status) {
+	u.text(u.lock(s.Place))
+	u.tell("%s: %s", "%s : %s", u.paint(bold, string(s.Migration)), u.state(s.Place))
+	u.tell("  sealed: %d chunks, %s", "  scellé : %d paquets, %s", s.Chunks, size(s.Bytes))
+	switch s.Place.Migration {
+	case procedure.Erased, procedure.Closed:
+		u.tell("  erased: keys destroyed, nothing left here that opens a chunk", "  effacé : clés détruites, plus rien ici qui ouvre un paquet")
+		if s.Place.Passage == procedure.Left {
+			u.tell("  %s the last passage was not taken out of the target: the certificate names it", "  %s le dernier passage n'a pas été retiré de la cible : l'attestation le nomme", u.paint(red, "!"))
+		}
+	default:
+		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
+	}
+	for _, h := range s.Held {
+		u.tell("  %s by %s (%s, %s) since %s: %s", "  %s par %s (%s, %s) depuis le %s : %s",
+			u.holdWord(h.Verb), h.Person, u.side(h.Side), u.roleWord(h.Role), h.Since.Local().Format("2006-01-02 15:04 MST"), h.Because)
+	}
+	for _, n := range s.Next {
+		by := make([]string, len(n.By))
+		for i, a := range n.By {
+			by[i] = u.actorWord(a)
+		}
+		t := n.Verb.Text()
+		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
+	}
+}
+
+// strays warns of files that belong to no live migration.
+func (u *ui) strays(s *exchange.Strays) {
+	for _, f := range s.Chamber {
+		u.tell("%s lock/chamber/%s: %s", "%s lock/chamber/%s : %s", u.paint(red, "!"), f.Path, u.strayWord(f.Why))
+	}
+	for _, name := range s.Documents {
+		u.tell("%s lock/documents/%s: no document is called so", "%s lock/documents/%s : aucun document ne s'appelle ainsi", u.paint(red, "!"), name)
+	}
+	if s.Quarantined > 0 {
+		u.tell("%s %d files are in lock/chamber/quarantine: find out where they came from, then delete them",
+			"%s %d fichiers sont dans lock/chamber/quarantine : trouvez d'où ils viennent, puis supprimez-les", u.paint(red, "!"), s.Quarantined)
+	}
+}
+
+func (u *ui) days(d time.Duration) string {
+	if d < 48*time.Hour {
+		return d.Round(time.Minute).String()
+	}
+	return u.say("%d days", "%d jours", int(d.Hours()/24))
+}
+
+func (u *ui) state(p procedure.Place) string {
+	s := u.stateWord(p.Migration)
+	if p.Passage != procedure.None {
+		s += fmt.Sprintf(", %s %s", u.kindWord(p.Kind), u.stateWord(p.Passage))
+	}
+	if p.Held() {
+		s += u.say(" (held)", " (suspendue)")
+	}
+	return s
+}
+
+func (x *statusCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(d *desk.Desk) error {
+		all, err := d.Status(ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			c.ui.status(s)
+		}
+		if len(all) == 0 {
+			c.ui.tell("No migration yet. Next: ecluse sign contract.yaml --as KEY, by both parties.",
+				"Aucune reprise. Ensuite : ecluse sign contract.yaml --as CLÉ, par les deux parties.")
+		}
+		strays, err := d.Strays(ctx)
+		if err != nil {
+			return err
+		}
+		c.ui.strays(strays)
+		return c.ui.object(map[string]any{"migrations": all, "strays": strays})
+	})
+}
