@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -41,34 +42,39 @@ func asProgram() (code int, yes bool) {
 func TestFileLimit(t *testing.T) {
 	t.Parallel()
 	want := fullFacts(t)
-	stopped := 0
+	var stopped atomic.Int32
+	t.Cleanup(func() {
+		if n := stopped.Load(); n < 4 {
+			t.Errorf("%d limits stopped a passage", n)
+		}
+	})
 	for _, size := range []int{0, 1 << 10, 4 << 10, 16 << 10, 40 << 10, 80 << 10, 120 << 10, 160 << 10, 200 << 10} {
-		d := roomtest.At(t, roomtest.Ready, fullPatients)
-		d.Write(fmt.Appendf(nil, "#!/bin/sh\n%s=%d exec '%s' \"$@\"\n", limited, size, os.Args[0]), "limited")
-		if err := os.Chmod(d.Join("limited"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		room, err := start(t, d, d.Join("limited"))
-		if err != nil { // not even a server or a gate can begin
-			stopped++
-			t.Logf("%d bytes: %v", size, err)
+		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Ready, fullPatients)
+			d.Write(fmt.Appendf(nil, "#!/bin/sh\n%s=%d exec '%s' \"$@\"\n", limited, size, os.Args[0]), "limited")
+			if err := os.Chmod(d.Join("limited"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			room, err := start(t, d, d.Join("limited"))
+			if err != nil { // not even a server or a gate can begin
+				stopped.Add(1)
+				t.Log(err)
+				up(t, d)
+				goesOn(t, d, want)
+				return
+			}
+			r := run(t, d, "apply")
+			room.Close() // what could not be written may keep it from ending well
 			up(t, d)
+			if r.code == 0 {
+				return
+			}
+			stopped.Add(1)
+			t.Log(strings.SplitN(r.err, "\n", 2)[0])
+			saysItAll(t, r)
 			goesOn(t, d, want)
-			continue
-		}
-		r := run(t, d, "apply")
-		room.Close() // what could not be written may keep it from ending well
-		up(t, d)
-		if r.code == 0 {
-			continue
-		}
-		stopped++
-		t.Logf("%d bytes: %s", size, strings.SplitN(r.err, "\n", 2)[0])
-		saysItAll(t, r)
-		goesOn(t, d, want)
-	}
-	if stopped < 4 {
-		t.Errorf("%d limits stopped a passage", stopped)
+		})
 	}
 }
 
@@ -79,49 +85,61 @@ func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		stocktest.Lacks(t, "root, who mounts (TestFileLimit stands for it)")
 	}
+	trial := t.TempDir()
+	if err := unix.Mount("tmpfs", trial, "tmpfs", 0, "size=64k"); err != nil {
+		stocktest.Lacks(t, "the right to mount: %v (TestFileLimit stands for it)", err)
+	}
+	if err := unix.Unmount(trial, 0); err != nil {
+		t.Fatal(err)
+	}
 	want := fullFacts(t)
-	stopped := 0
-	for _, room := range []int{0, 8, 48, 96, 160, 224, 288} { // KiB
-		mount := filepath.Join(t.TempDir(), "disk")
-		if err := os.Mkdir(mount, 0o700); err != nil {
-			t.Fatal(err)
+	var stopped atomic.Int32
+	t.Cleanup(func() {
+		if n := stopped.Load(); n < 4 {
+			t.Errorf("%d disks were full", n)
 		}
-		from := roomtest.At(t, roomtest.Ready, fullPatients)
-		if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m,mode=700"); err != nil {
-			stocktest.Lacks(t, "the right to mount: %v (TestFileLimit stands for it)", err)
-		}
-		t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
-		if out, err := exec.Command("cp", "-a", from.Path, mount).CombinedOutput(); err != nil {
-			t.Fatalf("cp: %v\n%s", err, out)
-		}
-		d := &roomtest.Dir{TB: t, Path: filepath.Join(mount, filepath.Base(from.Path))}
-		up(t, d)
-		// What the databases need beside themselves is made before the disk is full:
-		// a source that cannot be opened at all is another test.
-		d.Query("ancilab.db", "SELECT 1")
-		var st unix.Statfs_t
-		if err := unix.Statfs(mount, &st); err != nil {
-			t.Fatal(err)
-		}
-		used := (st.Blocks - st.Bfree) * uint64(st.Bsize)
-		resize := func(size uint64) {
-			if err := unix.Mount("tmpfs", mount, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+	})
+	for _, room := range []int{0, 8, 48, 96, 160, 224, 288} {
+		t.Run(fmt.Sprintf("%d KiB left", room), func(t *testing.T) {
+			t.Parallel()
+			mount := filepath.Join(t.TempDir(), "disk")
+			if err := os.Mkdir(mount, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}
-		resize(used + uint64(room)<<10)
-		r := run(t, d, "apply")
-		resize(64 << 20)
-		if r.code == 0 {
-			continue
-		}
-		stopped++
-		t.Logf("%d KiB left: %s", room, strings.SplitN(r.err, "\n", 2)[0])
-		saysItAll(t, r)
-		goesOn(t, d, want)
-	}
-	if stopped < 4 {
-		t.Errorf("%d disks were full", stopped)
+			from := roomtest.At(t, roomtest.Ready, fullPatients)
+			if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m,mode=700"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { unix.Unmount(mount, unix.MNT_DETACH) })
+			if out, err := exec.Command("cp", "-a", from.Path, mount).CombinedOutput(); err != nil {
+				t.Fatalf("cp: %v\n%s", err, out)
+			}
+			d := &roomtest.Dir{TB: t, Path: filepath.Join(mount, filepath.Base(from.Path))}
+			up(t, d)
+			// What the databases need beside themselves is made before the disk is full:
+			// a source that cannot be opened at all is another test.
+			d.Query("ancilab.db", "SELECT 1")
+			var st unix.Statfs_t
+			if err := unix.Statfs(mount, &st); err != nil {
+				t.Fatal(err)
+			}
+			used := (st.Blocks - st.Bfree) * uint64(st.Bsize)
+			resize := func(size uint64) {
+				if err := unix.Mount("tmpfs", mount, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			resize(used + uint64(room)<<10)
+			r := run(t, d, "apply")
+			resize(64 << 20)
+			if r.code == 0 {
+				return
+			}
+			stopped.Add(1)
+			t.Log(strings.SplitN(r.err, "\n", 2)[0])
+			saysItAll(t, r)
+			goesOn(t, d, want)
+		})
 	}
 }
 
