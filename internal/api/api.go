@@ -24,6 +24,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/account"
+	"ecluse/internal/exchange"
 	"ecluse/internal/lock"
 	"ecluse/internal/wire"
 )
@@ -48,6 +49,7 @@ type caller struct {
 	gate    ecluse.Fingerprint // of a gate; its TLS key
 	person  *lock.Person       // of somebody who is logged in
 	session account.Session
+	leaving bool                // a gate that was retired: only what exchange.Verb.Ends names
 	path    func(string) string // values of the route's path
 }
 
@@ -77,7 +79,7 @@ type server struct {
 // Route is something that is served, for tests that walk all of it.
 type Route struct {
 	Method, Path string
-	Identity     string // nobody, root, enrolling gate, gate, person
+	Identity     string // nobody, root, enrolling gate, gate, "gate, retired too", person
 }
 
 // Server is the handler of a server.
@@ -241,7 +243,8 @@ func (c *caller) name() string {
 
 // Who may come.
 var (
-	gateOnly = who{"gate", (*server).gateOf}
+	gateOnly = who{"gate", (*server).knownGate}
+	ending   = who{"gate, retired too", (*server).endingGate}
 	anyGate  = who{"enrolling gate", (*server).enrolling}
 	people   = who{"person", (*server).personOf}
 )
@@ -252,14 +255,24 @@ func (s *server) laboratory(r *http.Request) *Lab { return s.labs[r.PathValue("l
 // gateMemory is how long a gate stays known without the lock being asked again.
 const gateMemory = 2 * time.Second
 
-func (s *server) gateOf(r *http.Request) (*caller, error) {
+// knownGate is a gate that is known, and not one that was retired.
+func (s *server) knownGate(r *http.Request) (*caller, error) {
+	c, err := s.endingGate(r)
+	if c != nil && c.leaving {
+		return nil, err
+	}
+	return c, err
+}
+
+// endingGate is a gate that is known, or that was retired and may have something to end.
+func (s *server) endingGate(r *http.Request) (*caller, error) {
 	c, err := s.enrolling(r)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
 		if g, ok := wire.GateOf(r.TLS); ok && len(s.Labs) > 0 { // as long as for a laboratory that there is
-			_, _ = s.Labs[0].Lock.Knows(r.Context(), g)
+			_, _ = s.Labs[0].Lock.Standing(r.Context(), g)
 		}
 		return nil, nil
 	}
@@ -270,9 +283,13 @@ func (s *server) gateOf(r *http.Request) (*caller, error) {
 	if fresh {
 		return c, nil
 	}
-	known, err := c.lab.Lock.Knows(r.Context(), c.gate)
-	if err != nil || !known {
+	standing, err := c.lab.Lock.Standing(r.Context(), c.gate)
+	if err != nil || standing == lock.Stranger {
 		return nil, err
+	}
+	if standing == lock.Leaving {
+		c.leaving = true
+		return c, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -329,6 +346,17 @@ func ofMigration(ctx context.Context, c *caller) error {
 		return err
 	}
 	return c.lab.Lock.Names(ctx, m, c.gate)
+}
+
+// says lets a gate hand in what it signed; one that was retired only what it ended.
+func says(ctx context.Context, c *caller) error {
+	if c.leaving && !exchange.Paper(c.path("kind")).Ends() {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "take a paper in", Why: "this gate was retired: it says what it undid and erased, and nothing else",
+			Next: "let whoever retired it confirm it again", Article: "GDPR art. 29",
+		}
+	}
+	return ofMigration(ctx, c)
 }
 
 // known lets whoever is somebody come: what they may do is the lock's procedure.

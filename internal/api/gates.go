@@ -34,7 +34,7 @@ func (s *server) gates() {
 		Kind exchange.Paper `path:"kind" maxLength:"40"`
 	}
 
-	route(s, operation(http.MethodGet, at+"/case", "case", "What stands about a migration, for a kind of passage", 0), gateOnly, ofMigration,
+	route(s, operation(http.MethodGet, at+"/case", "case", "What stands about a migration, for a kind of passage", 0), ending, ofMigration,
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Kind ecluse.PassageKind `query:"kind" enum:"dry,rehearsal,final" required:"true"`
@@ -42,7 +42,7 @@ func (s *server) gates() {
 		) (*reply[exchange.Case], error) {
 			return ok(c.lab.Lock.Case(ctx, in.Migration, in.Kind))
 		})
-	route(s, operation(http.MethodPost, at+"/papers/{kind}", "post", "Hand in what the gate signed", papers), gateOnly, ofMigration,
+	route(s, operation(http.MethodPost, at+"/papers/{kind}", "post", "Hand in what the gate signed", papers), ending, says,
 		func(ctx context.Context, c *caller, in *struct {
 			InPapers
 			Body evidence.Signed
@@ -154,7 +154,7 @@ type enrolled struct {
 // work registers what is asked of gates, and how far it has come.
 func (s *server) work() {
 	const at = "/v1/labs/{lab}/gate/work"
-	route(s, operation(http.MethodGet, at, "wanted", "What is asked of the gate; waits while all of it is known", 0), gateOnly, known,
+	route(s, operation(http.MethodGet, at, "wanted", "What is asked of the gate; waits while all of it is known", 0), ending, known,
 		func(ctx context.Context, c *caller, in *struct {
 			InLab
 			Known string `query:"known" maxLength:"8000"`
@@ -170,7 +170,7 @@ func (s *server) work() {
 		InLab
 		Work string `path:"work" maxLength:"100"`
 	}
-	route(s, operation(http.MethodPost, at+"/{work}/progress", "tell", "How far a piece of work has come", small), gateOnly, known,
+	route(s, operation(http.MethodPost, at+"/{work}/progress", "tell", "How far a piece of work has come", small), ending, known,
 		func(ctx context.Context, c *caller, in *struct {
 			InWork
 			Body exchange.Progress
@@ -178,7 +178,7 @@ func (s *server) work() {
 		) (*empty, error) {
 			return done(c.lab.Lock.Seat(c.gate).Tell(ctx, in.Work, in.Body))
 		})
-	route(s, operation(http.MethodPost, at+"/{work}/answer", "answer", "What came of a piece of work", papers), gateOnly, known,
+	route(s, operation(http.MethodPost, at+"/{work}/answer", "answer", "What came of a piece of work", papers), ending, known,
 		func(ctx context.Context, c *caller, in *struct {
 			InWork
 			Body exchange.Answer

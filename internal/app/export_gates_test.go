@@ -7,6 +7,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/lock"
 )
 
 // Enrol hands in what a gate says of itself.
@@ -16,7 +17,8 @@ func (r *Room) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Finger
 
 // Knows tells whether a gate may reach the lock.
 func (r *Room) Knows(ctx context.Context, gate ecluse.Fingerprint) (bool, error) {
-	return r.lock.Knows(ctx, gate)
+	s, err := r.lock.Standing(ctx, gate)
+	return s == lock.Known, err
 }
 
 // LockKey is the key under the journal's heads.

@@ -180,7 +180,8 @@ func (x *gatesRetireCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		c.ui.tell("Retired: the server lets gate %s in no more.", "Retiré : le serveur n'admet plus le programme %s.", q.Gate)
+		c.ui.tell("Retired: the server lets gate %s in to take out what it loaded, to erase and to certify it, and for nothing else.",
+			"Retiré : le serveur n'admet plus le programme %s que pour retirer ce qu'il a chargé, effacer et l'attester.", q.Gate)
 		return c.ui.object(v)
 	})
 }

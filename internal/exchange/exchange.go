@@ -60,6 +60,9 @@ func (p Paper) Known() bool {
 	return false
 }
 
+// Ends tells whether a gate says by it what it ended (Verb.Ends).
+func (p Paper) Ends() bool { return p == UndoReport || p == ErasureReport || p == Certificate }
+
 // Event is what a gate tells the journal: ids and counts.
 type Event struct {
 	Migration ecluse.MigrationID `json:"migration"`

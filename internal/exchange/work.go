@@ -31,6 +31,16 @@ const (
 	SignBundle    Verb = "sign-bundle" // the list of an evidence folder's files
 )
 
+// Ends tells whether a verb only ends what a gate began: it takes data out of a target,
+// destroys keys, or says that this was done.
+func (v Verb) Ends() bool {
+	switch v {
+	case Undo, Erase, Search, Certify:
+		return true
+	}
+	return false
+}
+
 // Work is something the lock asks of a gate.
 type Work struct {
 	ID        string             `json:"id"`

@@ -232,7 +232,7 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 			return err
 		}
 		if ofGate(v) {
-			return gateJudged(ctx, tx, act)
+			return l.gateJudged(ctx, tx, act)
 		}
 		if err := contractFollows(ctx, tx, act); err != nil {
 			return err

@@ -105,7 +105,7 @@ func (l *Lock) shown(ctx context.Context, m ecluse.MigrationID) error {
 	}
 	for _, gate := range []ecluse.Fingerprint{source, target} {
 		asked := func(w store.Work) bool { return w.Ended.IsZero() && w.Gate == gate && w.Verb == string(exchange.Look) }
-		if slices.ContainsFunc(all, asked) {
+		if slices.ContainsFunc(all, asked) || l.mayAsk(ctx, gate, exchange.Look) != nil {
 			continue
 		}
 		row, err := newWork(gate, exchange.Work{Verb: exchange.Look, Migration: m})

@@ -158,6 +158,9 @@ func (l *Lock) BeginReading(ctx context.Context, i *mandate.Instruction) (string
 	if open, err := l.openWork(ctx, i.ID, exchange.Read); err != nil || open != "" {
 		return open, err
 	}
+	if err := l.mayAsk(ctx, i.Source.Gate, exchange.Read); err != nil {
+		return "", err
+	}
 	row, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.Read, Migration: i.ID})
 	if err != nil {
 		return "", err
@@ -183,6 +186,9 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 	if open != "" {
 		p, err = l.openPassage(ctx, i.ID)
 		return p, open, err
+	}
+	if err := l.mayAsk(ctx, i.Target.Gate, exchange.Load); err != nil {
+		return p, "", err
 	}
 	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
 	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {

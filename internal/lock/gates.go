@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -86,6 +87,7 @@ type enrolment struct {
 	exchange.GateView
 	signed evidence.Signed
 	lapsed bool // nobody confirmed it in time: it is not shown any more
+	let    bool // it was confirmed once, whatever was said since
 }
 
 // reads is what enrolments are read from: the store, or a change under way.
@@ -121,7 +123,8 @@ func (l *Lock) enrolled(ctx context.Context, from reads, now time.Time) ([]enrol
 			e := enrolment{signed: s, GateView: exchange.GateView{
 				Gate: g.Gate, Place: exchange.Place(g.Place), Paper: d.Digest, System: g.System, StandsAt: g.StandsAt,
 			}}
-			e.Confirmed, e.Retired = judged(acts, d.Digest)
+			e.let, e.Retired = judged(acts, d.Digest)
+			e.Confirmed = e.let && !e.Retired
 			e.lapsed = !e.Confirmed && !e.Retired && now.Sub(d.Added) > enrollingLife
 			all = append(all, e)
 		}
@@ -137,21 +140,21 @@ func (l *Lock) enrolledNow(ctx context.Context) ([]enrolment, error) {
 	return l.enrolled(ctx, l.store, now)
 }
 
-// judged tells what people said of a gate's paper. What a party took back, that party
+// judged tells what people said of a gate's paper: whether it was ever confirmed, and
+// whether it is retired. What a party took back, that party
 // alone gives again: the processor, which confirms no gate, never.
-func judged(acts []store.Act, paper ecluse.Digest) (confirmed, retired bool) {
+func judged(acts []store.Act, paper ecluse.Digest) (let, retired bool) {
 	by := map[ecluse.Side]bool{}
 	for _, a := range acts {
 		switch {
 		case slices.Contains(a.Clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindGate, Subject: paper}):
-			confirmed = true
+			let = true
 			delete(by, a.Side)
 		case slices.Contains(a.Clauses, evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindGate, Subject: paper}):
 			by[a.Side] = true
 		}
 	}
-	retired = len(by) > 0
-	return confirmed && !retired, retired
+	return let, len(by) > 0
 }
 
 // EnrolledGates are the papers of gates, with their signatures, for whoever confirms
@@ -171,7 +174,7 @@ func (l *Lock) EnrolledGates(ctx context.Context) ([]evidence.Signed, error) {
 }
 
 // gateJudged is what an act on a gate needs: its paper is here.
-func gateJudged(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+func (l *Lock) gateJudged(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 	docs, err := tx.Documents(ctx, "", kindGate)
 	if err != nil {
 		return err
@@ -184,7 +187,52 @@ func gateJudged(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 			}
 		}
 	}
+	return l.withdrawRetired(ctx, tx)
+}
+
+// withdrawRetired ends what is asked of gates that are retired, but for what takes data
+// and keys away: whoever waits for the rest would wait for ever.
+func (l *Lock) withdrawRetired(ctx context.Context, tx *sqlite.Tx) error {
+	all, err := l.enrolled(ctx, tx, tx.Now())
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if !e.Retired || l.isAdmitted(e.Gate) || confirmed(all, e.Gate) {
+			continue
+		}
+		open, err := tx.OpenWork(ctx, e.Gate)
+		if err != nil {
+			return err
+		}
+		for _, w := range open {
+			v := exchange.Verb(w.Verb)
+			if v.Ends() {
+				continue
+			}
+			text, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(retired(e.Gate, v))})
+			if err != nil {
+				return err
+			}
+			if _, err := tx.EndWork(ctx, w.ID, text); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// confirmed tells whether any paper of a gate is.
+func confirmed(all []enrolment, gate ecluse.Fingerprint) bool {
+	return slices.ContainsFunc(all, func(e enrolment) bool { return e.Gate == gate && e.Confirmed })
+}
+
+// retired refuses what is asked of a gate that is let in only to end what it began.
+func retired(gate ecluse.Fingerprint, v exchange.Verb) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "have a gate " + string(v), Where: string(gate), Why: "it was retired: it takes out what it loaded, destroys its half of the key and certifies it, and nothing else",
+		Next: "let whoever retired it confirm it again (ecluse gates confirm), or have another gate enrolled and a new instruction signed that names it", Article: "GDPR art. 29",
+	}
 }
 
 // ofGate tells whether a verb is of acts on gates.
@@ -263,32 +311,85 @@ func (l *Lock) Gates(ctx context.Context) ([]exchange.GateView, error) {
 	return all, nil
 }
 
-// Knows tells whether a gate may talk to this lock at all: it was admitted at the
-// lock's own console, or the controller confirmed it and nobody retired it since.
-func (l *Lock) Knows(ctx context.Context, gate ecluse.Fingerprint) (bool, error) {
-	if slices.Contains(l.settings.Gates[exchange.SourcePlace], gate) || slices.Contains(l.settings.Gates[exchange.TargetPlace], gate) {
-		return true, nil
+// Standing is what a gate may come to a lock for.
+type Standing int
+
+// The standings.
+const (
+	Stranger Standing = iota // for nothing
+	Leaving                  // to take out what it loaded, to erase and to certify it (exchange.Verb.Ends)
+	Known                    // for all that signatures let it do
+)
+
+// Standing tells what a gate may come for. One is known that was admitted at the
+// lock's own console, or that the controller confirmed and nobody retired since. One
+// that was retired and that a migration names comes to destroy its half of the key, and
+// for no more.
+func (l *Lock) Standing(ctx context.Context, gate ecluse.Fingerprint) (Standing, error) {
+	if l.isAdmitted(gate) {
+		return Known, nil
 	}
 	l.mu.Lock()
-	known := l.admitted
+	known := l.standings
 	l.mu.Unlock()
 	if known == nil { // until something moves: whoever asks often costs nothing
 		moved := l.moving()
 		enrolled, err := l.enrolledNow(ctx)
 		if err != nil {
-			return false, err
+			return Stranger, err
 		}
-		known = map[ecluse.Fingerprint]bool{}
+		known = map[ecluse.Fingerprint]Standing{}
 		for _, e := range enrolled {
-			known[e.Gate] = e.Confirmed
+			s := Stranger
+			switch {
+			case e.Confirmed:
+				s = Known
+			case e.let:
+				if s, err = l.leaving(ctx, e.Gate); err != nil {
+					return Stranger, err
+				}
+			}
+			known[e.Gate] = max(known[e.Gate], s) // a later paper that nobody confirmed takes nothing from an earlier one
 		}
 		l.mu.Lock()
 		if l.moved == moved {
-			l.admitted = known
+			l.standings = known
 		}
 		l.mu.Unlock()
 	}
 	return known[gate], nil
+}
+
+// leaving tells whether a retired gate may hold anything of a migration.
+func (l *Lock) leaving(ctx context.Context, gate ecluse.Fingerprint) (Standing, error) {
+	all, err := l.store.Migrations(ctx)
+	if err != nil {
+		return Stranger, err
+	}
+	for _, m := range all {
+		source, target, err := l.gates(ctx, m.ID)
+		if err != nil { // that migration's papers are missing or damaged: others may name it
+			continue
+		}
+		if gate == source || gate == target {
+			return Leaving, nil
+		}
+	}
+	return Stranger, nil
+}
+
+// isAdmitted tells whether a gate was admitted at the lock's own console.
+func (l *Lock) isAdmitted(gate ecluse.Fingerprint) bool {
+	return slices.Contains(l.settings.Gates[exchange.SourcePlace], gate) || slices.Contains(l.settings.Gates[exchange.TargetPlace], gate)
+}
+
+// mayAsk refuses to ask of a gate what it is not let in for: nobody would answer.
+func (l *Lock) mayAsk(ctx context.Context, gate ecluse.Fingerprint, v exchange.Verb) error {
+	s, err := l.Standing(ctx, gate)
+	if err != nil || s != Leaving || v.Ends() {
+		return err
+	}
+	return retired(gate, v)
 }
 
 // gateAt is the gate at a place: the one that a migration's instruction names or,

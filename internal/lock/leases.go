@@ -13,8 +13,11 @@ import (
 
 // Ask takes in a request for the release secret.
 func (l *Lock) Ask(ctx context.Context, m ecluse.MigrationID, request evidence.Signed) error {
-	_, target, err := l.gates(ctx, m)
+	source, target, err := l.gates(ctx, m)
 	if err != nil {
+		return err
+	}
+	if err := l.mayAsk(ctx, source, exchange.Lend); err != nil { // nobody would answer
 		return err
 	}
 	if err := request.VerifyBy(evidence.NamespaceStatement, target); err != nil {

@@ -54,7 +54,7 @@ type Lock struct {
 	seen         map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
 	told         map[string]*told                       // how far gates' work has come
 	parsed       map[ecluse.Digest]*evidence.Roster     // rosters that verified
-	admitted     map[ecluse.Fingerprint]bool            // confirmed gates; nil: to be read again
+	standings    map[ecluse.Fingerprint]Standing        // of gates that enrolled; nil: to be read again
 	instructions map[ecluse.Digest]*mandate.Instruction // read and parsed: they never change
 	lines        map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
 }
@@ -183,7 +183,7 @@ func (l *Lock) tell() {
 	defer l.mu.Unlock()
 	close(l.moved)
 	l.moved = make(chan struct{})
-	l.admitted = nil
+	l.standings = nil
 }
 
 // waitTime is how long Wait waits at most: another process may have written.

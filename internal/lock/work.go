@@ -110,12 +110,22 @@ func (l *Lock) wanted(ctx context.Context, gate ecluse.Fingerprint) ([]exchange.
 		return nil, err
 	}
 	var all []exchange.Work
+	standing, err := l.Standing(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range rows {
+		if standing == Leaving && !exchange.Verb(r.Verb).Ends() {
+			continue
+		}
 		var w exchange.Work
 		if err := json.Unmarshal(r.Text, &w); err != nil {
 			return nil, err
 		}
 		all = append(all, w)
+	}
+	if standing == Leaving { // it lends nothing
+		return all, nil
 	}
 	open, err := l.store.OpenLeases(ctx)
 	if err != nil {
@@ -204,6 +214,9 @@ func newWork(gate ecluse.Fingerprint, w exchange.Work) (store.Work, error) {
 // ask asks something of a gate and waits for its answer. A gate that is away is not
 // waited for, and then nothing stays asked; nor does it when ctx ends.
 func (l *Lock) ask(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
+	if err := l.mayAsk(ctx, gate, w.Verb); err != nil {
+		return nil, err
+	}
 	row, err := newWork(gate, w)
 	if err != nil {
 		return nil, err
