@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,6 +267,15 @@ func TestHostileSuspension(t *testing.T) {
 	without, other := l.earlier()
 	t.Cleanup(other.Elsewhere(t.Context(), func(exchange.Place, ssh.Signer) gate.Lock { return nowhere{} }))
 	claire := l.desk(roomtest.Claire)
+	kept := func() []evidence.Kept {
+		t.Helper()
+		all, err := evidence.Receipts(os.DirFS(desk.ReceiptsOf(l.d.Join("room", "plans"), roomtest.Migration)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	before := kept()
 	if _, err := claire.Suspend(t.Context(), desk.Order{Because: "a question is open", Key: l.d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
@@ -284,8 +294,18 @@ func TestHostileSuspension(t *testing.T) {
 	_, err := claire.Evidence(t.Context(), "", l.d.Join("evidence"))
 	refusal(t, "the evidence", err, ecluse.Unverified, "the lock kept two")
 	// Alone the folder holds together: what contradicts it is the receipt.
-	if report := evidence.Verify(os.DirFS(l.d.Join("evidence")), l.d.Roots()); !report.OK() {
-		t.Log(report.Text())
+	bundle := os.DirFS(l.d.Join("evidence"))
+	report := evidence.Verify(bundle, l.d.Roots())
+	if !report.OK() {
+		t.Error(report.Text())
+	}
+	all := kept()
+	if len(all) != len(before)+2 {
+		t.Fatalf("%d receipts, and %d before suspension and acceptance", len(all), len(before))
+	}
+	hidden := report.CheckReceipts(bundle, all)
+	if len(hidden) != 1 || slices.ContainsFunc(before, func(b evidence.Kept) bool { return b.Act == hidden[0].Act }) || report.OK() || !strings.HasPrefix(report.Text(), evidence.VerdictKO+"\n") || !strings.Contains(report.Text(), "the lock kept two") {
+		t.Errorf("hidden %+v\n%s", hidden, report.Text())
 	}
 }
 

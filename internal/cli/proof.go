@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -38,6 +41,7 @@ type verifyCmd struct {
 	Dir        string             `arg:"" help:"${verify_dir}"`
 	Controller ecluse.Fingerprint `placeholder:"SHA256:…" help:"${root_controller}"`
 	Processor  ecluse.Fingerprint `placeholder:"SHA256:…" help:"${root_processor}"`
+	Receipts   string             `placeholder:"DIR" help:"${verify_receipts}"`
 }
 
 func (x *verifyCmd) Run(ctx context.Context, c *call) error {
@@ -48,9 +52,24 @@ func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 	if x.Processor != "" {
 		roots[ecluse.Processor] = x.Processor
 	}
-	report := evidence.Verify(os.DirFS(x.Dir), roots)
+	bundle := os.DirFS(x.Dir)
+	report := evidence.Verify(bundle, roots)
+	held, err := x.receipts(c, bundle)
+	if err != nil {
+		return err
+	}
+	v := verdictOf(report)
+	if held != nil {
+		hidden := report.CheckReceipts(bundle, held.all)
+		v = verdictOf(report)
+		v.Receipts = &receipts{Folder: held.folder, Checked: len(held.all), Others: held.others, Hidden: []hiddenAct{}}
+		for _, k := range hidden {
+			v.Receipts.Hidden = append(v.Receipts.Hidden, hiddenAct{k.Act, k.At, k.File})
+		}
+	}
 	c.ui.text(report.Text())
-	if err := c.ui.object(verdictOf(report)); err != nil {
+	c.ui.receipts(v.Receipts)
+	if err := c.ui.object(v); err != nil {
 		return err
 	}
 	if !report.OK() {
@@ -59,12 +78,103 @@ func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 	return nil
 }
 
+// heldReceipts are receipts that evidence is held against.
+type heldReceipts struct {
+	folder string
+	all    []evidence.Kept
+	others int // of another lock's key: they are about another journal
+}
+
+// receipts reads those of the folder named or, when none is, those that this device
+// keeps beside its plans for the migration and that the bundle's lock signed; nil:
+// there are none. Neither needs a configuration, or a line.
+func (x *verifyCmd) receipts(c *call, bundle fs.FS) (*heldReceipts, error) {
+	tree, lock, err := evidence.Journal(bundle)
+	m := ecluse.MigrationID(tree)
+	known := err == nil && filepath.IsLocal(tree) && filepath.Base(tree) == tree // otherwise the verdict says what is wrong with the bundle
+	if x.Receipts != "" {
+		folder := x.Receipts
+		if below := filepath.Join(folder, tree); known && isDir(below) { // that of all migrations was named
+			folder = below
+		}
+		all, err := evidence.Receipts(os.DirFS(folder))
+		if err == nil && len(all) == 0 {
+			err = &ecluse.Error{
+				Kind: ecluse.Invalid, What: "read receipts", Where: folder, Why: "there are none in that folder",
+				Next: "name the folder where the receipts of the migration are: plans/receipts/MIGRATION on the device that handed its acts in",
+			}
+		}
+		return &heldReceipts{folder: folder, all: all}, err
+	}
+	folder := desk.ReceiptsOf(c.plans, m)
+	if !known || !isDir(folder) {
+		return nil, nil
+	}
+	all, err := evidence.Receipts(os.DirFS(folder))
+	if err != nil {
+		return nil, err
+	}
+	held := &heldReceipts{folder: folder}
+	for _, k := range all {
+		if by, err := k.By(); err == nil && by != lock {
+			held.others++
+			continue
+		}
+		held.all = append(held.all, k)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return held, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// receipts tells what came of holding evidence against receipts.
+func (u *ui) receipts(r *receipts) {
+	if r == nil {
+		return
+	}
+	u.tell("receipts it was held against: %d, of %s", "récépissés auxquels il a été confronté : %d, de %s", r.Checked, r.Folder)
+	if r.Others > 0 {
+		u.tell("note  receipts there that another lock signed, and that it was not held against: %d; --receipts %s takes all of them",
+			"note  récépissés signés par une autre écluse, non confrontés : %d ; --receipts %s les prend tous", r.Others, r.Folder)
+	}
+	for _, h := range r.Hidden {
+		u.tell("hidden by the server: act %s, handed in by %s (%s)", "caché par le serveur : acte %s, remis au plus tard le %s (%s)", h.Act, h.By.UTC().Format(time.RFC3339), h.File)
+	}
+	if len(r.Hidden) > 0 {
+		u.tell("keep evidence and receipts as they are, and call the laboratory's data-protection officer",
+			"gardez preuve et récépissés tels quels, et appelez le délégué à la protection des données du laboratoire")
+	}
+}
+
 // verdict is what --json prints of a verification.
 type verdict struct {
 	Verdict  string   `json:"verdict"` // the first line: OK, KO, KO not anchored
 	Anchored bool     `json:"anchored"`
 	Warnings []string `json:"warnings"`
 	Checks   []check  `json:"checks"`
+
+	Receipts *receipts `json:"receipts,omitempty"` // what it was held against; none: nothing
+}
+
+// receipts is what came of holding evidence against what the server gave for acts.
+type receipts struct {
+	Folder  string      `json:"folder"`
+	Checked int         `json:"checked"`
+	Others  int         `json:"others"` // of another lock's key, not checked
+	Hidden  []hiddenAct `json:"hidden"`
+}
+
+// hiddenAct is an act that the server took in and that its journal does not have.
+type hiddenAct struct {
+	Act  ecluse.Digest `json:"act"`
+	By   time.Time     `json:"by"` // it was in by then
+	File string        `json:"file"`
 }
 
 type check struct {

@@ -1,12 +1,9 @@
 package desk
 
 import (
-	"encoding/json"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -46,7 +43,7 @@ func (d *Desk) keep(m ecluse.MigrationID, r *exchange.Receipt, act ecluse.Digest
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(d.plans, receiptsFolder, string(m))
+	dir := ReceiptsOf(d.plans, m)
 	if err := durable.Mkdir(dir); err != nil {
 		return err
 	}
@@ -55,32 +52,22 @@ func (d *Desk) keep(m ecluse.MigrationID, r *exchange.Receipt, act ecluse.Digest
 
 // checkReceipts holds evidence against what this desk was given for acts.
 func (d *Desk) checkReceipts(m ecluse.MigrationID, bundle fs.FS) error {
-	dir := filepath.Join(d.plans, receiptsFolder, string(m))
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	all, err := evidence.Receipts(os.DirFS(ReceiptsOf(d.plans, m)))
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return err
-		}
-		r := &exchange.Receipt{}
-		if err := json.Unmarshal(text, r); err != nil {
-			return &ecluse.Error{Kind: ecluse.Invalid, What: "read receipt", Where: e.Name(), Why: "it is damaged", Next: "bring it back from a copy, or move it aside"}
-		}
-		if err := r.Check(bundle); err != nil {
+	for _, k := range all {
+		if err := k.Check(bundle); err != nil {
 			return &ecluse.Error{
-				Kind: ecluse.Unverified, What: "hold the evidence against receipts", Where: e.Name(), Err: err,
+				Kind: ecluse.Unverified, What: "hold the evidence against receipts", Where: k.File, Err: err,
 				Next: "keep evidence and receipts as they are, and call the laboratory's data-protection officer: the lock kept an act from the gates",
 			}
 		}
 	}
 	return nil
+}
+
+// ReceiptsOf is the folder, below the plans', of what was given for a migration's acts.
+func ReceiptsOf(plans string, m ecluse.MigrationID) string {
+	return filepath.Join(plans, receiptsFolder, string(m))
 }
