@@ -71,6 +71,9 @@ func (b *Builder) AddRoster(s Signed) error {
 // AddAct adds a signed act.
 func (b *Builder) AddAct(s Signed) error { return b.addSigned(ActFile(s.Digest()), s) }
 
+// AddGate adds what a gate says of itself, under its own signature.
+func (b *Builder) AddGate(s Signed) error { return b.addSigned(GateFile(s.Digest()), s) }
+
 // AddLoadPlan adds the load plan of a passage.
 func (b *Builder) AddLoadPlan(p ecluse.Passage, plan []byte) error {
 	return b.Add(LoadPlanFile(p), plan)

@@ -54,6 +54,9 @@ func LoadPlanFile(p ecluse.Passage) string { return "loadplan-" + p.String() + "
 // FrozenFile is the name of a frozen table of a mapping.
 func FrozenFile(d ecluse.Digest) string { return "frozen/" + d.Hex() }
 
+// GateFile is the name of what a gate says of itself, gate/v1: the SHA-256 of its text.
+func GateFile(d ecluse.Digest) string { return "gates/" + d.Hex() + ".yaml" }
+
 // DocumentFile is the name of any other document that an act speaks of: earlier
 // versions, dispositions.
 func DocumentFile(d ecluse.Digest) string { return "documents/" + d.Hex() }
@@ -115,6 +118,7 @@ var bundleNames = regexp.MustCompile(`^(` + strings.Join([]string{
 	`(frozen|documents)/[0-9a-f]{64}`,
 	`rosters/(controller|processor)-[1-9][0-9]*\.(yaml|yaml\.sig|signers)`,
 	`acts/[0-9a-f]{64}\.act(\.sig)?`,
+	`gates/[0-9a-f]{64}\.yaml(\.sig)?`,
 	`recipients/(chunks|rejects)\.json(\.sig)?`,
 	`privileges/(source|target)-[a-z0-9-]+\.json(\.sig)?`,
 	`(chunks|rejects)/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]{6,}\.[0-9]+\.json(\.sig)?`,

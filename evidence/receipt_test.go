@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,13 +18,9 @@ func TestCheckReceipts(t *testing.T) {
 	if err != nil || tree != string(testMigration) || lock != FingerprintOf(c.lock.PublicKey()) {
 		t.Fatal(tree, lock, err)
 	}
-	var head Signed
-	for name, f := range bundle {
-		switch {
-		case strings.HasPrefix(name, "journal/heads/") && strings.HasSuffix(name, ".txt"):
-			head.Body, head.Signature = f.Data, bundle[sigBy(name, "lock")].Data
-		}
-	}
+	heads := must(fs.Glob(bundle, "journal/heads/*.txt"))
+	last := heads[len(heads)-1]
+	head := Signed{Body: bundle[last].Data, Signature: bundle[sigBy(last, "lock")].Data}
 	var in ecluse.Digest
 	for line := range strings.Lines(string(bundle[FileLeaves].Data)) {
 		if l := must(ParseLeaf([]byte(strings.TrimSuffix(line, "\n")))); l.Type == LeafAct {

@@ -79,6 +79,7 @@ type verifier struct {
 	rosters     Rosters
 	leaves      []*Leaf
 	handed      map[ecluse.Digest]*Leaf // act → leaf
+	lock        ecluse.Fingerprint      // of the key under the journal's heads
 	acts        []verifiedAct
 	readPlan    readPlanView
 	finals      map[ecluse.Digest]bool // digests of the final load plans
@@ -105,6 +106,7 @@ func bundleChecks() []check {
 		{"rosters chain to the roots", (*verifier).checkRosters, true},
 		{"journal: the tree recomputed, every head signed three times", (*verifier).checkJournal, true},
 		{"acts: signer, role, roster, time", (*verifier).checkActs, true},
+		{"what gates say of themselves is signed by them", (*verifier).checkGatePapers, false},
 		{"certificate of erasure", (*verifier).checkCertificate, true},
 		{"contract signed by both parties, instruction by the controller", (*verifier).checkContractSigned, false},
 		{"read plan approved by two parties and two people", (*verifier).checkReadPlan, false},

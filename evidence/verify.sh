@@ -75,6 +75,7 @@ one_form() { # a signature in another form than ours, even if it reads the same,
 names='README\.txt|verify\.sh|binary\.txt|limits\.txt|contract\.yaml|instruction\.yaml|mapping\.yaml|readplan\.json'
 names="$names|loadplan-(dry|rehearsal|final)-[1-9][0-9]*\\.json|(frozen|documents)/[0-9a-f]{64}"
 names="$names|rosters/(controller|processor)-[1-9][0-9]*\\.(yaml|yaml\\.sig|signers)|acts/[0-9a-f]{64}\\.act(\\.sig)?"
+names="$names|gates/[0-9a-f]{64}\\.yaml(\\.sig)?"
 names="$names|recipients/(chunks|rejects)\\.json(\\.sig)?|privileges/(source|target)-[a-z0-9-]+\\.json(\\.sig)?"
 names="$names|(chunks|rejects)/[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]{6,}\\.[0-9]+\\.json(\\.sig)?"
 names="$names|(manifest|report)\\.json(\\.sig)?|erasure/(source|target)\\.json(\\.sig)?|certificate\\.json(\\.(source|target)\\.sig)?"
@@ -321,12 +322,32 @@ awk '$5 ~ /^(sign|approve|accept)$/ && $6 != "migration" { print $7 }' "$tmp/sai
 while read -r d; do
 	has "$d" || ko "an act speaks of $d, which is not in the folder"
 done <"$tmp/subjects"
+awk '$5 ~ /^(sign|approve|accept)$/ && $6 == "gate" { print substr($7, 8) }' "$tmp/said" | sort -u >"$tmp/confirmed"
+while read -r d; do
+	[ -f "gates/$d.yaml" ] || ko "an act speaks of gates/$d.yaml, which is not in the folder, signed by its gate"
+done <"$tmp/confirmed"
 awk '$3 == "act" { print $4 }' "$tmp/leaves" | sort >"$tmp/handed"
 run sort -c -u "$tmp/handed" 2>>"$log" || ko "an act was handed in twice"
 while read -r d; do
 	[ -f "acts/${d#sha256:}.act" ] || ko "act $d was handed in and is not in the folder"
 done <"$tmp/handed"
 ok "$(wc -l <"$tmp/acts") acts, each by a person of a roster in their role and time"
+
+# ---- what gates say of themselves -----------------------------------------------
+list 'gates/.*\.yaml' >"$tmp/papers"
+while read -r f; do
+	[ "$f" = "gates/$(digest "$f" | cut -c8-).yaml" ] || ko "$f is not named by its own hash"
+	grep -o -E '^[a-z_]+:' "$f" | sort | uniq -d | grep -q . && ko "$f says a thing twice"
+	facts "$f" >"$tmp/gate"
+	[ "$(fact "$tmp/gate" 'ecluse - ecluse')" = gate/v1 ] || ko "$f is of another format"
+	gate=$(fact "$tmp/gate" 'gate - gate') place=$(fact "$tmp/gate" 'place - place')
+	signed_by "${gate:-nobody}" gate@ecluse "$f"
+	[ "$(fact "$tmp/gate" 'roots controller controller') $(fact "$tmp/gate" 'roots processor processor')" = "$root_c $root_p" ] || ko "$f was enrolled under other roots"
+	[ "$(fact "$tmp/gate" 'lock - lock')" = "$lock" ] || ko "$f was enrolled for another lock than the journal's"
+	[ "$gate" != "$source" ] || [ "$place" = source ] || ko "$f is of the source gate, and says otherwise"
+	[ "$gate" != "$target" ] || [ "$place" = target ] || ko "$f is of the target gate, and says otherwise"
+done <"$tmp/papers"
+ok "$(wc -l <"$tmp/papers") papers of gates, each signed by its gate"
 
 said() { # side role verb kind digest: the keys of those who said it
 	awk -v w="$1 $2 $3 $4 $5" '$1 " " $2 " " $5 " " $6 " " $7 == w { print $4 }' "$tmp/said"

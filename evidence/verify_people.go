@@ -239,11 +239,53 @@ func (v *verifier) checkActs() (string, error) {
 func (v *verifier) checkSubjects(name string, a *Act) error {
 	for _, c := range a.Clauses {
 		binding := c.Verb == VerbSign || c.Verb == VerbApprove || c.Verb == VerbAccept
+		if binding && c.Kind == KindGate && v.files[GateFile(c.Subject)] == nil {
+			return unverified("verify act", "%s: %q speaks of a document that is not in the folder, signed by its gate", name, c)
+		}
 		if binding && c.Kind != KindMigration && !v.has(c.Subject) {
 			return unverified("verify act", "%s: %q speaks of a document that is not in the folder", name, c)
 		}
 	}
 	return nil
+}
+
+// checkGatePapers checks what gates say of themselves: each signed it with the key that
+// it names, and was given these roots and this journal's lock at its own console. One of
+// a gate of this migration says on which side it stands.
+func (v *verifier) checkGatePapers() (string, error) {
+	const what = "verify gate"
+	names := v.named("gates/", ".yaml")
+	for _, name := range names {
+		s, err := v.signed(name)
+		if err != nil {
+			return "", err
+		}
+		if name != GateFile(s.Digest()) {
+			return "", unverified(what, "%s is not named by its own hash", name)
+		}
+		said, err := readScalars(name, s.Body, "gate/v1")
+		if err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		key := ecluse.Fingerprint(said["gate"])
+		if err := s.VerifyBy(NamespaceGate, key); err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+			if got := said["roots."+string(side)]; got != string(v.contract.roots[side]) {
+				return "", unverified(what, "%s was enrolled under %q as the root of the %s", name, got, side)
+			}
+		}
+		if said["lock"] != string(v.lock) {
+			return "", unverified(what, "%s was enrolled for another lock than the journal's: %q", name, said["lock"])
+		}
+		for _, g := range []Gate{SourceGate, TargetGate} {
+			if key == v.gate(g) && said["place"] != string(g) {
+				return "", unverified(what, "%s is of the %s gate, and says that it stands at the %q", name, g, said["place"])
+			}
+		}
+	}
+	return fmt.Sprintf("%d papers", len(names)), nil
 }
 
 // whose finds the people who said this of a document, in a side and one of some

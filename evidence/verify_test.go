@@ -118,10 +118,24 @@ func FuzzExplained(f *testing.F) {
 func TestVerifyGateActs(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
-	source, target := []byte("ecluse: gate/v1\nplace: source\n"), []byte("ecluse: gate/v1\nplace: target\n")
-	confirmed := func(w *telling, name string, p Person, by ssh.Signer, doc []byte) {
-		w.do(w.b.AddDocument(doc))
-		w.says(name, ecluse.Controller, p, by, ecluse.Signatory, Clause{VerbSign, KindGate, ecluse.DigestOf(doc)})
+	print := func(s ssh.Signer) string { return string(FingerprintOf(s.PublicKey())) }
+	of := func(key ssh.Signer, place string, changes ...string) Signed {
+		text := "ecluse: gate/v1\ngate: " + print(key) + "\nplace: " + place + "\nsystem: \"a, gate: b # c\"\nmachine_administered_by: [controller]\nlock: " +
+			print(c.lock) + "\nroots:\n  controller: " + string(c.roots()[ecluse.Controller]) + "\n  processor: " + string(c.roots()[ecluse.Processor]) + "\n"
+		return must(Sign(key, NamespaceGate, []byte(strings.NewReplacer(changes...).Replace(text))))
+	}
+	source, target := of(c.source, "source"), of(c.target, "target")
+	stranger := newCast(t).source
+	confirmed := func(w *telling, name string, p Person, by ssh.Signer, s Signed) {
+		w.do(w.b.AddGate(s))
+		w.says(name, ecluse.Controller, p, by, ecluse.Signatory, Clause{VerbSign, KindGate, s.Digest()})
+	}
+	paper := func(s Signed) func(w *telling) {
+		return func(w *telling) { confirmed(w, "gate", w.pAnne, w.anne, s) }
+	}
+	by := func(s Signed, key ssh.Signer, namespace string) Signed {
+		s.Signature = must(Sign(key, namespace, s.Body)).Signature
+		return s
 	}
 	for name, tc := range map[string]struct {
 		standing func(w *telling)
@@ -133,8 +147,20 @@ func TestVerifyGateActs(t *testing.T) {
 			w.says("retired", ecluse.Processor, w.pPaul, w.paul, ecluse.Signatory, Clause{VerbRefuse, KindGate, ecluse.DigestOf([]byte("an older one"))})
 		}},
 		"the document is not there": {standing: func(w *telling) {
-			w.says("source gate", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbSign, KindGate, ecluse.DigestOf(source)})
+			w.says("source gate", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbSign, KindGate, source.Digest()})
 		}, want: "speaks of a document that is not in the folder"},
+		"without its signature": {standing: func(w *telling) {
+			w.do(w.b.AddDocument(source.Body))
+			w.says("source gate", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbSign, KindGate, source.Digest()})
+		}, want: "speaks of a document that is not in the folder, signed by its gate"},
+		"of another gate too":      {standing: paper(of(stranger, "source"))},
+		"signed by another":        {standing: paper(by(source, stranger, NamespaceGate)), want: "what gates say of themselves"},
+		"signed as something else": {standing: paper(by(source, c.source, NamespaceStatement)), want: "what gates say of themselves"},
+		"at the other side":        {standing: paper(of(c.source, "target")), want: "is of the source gate"},
+		"under another root":       {standing: paper(of(c.source, "source", string(c.roots()[ecluse.Processor]), print(stranger))), want: "was enrolled under"},
+		"for another lock":         {standing: paper(of(c.source, "source", print(c.lock), print(stranger))), want: "for another lock"},
+		"of another format":        {standing: paper(of(c.source, "source", "gate/v1", "gate/v2")), want: "its format is"},
+		"naming a gate twice":      {standing: paper(of(c.source, "source", "system: ", "gate: x\nsystem: ")), want: "what gates say of themselves"},
 		"by somebody in no roster": {standing: func(w *telling) {
 			p, key := testPerson(t, "eve-noir", "Eve Noir", "X-1", ecluse.Signatory)
 			confirmed(w, "source gate", p, key, source)
@@ -162,16 +188,16 @@ func TestVerifyGateActs(t *testing.T) {
 // Inside a migration nobody confirms a gate, whatever a forged text says.
 func TestVerifyGateActInside(t *testing.T) {
 	c := newCast(t)
-	doc := []byte("ecluse: gate/v1\n")
+	doc := must(Sign(c.source, NamespaceGate, []byte("ecluse: gate/v1\n")))
 	s := newStory(c)
 	s.standing = func(w *telling) {
 		r := w.roster[ecluse.Controller]
 		a := &Act{
 			Migration: testMigration, Side: ecluse.Controller, Person: w.pAnne.ID, Role: ecluse.Signatory, Roster: r.Digest(), RosterNumber: r.Number,
 			NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Nonce: NewNonce(),
-			Clauses: []Clause{{VerbSign, KindGate, ecluse.DigestOf(doc)}},
+			Clauses: []Clause{{VerbSign, KindGate, doc.Digest()}},
 		}
-		w.do(w.b.AddDocument(doc))
+		w.do(w.b.AddGate(doc))
 		w.do(w.b.AddAct(must(Sign(w.anne, NamespaceAct, a.Text()))))
 	}
 	bundle := s.tell(t)

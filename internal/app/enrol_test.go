@@ -1,11 +1,13 @@
 package app_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -214,10 +216,16 @@ func TestEvidenceHasGates(t *testing.T) {
 		}
 	}
 	d.Verify(r)
-	if got := string(d.Read("evidence", evidence.DocumentFile(own.Digest()))); got != string(own.Body) {
-		t.Error("what the gate said of itself is not in the evidence")
+	file := evidence.GateFile(own.Digest())
+	if got := string(d.Read("evidence", file)); got != string(own.Body) || !bytes.Equal(d.Read("evidence", file+".sig"), own.Signature) {
+		t.Error("what the gate said of itself is not in the evidence, under its signature")
 	}
-	if _, err := os.Stat(d.Join("evidence", evidence.DocumentFile(other.Digest()))); err == nil {
+	script := exec.CommandContext(t.Context(), "sh", d.Join("evidence", evidence.FileScript), d.Join("evidence"),
+		"--controller", string(d.Roots()[ecluse.Controller]), "--processor", string(d.Roots()[ecluse.Processor]))
+	if out, err := script.CombinedOutput(); err != nil || !strings.Contains(string(out), "1 papers of gates") {
+		t.Errorf("verify.sh: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(d.Join("evidence", evidence.GateFile(other.Digest()))); err == nil {
 		t.Error("a gate of another migration is in the evidence")
 	}
 }

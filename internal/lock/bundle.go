@@ -210,6 +210,12 @@ func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Di
 			if named[clause.Subject] || clause.Kind == evidence.KindMigration {
 				continue
 			}
+			if clause.Kind == evidence.KindGate {
+				if err := b.gatePaper(ctx, clause.Subject); err != nil {
+					return err
+				}
+				continue
+			}
 			doc, err := b.lock.store.Document(ctx, clause.Subject)
 			if err != nil {
 				return err
@@ -217,6 +223,20 @@ func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Di
 			if err := b.AddDocument(doc); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// gatePaper adds what a gate says of itself, signed by it.
+func (b *bundle) gatePaper(ctx context.Context, d ecluse.Digest) error {
+	signed, err := b.lock.store.Signed(ctx, d, evidence.NamespaceGate)
+	if err != nil {
+		return err
+	}
+	for _, s := range signed {
+		if err := b.AddGate(s); err != nil {
+			return err
 		}
 	}
 	return nil
