@@ -336,8 +336,135 @@ func TestHostileOldState(t *testing.T) {
 
 	// The papers of then with the journal of now.
 	l.Lie(hostiletest.Lie{Path: hostiletest.About("/case"), Instead: old})
-	err := read(t, source)
-	t.Log("withheld from a gate that saw the journal grow: ", err)
+	refusal(t, "the papers of then with the journal of now", read(t, source), ecluse.Refused, "held by controller")
+	if slots, err := l.r.Lock().Slots(t.Context(), roomtest.Migration); err != nil || len(slots) > 0 {
+		t.Errorf("%d chunks came in, %v", len(slots), err)
+	}
+}
+
+// TestHostileSuspensionOfOneGate: a suspension that is kept from the target gate, by
+// papers of before and a journal that has it or does not, while the source gate is shown
+// it: that gate lends nothing to load with.
+func TestHostileSuspensionOfOneGate(t *testing.T) {
+	t.Parallel()
+	for name, paths := range map[string]string{"papers of before": "/case", "papers and journal of before": "/(case|head|cosignatures)"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liarOf(t, roomtest.At(t, roomtest.Sealed, 3))
+			l.loading()
+			old, _ := l.earlier()
+			l.stopGates()
+			if _, err := l.r.Suspend(t.Context(), desk.Order{Because: "a question is open", Key: l.d.Key(roomtest.Claire)}); err != nil {
+				t.Fatal(err)
+			}
+			l.d.Exec("room/lock/control.db", "UPDATE migration SET suspended = 0") // nor does it keep to its own procedure
+			i, err := mandate.ParseInstruction("instruction", l.d.Read("instruction.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			source, err := app.Source(l.d.Join("room", "source"), l.r.Seat(exchange.SourcePlace)) // it is shown what is
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, target := l.gates()
+			l.Lie(hostiletest.Lie{Path: hostiletest.About(paths), Instead: old})
+			before, _ := l.d.Facts()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			loaded := make(chan error, 1)
+			go func() {
+				_, err := target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+				loaded <- err
+			}()
+			for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+				open, err := l.r.Lock().Asked(t.Context(), roomtest.Migration)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(open) > 0 {
+					break
+				}
+				select {
+				case err := <-loaded:
+					t.Fatal("it did not come to ask: ", err)
+				default:
+				}
+				if time.Since(begun) > 20*time.Second {
+					t.Fatal("nobody asked")
+				}
+			}
+			refusal(t, "lending for a load that is suspended", source.Lend(t.Context(), i), ecluse.Refused, "suspended by claire-aubry")
+			cancel()
+			if err := <-loaded; err == nil {
+				t.Error("it loaded")
+			}
+			if after, rows := l.d.Facts(); after != before {
+				t.Errorf("the target has other rows than before: %d", rows)
+			}
+		})
+	}
+}
+
+// TestHostileApproval: an approval of an earlier plan, put in the place of that of the
+// plan in force, lets nothing through at either gate.
+func TestHostileApproval(t *testing.T) {
+	t.Parallel()
+	l := liarOf(t, roomtest.At(t, roomtest.Ready, 3))
+	l.reading()
+	l.loading()
+	source, target := l.gates()
+	other := ecluse.DigestOf([]byte("an earlier plan"))
+	older := func(kind string) func(*exchange.Case) {
+		return func(c *exchange.Case) {
+			var acts []evidence.Signed
+			for _, s := range c.Acts {
+				a, err := evidence.ParseAct(s.Body)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				subject := ecluse.Digest{}
+				for _, x := range a.Clauses {
+					if x.Verb == evidence.VerbApprove && x.Kind == kind {
+						subject = x.Subject
+					}
+				}
+				if subject.IsZero() {
+					acts = append(acts, s)
+					continue
+				}
+				// The same person approved something else, truly.
+				for i, x := range a.Clauses {
+					if x.Subject == subject {
+						a.Clauses[i].Subject = other
+					}
+				}
+				if old, err := evidence.SignAct(l.d.Key(a.Person), a); err != nil {
+					t.Error(err)
+				} else {
+					acts = append(acts, old)
+				}
+			}
+			c.Acts = acts
+		}
+	}
+	l.Lie(l.papersLie(older(evidence.KindReadPlan)))
+	refusal(t, "an old approval for a new read plan", read(t, source), ecluse.WaitsForSign, "has signed it (approve)")
+	if l.Told() == 0 {
+		t.Error("it did not lie")
+	}
+	l.Lie(l.papersLie(older(evidence.KindLoadPlan)))
+	refusal(t, "an old approval for a new load plan", load(t, target), ecluse.WaitsForSign, "has signed it (approve)")
+	// The bytes of the old one, made to speak of the new plan.
+	l.Lie(l.papersLie(func(c *exchange.Case) {
+		for i, s := range c.Acts {
+			c.Acts[i].Body = bytes.ReplaceAll(s.Body, []byte(ecluse.DigestOf(c.ReadPlan).String()), []byte(other.String()))
+		}
+	}))
+	refusal(t, "an approval altered to fit", read(t, source), ecluse.Unverified, "")
+	if slots, err := l.r.Lock().Slots(t.Context(), roomtest.Migration); err != nil || len(slots) > 0 {
+		t.Errorf("%d chunks came in, %v", len(slots), err)
+	}
 }
 
 // TestHostileReplay: a migration that was erased is not opened again by a server that

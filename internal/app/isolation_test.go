@@ -310,6 +310,47 @@ func TestLaboratoriesOnePerson(t *testing.T) {
 	}
 }
 
+// TestSessionOfAnOldRoster: a session is nobody's once the latest roster no longer has
+// its key, whoever's it was and however fresh.
+func TestSessionOfAnOldRoster(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 3)
+	r := d.Open()
+	x := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
+	claire, helene := x.prober(t, nil), x.prober(t, nil)
+	for who, p := range map[string]*prober{roomtest.Claire: claire, roomtest.Helene: helene} {
+		if status := p.logIn(t, x.Pin, "room", d.Key(who)); status != http.StatusOK {
+			t.Fatalf("%s: %d", who, status)
+		}
+	}
+	me := func(p *prober) (int, []byte) {
+		status, _, body := p.ask(t, http.MethodGet, "/v1/labs/room/me", nil)
+		return status, body
+	}
+	if status, body := me(claire); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	line := func(k ssh.Signer) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.PublicKey()))) }
+	old := string(d.Read("roster-controller.yaml"))
+	next := strings.Replace(strings.Replace(old, "number: 1", "number: 2", 1), line(d.Key(roomtest.Claire)), line(stranger(t)), 1)
+	if !strings.Contains(old, line(d.Key(roomtest.Claire))) {
+		t.Fatalf("the roster has no key of claire's:\n%s", old)
+	}
+	if _, err := x.desk(t, d, "room", roomtest.Marc).AddRoster(t.Context(), "roster.yaml", []byte(next), d.Key("root-controller")); err != nil {
+		t.Fatal(err)
+	}
+	_, nobody := me(x.prober(t, nil))
+	if status, body := me(claire); status != http.StatusUnauthorized || !bytes.Equal(body, nobody) {
+		t.Errorf("a session whose key is in no roster: %d %s", status, body)
+	}
+	if status := x.prober(t, nil).logIn(t, x.Pin, "room", d.Key(roomtest.Claire)); status != http.StatusUnauthorized {
+		t.Errorf("logged in anew: %d", status)
+	}
+	if status, body := me(helene); status != http.StatusOK {
+		t.Errorf("somebody who is in both rosters: %d %s", status, body)
+	}
+}
+
 // TestLaboratoriesTiming: how long an answer takes does not tell what exists: medians
 // within three times each other.
 func TestLaboratoriesTiming(t *testing.T) {
