@@ -297,8 +297,8 @@ func (x *gateHoldCmd) Run(_ context.Context, c *call) error {
 	if err := h.Hold(x.Because); err != nil {
 		return err
 	}
-	c.ui.tell("The gate is held: it reads, loads, lends and compiles nothing; it still undoes and erases. Again: ecluse gate hold %s --release",
-		"Le programme est suspendu : il ne lit, ne charge, ne prête et ne compile rien ; il annule et efface encore. Reprise : ecluse gate hold %s --release", x.Dir)
+	c.ui.tell("The gate is held: it reads, loads, lends and compiles nothing, not even for an undoing; it still erases, and undoes what needs no loan. Again: ecluse gate hold %s --release",
+		"Le programme est suspendu : il ne lit, ne charge, ne prête et ne compile rien, pas même pour une annulation ; il efface encore, et annule ce qui ne demande aucun prêt. Reprise : ecluse gate hold %s --release", x.Dir)
 	return c.ui.object(map[string]any{"held": true, "because": strings.TrimSpace(x.Because)})
 }
 

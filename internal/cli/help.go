@@ -135,7 +135,7 @@ func helpTexts() map[string]words {
 		"gate_check":           {"Look at folder, clock, database and network, with the sentence to send to whoever runs the network; exit status 1 if something stops it.", "Examiner dossier, horloge, base et réseau, avec la phrase à envoyer à qui tient le réseau ; code de retour 1 si quelque chose l'arrête."},
 		"gate_config":          {"The gate's settings, gate.yaml.", "Les paramètres du programme, gate.yaml."},
 		"gate_config_check":    {"Say everything that is wrong in gate.yaml at once.", "Dire d'un coup tout ce qui ne va pas dans gate.yaml."},
-		"gate_hold":            {"Hold the gate: until it is released here it reads, loads, lends and compiles nothing; it still undoes and erases.", "Suspendre le programme : jusqu'à sa reprise ici il ne lit, ne charge, ne prête et ne compile rien ; il annule et efface encore."},
+		"gate_hold":            {"Hold the gate: until it is released here it reads, loads, lends and compiles nothing, not even for an undoing; it still erases, and undoes what needs no loan.", "Suspendre le programme : jusqu'à sa reprise ici il ne lit, ne charge, ne prête et ne compile rien, pas même pour une annulation ; il efface encore, et annule ce qui ne demande aucun prêt."},
 		"gate_because":         {"Why, in a line without personal data; the lock shows it.", "Pourquoi, en une ligne sans donnée personnelle ; l'écluse la montre."},
 		"gate_release":         {"Let it work again.", "Le laisser travailler de nouveau."},
 		"gates":                {"The gates of the laboratory, and whether they may work.", "Les programmes du laboratoire, et s'ils peuvent travailler."},

@@ -22,6 +22,12 @@ const holdFile = "hold.json"
 // Hold is the switch at a gate's own console: while it stands the gate neither reads,
 // loads, lends nor compiles, whatever anybody signed. It still takes away: it undoes,
 // erases, and looks at the journal.
+//
+// A held source gate does not lend for an undoing either. A lock asks for undoing by
+// itself, without anybody's signature; what it is lent for opens for a quarter of an hour
+// whatever the target gate is shown permits for. Whoever stands beside the gate said stop
+// and releases it for the undoing; if nobody does, keys are destroyed at the deadline
+// all the same (erasure.Grace).
 type Hold struct {
 	Since   time.Time            `json:"since"`
 	Because string               `json:"because"`

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,9 @@ func TestAwaitLoan(t *testing.T) {
 		t.Errorf("%v, %v", a, err)
 	}
 	x = &Target{lock: unlent{}, patience: 10 * time.Millisecond}
-	if a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{}); ecluse.KindOf(err) != ecluse.Failed || a != nil {
+	a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{})
+	var e *ecluse.Error
+	if !errors.As(err, &e) || e.Kind != ecluse.Failed || a != nil || !strings.Contains(e.Next, "not held") || !strings.Contains(e.Next, "even to undo") {
 		t.Errorf("%v, %v", a, err)
 	}
 }

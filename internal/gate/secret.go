@@ -172,7 +172,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest) (*evidence.Signed, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, &ecluse.Error{
 		Kind: ecluse.Failed, What: "borrow the release secret", Why: fmt.Sprintf("the source gate did not answer for %s", t.patience),
-		Next: "see that the source gate runs and that the migration is not suspended (`ecluse status`)",
+		Next: "see that the source gate runs, that it is not held at its own console, for then it lends nothing even to undo, and that the migration is not suspended (`ecluse status`)",
 	})
 	defer cancel()
 	for {
