@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver
 
 	"ecluse"
 	"ecluse/evidence"
@@ -172,7 +171,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if have < want {
 		_, err = p.Up(ctx)
 	}
-	return err
+	return failed("open control database", err)
 }
 
 // Close closes the database.
@@ -213,7 +212,7 @@ func (s *Store) do(ctx context.Context, fn func(*Tx) error) (err error) {
 	}
 	defer func() {
 		if rollback := t.Rollback(); err == nil && !errors.Is(rollback, sql.ErrTxDone) {
-			err = rollback
+			err = failed("take back a transaction", rollback)
 		}
 	}()
 	tx := &Tx{reads: reads{q: t, docs: s.docs}}
@@ -291,21 +290,6 @@ func (s *Store) nowTo(ctx context.Context, within time.Duration) (now time.Time,
 		return nil
 	})
 	return now, behind, err
-}
-
-// failed gives a database error a kind. SQLite's messages name tables and
-// columns, never values.
-func failed(what string, err error) error {
-	var e *ecluse.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &e):
-		return err
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return &ecluse.Error{Kind: ecluse.Interrupted, What: what, Err: err}
-	}
-	return &ecluse.Error{Kind: ecluse.Failed, What: what, Err: err}
 }
 
 // missing is the error for a row that is not there.
