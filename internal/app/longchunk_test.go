@@ -85,7 +85,7 @@ func TestLongChunkIsCut(t *testing.T) {
 			body, _ := io.ReadAll(res.Body)
 			answered <- fmt.Sprintf("%d %v %s", res.StatusCode, res.Close, body)
 		}()
-		const most = 64 << 20 // what buffers hold is far less
+		const most = 64 << 20  // what buffers hold is far less
 		block := chunk.Bytes() // the chunk, and then again
 		sent := 0
 		for err = nil; err == nil && sent < most; sent += len(block) {

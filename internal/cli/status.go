@@ -29,6 +29,10 @@ func (u *ui) status(s exchange.Status) {
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
+	if s.Damaged != nil {
+		u.tell("  %[1]s papers of this migration are damaged: %[2]s\n    the others go on; bring what is missing in the lock's folder back from a copy",
+			"  %[1]s des documents de cette reprise sont endommagés : %[2]s\n    les autres continuent ; remettez d'après une copie ce qui manque dans le dossier de l'écluse", u.paint(red, "!"), s.Damaged.Err())
+	}
 	for _, h := range s.Held {
 		u.tell("  %s by %s (%s, %s) since %s: %s", "  %s par %s (%s, %s) depuis le %s : %s",
 			u.holdWord(h.Verb), h.Person, u.side(h.Side), u.roleWord(h.Role), h.Since.Local().Format("2006-01-02 15:04 MST"), h.Because)

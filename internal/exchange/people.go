@@ -122,6 +122,7 @@ type Status struct {
 	Passage   string                     `json:"passage,omitempty"` // "final-1"
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
+	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
 }
 
 // Hold is a suspension or an objection that stands.

@@ -293,11 +293,14 @@ func (l *Lock) Gates(ctx context.Context) ([]exchange.GateView, error) {
 	}
 	for _, m := range migrations {
 		source, target, err := l.gates(ctx, m.ID)
-		if ecluse.KindOf(err) == ecluse.WaitsForSign {
-			continue
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if ecluse.KindOf(err) != ecluse.WaitsForSign && err != nil {
+			l.alert(ctx, m.ID, err)
 		}
 		if err != nil {
-			return nil, err
+			continue
 		}
 		for at, g := range map[exchange.Place]ecluse.Fingerprint{exchange.SourcePlace: source, exchange.TargetPlace: target} {
 			if !slices.ContainsFunc(all, func(v exchange.GateView) bool { return v.Gate == g }) {

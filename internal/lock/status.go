@@ -10,6 +10,8 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/store"
 )
@@ -25,32 +27,14 @@ func (l *Lock) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.St
 		if id != "" && m.ID != id {
 			continue
 		}
-		s := exchange.Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}}
-		if s.Next, err = l.waited(ctx, m); err != nil {
-			return nil, err
+		s := exchange.Status{Migration: m.ID, Place: m.Place, EraseBy: m.EraseBy, Read: map[ecluse.DatasetID]int64{}, Held: []exchange.Hold{}, Next: []exchange.Next{}}
+		err := l.describe(ctx, m, &s)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		if s.Held, err = l.holds(ctx, m); err != nil {
-			return nil, err
-		}
-		held, err := l.held(ctx, m.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range held {
-			s.Chunks++
-			s.Bytes += d.Size
-			if d.Slot.Dataset != ecluse.KeyDataset {
-				s.Read[d.Slot.Dataset] += d.Rows
-			}
-		}
-		passages, err := l.store.Passages(ctx, m.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range passages {
-			if p.Ended.IsZero() {
-				s.Passage = p.Passage.String()
-			}
+		if err != nil { // of the others all is said
+			l.alert(ctx, m.ID, err)
+			s.Damaged = exchange.ProblemOf(err)
 		}
 		list = append(list, s)
 	}
@@ -59,6 +43,71 @@ func (l *Lock) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.St
 		return nil, err
 	}
 	return list, nil
+}
+
+// describe fills in what papers and chamber say of a migration.
+func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Status) error {
+	if m.Place.Migration != procedure.Born { // before that there may be none
+		if _, _, err := l.readInstruction(ctx, m.ID); err != nil {
+			return err
+		}
+	}
+	next, err := l.waited(ctx, m)
+	if err != nil {
+		return err
+	}
+	holds, err := l.holds(ctx, m)
+	if err != nil {
+		return err
+	}
+	s.Next, s.Held = next, holds
+	chunks, err := l.held(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	for _, d := range chunks {
+		s.Chunks++
+		s.Bytes += d.Size
+		if d.Slot.Dataset != ecluse.KeyDataset {
+			s.Read[d.Slot.Dataset] += d.Rows
+		}
+	}
+	passages, err := l.store.Passages(ctx, m.ID)
+	for _, p := range passages {
+		if p.Ended.IsZero() {
+			s.Passage = p.Passage.String()
+		}
+	}
+	return err
+}
+
+// readInstruction reads the instruction in force from the disk, and not from memory: what is
+// damaged there is found.
+func (l *Lock) readInstruction(ctx context.Context, m ecluse.MigrationID) ([]byte, *mandate.Instruction, error) {
+	text, err := l.current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return nil, nil, err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	return text, i, err
+}
+
+// alert has the journal know, once while this process runs, that a migration's papers
+// cannot be read. What it is about goes on being asked: whoever asks is told why not.
+func (l *Lock) alert(ctx context.Context, m ecluse.MigrationID, why error) {
+	l.mu.Lock()
+	known := l.alerted[m]
+	l.alerted[m] = true
+	l.mu.Unlock()
+	if known || m == "" {
+		return
+	}
+	event := journal.Event{Tree: string(m), Type: journal.Warned, IDs: map[string]string{"kind": "papers-damaged", "reason": string(ecluse.KindOf(why))}}
+	if err := l.store.Do(ctx, event, nil); err != nil { // it is tried again
+		l.mu.Lock()
+		delete(l.alerted, m)
+		l.mu.Unlock()
+	}
 }
 
 // steps are what a migration waits for, in the order of the procedure, each with

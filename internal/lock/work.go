@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"ecluse"
-	"ecluse/evidence"
 	"ecluse/internal/exchange"
-	"ecluse/internal/mandate"
 	"ecluse/internal/store"
 )
 
@@ -120,7 +118,8 @@ func (l *Lock) wanted(ctx context.Context, gate ecluse.Fingerprint) ([]exchange.
 		}
 		var w exchange.Work
 		if err := json.Unmarshal(r.Text, &w); err != nil {
-			return nil, err
+			l.alert(ctx, r.Migration, err)
+			continue
 		}
 		all = append(all, w)
 	}
@@ -132,13 +131,13 @@ func (l *Lock) wanted(ctx context.Context, gate ecluse.Fingerprint) ([]exchange.
 		return nil, err
 	}
 	for _, x := range open {
-		text, err := l.current(ctx, x.Migration, evidence.KindInstruction)
-		if err != nil {
-			return nil, err
+		text, i, err := l.readInstruction(ctx, x.Migration)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		i, err := mandate.ParseInstruction("instruction", text)
-		if err != nil {
-			return nil, err
+		if err != nil { // the others of the laboratory go on
+			l.alert(ctx, x.Migration, err)
+			continue
 		}
 		if i.Source.Gate == gate {
 			all = append(all, exchange.Work{
