@@ -245,7 +245,7 @@ func (c *caller) name() string {
 var (
 	gateOnly = who{"gate", (*server).knownGate}
 	ending   = who{"gate, retired too", (*server).endingGate}
-	anyGate  = who{"enrolling gate", (*server).enrolling}
+	enrols   = who{"enrolling gate", (*server).enrolling}
 	people   = who{"person", (*server).personOf}
 )
 
@@ -266,7 +266,7 @@ func (s *server) knownGate(r *http.Request) (*caller, error) {
 
 // endingGate is a gate that is known, or that was retired and may have something to end.
 func (s *server) endingGate(r *http.Request) (*caller, error) {
-	c, err := s.enrolling(r)
+	c, err := s.anyGate(r)
 	if err != nil {
 		return nil, err
 	}
@@ -300,8 +300,19 @@ func (s *server) endingGate(r *http.Request) (*caller, error) {
 	return c, nil
 }
 
-// enrolling is any gate that proved its key to TLS.
+// enrolling is any gate that proved its key to TLS and names the key that signs the
+// laboratory's journal: it was told it at its console. Whoever names another is told
+// nothing, as whoever names a laboratory that there is not.
 func (s *server) enrolling(r *http.Request) (*caller, error) {
+	c, err := s.anyGate(r)
+	if c == nil || r.URL.Query().Get("lock") != string(c.lab.Lock.Key()) {
+		return nil, err
+	}
+	return c, nil
+}
+
+// anyGate is any gate that proved its key to TLS.
+func (s *server) anyGate(r *http.Request) (*caller, error) {
 	l := s.laboratory(r)
 	if l == nil || r.TLS == nil {
 		return nil, nil

@@ -130,25 +130,26 @@ func (s *server) gates() {
 			return maybe(c.lab.Lock.Cosigned(ctx, in.Migration, in.Gate))
 		})
 
-	route(s, operation(http.MethodPost, "/v1/labs/{lab}/enrolments", "enrol", "Hand in what a gate says of itself; without a paper: ask for the lock's key", small), anyGate, known,
-		func(ctx context.Context, c *caller, in *body[enrolment]) (*reply[enrolled], error) {
+	route(s, operation(http.MethodPost, "/v1/labs/{lab}/enrolments", "enrol", "Hand in what a gate says of itself; without a paper: see that this laboratory's journal is signed by a key", small), enrols, known,
+		func(ctx context.Context, c *caller, in *struct {
+			InLab
+			Lock ecluse.Fingerprint `query:"lock" required:"true"`
+			Body enrolment
+		},
+		) (*empty, error) {
 			if in.Body.Paper == nil {
-				return &reply[enrolled]{enrolled{c.lab.Lock.Key()}}, nil
+				return &empty{}, nil
 			}
 			if err := in.Body.Paper.VerifyBy(evidence.NamespaceGate, c.gate); err != nil {
 				return nil, err
 			}
-			key, err := c.lab.Lock.Enrol(ctx, *in.Body.Paper)
-			return ok(&enrolled{key}, err)
+			_, err := c.lab.Lock.Enrol(ctx, *in.Body.Paper)
+			return done(err)
 		})
 }
 
 type enrolment struct {
 	Paper *evidence.Signed `json:"paper,omitempty"`
-}
-
-type enrolled struct {
-	Lock ecluse.Fingerprint `json:"lock"`
 }
 
 // work registers what is asked of gates, and how far it has come.

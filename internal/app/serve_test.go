@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,9 +89,18 @@ func TestServeFolder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := client.Enrol(t.Context(), client.Options{Options: wire.Options{Pin: wire.Pin(x.Pin), Gate: key}, Server: x.Server, Laboratory: x.Laboratory}, evidence.Signed{})
-		if err != nil || got != l.Lock || x.Lock != got {
-			t.Errorf("%s: its journal's key is %s, the line says %s: %v", l.ID, got, x.Lock, err)
+		o := client.Options{Options: wire.Options{Pin: wire.Pin(x.Pin), Gate: key}, Server: x.Server, Laboratory: x.Laboratory}
+		if err := client.Enrol(t.Context(), o, x.Lock, evidence.Signed{}); err != nil || l.Lock != x.Lock {
+			t.Errorf("%s: its journal's key is %s, the line says %s: %v", l.ID, l.Lock, x.Lock, err)
+		}
+		// Whoever names another key is told nothing: not the right one, nor that there is
+		// the laboratory.
+		other := ecluse.Fingerprint("SHA256:" + strings.Repeat("x", 43))
+		err = client.Enrol(t.Context(), o, other, evidence.Signed{})
+		o.Laboratory = "nowhere"
+		nowhere := client.Enrol(t.Context(), o, other, evidence.Signed{})
+		if ecluse.KindOf(err) != ecluse.Refused || strings.Contains(fmt.Sprint(err), string(l.Lock)) || fmt.Sprint(err) != strings.Replace(fmt.Sprint(nowhere), "nowhere", x.Laboratory, 1) {
+			t.Errorf("%s, by another key: %v; a laboratory that there is not: %v", l.ID, err, nowhere)
 		}
 	}
 	o, err := app.ServerFolder(dir)

@@ -42,12 +42,12 @@ func NewGate(o Options) (*Gate, error) {
 func (g *Gate) Disconnect() { g.close() }
 
 // Enrol hands in what a gate says of itself (gate/v1), signed by the key of
-// Options.Gate, and returns the key that signs the laboratory's journal. With an empty
-// paper it only asks for that key.
-func Enrol(ctx context.Context, o Options, signed evidence.Signed) (ecluse.Fingerprint, error) {
+// Options.Gate, at a laboratory whose journal a key signs. With an empty paper it only
+// sees that there is that laboratory.
+func Enrol(ctx context.Context, o Options, lock ecluse.Fingerprint, signed evidence.Signed) error {
 	g, err := NewGate(o)
 	if err != nil {
-		return "", err
+		return err
 	}
 	g.patience = ofPeople // somebody stands at the console
 	defer g.close()
@@ -57,13 +57,14 @@ func Enrol(ctx context.Context, o Options, signed evidence.Signed) (ecluse.Finge
 	if signed.Body != nil {
 		q.Paper = &signed
 	}
-	v, err := posted[struct {
-		Lock ecluse.Fingerprint `json:"lock"`
-	}](ctx, g.line, "/enrolments", q)
-	if err != nil {
-		return "", err
+	err = g.call(ctx, http.MethodPost, "/enrolments?lock="+url.QueryEscape(string(lock)), q, nil)
+	if unknown := (errUnknown{}); errors.As(err, &unknown) {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "enrol the gate", Where: o.Laboratory, Why: "the server has no laboratory of that name whose journal is signed by " + string(lock),
+			Next: "do not go on; compare the line with whoever sent it", Err: err,
+		}
 	}
-	return v.Lock, nil
+	return err
 }
 
 func at(m ecluse.MigrationID, rest string) string { return "/gate/migrations/" + escape(m) + rest }
