@@ -64,7 +64,11 @@ func TestLongChunkIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, header := range map[string]string{"a length that is too long": fmt.Sprintf("Content-Length: %d", int64(1)<<40), "no length": "Transfer-Encoding: chunked"} {
-		conn, err := wire.Dial(t.Context(), wire.Options{Pin: s.Pin, Gate: key, HTTP1: true}, strings.TrimPrefix(s.URL, "https://"))
+		line, err := wire.Transport(wire.Options{Pin: s.Pin, Gate: key, HTTP1: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := line.DialTLSContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "https://"))
 		if err != nil {
 			t.Fatal(err)
 		}
