@@ -80,7 +80,7 @@ func BenchmarkEncode(b *testing.B) {
 	bytes := 0
 	for b.Loop() {
 		for i := range 8192 {
-			if err := s.encode(i, 0, len(s.at)); err != nil {
+			if err := s.encode(i, 0, len(s.forms)); err != nil {
 				b.Fatal(err)
 			}
 			bytes += len(s.row)

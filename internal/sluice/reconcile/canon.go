@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -60,36 +61,101 @@ const (
 	exponentHi = 31
 )
 
-// appendValue appends the canonical encoding of value i of c; false when it is
-// text that is not a number in a column of numbers.
-func appendValue(dst []byte, c *record.Column, i int, padded bool) ([]byte, bool) {
-	if c.Null(i) {
-		return append(dst, tagNull), true
+// form is how the values of a column are encoded: what a type says, looked up once
+// for all rows.
+type form struct {
+	column   *record.Column // nil: every value is null
+	kind     formKind
+	exponent int
+	nulls    bool // some value is null
+	ints     []int64
+}
+
+type formKind uint8
+
+const (
+	formNone formKind = iota
+	formExact
+	formText
+	formPadded
+	formInstant
+	formTimestamp
+	formTime
+	formDate
+	formBool
+	formFloat
+	formSingle
+	formNumber
+	formBytes
+)
+
+// formOf is how a column's values are encoded; of no column, as nulls.
+func formOf(c *record.Column, padded bool) form {
+	if c == nil {
+		return form{}
 	}
 	t := c.Type()
+	f := form{column: c, nulls: c.Nulls() > 0, ints: c.Ints()}
 	switch t.Kind {
 	case ecluse.Int:
-		return appendInt(dst, c.Int(i), 0), true
-	case ecluse.Text:
-		return appendText(dst, c.Bytes(i), padded), true
+		f.kind = formExact
 	case ecluse.Decimal:
-		return appendInt(dst, c.Int(i), -t.Scale), true
-	case ecluse.Instant:
-		return appendFixed(dst, tagInstant, uint64(c.Int(i))), true
-	case ecluse.Timestamp:
-		return appendFixed(dst, tagTimestamp, uint64(c.Int(i))), true
-	case ecluse.Time:
-		return appendFixed(dst, tagTime, uint64(c.Int(i))), true
-	case ecluse.Date:
-		return binary.AppendVarint(append(dst, tagDate), c.Int(i)), true
-	case ecluse.Bool:
-		return append(dst, tagFalse+byte(c.Int(i)&1)), true
-	case ecluse.Float:
-		return appendFloat(dst, c.Float(i), t.Precision == 24), true
+		f.kind, f.exponent = formExact, -t.Scale
 	case ecluse.Number:
-		return appendNumber(dst, c.Bytes(i))
+		f.kind = formNumber
+	case ecluse.Text:
+		if f.kind = formText; padded {
+			f.kind = formPadded
+		}
 	case ecluse.Bytes:
-		v := c.Bytes(i)
+		f.kind = formBytes
+	case ecluse.Bool:
+		f.kind = formBool
+	case ecluse.Float:
+		if f.kind = formFloat; t.Precision == 24 {
+			f.kind = formSingle
+		}
+	case ecluse.Date:
+		f.kind = formDate
+	case ecluse.Time:
+		f.kind = formTime
+	case ecluse.Timestamp:
+		f.kind = formTimestamp
+	case ecluse.Instant:
+		f.kind = formInstant
+	}
+	return f
+}
+
+// append appends the canonical encoding of value i; false when it is text that is
+// not a number in a column of numbers.
+func (f *form) append(dst []byte, i int) ([]byte, bool) {
+	if f.column == nil || f.nulls && f.column.Null(i) {
+		return append(dst, tagNull), true
+	}
+	switch f.kind {
+	case formExact:
+		return appendInt(dst, f.ints[i], f.exponent), true
+	case formText:
+		return appendText(dst, f.column.Bytes(i)), true
+	case formPadded:
+		return appendText(dst, bytes.TrimRight(f.column.Bytes(i), " ")), true
+	case formInstant:
+		return appendFixed(dst, tagInstant, uint64(f.ints[i])), true
+	case formTimestamp:
+		return appendFixed(dst, tagTimestamp, uint64(f.ints[i])), true
+	case formTime:
+		return appendFixed(dst, tagTime, uint64(f.ints[i])), true
+	case formDate:
+		return binary.AppendVarint(append(dst, tagDate), f.ints[i]), true
+	case formBool:
+		return append(dst, tagFalse+byte(f.ints[i]&1)), true
+	case formFloat, formSingle:
+		return appendFloat(dst, f.column.Float(i), f.kind == formSingle), true
+	case formNumber:
+		return appendNumber(dst, f.column.Bytes(i))
+	case formBytes:
+		v := f.column.Bytes(i)
 		return append(binary.AppendUvarint(append(dst, tagBytes), uint64(len(v))), v...), true
 	}
 	return dst, false
@@ -99,12 +165,7 @@ func appendFixed(dst []byte, tag byte, v uint64) []byte {
 	return binary.LittleEndian.AppendUint64(append(dst, tag), v)
 }
 
-func appendText(dst []byte, v []byte, padded bool) []byte {
-	if padded {
-		for len(v) > 0 && v[len(v)-1] == ' ' {
-			v = v[:len(v)-1]
-		}
-	}
+func appendText(dst []byte, v []byte) []byte {
 	if len(v) < shortText {
 		return append(append(dst, tagText+byte(len(v))), v...)
 	}

@@ -40,7 +40,8 @@ func encoded(tb testing.TB, t ecluse.Type, v any, padded bool) []byte {
 	case string:
 		c.AppendString(v)
 	}
-	b, ok := appendValue(nil, c, 0, padded)
+	f := formOf(c, padded)
+	b, ok := f.append(nil, 0)
 	if !ok {
 		tb.Fatalf("%v of %s has no encoding", v, t)
 	}
@@ -171,7 +172,8 @@ func TestNumbers(t *testing.T) {
 		want := new(big.Rat).SetFrac(big.NewInt(v), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
 		c := record.NewColumn(ecluse.Type{Kind: ecluse.Decimal, Precision: 18, Scale: scale}, 1)
 		c.AppendInt(v)
-		got, _ := appendValue(nil, c, 0, false)
+		f := formOf(c, false)
+		got, _ := f.append(nil, 0)
 		if r, ok := decodeNumber(got); !ok || r.Cmp(want) != 0 {
 			t.Fatalf("%d × 10^-%d encodes to %x", v, scale, got)
 		}
@@ -240,7 +242,8 @@ func TestRowsAreApart(t *testing.T) {
 					c.AppendString(s)
 					v = s
 				}
-				enc, _ = appendValue(enc, c, 0, false)
+				f := formOf(c, false)
+				enc, _ = f.append(enc, 0)
 				values = append(values, v)
 			}
 			return enc, values

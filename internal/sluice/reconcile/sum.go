@@ -2,11 +2,11 @@
 // nothing missing, nothing extra, nothing altered. It reads the target itself and
 // knows neither mapping nor writer, so that it cannot share their mistakes.
 //
-// A row's digest is HMAC-SHA-256, under a sub-key of the migration's K for its
-// table, of the row's canonical encoding (canon.go). Digests are added modulo
-// 2^256: a table's sum does not depend on the order of its rows, and, the key
-// being secret, no set of rows can be made to have a given sum (Clarke et al.,
-// "Incremental Multiset Hash Functions", 2003, MSet-Add-Hash).
+// A row's digest is a pseudo-random function of the row's canonical encoding
+// (canon.go), under a sub-key of the migration's K for its table (digest.go).
+// Digests are added modulo 2^256: a table's sum does not depend on the order of its
+// rows, and, the key being secret, no set of rows can be made to have a given sum
+// (Clarke et al., "Incremental Multiset Hash Functions", 2003, MSet-Add-Hash).
 //
 // Three equalities make the proof. Keyed sums of opened chunks are those the
 // source gate signed (package seal checks, Compare counts). For each table,
@@ -15,14 +15,11 @@
 package reconcile
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"math/bits"
 	"slices"
@@ -178,18 +175,14 @@ func (s *Sums) UnmarshalJSON(b []byte) error {
 // Summer sums rows of one table. It belongs to one goroutine.
 type Summer struct {
 	table  Table
-	mac    hash.Hash
+	digest *digester
 	row    []byte
-	digest []byte
-	at     []*record.Column // the batch's column for each of the table's, nil: not in it
+	forms  []form // of the batch's column for each of the table's
 }
 
 // NewSummer makes a Summer for a table, keyed with the table's sub-key.
 func NewSummer(t Table, key [32]byte) *Summer {
-	return &Summer{
-		table: t, mac: hmac.New(sha256.New, key[:]),
-		row: make([]byte, 0, 256), digest: make([]byte, 0, sha256.Size), at: make([]*record.Column, len(t.Columns)),
-	}
+	return &Summer{table: t, digest: newDigester(key), row: make([]byte, 0, 256), forms: make([]form, len(t.Columns))}
 }
 
 // SumBatch sums all rows of a batch. A column of the table that the batch has not
@@ -214,13 +207,10 @@ func (s *Summer) SumExcept(b *record.Batch, source, refused []int32) (Sum, error
 				continue
 			}
 		}
-		if err := s.encode(i, 0, len(s.at)); err != nil {
+		if err := s.encode(i, 0, len(s.forms)); err != nil {
 			return Sum{}, err
 		}
-		s.mac.Reset()
-		s.mac.Write(s.row)
-		s.digest = s.mac.Sum(s.digest[:0])
-		total.add((*Total)(s.digest).words())
+		total.add(s.digest.digest(s.row))
 		count++
 	}
 	return Sum{s.table.Name, count, total.total()}, nil
@@ -230,7 +220,7 @@ func (s *Summer) SumExcept(b *record.Batch, source, refused []int32) (Sum, error
 func (s *Summer) bind(b *record.Batch) error {
 	found := 0
 	for i, c := range s.table.Columns {
-		if s.at[i] = b.Column(c.Name); s.at[i] != nil {
+		if s.forms[i] = formOf(b.Column(c.Name), c.Padded); s.forms[i].column != nil {
 			found++
 		}
 	}
@@ -254,12 +244,7 @@ func (s *Summer) encode(i, from, to int) error {
 	row := s.row[:0]
 	var ok bool
 	for n := from; n < to; n++ {
-		c := s.at[n]
-		if c == nil {
-			row = append(row, tagNull)
-			continue
-		}
-		if row, ok = appendValue(row, c, i, s.table.Columns[n].Padded); !ok {
+		if row, ok = s.forms[n].append(row, i); !ok {
 			return &ecluse.Error{
 				Kind: ecluse.Invalid, What: "sum rows of " + s.table.Name.String(), Where: fmt.Sprintf("row %d of the batch: %s", i, s.table.Columns[n].Name),
 				Why: "a column of numbers holds text that is no number",

@@ -109,7 +109,7 @@ func (t *Tracer) each(b *record.Batch, only bool, do func(i int, h *hashed)) err
 	if err := s.bind(b); err != nil {
 		return err
 	}
-	h := &hashed{columns: make([]uint64, len(s.at))}
+	h := &hashed{columns: make([]uint64, len(s.forms))}
 	var k, r maphash.Hash
 	k.SetSeed(t.seed)
 	r.SetSeed(t.seed)
@@ -125,7 +125,7 @@ func (t *Tracer) each(b *record.Batch, only bool, do func(i int, h *hashed)) err
 			continue
 		}
 		r.Reset()
-		for n := range s.at {
+		for n := range s.forms {
 			if err := s.encode(i, n, n+1); err != nil {
 				return err
 			}

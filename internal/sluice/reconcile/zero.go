@@ -23,11 +23,15 @@ func (f Figures) DropZero() {
 func DigestRows(b *record.Batch) (ecluse.Digest, error) {
 	h := sha256.New()
 	var row []byte
+	forms := make([]form, len(b.Columns))
+	for n, c := range b.Columns {
+		forms[n] = formOf(c, false)
+	}
 	for i := range b.Rows() {
 		row = row[:0]
-		for n, c := range b.Columns {
+		for n := range forms {
 			var ok bool
-			if row, ok = appendValue(row, c, i, false); !ok {
+			if row, ok = forms[n].append(row, i); !ok {
 				return ecluse.Digest{}, fmt.Errorf("row %d, %s: a column of numbers holds text that is no number", i+1, b.Schema.Fields[n].Name)
 			}
 		}
