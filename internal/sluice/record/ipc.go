@@ -24,7 +24,7 @@ import (
 //
 //	bool       bool
 //	int        int64
-//	decimal    decimal128(precision, scale)
+//	decimal    decimal64(precision, scale), which readers of Arrow 1.5 know
 //	number     utf8, the exact text
 //	float      float64, whatever its precision
 //	text       utf8
@@ -43,9 +43,9 @@ const (
 // Limits of a stream, for writer and reader alike.
 const (
 	MaxFields = 4096
-	MaxBatch  = 128 << 20              // Batch.Size of one batch
-	maxBody   = 2*MaxBatch + MaxFields // a decimal takes twice its room, buffers are padded
-	maxHeader = 4 << 20                // bytes of one message's own description
+	MaxBatch  = 128 << 20                // Batch.Size of one batch
+	maxBody   = MaxBatch + 256*MaxFields // buffers are padded
+	maxHeader = 4 << 20                  // bytes of one message's own description
 )
 
 var errStream = errors.New("not an arrow stream of ours")
@@ -55,7 +55,7 @@ func arrowType(t ecluse.Type) (arrow.DataType, error) {
 	switch t.Kind {
 	case ecluse.Decimal:
 		if t.Precision >= 1 && t.Precision <= 18 && t.Scale >= 0 && t.Scale <= 18 {
-			return &arrow.Decimal128Type{Precision: int32(t.Precision), Scale: int32(t.Scale)}, nil
+			return &arrow.Decimal64Type{Precision: int32(t.Precision), Scale: int32(t.Scale)}, nil
 		}
 		return nil, fmt.Errorf("type %s: precision goes from 1 to 18, scale from 0 to 18", t)
 	case ecluse.Float:
@@ -264,12 +264,6 @@ func (w *StreamWriter) layout(i int, c *Column) ([]byte, error) {
 			if days[r], ok = packDate(v); !ok {
 				return nil, fmt.Errorf("row %d: a date beyond what a stream carries", r)
 			}
-		}
-	case ecluse.Decimal:
-		buf = slices.Grow(buf, 16*c.n)[:16*c.n]
-		words := arrow.Int64Traits.CastFromBytes(buf)
-		for r, v := range c.fixed {
-			words[2*r], words[2*r+1] = v, v>>63
 		}
 	default:
 		return int64Bytes(c.fixed), nil

@@ -250,7 +250,7 @@ func TestStreamIsArrow(t *testing.T) {
 			t.Errorf("column %d (%s): %s, want %s", i, s.Fields[i].Type, got, w)
 		}
 	}
-	if _, ok := rec.Column(2).(*array.Decimal128); !ok {
+	if _, ok := rec.Column(2).(*array.Decimal64); !ok {
 		t.Errorf("a decimal travels as %T", rec.Column(2))
 	}
 	if _, err := r.Read(); err != io.EOF {

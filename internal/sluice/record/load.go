@@ -49,8 +49,6 @@ func (c *Column) loadFixed(values []byte) error {
 		width = 1
 	case ecluse.Date:
 		width = 32
-	case ecluse.Decimal:
-		width = 128
 	}
 	if len(values) < (c.n*width+7)/8 {
 		return fmt.Errorf("%w: too few values", errStream)
@@ -64,14 +62,6 @@ func (c *Column) loadFixed(values []byte) error {
 	case ecluse.Date:
 		for r := range c.fixed {
 			c.fixed[r] = unpackDate(int32(binary.LittleEndian.Uint32(values[4*r:])))
-		}
-	case ecluse.Decimal:
-		for r := range c.fixed {
-			low, high := int64(binary.LittleEndian.Uint64(values[16*r:])), int64(binary.LittleEndian.Uint64(values[16*r+8:]))
-			if high != low>>63 {
-				return fmt.Errorf("%w: row %d: a decimal of more than 18 digits", errStream, r)
-			}
-			c.fixed[r] = low
 		}
 	default:
 		copy(int64Bytes(c.fixed), values)
