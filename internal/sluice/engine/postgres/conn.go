@@ -8,6 +8,7 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"ecluse"
 )
@@ -120,6 +122,9 @@ func driverConfig(c Config) (*pgconn.Config, error) {
 	cfg.TLSConfig, cfg.Fallbacks, cfg.ConnectTimeout = c.TLS, nil, 30*time.Second
 	cfg.RuntimeParams = map[string]string{"application_name": "ecluse", "client_encoding": "UTF8"}
 	cfg.OnNotice = nil // notices may quote rows
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readAhead), w)
+	}
 	silence := c.Silence
 	if silence == 0 {
 		silence = 30 * time.Minute
@@ -129,6 +134,11 @@ func driverConfig(c Config) (*pgconn.Config, error) {
 	}
 	return cfg, nil
 }
+
+// readAhead is how many bytes of an answer are fetched at a time, where they have
+// come: the server sends eight kibibytes, and each call of the system costs as much as
+// decoding them.
+const readAhead = 64 << 10
 
 func (c *Conn) begin(ctx context.Context) error {
 	if c.pg.ParameterStatus("integer_datetimes") != "on" {
