@@ -2,12 +2,14 @@ package app_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/exchange"
+	"ecluse/internal/wire"
 )
 
 // TestHandIn: an act is taken from who signed it, with the documents it speaks of
@@ -74,12 +76,52 @@ func TestHandIn(t *testing.T) {
 		t.Error("what was not taken in left a trace")
 	}
 
-	if _, err := marc.HandIn(t.Context(), signed, nil); err != nil {
+	// Handed in by several at once, and again when the answer was lost, it counts once,
+	// and each has its receipt.
+	n := refused()
+	var at sync.WaitGroup
+	for range 3 {
+		at.Go(func() {
+			if got, err := marc.HandIn(t.Context(), signed, nil); err != nil || got.Act != signed.Digest() {
+				t.Errorf("handed in at once: %v, %v", got, err)
+			}
+		})
+	}
+	at.Wait()
+	after := kept()
+	got, err := marc.HandIn(t.Context(), signed, nil)
+	if err != nil || kept() != after {
+		t.Fatalf("the same act twice: %v", err)
+	}
+	if h, err := evidence.ParseHead(got.Head.Body); err != nil || got.Act != signed.Digest() || h.Tree != string(roomtest.Migration) {
+		t.Errorf("its receipt: %+v, %v", got, err)
+	}
+	if refused() != n {
+		t.Error("what counted is journalled as refused")
+	}
+	// Of somebody else, or with a signature of something else, it is refused as before.
+	_, err = claire.HandIn(t.Context(), signed, nil)
+	wantError(t, err, ecluse.Refused)
+	changed = signed
+	changed.Signature = me.Roster.Signature
+	if _, err := marc.HandIn(t.Context(), changed, nil); err == nil {
+		t.Error("an act without its signature has a receipt")
+	}
+}
+
+// TestRosterTwice: a roster whose answer was lost is handed in again, and was taken.
+func TestRosterTwice(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Planned, 3)
+	r := d.Open()
+	l := r.Lab("room", wire.Pin{}).Lock
+	rosters, err := l.Nobody().Rosters(t.Context())
+	if err != nil || len(rosters) == 0 {
 		t.Fatal(err)
 	}
-	after := kept()
-	_, err = marc.HandIn(t.Context(), signed, nil)
-	if err == nil || kept() != after {
-		t.Errorf("the same act twice: %v", err)
+	for _, signed := range rosters {
+		if v, err := l.TakeRoster(t.Context(), signed); err != nil || v.Digest != signed.Digest() {
+			t.Errorf("the same roster again: %v, %v", v, err)
+		}
 	}
 }

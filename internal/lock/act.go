@@ -2,6 +2,8 @@ package lock
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -47,10 +49,14 @@ func (s *Person) Draft(ctx context.Context, m ecluse.MigrationID, clauses []evid
 
 // HandIn takes an act in with the documents it speaks of, verified as a gate would,
 // and carries out what it says, all in one transaction: an act that the procedure
-// refuses is not recorded.
+// refuses is not recorded. Handed in again, after an answer that was lost, it is as it
+// was, and its receipt has the head of now.
 func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []exchange.Enclosure) (r *exchange.Receipt, err error) {
 	if err := s.known(); err != nil {
 		return nil, err
+	}
+	if r, err := s.handedIn(ctx, signed); r != nil || err != nil {
+		return r, err
 	}
 	rs, err := s.knownRosters(ctx)
 	if err != nil {
@@ -66,6 +72,15 @@ func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []ex
 	}
 	a := &attempt{verb: string(act.Clauses[0].Verb), migration: act.Migration, subject: act.Clauses[0].Subject, by: s}
 	defer a.journal(ctx, s.Lock, &err)
+	defer func() {
+		if err == nil {
+			return
+		}
+		// Perhaps because another request of the same act was first.
+		if first, _ := s.handedIn(ctx, signed); first != nil {
+			r, err = first, nil
+		}
+	}()
 	if act.Side != s.roster.Side || act.Person != s.person.ID {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "hand in an act", Where: signed.Digest().String(), Why: "somebody else signed it", Next: "let them hand it in", Article: "GDPR art. 29"}
 	}
@@ -85,12 +100,48 @@ func (s *Person) HandIn(ctx context.Context, signed evidence.Signed, papers []ex
 		return nil, withNext(err, seeStatus)
 	}
 	s.tell()
-	tree := string(act.Migration)
+	return s.receipt(ctx, signed.Digest(), act.Migration)
+}
+
+// handedIn is the receipt of an act that this person handed in before; nil when it is
+// not known. Whether it could be made now is not asked: it counted when it came.
+func (s *Person) handedIn(ctx context.Context, signed evidence.Signed) (*exchange.Receipt, error) {
+	act, err := s.store.Act(ctx, signed.Digest())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if act.Side != s.roster.Side || act.Person != s.person.ID {
+		return nil, nil
+	}
+	key, err := signed.Verify(evidence.NamespaceAct)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := s.store.Signed(ctx, act.Digest, evidence.NamespaceAct)
+	if err != nil {
+		return nil, err
+	}
+	by := evidence.FingerprintOf(key)
+	if !slices.ContainsFunc(kept, func(k evidence.Signed) bool { return k.VerifyBy(evidence.NamespaceAct, by) == nil }) {
+		return nil, nil
+	}
+	return s.receipt(ctx, act.Digest, act.Migration)
+}
+
+// receipt shows that an act is in the journal.
+func (l *Lock) receipt(ctx context.Context, act ecluse.Digest, m ecluse.MigrationID) (*exchange.Receipt, error) {
+	tree := string(m)
 	if tree == "" {
 		tree = evidence.InstallationTree
 	}
-	head, err := s.log.Head(ctx, tree)
-	return &exchange.Receipt{Act: signed.Digest(), Head: head}, err
+	head, err := l.log.Head(ctx, tree)
+	if err != nil {
+		return nil, err
+	}
+	return &exchange.Receipt{Act: act, Head: head}, nil
 }
 
 const seeStatus = "ecluse status says what can be done now, and by whom"

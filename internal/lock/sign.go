@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -39,6 +40,14 @@ func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *excha
 	if err != nil {
 		return nil, err
 	}
+	receipt := &exchange.RosterReceipt{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), People: len(roster.People), Expires: roster.Expires}
+	known, err := l.store.Rosters(ctx, roster.Side)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(known, func(r store.Roster) bool { return r.Digest == receipt.Digest }) {
+		return receipt, nil // the answer was lost, and it is handed in again
+	}
 	if !now.Before(roster.Expires) {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: "take in roster", Where: "expires", Why: "it expired on " + roster.Expires.UTC().Format(time.RFC3339), Article: "GDPR art. 32(4)",
@@ -65,7 +74,7 @@ func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *excha
 	if err != nil {
 		return nil, withNext(err, "write one of a higher number than any before, and sign it")
 	}
-	return &exchange.RosterReceipt{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), People: len(people), Expires: roster.Expires}, nil
+	return receipt, nil
 }
 
 // judge looks at the documents that come with an act, as far as the procedure does

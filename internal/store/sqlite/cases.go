@@ -190,6 +190,23 @@ func (tx *Tx) AddAct(ctx context.Context, s evidence.Signed, a *evidence.Act) (e
 // Acts lists the acts recorded for a migration, or for the installation, in the
 // order they came.
 func (r reads) Acts(ctx context.Context, id ecluse.MigrationID) ([]store.Act, error) {
+	return r.acts(ctx, `migration = ?`, string(id))
+}
+
+// Act finds a recorded act by its digest; fs.ErrNotExist in the chain when there is
+// none.
+func (r reads) Act(ctx context.Context, d ecluse.Digest) (*store.Act, error) {
+	all, err := r.acts(ctx, `digest = ?`, d.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, missing("find act", d.String())
+	}
+	return &all[0], nil
+}
+
+func (r reads) acts(ctx context.Context, where, of string) ([]store.Act, error) {
 	var acts []store.Act
 	_, err := query(ctx, r.q, func(rows *sql.Rows) (struct{}, error) {
 		var a store.Act
@@ -214,7 +231,7 @@ func (r reads) Acts(ctx context.Context, id ecluse.MigrationID) ([]store.Act, er
 		last.Clauses = append(last.Clauses, c)
 		return struct{}{}, nil
 	}, `SELECT digest, migration, side, person, role, recorded, verb, kind, subject FROM act JOIN clause ON act = digest
-	     WHERE migration = ? ORDER BY recorded, digest, number`, string(id))
+	     WHERE `+where+` ORDER BY recorded, digest, number`, of)
 	return acts, err
 }
 
