@@ -149,8 +149,9 @@ const (
 
 // identities say who may come at all.
 type who struct {
-	name string
-	find identify
+	name     string
+	find     identify
+	stranger bool // it is nobody that the laboratory knows
 }
 
 type callerKey struct{}
@@ -164,7 +165,13 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		if !ok {
 			return
 		}
-		next(huma.WithValue(ctx, callerKey{}, c))
+		do := func() { next(huma.WithValue(ctx, callerKey{}, c)) }
+		rec, recorded := rw.(*recorder)
+		if !recorded || w.stranger || op.Method != http.MethodPost || r.Header.Get("Idempotency-Key") == "" || r.ContentLength < 0 || r.ContentLength > small {
+			do()
+			return
+		}
+		s.again.serve(rec, r, c.name(), do)
 	}}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		c, _ := ctx.Value(callerKey{}).(*caller)
@@ -243,10 +250,10 @@ func (c *caller) name() string {
 
 // Who may come.
 var (
-	gateOnly = who{"gate", (*server).knownGate}
-	ending   = who{"gate, retired too", (*server).endingGate}
-	enrols   = who{"enrolling gate", (*server).enrolling}
-	people   = who{"person", (*server).personOf}
+	gateOnly = who{name: "gate", find: (*server).knownGate}
+	ending   = who{name: "gate, retired too", find: (*server).endingGate}
+	enrols   = who{name: "enrolling gate", find: (*server).enrolling, stranger: true}
+	people   = who{name: "person", find: (*server).personOf}
 )
 
 // laboratory finds the one that a request names. An unknown one is no identity.

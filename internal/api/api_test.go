@@ -331,6 +331,32 @@ func TestSentTwice(t *testing.T) {
 	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", marc, draft, "Idempotency-Key", "one"); a.header.Get("Idempotent-Replay") != "" {
 		t.Error("another person got the answer")
 	}
+	shorter := bytes.Replace(draft, []byte("suspend"), []byte("object"), 1)
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", token, shorter, "Idempotency-Key", "one"); a.header.Get("Idempotent-Replay") != "" {
+		t.Error("another request got the answer")
+	}
+
+	// Whose session has ended gets no answer any more; nothing that strangers ask is kept.
+	var l struct {
+		Items []struct {
+			ID   string
+			Mine bool
+		}
+	}
+	s.must(json.Unmarshal(s.ask(c, http.MethodGet, "/v1/labs/lab/sessions", token, nil).body, &l))
+	for _, x := range l.Items {
+		if x.Mine {
+			s.ask(c, http.MethodDelete, "/v1/labs/lab/sessions/"+x.ID, token, nil)
+		}
+	}
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/drafts", token, draft, "Idempotency-Key", "one"); a.status != http.StatusUnauthorized {
+		t.Errorf("a session that has ended: %d %s", a.status, a.body)
+	}
+	one := s.ask(c, http.MethodPost, "/v1/labs/lab/challenges", "", nil, "Idempotency-Key", "one")
+	two := s.ask(c, http.MethodPost, "/v1/labs/lab/challenges", "", nil, "Idempotency-Key", "one")
+	if one.status != http.StatusOK || bytes.Equal(one.body, two.body) {
+		t.Errorf("a challenge is kept: %d %s, %s", one.status, one.body, two.body)
+	}
 }
 
 // TestThousandASecond: a thousand requests of people who are logged in, each second, and

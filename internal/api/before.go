@@ -19,7 +19,7 @@ import (
 // server is there, what it can be asked, a challenge, a log-in, and a party's roster,
 // which carries its root's signature. A test holds it to six.
 func (s *server) before() {
-	none := who{"nobody", func(s *server, r *http.Request) (*caller, error) {
+	none := who{name: "nobody", stranger: true, find: func(s *server, r *http.Request) (*caller, error) {
 		if !s.limit.address(r.RemoteAddr) {
 			return nil, nil
 		}

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"net"
 	"net/http"
 	"strings"
@@ -13,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// outer is around every request: an id for it, bounds before any identity, and the
-// answer remembered under an idempotency key.
+// outer is around every request: an id for it, a line in the log, and one answer for
+// what is not there.
 func (s *server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		id := strings.ToLower(rand.Text())
@@ -44,10 +42,6 @@ func (s *server) outer(next http.Handler) http.Handler {
 			nobody(rec)
 			return
 		}
-		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method == http.MethodPost && r.ContentLength >= 0 && r.ContentLength <= small {
-			s.again.serve(rec, r, key, next)
-			return
-		}
 		next.ServeHTTP(rec, r)
 	})
 }
@@ -63,6 +57,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	wrote  bool
+	keep   *answer // takes the body too; nil: nobody asks for it again
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -72,6 +67,9 @@ func (r *recorder) WriteHeader(status int) {
 
 func (r *recorder) Write(b []byte) (int, error) {
 	r.wrote = true
+	if r.keep != nil {
+		r.keep.add(b)
+	}
 	return r.ResponseWriter.Write(b)
 }
 
@@ -119,106 +117,3 @@ func (l *limits) allow(of map[string]*rate.Limiter, name string, often int) bool
 	}
 	return x.Allow()
 }
-
-// answers remembers what was answered under an idempotency key, so that a request
-// whose answer was lost can be sent again.
-type answers struct {
-	mu  sync.Mutex
-	all map[[32]byte]*answer
-}
-
-type answer struct {
-	at     time.Time
-	done   chan struct{}
-	status int
-	header http.Header
-	body   []byte
-}
-
-// How long, and how many.
-const (
-	answerLife = 10 * time.Minute
-	mostKept   = 2000
-	longest    = 64 << 10 // of an answer that is kept
-)
-
-func newAnswers() *answers { return &answers{all: map[[32]byte]*answer{}} }
-
-func (a *answers) serve(rw http.ResponseWriter, r *http.Request, key string, next http.Handler) {
-	// Of whom: the token, or the TLS key, is part of the name.
-	h := sha256.New()
-	for _, part := range []string{r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), key} {
-		h.Write([]byte(part))
-		h.Write([]byte{0})
-	}
-	if r.TLS != nil {
-		for _, c := range r.TLS.PeerCertificates {
-			h.Write(c.RawSubjectPublicKeyInfo)
-		}
-	}
-	name := [32]byte(h.Sum(nil))
-	a.mu.Lock()
-	for k, x := range a.all {
-		if time.Since(x.at) > answerLife {
-			delete(a.all, k)
-		}
-	}
-	old := a.all[name]
-	if old == nil && len(a.all) < mostKept {
-		a.all[name] = &answer{at: time.Now(), done: make(chan struct{})}
-	}
-	own := a.all[name]
-	a.mu.Unlock()
-	if old != nil {
-		select {
-		case <-old.done:
-		case <-r.Context().Done():
-			return
-		}
-		if old.status != 0 {
-			for k, v := range old.header {
-				rw.Header()[k] = v
-			}
-			rw.WriteHeader(old.status)
-			_, _ = rw.Write(old.body)
-			return
-		}
-	}
-	if own == nil || old != nil { // too many kept, or what was kept came to nothing
-		next.ServeHTTP(rw, r)
-		return
-	}
-	keep := &keeper{ResponseWriter: rw, status: http.StatusOK}
-	defer func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if keep.status < http.StatusInternalServerError && keep.status != http.StatusUnauthorized && keep.body.Len() <= longest {
-			own.status, own.body = keep.status, keep.body.Bytes()
-			own.header = http.Header{"Content-Type": rw.Header()["Content-Type"], "Idempotent-Replay": {"true"}}
-		} else {
-			delete(a.all, name)
-		}
-		close(own.done)
-	}()
-	next.ServeHTTP(keep, r)
-}
-
-type keeper struct {
-	http.ResponseWriter
-	status int
-	body   bytes.Buffer
-}
-
-func (k *keeper) WriteHeader(status int) {
-	k.status = status
-	k.ResponseWriter.WriteHeader(status)
-}
-
-func (k *keeper) Write(b []byte) (int, error) {
-	if k.body.Len() <= longest {
-		k.body.Write(b)
-	}
-	return k.ResponseWriter.Write(b)
-}
-
-func (k *keeper) Unwrap() http.ResponseWriter { return k.ResponseWriter }

@@ -143,6 +143,14 @@ func write(rw http.ResponseWriter, p *problem) {
 	_, _ = rw.Write(text)
 }
 
+// unread answers whoever sent a body that could not be read whole.
+func unread() *problem {
+	return &problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest,
+		Problem: exchange.Problem{Kind: ecluse.Invalid, What: "read the request", Why: "its body ended early, or is too long", Next: "send it again"},
+	}
+}
+
 // nobody answers whoever has no identity: always the same, in size and content.
 func nobody(rw http.ResponseWriter) {
 	rw.Header().Set("WWW-Authenticate", "Bearer")
