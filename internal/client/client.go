@@ -121,23 +121,28 @@ func (l *line) sending(ctx context.Context, patience time.Duration, method, path
 		if in != nil {
 			body = bytes.NewReader(text)
 		}
-		r, err := http.NewRequestWithContext(ctx, method, l.base+path, body)
-		if err != nil {
-			return err
-		}
-		if in != nil {
-			r.Header.Set("Content-Type", "application/json")
-		}
-		if method == http.MethodPost {
-			r.Header.Set("Idempotency-Key", key)
-		}
-		res, err := l.do(ctx, r)
-		if err != nil {
-			return err
-		}
-		defer drain(res)
-		return read(res.Body, out)
+		return l.send(ctx, method, path, key, body, out)
 	})
+}
+
+// send sends a request in JSON, once; its error still says whether another try may help.
+func (l *line) send(ctx context.Context, method, path, key string, body io.Reader, out any) error {
+	r, err := http.NewRequestWithContext(ctx, method, l.base+path, body)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPost && key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	res, err := l.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer drain(res)
+	return read(res.Body, out)
 }
 
 // maxProblem bounds what is read of a problem.
@@ -234,11 +239,12 @@ func broken(err error) error {
 // trying does something until it is answered, for a while.
 func (l *line) trying(ctx context.Context, patience time.Duration, do func() error) error {
 	pause, until := firstPause, time.Now().Add(patience)
-	for n := 1; ; n++ {
+	for renewed := false; ; {
 		err := do()
 		var unknown errUnknown
-		if errors.As(err, &unknown) && l.renew != nil && n == 1 { // a session that ended: log in again, once
+		if errors.As(err, &unknown) && l.renew != nil && !renewed { // a session that ended: log in again, once
 			l.renew()
+			renewed = true
 			continue
 		}
 		var may again

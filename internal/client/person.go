@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -71,22 +73,11 @@ func (p *Person) token(ctx context.Context) (string, error) {
 	}
 	bare := *p.line
 	bare.token, bare.renew = nil, nil
-	c, err := posted[struct {
-		Challenge string `json:"challenge"`
-	}](ctx, &bare, "/challenges", nil)
-	if err != nil {
-		return "", err
-	}
-	signed, err := evidence.SignLogin(p.key, &evidence.Login{
-		Server: ecluse.Digest(p.options.Pin), Laboratory: p.options.Laboratory, Key: p.print(), Challenge: c.Challenge,
+	s, err := begun{}, error(nil)
+	err = bare.trying(ctx, p.patience, func() error {
+		s, err = p.begin(ctx, &bare)
+		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	s, err := posted[struct {
-		Token   string    `json:"token"`
-		Expires time.Time `json:"expires"`
-	}](ctx, &bare, "/sessions", signed)
 	if isUnknown(err) {
 		return "", &ecluse.Error{
 			Kind: ecluse.Refused, What: "log in", Where: string(p.print()), Why: "no roster that is in force at this laboratory gives this key to a person", Article: "GDPR art. 29, 32(4)",
@@ -103,6 +94,34 @@ func (p *Person) token(ctx context.Context) (string, error) {
 		}
 	}
 	return p.held, nil
+}
+
+// begun is a session's token.
+type begun struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+// begin begins a session. A challenge is taken once: whoever lost the answer begins with
+// another.
+func (p *Person) begin(ctx context.Context, bare *line) (s begun, err error) {
+	var c struct {
+		Challenge string `json:"challenge"`
+	}
+	if err := bare.send(ctx, http.MethodPost, "/challenges", "", nil, &c); err != nil {
+		return s, err
+	}
+	signed, err := evidence.SignLogin(p.key, &evidence.Login{
+		Server: ecluse.Digest(p.options.Pin), Laboratory: p.options.Laboratory, Key: p.print(), Challenge: c.Challenge,
+	})
+	if err != nil {
+		return s, err
+	}
+	text, err := json.Marshal(signed)
+	if err != nil {
+		return s, err
+	}
+	return s, bare.send(ctx, http.MethodPost, "/sessions", "", bytes.NewReader(text), &s)
 }
 
 // TakeRoster hands in a roster that a party's root signed; it needs no other identity.
