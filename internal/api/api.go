@@ -51,6 +51,7 @@ type caller struct {
 	session account.Session
 	leaving bool                // a gate that was retired: only what exchange.Verb.Ends names
 	path    func(string) string // values of the route's path
+	request string              // the request's id
 }
 
 // identify finds out who asks. Its error is told to nobody: whoever has no identity
@@ -177,7 +178,7 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		c, _ := ctx.Value(callerKey{}).(*caller)
 		out, err := do(ctx, c, in)
 		if err != nil {
-			return nil, problemOf(err)
+			return nil, s.failed(ctx, c.request, op.Method+" "+op.Path, err)
 		}
 		return out, nil
 	})
@@ -193,7 +194,7 @@ func stream(s *server, op huma.Operation, w who, may decide, do func(http.Respon
 			return
 		}
 		if err := do(rw, r, c); err != nil {
-			write(rw, problemOf(err))
+			write(rw, s.failed(r.Context(), c.request, r.Pattern, err))
 		}
 	})
 }
@@ -210,7 +211,7 @@ func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decid
 	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
 	c, err := w.find(s, r)
 	if err != nil && ecluse.KindOf(err) == ecluse.Failed && !errors.Is(err, account.ErrNoSession) {
-		s.Log.Error("an identity could not be found out", "kind", string(ecluse.KindOf(err)))
+		s.failed(r.Context(), rw.Header().Get(requestID), r.Pattern, err)
 		broken(rw)
 		return nil, false
 	}
@@ -218,7 +219,7 @@ func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decid
 		nobody(rw)
 		return nil, false
 	}
-	c.path = path
+	c.path, c.request = path, rw.Header().Get(requestID)
 	if !s.limit.identity(c.name()) {
 		busy(rw)
 		return nil, false
@@ -227,7 +228,7 @@ func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decid
 		return c, true
 	}
 	if err := may(r.Context(), c); err != nil {
-		write(rw, problemOf(err))
+		write(rw, s.failed(r.Context(), c.request, r.Pattern, err))
 		return nil, false
 	}
 	return c, true

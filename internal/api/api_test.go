@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -36,18 +37,37 @@ type server struct {
 	dir *roomtest.Dir
 	pin wire.Pin
 	url string
+	log *logged
+}
+
+// logged is what a server tells of itself.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func open(t testing.TB, at roomtest.Stage) *server {
 	t.Helper()
-	s := &server{TB: t, dir: roomtest.At(t, at, 3)}
+	s := &server{TB: t, dir: roomtest.At(t, at, 3), log: &logged{}}
 	l, err := lock.Open(t.Context(), s.dir.Join("room", "lock"), "ecluse test")
 	s.must(err)
 	t.Cleanup(func() { l.Shut() })
 	s.url, s.pin = wiretest.Serve(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler {
 		s.Server, err = api.New(api.Options{
 			Labs:    []api.Lab{{ID: "lab", Lock: l, Door: account.NewDoor(ecluse.Digest(pin), "lab", l, l.Sessions())}},
-			Version: "test",
+			Version: "test", Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		})
 		s.must(err)
 		return s.Server
@@ -478,5 +498,31 @@ func TestPages(t *testing.T) {
 	}
 	if len(seen) != 5 {
 		t.Errorf("%d of 5 sessions in pages", len(seen))
+	}
+}
+
+// TestFailuresAreLogged: whoever is told that the server's log says why finds it there, by
+// the request's id, without what was sent.
+func TestFailuresAreLogged(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	token := s.login(c, roomtest.Claire)
+	if a := s.ask(c, http.MethodGet, "/v1/labs/lab/documents/"+ecluse.DigestOf(nil).String(), token, nil); a.status != http.StatusNotFound || s.log.String() != "" {
+		t.Errorf("what is not there: %d, logged %q", a.status, s.log)
+	}
+	s.must(os.RemoveAll(s.dir.Join("room", "lock", "documents")))
+	const route = "GET /v1/labs/{lab}/migrations/{migration}/current/{kind}"
+	a := s.ask(c, http.MethodGet, "/v1/labs/lab/migrations/"+string(roomtest.Migration)+"/current/instruction", token, nil)
+	if a.status != http.StatusInternalServerError {
+		t.Fatalf("a document that is lost: %d %s", a.status, a.body)
+	}
+	for _, want := range []string{"level=ERROR", "request=" + a.header.Get("X-Request-Id"), route, "kind=failed", "read document", "no such file"} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("logged %q, want %q", s.log, want)
+		}
+	}
+	if strings.Contains(s.log.String(), s.dir.Join("room")) {
+		t.Errorf("logged a path: %s", s.log)
 	}
 }

@@ -11,13 +11,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// requestID is the header by which a client's words and the server's log find each other.
+const requestID = "X-Request-Id"
+
 // outer is around every request: an id for it, a line in the log, and one answer for
 // what is not there.
 func (s *server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		id := strings.ToLower(rand.Text())
 		begun := time.Now()
-		rw.Header().Set("X-Request-Id", id)
+		rw.Header().Set(requestID, id)
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
 		rw.Header().Set("Cache-Control", "no-store")
 		_, pattern := s.mux.Handler(r)
@@ -27,7 +30,7 @@ func (s *server) outer(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel of net/http
 					panic(p)
 				}
-				s.Log.Error("a handler panicked", "request", id)
+				s.broke(id, pattern, p)
 				if !rec.wrote {
 					write(rec, problemOf(errPanicked))
 				}

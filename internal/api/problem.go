@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"ecluse"
 	"ecluse/internal/account"
@@ -69,7 +70,7 @@ func problemOf(err error) *problem {
 
 // withoutValues makes of huma's own errors, which repeat what was sent, problems that
 // say where and why alone.
-func (s *server) withoutValues(_ huma.Context, _ string, v any) (any, error) {
+func (s *server) withoutValues(ctx huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
@@ -77,6 +78,8 @@ func (s *server) withoutValues(_ huma.Context, _ string, v any) (any, error) {
 	p := &problem{Type: "about:blank", Title: http.StatusText(m.Status), Status: m.Status, Problem: exchange.Problem{Kind: ecluse.Invalid, What: "read the request"}}
 	if m.Status >= http.StatusInternalServerError {
 		p.Kind, p.What = ecluse.Failed, "answer"
+		r, rw := humago.Unwrap(ctx)
+		s.Log.Error("a request failed", "request", rw.Header().Get(requestID), "route", r.Pattern, "status", m.Status, "kind", string(p.Kind))
 	}
 	var where []string
 	for _, d := range m.Errors {

@@ -161,6 +161,7 @@ func helpTexts() map[string]words {
 			"Servir les laboratoires d'un dossier de serveur, jusqu'à interruption ; la première fois, créer le dossier, ses réglages et sa clé.",
 		},
 		"serve_listen":  {"Where to take connections (default: as server.yaml says).", "Où accepter les connexions (par défaut, selon server.yaml)."},
+		"serve_verbose": {"Show a line for each request: id, route, status, time.", "Afficher une ligne par requête : identifiant, route, statut, durée."},
 		"server_dir":    {"The server's folder.", "Le dossier du serveur."},
 		"server_public": {"What people and gates reach the server by: https://HOST:PORT (default: as server.yaml says).", "Par quoi personnes et programmes atteignent le serveur : https://HÔTE:PORT (par défaut, selon server.yaml)."},
 		"server_host":   {"One more name or address that the server's own certificate is for.", "Un nom ou une adresse de plus pour le certificat du serveur."},

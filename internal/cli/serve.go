@@ -37,7 +37,8 @@ func (x *serverAt) read() (*app.ServeOptions, error) {
 
 type serveCmd struct {
 	serverAt
-	Listen string `help:"${serve_listen}" placeholder:"ADDRESS:PORT"`
+	Listen  string `help:"${serve_listen}" placeholder:"ADDRESS:PORT"`
+	Verbose bool   `help:"${serve_verbose}"`
 }
 
 func (x *serveCmd) Run(ctx context.Context, c *call) error {
@@ -55,7 +56,7 @@ func (x *serveCmd) Run(ctx context.Context, c *call) error {
 	if made {
 		c.ui.tell("Settings written: %s/server.yaml; its comments say what can be changed.", "Réglages écrits : %s/server.yaml ; ses commentaires disent ce qui peut être changé.", x.Dir)
 	}
-	o.Log = c.serverLog()
+	o.Log = c.serverLog(x.Verbose)
 	o.Ready = func(s app.Serving) {
 		c.ui.tell("Serving at %s, until Ctrl-C; laboratories: %d.", "En service à %s, jusqu'à Ctrl-C ; laboratoires : %d.", s.Addr, len(s.Labs))
 		c.ui.serving(&s)
@@ -71,9 +72,13 @@ func (x *serveCmd) Run(ctx context.Context, c *call) error {
 	return nil
 }
 
-// serverLog is where a server tells of what went wrong: ids and counts, on stderr.
-func (c *call) serverLog() *slog.Logger {
+// serverLog is where a server tells of what went wrong, and if asked of each request:
+// ids and counts, on stderr.
+func (c *call) serverLog(verbose bool) *slog.Logger {
 	o := &slog.HandlerOptions{Level: slog.LevelWarn}
+	if verbose {
+		o.Level = slog.LevelInfo
+	}
 	if c.ui.json {
 		return slog.New(slog.NewJSONHandler(c.ui.err, o))
 	}

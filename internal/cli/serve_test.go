@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,9 +39,9 @@ type server struct {
 }
 
 // serve starts a server over a folder.
-func serve(t *testing.T, d *roomtest.Dir, dir string) *server {
+func serve(t *testing.T, d *roomtest.Dir, dir string, more ...string) *server {
 	t.Helper()
-	s := &server{cmd: command(t.Context(), d, "serve", dir, "--listen", "127.0.0.1:0", "--json"), errs: &bytes.Buffer{}}
+	s := &server{cmd: command(t.Context(), d, append([]string{"serve", dir, "--listen", "127.0.0.1:0", "--json"}, more...)...), errs: &bytes.Buffer{}}
 	s.cmd.Stderr = s.errs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -81,6 +82,37 @@ func (s *server) end(t *testing.T) {
 func addLab(t *testing.T, d *roomtest.Dir, id string) {
 	t.Helper()
 	ok(t, d, "lab", "add", "server", id, "--controller", "SHA256:"+strings.Repeat("c", 43), "--processor", "SHA256:"+strings.Repeat("p", 43))
+}
+
+// TestServeVerbose: a line for each request, when it is asked for.
+func TestServeVerbose(t *testing.T) {
+	t.Parallel()
+	d := &roomtest.Dir{TB: t, Path: roomtest.Temp(t)}
+	for _, more := range [][]string{nil, {"--verbose"}} {
+		s := serve(t, d, "server", more...)
+		pin, err := wire.ParsePin(s.Pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		way, err := wire.Transport(wire.Options{Pin: pin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.Addr+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := way.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		way.CloseIdleConnections()
+		s.end(t)
+		if got := strings.Contains(s.errs.String(), `"route":"GET /healthz","status":200`); got != (more != nil) {
+			t.Errorf("%v: %s", more, s.errs)
+		}
+	}
 }
 
 // TestServe: the pin that a server prints is the one that its connections show; a
