@@ -70,6 +70,7 @@ type server struct {
 	closed *account.Challenges // what unknown laboratories answer with
 	limit  *limits
 	again  *answers
+	bodies *space
 	routes []Route
 	named  map[string]bool // fields that an error may name
 
@@ -92,7 +93,7 @@ type Server struct {
 // New makes the handler of a server.
 func New(o Options) (*Server, error) {
 	s := &server{
-		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), known: map[string]time.Time{},
+		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), bodies: newSpace(), known: map[string]time.Time{},
 		closed: account.NewChallenges(),
 	}
 	if s.Log == nil {
@@ -167,6 +168,15 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 			return
 		}
 		do := func() { next(huma.WithValue(ctx, callerKey{}, c)) }
+		if n := sizeOf(r, op.MaxBodyBytes); n > small {
+			leave, ok := s.bodies.take(r.Context(), c.name(), n)
+			if !ok {
+				busy(rw)
+				return
+			}
+			defer leave()
+		}
+		r.Body = &sparse{ReadCloser: r.Body}
 		rec, recorded := rw.(*recorder)
 		if !recorded || w.stranger || op.Method != http.MethodPost || r.Header.Get("Idempotency-Key") == "" || r.ContentLength < 0 || r.ContentLength > small {
 			do()
@@ -182,6 +192,14 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		}
 		return out, nil
 	})
+}
+
+// sizeOf is how long a request's body may become.
+func sizeOf(r *http.Request, most int64) int64 {
+	if r.ContentLength < 0 {
+		return most
+	}
+	return min(r.ContentLength, most)
 }
 
 // stream registers an operation whose bodies are bytes.

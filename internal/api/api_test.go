@@ -147,6 +147,19 @@ func (s *server) login(c *http.Client, who string) string {
 	return begun.Token
 }
 
+// roster hands in another roster of the controller, as its root may.
+func (s *server) roster(number string, changes ...string) {
+	s.Helper()
+	text := strings.NewReplacer(append(changes, "number: 1\n", "number: "+number+"\n")...).Replace(string(s.dir.Read("roster-controller.yaml")))
+	signed, err := evidence.SignRoster(s.dir.Key("root-controller"), []byte(text))
+	s.must(err)
+	body, err := json.Marshal(signed)
+	s.must(err)
+	if a := s.ask(s.client(nil), http.MethodPost, "/v1/labs/lab/rosters", "", body); a.status != http.StatusOK {
+		s.Fatalf("roster %s: %d %s", number, a.status, a.body)
+	}
+}
+
 // fill puts something into a route's path.
 func fill(path string) string {
 	return strings.NewReplacer(
@@ -525,4 +538,75 @@ func TestFailuresAreLogged(t *testing.T) {
 	if strings.Contains(s.log.String(), s.dir.Join("room")) {
 		t.Errorf("logged a path: %s", s.log)
 	}
+}
+
+// TestLargeBodies: who neither operates nor signs has nothing compiled or checked, and a
+// body of very many values is refused before it is decoded.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	token := s.login(c, roomtest.Claire)
+	many := []byte(`{"papers":[` + strings.Repeat(`{},`, 1_000_000) + `{}]}`)
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/acts", token, many); a.status != http.StatusBadRequest {
+		s.Errorf("a body of a million values: %d %s", a.status, a.body)
+	}
+	s.roster("2", "roles: [signatory]", "roles: [security]")
+	for _, path := range []string{"/sketches", "/migrations/" + string(roomtest.Migration) + "/mappings"} {
+		if a := s.ask(c, http.MethodPost, "/v1/labs/lab"+path, token, []byte(`{"instruction":"","mapping":""}`)); a.status != http.StatusForbidden || !bytes.Contains(a.body, []byte("neither operator nor signatory")) {
+			s.Errorf("%s of a security officer: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
+// TestLargeBodiesTakeTurns: while somebody sends one large body there is no room for
+// another of theirs, and there is for a small one, and for another person's.
+func TestLargeBodiesTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	claire, marc := s.login(c, roomtest.Claire), s.login(c, roomtest.Marc)
+	send := func(token string, size int64) (answer <-chan int, end func()) {
+		body, more := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v1/labs/lab/acts", body)
+		s.must(err)
+		r.ContentLength = size
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		status := make(chan int, 1)
+		go func() {
+			res, err := c.Do(r)
+			if err != nil {
+				status <- 0
+				return
+			}
+			res.Body.Close()
+			status <- res.StatusCode
+		}()
+		_, err = more.Write([]byte("{")) // taken when the request is under way
+		s.must(err)
+		return status, func() { more.CloseWithError(io.ErrUnexpectedEOF) }
+	}
+	first, end := send(claire, 60<<20)
+	other, endOther := send(marc, 60<<20)
+	time.Sleep(200 * time.Millisecond)
+	second, endSecond := send(claire, 60<<20)
+	if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", claire, nil); a.status != http.StatusOK {
+		t.Errorf("a small one meanwhile: %d", a.status)
+	}
+	select {
+	case status := <-second:
+		if status != http.StatusTooManyRequests {
+			t.Errorf("a second large one: %d", status)
+		}
+	case status := <-other:
+		t.Errorf("another person's: %d", status)
+	case status := <-first:
+		t.Errorf("the first: %d", status)
+	case <-time.After(20 * time.Second):
+		t.Error("a second large one is waited for")
+	}
+	end()
+	endOther()
+	endSecond()
 }

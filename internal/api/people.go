@@ -97,12 +97,12 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, in *body[place]) (*reply[exchange.Inspection], error) {
 			return ok(c.person.Inspect(slow(ctx), in.Body.Place))
 		})
-	route(s, operation(http.MethodPost, at+"/sketches", "sketch", "Have an unsigned instruction compiled, to be looked at", papers), people, known,
+	route(s, operation(http.MethodPost, at+"/sketches", "sketch", "Have an unsigned instruction compiled, to be looked at", papers), people, worker,
 		func(ctx context.Context, c *caller, in *body[instruction]) (*reply[document], error) {
 			text, err := c.person.Sketch(slow(ctx), in.Body.Instruction)
 			return ok(&document{text}, err)
 		})
-	route(s, operation(http.MethodPost, of1+"/mappings", "check-mapping", "Have a mapping checked", papers), people, ofLab,
+	route(s, operation(http.MethodPost, of1+"/mappings", "check-mapping", "Have a mapping checked", papers), people, both(ofLab, worker),
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
 			Body mapping

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -358,4 +359,34 @@ func TestWantedWaits(t *testing.T) {
 		}
 		l.Shut()
 	})
+}
+
+// TestWorkLeavesNoPapers: what came with work is dropped when it ends, answered or
+// withdrawn: a mapping that is only checked is kept nowhere.
+func TestWorkLeavesNoPapers(t *testing.T) {
+	t.Parallel()
+	l := newLock(t)
+	for _, answer := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		id, got := asking(ctx, t, l, gateA, exchange.Work{
+			Verb: exchange.CheckMapping, Migration: "m-1", Papers: map[string][]byte{exchange.PaperMapping: []byte("of the laboratory")}, Signed: []evidence.Signed{{Body: []byte("x")}},
+		})
+		if answer {
+			if err := l.Seat(gateA).Answer(t.Context(), id, exchange.Answer{}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			cancel()
+		}
+		<-got
+		cancel()
+		row, err := l.store.Work(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w exchange.Work
+		if err := json.Unmarshal(row.Text, &w); err != nil || w.ID != id || w.Migration != "m-1" || w.Papers != nil || w.Signed != nil || row.Ended.IsZero() {
+			t.Errorf("answered %v: %s, %v", answer, row.Text, err)
+		}
+	}
 }

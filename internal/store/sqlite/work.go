@@ -24,10 +24,11 @@ func (s *Store) AskWork(ctx context.Context, w store.Work) error {
 	return s.do(ctx, func(tx *Tx) error { return tx.AskWork(ctx, w) })
 }
 
-// EndWork keeps a gate's answer, or withdraws what was asked (nil). It tells whether
-// it was open.
+// EndWork keeps a gate's answer, or withdraws what was asked (nil), and drops the papers
+// that came with it: nobody reads them any more. It tells whether it was open.
 func (tx *Tx) EndWork(ctx context.Context, id string, answer []byte) (bool, error) {
-	r, err := tx.q.ExecContext(ctx, `UPDATE work SET ended = ?, answer = ? WHERE id = ? AND ended = 0`, millis(tx.now), answer, id)
+	r, err := tx.q.ExecContext(ctx, `UPDATE work SET ended = ?, answer = ?,
+	     text = CAST(json_remove(CAST(text AS TEXT), '$.papers', '$.signed') AS BLOB) WHERE id = ? AND ended = 0`, millis(tx.now), answer, id)
 	if err != nil {
 		return false, failed("end a gate's work", err)
 	}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// What bodies under way may take, in bytes, of all callers and of one: bodies are
+// read whole, and decoding one takes a few times its size. Small ones do not count.
+const (
+	bodiesOfAll = 2 * papers
+	bodiesOfOne = papers
+	bodiesWait  = 5 * time.Second // for those of others to end
+	mostValues  = 100_000          // that a body may have: a byte of JSON can be a hundred in memory
+)
+
+// space is what is left of memory for large bodies.
+type space struct {
+	mu    sync.Mutex
+	all   int64
+	of    map[string]int64
+	freed chan struct{} // closed when something ends
+}
+
+func newSpace() *space { return &space{of: map[string]int64{}, freed: make(chan struct{})} }
+
+// take waits for room for n bytes of a caller, a while; leave gives it back.
+func (s *space) take(ctx context.Context, caller string, n int64) (leave func(), ok bool) {
+	until := time.NewTimer(bodiesWait)
+	defer until.Stop()
+	for {
+		s.mu.Lock()
+		if s.all+n <= bodiesOfAll && s.of[caller]+n <= bodiesOfOne {
+			s.all += n
+			s.of[caller] += n
+			s.mu.Unlock()
+			return sync.OnceFunc(func() { s.leave(caller, n) }), true
+		}
+		freed := s.freed
+		s.mu.Unlock()
+		select {
+		case <-freed:
+		case <-until.C:
+			return nil, false
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+func (s *space) leave(caller string, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all -= n
+	if s.of[caller] -= n; s.of[caller] == 0 {
+		delete(s.of, caller)
+	}
+	close(s.freed)
+	s.freed = make(chan struct{})
+}
+
+// sparse ends a body in JSON that has more values than any request needs: what is cut
+// is no JSON any more, and refused as such.
+type sparse struct {
+	io.ReadCloser
+	values          int
+	inside, escaped bool // of a string
+}
+
+func (x *sparse) Read(b []byte) (int, error) {
+	if x.values > mostValues {
+		return 0, io.EOF
+	}
+	n, err := x.ReadCloser.Read(b)
+	for i, c := range b[:n] {
+		switch {
+		case x.escaped:
+			x.escaped = false
+		case x.inside:
+			x.inside = c != '"'
+			x.escaped = c == '\\'
+		case c == '"':
+			x.inside = true
+		case c == ',' || c == '[' || c == '{':
+			if x.values++; x.values > mostValues {
+				return i, io.EOF
+			}
+		}
+	}
+	return n, err
+}
