@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +162,18 @@ func TestEnrolmentBounds(t *testing.T) {
 	}
 	if _, err := r.Enrol(t.Context(), first); !errors.Is(err, exchange.ErrLapsed) {
 		t.Errorf("the one forgotten: %v", err)
+	}
+	// What it said of itself is gone.
+	kept := d.Query("room/lock/control.db", "SELECT digest FROM signature WHERE namespace = '"+evidence.NamespaceGate+"'")
+	if len(kept) != 16 || slices.Contains(kept, first.Digest().String()) {
+		t.Errorf("kept: %v", kept)
+	}
+	if _, err := os.Stat(d.Join("room", "lock", "documents", first.Digest().Hex())); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the paper of the one forgotten: %v", err)
+	}
+	views, err := r.Gates(t.Context())
+	if err != nil || len(views) != 2+16 {
+		t.Errorf("%d gates, %v", len(views), err)
 	}
 }
 

@@ -81,10 +81,18 @@ func (l *Lock) runner() (*due.Runner, error) {
 			if _, err := l.store.Forget(ctx, now.Add(-due.BodyLife)); err != nil {
 				return err
 			}
-			return l.store.Do(ctx, journal.Event{Tree: evidence.InstallationTree, Type: journal.Warned, IDs: map[string]string{"kind": string(due.Forget)}},
+			err := l.store.Do(ctx, journal.Event{Tree: evidence.InstallationTree, Type: journal.Warned, IDs: map[string]string{"kind": string(due.Forget)}},
 				func(tx *sqlite.Tx) error {
+					enrolled, err := l.enrolled(ctx, tx, tx.Now())
+					if err != nil {
+						return err
+					}
+					if err := dropLapsed(ctx, tx, enrolled); err != nil {
+						return err
+					}
 					return tx.Schedule(ctx, ecluse.Digest{}, due.Item{Kind: due.Forget, Subject: now.Format(time.DateOnly), At: now.AddDate(0, 1, 0)})
 				})
+			return errors.Join(err, l.store.RemoveDropped(ctx))
 		},
 	})
 }

@@ -60,6 +60,9 @@ func (l *Lock) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Finger
 		if err != nil {
 			return err
 		}
+		if err := dropLapsed(ctx, tx, all); err != nil {
+			return err
+		}
 		waiting := 0
 		for _, e := range all {
 			if !e.Confirmed && !e.Retired && !e.lapsed {
@@ -79,7 +82,7 @@ func (l *Lock) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Finger
 		return "", err
 	}
 	l.tell()
-	return l.Key(), nil
+	return l.Key(), l.store.RemoveDropped(ctx)
 }
 
 // enrolment is a gate's paper and what people said of it.
@@ -88,6 +91,21 @@ type enrolment struct {
 	signed evidence.Signed
 	lapsed bool // nobody confirmed it in time: it is not shown any more
 	let    bool // it was confirmed once, whatever was said since
+	empty  bool // of one that lapsed only the digest is left
+}
+
+// dropLapsed drops the papers that nobody confirmed in time; their digests stay, for a
+// gate that hands its own in again.
+func dropLapsed(ctx context.Context, tx *sqlite.Tx, all []enrolment) error {
+	for _, e := range all {
+		if !e.lapsed || e.empty {
+			continue
+		}
+		if err := tx.DropDocument(ctx, e.Paper); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reads is what enrolments are read from: the store, or a change under way.
@@ -111,25 +129,61 @@ func (l *Lock) enrolled(ctx context.Context, from reads, now time.Time) ([]enrol
 	}
 	var all []enrolment
 	for _, d := range docs {
-		signed, err := from.Signed(ctx, d.Digest, evidence.NamespaceGate)
+		if d.Size == 0 {
+			all = append(all, enrolment{GateView: exchange.GateView{Paper: d.Digest}, lapsed: true, empty: true})
+			continue
+		}
+		p, err := l.gatePaper(ctx, from, d.Digest)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range signed {
-			g, err := mandate.VerifyGate(s, l.settings.Roots, l.Key())
-			if err != nil {
-				return nil, err
-			}
-			e := enrolment{signed: s, GateView: exchange.GateView{
-				Gate: g.Gate, Place: exchange.Place(g.Place), Paper: d.Digest, System: g.System, StandsAt: g.StandsAt,
-			}}
-			e.let, e.Retired = judged(acts, d.Digest)
-			e.Confirmed = e.let && !e.Retired
-			e.lapsed = !e.Confirmed && !e.Retired && now.Sub(d.Added) > enrollingLife
-			all = append(all, e)
-		}
+		e := enrolment{signed: p.signed, GateView: exchange.GateView{
+			Gate: p.gate.Gate, Place: exchange.Place(p.gate.Place), Paper: d.Digest, System: p.gate.System, StandsAt: p.gate.StandsAt,
+		}}
+		e.let, e.Retired = judged(acts, d.Digest)
+		e.Confirmed = e.let && !e.Retired
+		e.lapsed = !e.Confirmed && !e.Retired && now.Sub(d.Added) > enrollingLife
+		all = append(all, e)
 	}
 	return all, nil
+}
+
+// gatePaper is a paper that verified, with what it says.
+type gatePaper struct {
+	signed evidence.Signed
+	gate   *mandate.Gate
+}
+
+// mostPapers bounds how many papers of gates are remembered.
+const mostPapers = 1000
+
+// gatePaper reads and verifies a gate's paper, or remembers it: papers never change.
+func (l *Lock) gatePaper(ctx context.Context, from reads, d ecluse.Digest) (*gatePaper, error) {
+	l.mu.Lock()
+	p := l.papers[d]
+	l.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	signed, err := from.Signed(ctx, d, evidence.NamespaceGate)
+	if err != nil {
+		return nil, err
+	}
+	if len(signed) != 1 { // its own gate's, and nobody else's
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read a gate's paper", Where: d.String(), Why: fmt.Sprintf("it has %d signatures", len(signed))}
+	}
+	g, err := mandate.VerifyGate(signed[0], l.settings.Roots, l.Key())
+	if err != nil {
+		return nil, err
+	}
+	p = &gatePaper{signed[0], g}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.papers) > mostPapers { // each is read again when it is needed
+		clear(l.papers)
+	}
+	l.papers[d] = p
+	return p, nil
 }
 
 func (l *Lock) enrolledNow(ctx context.Context) ([]enrolment, error) {
@@ -180,7 +234,7 @@ func (l *Lock) gateJudged(ctx context.Context, tx *sqlite.Tx, act *evidence.Act)
 		return err
 	}
 	for _, c := range act.Clauses {
-		if c.Kind == evidence.KindGate && !slices.ContainsFunc(docs, func(d store.Document) bool { return d.Digest == c.Subject }) {
+		if c.Kind == evidence.KindGate && !slices.ContainsFunc(docs, func(d store.Document) bool { return d.Digest == c.Subject && d.Size > 0 }) {
 			return &ecluse.Error{
 				Kind: ecluse.Refused, What: "hand in an act", Where: c.Subject.String(), Why: "no gate enrolled with that paper here",
 				Next: "run `ecluse gate enrol` at the gate's own console first",

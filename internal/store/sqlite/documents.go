@@ -50,10 +50,45 @@ func (tx *Tx) AddSigned(ctx context.Context, kind string, m ecluse.MigrationID, 
 	return d, failed("keep signature", err)
 }
 
+// DropDocument drops a document's signatures and, once the transaction stands, its bytes
+// (RemoveDropped). That it was there is kept: its row, of size 0.
+func (tx *Tx) DropDocument(ctx context.Context, d ecluse.Digest) error {
+	for _, q := range []string{`DELETE FROM signature WHERE digest = ?`, `UPDATE document SET size = 0 WHERE digest = ?`} {
+		if _, err := tx.q.ExecContext(ctx, q, d.String()); err != nil {
+			return failed("drop document", err)
+		}
+	}
+	return nil
+}
+
+// RemoveDropped removes the bytes of documents that were dropped.
+func (s *Store) RemoveDropped(ctx context.Context) error {
+	all, err := query(ctx, s.q, func(rows *sql.Rows) (d string, err error) {
+		return d, rows.Scan(&d)
+	}, `SELECT digest FROM document GROUP BY digest HAVING max(size) = 0`)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		d, err := ecluse.ParseDigest(x)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(s.docs, d.Hex())
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := durable.Remove(path); err != nil {
+			return failed("drop document", err)
+		}
+	}
+	return nil
+}
+
 // Document returns the bytes of a document, after checking them.
 func (r reads) Document(ctx context.Context, d ecluse.Digest) ([]byte, error) {
 	var known bool
-	err := r.q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM document WHERE digest = ?)`, d.String()).Scan(&known)
+	err := r.q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM document WHERE digest = ? AND size > 0)`, d.String()).Scan(&known)
 	if err != nil {
 		return nil, failed("read document", err)
 	}
