@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -75,7 +76,7 @@ type server struct {
 	named  map[string]bool // fields that an error may name
 
 	mu    sync.Mutex
-	known map[string]time.Time // gates that a laboratory knew a moment ago
+	known map[string]time.Time // keys and tokens, as hashes, that were good a while ago
 }
 
 // Route is something that is served, for tests that walk all of it.
@@ -228,6 +229,10 @@ func (s *server) add(op huma.Operation, w who) {
 func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decide, path func(string) string) (*caller, bool) {
 	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
 	c, err := w.find(s, r)
+	if errors.Is(err, errTooOften) {
+		busy(rw)
+		return nil, false
+	}
 	if err != nil && ecluse.KindOf(err) == ecluse.Failed && !errors.Is(err, account.ErrNoSession) {
 		s.failed(r.Context(), rw.Header().Get(requestID), r.Pattern, err)
 		broken(rw)
@@ -278,8 +283,41 @@ var (
 // laboratory finds the one that a request names. An unknown one is no identity.
 func (s *server) laboratory(r *http.Request) *Lab { return s.labs[r.PathValue("lab")] }
 
-// gateMemory is how long a gate stays known without the lock being asked again.
-const gateMemory = 2 * time.Second
+// errTooOften is that of a network whose strangers ask too often.
+var errTooOften = errors.New("strangers of this network ask too often")
+
+// How long a gate stays known without the lock being asked again, and how long whoever
+// proved to be somebody is not counted among the strangers of their network.
+const (
+	gateMemory = 2 * time.Second
+	trust      = time.Hour
+)
+
+// charge counts whoever shows something that was not good a while ago among the
+// strangers of their network, before anything is looked up for them.
+func (s *server) charge(r *http.Request, shown ...string) error {
+	s.mu.Lock()
+	trusted := slices.ContainsFunc(shown, func(x string) bool { return time.Since(s.known[x]) < trust })
+	s.mu.Unlock()
+	if trusted || s.limit.stranger(r.RemoteAddr) {
+		return nil
+	}
+	return errTooOften
+}
+
+// good notes that what somebody showed was good just now, or not any more.
+func (s *server) good(shown string, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !good {
+		delete(s.known, shown)
+		return
+	}
+	if len(s.known) > remembered {
+		clear(s.known)
+	}
+	s.known[shown] = time.Now()
+}
 
 // knownGate is a gate that is known, and not one that was retired.
 func (s *server) knownGate(r *http.Request) (*caller, error) {
@@ -292,59 +330,59 @@ func (s *server) knownGate(r *http.Request) (*caller, error) {
 
 // endingGate is a gate that is known, or that was retired and may have something to end.
 func (s *server) endingGate(r *http.Request) (*caller, error) {
-	c, err := s.anyGate(r)
-	if err != nil {
-		return nil, err
+	g, proved := gateKey(r)
+	c := &caller{lab: s.laboratory(r), gate: g}
+	shown, leaving := "", ""
+	if c.lab != nil && proved {
+		shown = c.name()
+		leaving = shown + " leaving"
 	}
-	if c == nil {
-		if g, ok := wire.GateOf(r.TLS); ok && len(s.Labs) > 0 { // as long as for a laboratory that there is
-			_, _ = s.Labs[0].Lock.Standing(r.Context(), g)
-		}
-		return nil, nil
-	}
-	name := c.name()
 	s.mu.Lock()
-	fresh := time.Since(s.known[name]) < gateMemory
+	fresh := time.Since(s.known[shown]) < gateMemory
 	s.mu.Unlock()
 	if fresh {
 		return c, nil
 	}
-	standing, err := c.lab.Lock.Standing(r.Context(), c.gate)
-	if err != nil || standing == lock.Stranger {
+	if err := s.charge(r, shown, leaving); err != nil {
 		return nil, err
 	}
-	if standing == lock.Leaving {
-		c.leaving = true
-		return c, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.known) > 10_000 {
-		clear(s.known)
-	}
-	s.known[name] = time.Now()
-	return c, nil
-}
-
-// enrolling is any gate that proved its key to TLS and names the key that signs the
-// laboratory's journal: it was told it at its console. Whoever names another is told
-// nothing, as whoever names a laboratory that there is not.
-func (s *server) enrolling(r *http.Request) (*caller, error) {
-	c, err := s.anyGate(r)
-	if c == nil || r.URL.Query().Get("lock") != string(c.lab.Lock.Key()) {
-		return nil, err
-	}
-	return c, nil
-}
-
-// anyGate is any gate that proved its key to TLS.
-func (s *server) anyGate(r *http.Request) (*caller, error) {
-	l := s.laboratory(r)
-	if l == nil || r.TLS == nil {
+	if shown == "" {
+		if proved && len(s.Labs) > 0 { // as long as for a laboratory that there is
+			_, _ = s.Labs[0].Lock.Standing(r.Context(), g)
+		}
 		return nil, nil
 	}
-	g, ok := wire.GateOf(r.TLS)
-	if !ok {
+	standing, err := c.lab.Lock.Standing(r.Context(), c.gate)
+	if err != nil {
+		return nil, err
+	}
+	s.good(shown, standing == lock.Known)
+	s.good(leaving, standing == lock.Leaving)
+	if standing == lock.Stranger {
+		return nil, nil
+	}
+	c.leaving = standing == lock.Leaving
+	return c, nil
+}
+
+// gateKey is the key that a gate proved to TLS.
+func gateKey(r *http.Request) (ecluse.Fingerprint, bool) {
+	if r.TLS == nil {
+		return "", false
+	}
+	return wire.GateOf(r.TLS)
+}
+
+// enrolling is any gate that proved its key to TLS, which anybody can make, and names the
+// key that signs the laboratory's journal: it was told it at its console. Whoever names
+// another is told nothing, as whoever names a laboratory that there is not.
+func (s *server) enrolling(r *http.Request) (*caller, error) {
+	if !s.limit.stranger(r.RemoteAddr) {
+		return nil, errTooOften
+	}
+	l := s.laboratory(r)
+	g, ok := gateKey(r)
+	if l == nil || !ok || r.URL.Query().Get("lock") != string(l.Lock.Key()) {
 		return nil, nil
 	}
 	return &caller{lab: l, gate: g}, nil
@@ -354,20 +392,36 @@ func (s *server) anyGate(r *http.Request) (*caller, error) {
 func (s *server) personOf(r *http.Request) (*caller, error) {
 	l := s.laboratory(r)
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	shown := ""
+	if l != nil && ok {
+		hash := sha256.Sum256([]byte(token))
+		shown = l.ID + " token " + string(hash[:])
+	}
+	if err := s.charge(r, shown); err != nil {
+		return nil, err
+	}
 	if l == nil && ok && len(s.Labs) > 0 { // as long as for a laboratory that there is
 		s.Labs[0].Door.Sessions().Pretend(r.Context())
 	}
-	if l == nil || !ok {
+	if shown == "" {
 		return nil, nil
 	}
-	session, err := l.Door.Sessions().Find(r.Context(), token)
+	c, err := s.holder(r.Context(), l, token)
+	if err == nil || ecluse.KindOf(err) == ecluse.Refused { // else nobody could tell
+		s.good(shown, c != nil)
+	}
+	return c, err
+}
+
+func (s *server) holder(ctx context.Context, l *Lab, token string) (*caller, error) {
+	session, err := l.Door.Sessions().Find(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	if _, holds, err := l.Lock.Holder(r.Context(), session.Person.Key); err != nil || !holds {
+	if _, holds, err := l.Lock.Holder(ctx, session.Person.Key); err != nil || !holds {
 		return nil, err
 	}
-	p, err := l.Lock.As(r.Context(), session.Person.Key)
+	p, err := l.Lock.As(ctx, session.Person.Key)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ import (
 // which carries its root's signature. A test holds it to six.
 func (s *server) before() {
 	none := who{name: "nobody", stranger: true, find: func(s *server, r *http.Request) (*caller, error) {
-		if !s.limit.address(r.RemoteAddr) {
-			return nil, nil
+		if !s.limit.stranger(r.RemoteAddr) {
+			return nil, errTooOften
 		}
 		return &caller{lab: s.laboratory(r)}, nil // of an unknown laboratory: nil, and answered alike
 	}}

@@ -13,7 +13,7 @@ const (
 	bodiesOfAll = 2 * papers
 	bodiesOfOne = papers
 	bodiesWait  = 5 * time.Second // for those of others to end
-	mostValues  = 100_000          // that a body may have: a byte of JSON can be a hundred in memory
+	mostValues  = 100_000         // that a body may have: a byte of JSON can be a hundred in memory
 )
 
 // space is what is left of memory for large bodies.

@@ -2,13 +2,15 @@ package api
 
 import (
 	"crypto/rand"
-	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"ecluse/internal/wire"
 )
 
 // requestID is the header by which a client's words and the server's log find each other.
@@ -38,7 +40,7 @@ func (s *server) outer(next http.Handler) http.Handler {
 			s.Log.Info("answered", "request", id, "route", pattern, "status", rec.status, "took", time.Since(begun).Round(time.Millisecond))
 		}()
 		if pattern == "" {
-			if !s.limit.address(r.RemoteAddr) {
+			if !s.limit.stranger(r.RemoteAddr) {
 				busy(rec)
 				return
 			}
@@ -79,35 +81,32 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// limits bound how often one identity, and one address without any, may ask.
+// limits bound how often one identity, and one network without any, may ask.
 type limits struct {
 	mu   sync.Mutex
 	by   map[string]*rate.Limiter
-	from map[string]*rate.Limiter
+	from map[netip.Prefix]*rate.Limiter
 }
 
 // How often, a second.
 const (
 	perIdentity = 4000
-	perAddress  = 20
+	perNetwork  = 20
 	remembered  = 10_000
 )
 
 func newLimits() *limits {
-	return &limits{by: map[string]*rate.Limiter{}, from: map[string]*rate.Limiter{}}
+	return &limits{by: map[string]*rate.Limiter{}, from: map[netip.Prefix]*rate.Limiter{}}
 }
 
-func (l *limits) identity(name string) bool { return l.allow(l.by, name, perIdentity) }
+func (l *limits) identity(name string) bool { return allow(l, l.by, name, perIdentity) }
 
-func (l *limits) address(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	return l.allow(l.from, host, perAddress)
+// stranger charges the network that somebody without an identity comes from.
+func (l *limits) stranger(remote string) bool {
+	return allow(l, l.from, wire.Network(remote), perNetwork)
 }
 
-func (l *limits) allow(of map[string]*rate.Limiter, name string, often int) bool {
+func allow[K comparable](l *limits, of map[K]*rate.Limiter, name K, often int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(of) > remembered { // strangers must not grow it; who comes back begins anew

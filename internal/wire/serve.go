@@ -121,15 +121,15 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if from, ok := b.enter(c.RemoteAddr()); ok {
+		if from, ok := b.enter(c.RemoteAddr().String()); ok {
 			return &counted{Conn: c, leave: sync.OnceFunc(func() { b.leave(from) })}, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (b *bounded) enter(a net.Addr) (netip.Prefix, bool) {
-	from := network(a)
+func (b *bounded) enter(remote string) (netip.Prefix, bool) {
+	from := Network(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.all >= MaxConnections || b.from[from] >= MaxPerAddress {
@@ -149,9 +149,10 @@ func (b *bounded) leave(from netip.Prefix) {
 	}
 }
 
-// network is what one household or site has of addresses: one of IPv4, a /64 of IPv6.
-func network(a net.Addr) netip.Prefix {
-	p, err := netip.ParseAddrPort(a.String())
+// Network is what one household or site has of addresses: one of IPv4, a /64 of IPv6.
+// remote is an address with its port; of another form, all are of one network.
+func Network(remote string) netip.Prefix {
+	p, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}

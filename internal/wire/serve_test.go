@@ -260,14 +260,8 @@ func TestNetwork(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.7:1": "192.0.2.7/32", "[::ffff:192.0.2.7]:1": "192.0.2.7/32", "[2001:db8::1]:1": "2001:db8::/64", "[fe80::1%25lo]:1": "fe80::/64",
 	} {
-		a := stringAddr(strings.ReplaceAll(addr, "%25", "%"))
-		if got := network(a).String(); got != want {
+		if got := Network(strings.ReplaceAll(addr, "%25", "%")).String(); got != want {
 			t.Errorf("%s is of %s, want %s", addr, got, want)
 		}
 	}
 }
-
-type stringAddr string
-
-func (stringAddr) Network() string  { return "tcp" }
-func (a stringAddr) String() string { return string(a) }
