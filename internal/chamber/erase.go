@@ -76,12 +76,12 @@ func (c *Chamber) Inventory(m ecluse.MigrationID) (*Inventory, error) {
 // where it was, and gives the same inventory.
 func (c *Chamber) Erase(m ecluse.MigrationID, now time.Time) (*Inventory, error) {
 	const what = "erase from the chamber"
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	inv, err := c.Inventory(m)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if inv == nil {
 		if inv, err = c.takeInventory(m, now); err != nil {
 			return nil, failed(what, err)
@@ -91,13 +91,14 @@ func (c *Chamber) Erase(m ecluse.MigrationID, now time.Time) (*Inventory, error)
 		}
 		c.at("inventory written")
 	}
-	if !inv.Erased.IsZero() {
-		return inv, nil
-	}
+	// Again after the end too: another process may have been receiving.
 	if err := c.unlink(m); err != nil {
 		return nil, failed(what, err)
 	}
 	c.at("unlinked")
+	if !inv.Erased.IsZero() {
+		return inv, nil
+	}
 	inv.Erased = now.UTC().Truncate(time.Second)
 	return inv, failed(what, c.saveInventory(inv))
 }

@@ -118,13 +118,19 @@ func (c *Chamber) Usage(m ecluse.MigrationID) (Usage, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	u, err := c.usage(m)
+	return u, failed(what, err)
+}
+
+// usage counts; c.mu is held.
+func (c *Chamber) usage(m ecluse.MigrationID) (Usage, error) {
 	chunks, err := c.list(c.chunks(m))
 	if err != nil {
-		return Usage{}, failed(what, err)
+		return Usage{}, err
 	}
 	rejects, err := c.list(c.rejects(m))
 	if err != nil {
-		return Usage{}, failed(what, err)
+		return Usage{}, err
 	}
 	return usage(chunks, rejects), nil
 }

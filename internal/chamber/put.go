@@ -32,7 +32,10 @@ func (c *Chamber) Put(ctx context.Context, t Terms, descriptor evidence.Signed, 
 	}
 	a := c.chunks(t.Migration)
 	name := slotName(a.slots(), d.Slot)
-	if stored, err := c.admit(t, a, name, d); err != nil || stored != nil {
+	c.mu.Lock()
+	stored, err := c.admit(t, a, name, d)
+	c.mu.Unlock()
+	if err != nil || stored != nil {
 		return answer(stored, descriptor, err)
 	}
 	f, err := c.receive(ctx, a, d, body)
@@ -43,17 +46,30 @@ func (c *Chamber) Put(ctx context.Context, t Terms, descriptor evidence.Signed, 
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// All of it again: while the body came, others did, or an erasure.
+	if stored, err := c.admit(t, a, name, d); err != nil || stored != nil {
+		return answer(stored, descriptor, errors.Join(err, c.giveUp(t, f)))
+	}
 	if err := c.commit(a, f, name, d, descriptor); err != nil {
 		return evidence.Signed{}, within(what, d.Slot, err)
 	}
-	stored, err := c.read(name)
+	now, err := c.read(name)
 	if err != nil {
 		return evidence.Signed{}, within(what, d.Slot, err)
 	}
-	if stored.d.SHA256 != d.SHA256 { // another process was first
+	if now.d.SHA256 != d.SHA256 { // another process was first
 		err = durable.Remove(a.object(d))
 	}
-	return answer(&stored, descriptor, err)
+	return answer(&now, descriptor, err)
+}
+
+// giveUp removes what was received; of a migration that is erased meanwhile the folder
+// too, which receiving made again.
+func (c *Chamber) giveUp(t Terms, f *os.File) error {
+	if c.isErased(t.Migration) {
+		return c.unlink(t.Migration)
+	}
+	return durable.Remove(f.Name())
 }
 
 // answer is Put's for a slot that is taken.
@@ -87,16 +103,24 @@ func (c *Chamber) accept(what string, t Terms, s evidence.Signed) (*evidence.Des
 		return nil, refuse("it belongs to migration " + string(d.Migration))
 	case d.Plan != t.Plan:
 		return nil, refuse("it was made under another plan than the approved one")
-	case c.isErased(t.Migration):
-		return nil, refuse("the migration is being erased, or was")
 	}
-	return d, nil
+	return d, c.standing(what+" "+d.Slot.String(), t.Migration)
 }
 
-// admit checks order and ceilings; it returns what is stored when the slot is taken.
+// standing refuses whatever is of a migration that is erased.
+func (c *Chamber) standing(what string, m ecluse.MigrationID) error {
+	if !c.isErased(m) {
+		return nil
+	}
+	return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the migration is being erased, or was"}
+}
+
+// admit checks order and ceilings, and that nothing is being erased; it returns what is
+// stored when the slot is taken. c.mu is held.
 func (c *Chamber) admit(t Terms, a area, name string, d *evidence.Descriptor) (*entry, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.standing("store chunk "+d.Slot.String(), t.Migration); err != nil {
+		return nil, err
+	}
 	stored, err := c.read(name)
 	if err == nil {
 		return &stored, nil
@@ -267,20 +291,24 @@ func (c *Chamber) PutReject(ctx context.Context, t Terms, descriptor evidence.Si
 		return err
 	}
 	a := c.rejects(t.Migration)
-	if u, err := c.Usage(t.Migration); err != nil {
+	name := slotName(filepath.Join(a.slots(), fmt.Sprintf("%s-%d", d.Plan.Hex()[:16], d.Epoch)), d.Slot)
+	c.mu.Lock()
+	err = c.admitReject(what, t, name, d)
+	c.mu.Unlock()
+	if err != nil {
 		return err
-	} else if t.Bytes > 0 && u.Bytes+d.Size > t.Bytes {
-		return &ecluse.Error{Kind: ecluse.Refused, What: what + " " + d.Slot.String(), Why: fmt.Sprintf("the migration would hold more than the %d bytes it may", t.Bytes)}
 	}
 	f, err := c.receive(ctx, a, d, body)
 	if err != nil {
 		return within(what, d.Slot, err)
 	}
 	defer f.Close()
-	name := slotName(filepath.Join(a.slots(), fmt.Sprintf("%s-%d", d.Plan.Hex()[:16], d.Epoch)), d.Slot)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.admitReject(what, t, name, d); err != nil {
+		return errors.Join(err, c.giveUp(t, f))
+	}
 	old, err := c.read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return within(what, d.Slot, err)
@@ -296,6 +324,26 @@ func (c *Chamber) PutReject(ctx context.Context, t Terms, descriptor evidence.Si
 		}
 	}
 	return within(what, d.Slot, c.commit(a, f, name, d, descriptor))
+}
+
+// admitReject checks the ceiling, without what it would replace, and that nothing is being
+// erased; c.mu is held.
+func (c *Chamber) admitReject(what string, t Terms, name string, d *evidence.Descriptor) error {
+	what += " " + d.Slot.String()
+	if err := c.standing(what, t.Migration); err != nil {
+		return err
+	}
+	u, err := c.usage(t.Migration)
+	if err != nil {
+		return failed(what, err)
+	}
+	if old, err := c.read(name); err == nil {
+		u.Bytes -= old.d.Size
+	}
+	if t.Bytes > 0 && u.Bytes+d.Size > t.Bytes {
+		return &ecluse.Error{Kind: ecluse.Refused, What: what, Article: "GDPR art. 29", Why: fmt.Sprintf("the migration would hold more than the %d bytes it may", t.Bytes)}
+	}
+	return nil
 }
 
 // PutManifest stores the closing manifest, signed by the terms' gate, which must
@@ -314,11 +362,12 @@ func (c *Chamber) PutManifest(_ context.Context, t Terms, s evidence.Signed) err
 	switch {
 	case m.Migration != t.Migration || m.Plan != t.Plan:
 		return refuse("it belongs to another migration or plan")
-	case c.isErased(t.Migration):
-		return refuse("the migration is being erased, or was")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.standing(what, t.Migration); err != nil {
+		return err
+	}
 	all, err := c.list(c.chunks(t.Migration))
 	if err != nil {
 		return err

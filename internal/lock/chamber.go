@@ -191,6 +191,16 @@ func (l *Lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 	if err != nil {
 		return err
 	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	if mig.Place.Passage != procedure.Loading {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: string(m), Why: "no passage is loading", Next: seeStatus, Article: "GDPR art. 29"}
+	}
+	if _, err := procedure.Next(mig.Place, procedure.BeginLoading, procedure.TargetGate); err != nil {
+		return err
+	}
 	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2 * int64(i.Limits.Bytes)}
 	return l.chamber.PutReject(ctx, t, descriptor, body)
 }

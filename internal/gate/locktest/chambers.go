@@ -183,6 +183,16 @@ func states(t *testing.T, open Harness) {
 	test(t, open, LoadingSuspended, "nothing goes out while it is suspended", func(b *bench) {
 		_, _, err := b.AtTarget.Get(b.Context(), b.Migration, b.first())
 		b.want("a chunk", err, ecluse.Refused)
+		c, err := b.Lock.Case(b.Context(), b.Migration, ecluse.Final)
+		b.must(err)
+		body := b.seal("put aside")
+		aside := b.describe(b.Target, ecluse.DigestOf(c.LoadPlan), ecluse.Slot{Dataset: "result"}, body, nil)
+		b.want("rows put aside", b.AtTarget.PutReject(b.Context(), b.Migration, aside, bytes.NewReader(body)), ecluse.Refused)
+		all, err := b.Lock.Rejects(b.Context(), b.Migration)
+		b.must(err)
+		if len(all) > 0 {
+			b.Errorf("%d are in", len(all))
+		}
 	})
 	test(t, open, Loading, "nothing comes in once all is read", func(b *bench) {
 		s, body := b.chunk(0, "one", nil)
