@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -657,4 +658,49 @@ func TestStrangers(t *testing.T) {
 		}
 		ours()
 	}
+}
+
+// TestCut: a chunk beyond what plan and procedure let come in is not read: the connection
+// is cut, whatever its gate goes on to send.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	key := s.gateKey("source")
+	way, err := wire.Transport(wire.Options{Pin: s.pin, Gate: key, HTTP1: true}) // as gates do
+	s.must(err)
+	defer way.CloseIdleConnections()
+	c := &http.Client{Transport: way, Timeout: 30 * time.Second}
+	plan := s.dir.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")
+	signed, err := evidence.SignDescriptor(key, &evidence.Descriptor{
+		Migration: roomtest.Migration, Plan: ecluse.DigestOf(plan), Epoch: 1, Slot: ecluse.Slot{Dataset: "result", Sequence: 7},
+		Rows: 1, Size: 1 << 40, SHA256: ecluse.DigestOf(plan), Sum: ecluse.DigestOf(plan),
+	})
+	s.must(err)
+	text, err := json.Marshal(signed)
+	s.must(err)
+	sent := &counted{}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+"/v1/labs/lab/gate/migrations/"+string(roomtest.Migration)+"/chunks", sent)
+	s.must(err)
+	r.ContentLength = 1 << 40
+	r.Header.Set(api.DescriptorHeader, base64.StdEncoding.EncodeToString(text))
+	res, err := c.Do(r)
+	if n := sent.n.Load(); n > 8<<20 {
+		t.Errorf("%d bytes were taken", n)
+	}
+	if err != nil { // cut before the answer was read, as it may be
+		t.Log(err)
+		return
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusForbidden || !res.Close {
+		t.Errorf("%d, closed: %v", res.StatusCode, res.Close)
+	}
+}
+
+// counted is an endless body.
+type counted struct{ n atomic.Int64 }
+
+func (c *counted) Read(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
 }

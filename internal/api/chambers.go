@@ -218,12 +218,16 @@ func (p *patient) Read(b []byte) (int, error) {
 	return p.r.Read(b)
 }
 
-// cut ends the connection when more came than was described.
+// cut ends the connection when more came than was described, or than the plan or the
+// procedure lets come in: what is still under way is not read.
 func cut(rw http.ResponseWriter, err error) error {
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
 		rw.Header().Set("Connection", "close")
 		return &ecluse.Error{Kind: ecluse.Unverified, What: "take a chunk in", Why: "more came than its descriptor says", Next: "the connection is cut; nothing of it was kept"}
+	}
+	if ecluse.KindOf(err) == ecluse.Refused {
+		rw.Header().Set("Connection", "close")
 	}
 	return err
 }
