@@ -503,7 +503,11 @@ func TestRevoke(t *testing.T) {
 		if err := ss.Revoke(t.Context(), sa.ID, account.Revoked); !errors.Is(err, account.ErrNoSession) {
 			t.Errorf("again: %v", err)
 		}
-		if n, err := ss.RevokeKey(t.Context(), l.anne.Key, account.Roster); n != 1 || err != nil || l.open(b) || !l.open(c) || !l.open(d) {
+		left := func(p account.Person) bool { return p.Key != l.anne.Key }
+		if n, err := account.KeepOnly(t.Context(), l.store, ecluse.Processor, func(account.Person) bool { return true }); n != 0 || err != nil || !l.open(b) || !l.open(d) {
+			t.Errorf("another side's roster revoked %d, %v", n, err)
+		}
+		if n, err := account.KeepOnly(t.Context(), l.store, ecluse.Controller, left); n != 1 || err != nil || l.open(b) || !l.open(c) || !l.open(d) {
 			t.Errorf("revoked a key's %d, %v; open %t, %t, %t", n, err, l.open(b), l.open(c), l.open(d))
 		}
 		for why, want := range map[account.Reason]int{account.LoggedOut: 1, account.Roster: 1, account.Revoked: 0} {

@@ -119,9 +119,10 @@ func (ss *Sessions) Revoke(ctx context.Context, id string, why Reason) error {
 	return err
 }
 
-// RevokeKey ends all sessions of a key, and says how many.
-func (ss *Sessions) RevokeKey(ctx context.Context, key ecluse.Fingerprint, why Reason) (int, error) {
-	return ss.store.EndSessions(ctx, why, func(s *Session, _ time.Time) bool { return s.Person.Key == key })
+// KeepOnly ends the sessions of a side whose key a new roster gives to nobody, or to
+// another person than theirs, and says how many.
+func KeepOnly(ctx context.Context, st Store, side ecluse.Side, holds func(Person) bool) (int, error) {
+	return st.EndSessions(ctx, Roster, func(s *Session, _ time.Time) bool { return s.Person.Side == side && !holds(s.Person) })
 }
 
 // EndExpired takes away the rows of sessions that have expired, which open

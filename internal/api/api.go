@@ -413,12 +413,22 @@ func (s *server) personOf(r *http.Request) (*caller, error) {
 	return c, err
 }
 
+// holder is who a session is of, while the latest roster gives its key to them still. One
+// that it gives to somebody else, or to nobody, is over.
 func (s *server) holder(ctx context.Context, l *Lab, token string) (*caller, error) {
 	session, err := l.Door.Sessions().Find(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	if _, holds, err := l.Lock.Holder(ctx, session.Person.Key); err != nil || !holds {
+	now, holds, err := l.Lock.Holder(ctx, session.Person.Key)
+	if err != nil {
+		return nil, err
+	}
+	if !holds || now != session.Person {
+		err := l.Door.Sessions().Revoke(ctx, session.ID, account.Roster)
+		if errors.Is(err, account.ErrNoSession) { // another request was first
+			err = nil
+		}
 		return nil, err
 	}
 	p, err := l.Lock.As(ctx, session.Person.Key)

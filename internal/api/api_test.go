@@ -704,3 +704,53 @@ func (c *counted) Read(b []byte) (int, error) {
 	c.n.Add(int64(len(b)))
 	return len(b), nil
 }
+
+// TestRosterEndsSessions: a session ends with the roster that gave its key to its person:
+// one that gives the key to another, or to nobody, makes nobody of it; the journal says so.
+func TestRosterEndsSessions(t *testing.T) {
+	t.Parallel()
+	other := []string{"claire-aubry", "odile-petit", "claire.aubry", "odile.petit", "Claire Aubry", "Odile Petit", "10000000001", "10000000009"}
+	ended := func(s *server) int {
+		return len(s.dir.Query("room/lock/control.db", `SELECT idx FROM leaf WHERE CAST(text AS TEXT) LIKE '%"reason":"roster"%'`))
+	}
+	t.Run("taken in", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, roomtest.Sealed)
+		c := s.client(nil)
+		claire, marc := s.login(c, roomtest.Claire), s.login(c, roomtest.Marc)
+		s.roster("2")
+		for _, token := range []string{claire, marc} {
+			if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", token, nil); a.status != http.StatusOK {
+				t.Fatalf("the same people in a new roster: %d", a.status)
+			}
+		}
+		s.roster("3", other...)
+		if n := ended(s); n != 1 {
+			t.Errorf("%d sessions ended by the roster", n)
+		}
+		if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", claire, nil); a.status != http.StatusUnauthorized {
+			t.Errorf("whose key is another's now: %d %s", a.status, a.body)
+		}
+		if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", marc, nil); a.status != http.StatusOK {
+			t.Errorf("the other side: %d", a.status)
+		}
+		odile := s.login(c, roomtest.Claire) // with the key that was Claire's
+		if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", odile, nil); !bytes.Contains(a.body, []byte("odile-petit")) {
+			t.Errorf("who has the key now: %d %s", a.status, a.body)
+		}
+	})
+	t.Run("found", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, roomtest.Sealed)
+		c := s.client(nil)
+		claire := s.login(c, roomtest.Claire)
+		// A roster was taken in and the program killed before the sessions' rows went.
+		s.dir.Exec("room/lock/control.db", "UPDATE session SET person = 'somebody-before'")
+		if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", claire, nil); a.status != http.StatusUnauthorized {
+			t.Errorf("whose key is another's now: %d %s", a.status, a.body)
+		}
+		if n := ended(s); n != 1 {
+			t.Errorf("%d sessions ended by the roster", n)
+		}
+	})
+}

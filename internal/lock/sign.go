@@ -8,6 +8,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/account"
 	"ecluse/internal/due"
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
@@ -73,6 +74,15 @@ func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *excha
 	})
 	if err != nil {
 		return nil, withNext(err, "write one of a higher number than any before, and sign it")
+	}
+	// Whoever asks with a session is looked up in the latest roster each time; so this one
+	// is in force whether or not the sessions' rows go.
+	_, err = account.KeepOnly(ctx, l.store, roster.Side, func(p account.Person) bool {
+		holder, ok := roster.Holder(p.Key)
+		return ok && holder.ID == p.ID && holder.Active(now)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return receipt, nil
 }
