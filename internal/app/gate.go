@@ -165,7 +165,7 @@ func homeFor(q EnrolRequest) (*gate.Home, error) {
 
 // reach is the way from a gate to its lock.
 func reach(c *config.Gate, h *gate.Home) (client.Options, error) {
-	o := client.Options{Options: wire.Options{Pin: wire.Pin(c.Pin), Gate: h.Signer(), HTTP1: c.HTTP1}, Server: c.Server, Laboratory: c.Laboratory, Agent: Tool()}
+	o := client.Options{Options: wire.Options{Pin: wire.Pin(c.Pin), Gate: h.Signer()}, Server: c.Server, Laboratory: c.Laboratory, Agent: Tool()}
 	proxy, err := c.ProxyURL()
 	if err == nil && proxy != nil {
 		o.Proxy = proxy.String()

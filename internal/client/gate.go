@@ -29,7 +29,7 @@ func NewGate(o Options) (*Gate, error) {
 	if o.Gate == nil {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "reach the server", Why: "the gate's key is not named"}
 	}
-	o.HTTP1 = true
+	o.HTTP1 = true // chunks have a connection each, and what breaks HTTP/2 on the way breaks no gate
 	l, err := newLine(o)
 	if err != nil {
 		return nil, err

@@ -43,8 +43,6 @@ type Gate struct {
 	// password, as in contexts.yaml; the file is relative to gate.yaml.
 	Proxy             string `yaml:"proxy,omitempty"`
 	ProxyPasswordFile string `yaml:"proxy_password_file,omitempty"`
-	// HTTP1 keeps to HTTP/1.1, where something on the way breaks HTTP/2.
-	HTTP1 bool `yaml:"http1,omitempty"`
 }
 
 // Remote tells whether the gate's lock is on a server.
@@ -134,7 +132,7 @@ func parseGate(dir, path string, text []byte) (*Gate, error) {
 			}
 		}
 	}
-	if g.way() != (way{}) || g.HTTP1 {
+	if g.way() != (way{}) {
 		g.way().check(wrong)
 	}
 	if p := &g.ProxyPasswordFile; *p != "" && !filepath.IsAbs(*p) {
@@ -266,7 +264,6 @@ const exampleRequired = `# server: https://ecluse.example:8443
 
 const exampleServer = "# Where this gate is asked for work; a gate in one room with its lock leaves these out.\n" + exampleRequired + `# proxy: http://NAME@proxy:3128       # without NAME@ where the proxy has no accounts
 # proxy_password_file: proxy.password # alone on its line, chmod 600
-# http1: true                         # where something on the way breaks HTTP/2
 
 `
 

@@ -34,7 +34,7 @@ func TestExampleFor(t *testing.T) {
 	if !g.Remote() || g.Server != "https://ecluse.example:8443" || g.Laboratory != "megabus" || g.Pin != digest("a") {
 		t.Errorf("loaded %+v", g)
 	}
-	for _, manual := range []string{"# proxy: ", "# proxy_password_file: ", "# http1: ", "ca_file", "engine: sqlite"} {
+	for _, manual := range []string{"# proxy: ", "# proxy_password_file: ", "ca_file", "engine: sqlite"} {
 		if !strings.Contains(text, manual) || !strings.Contains(Example, manual) {
 			t.Errorf("%q is not in the manual", manual)
 		}
@@ -61,10 +61,14 @@ func TestGateServer(t *testing.T) {
 	if strings.Contains(err.Error(), "secret") {
 		t.Error("the password of the proxy is told")
 	}
-	for _, part := range []string{"laboratory: megabus\n", "http1: true\n", "proxy: http://p\n", "proxy_password_file: p\n"} {
+	for _, part := range []string{"laboratory: megabus\n", "proxy: http://p\n", "proxy_password_file: p\n"} {
 		if _, err := Load(write(t, inOneRoom+part)); err == nil || !strings.Contains(err.Error(), "server: want https://") {
 			t.Errorf("%q alone: %v", part, err)
 		}
+	}
+	// Gates speak HTTP/1.1 anyway: what would say so says nothing.
+	if _, err := Load(write(t, inOneRoom+"http1: true\n")); err == nil || !strings.Contains(err.Error(), "http1") {
+		t.Errorf("a setting that nothing heeds: %v", err)
 	}
 	if g, err := Load(write(t, inOneRoom)); err != nil || g.Remote() {
 		t.Errorf("a gate in one room with its lock: %v", err)
@@ -75,7 +79,7 @@ func TestGateServer(t *testing.T) {
 // connection alone.
 func TestGateProxy(t *testing.T) {
 	dir := write(t, inOneRoom+"server: https://h\nlaboratory: l\npin: "+digest("a").String()+
-		"\nproxy: http://lab@proxy:3128\nproxy_password_file: p\nhttp1: true\n")
+		"\nproxy: http://lab@proxy:3128\nproxy_password_file: p\n")
 	if err := os.WriteFile(filepath.Join(dir, "p"), []byte("sesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +91,8 @@ func TestGateProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(&url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("lab", "sesame")}, u, cmp.AllowUnexported(url.Userinfo{})); d != "" || !g.HTTP1 {
-		t.Error(d, g.HTTP1)
+	if d := cmp.Diff(&url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("lab", "sesame")}, u, cmp.AllowUnexported(url.Userinfo{})); d != "" {
+		t.Error(d)
 	}
 	if err := os.Chmod(filepath.Join(dir, "p"), 0o644); err != nil {
 		t.Fatal(err)
@@ -101,7 +105,7 @@ func TestGateProxy(t *testing.T) {
 func FuzzGate(f *testing.F) {
 	f.Add(Example)
 	f.Add(ExampleFor("https://h:8443", "megabus", digest("a")))
-	f.Add(inOneRoom + "server: https://h\nproxy: 'http://a:b@c:1'\nhttp1: true\n")
+	f.Add(inOneRoom + "server: https://h\nproxy: 'http://a:b@c:1'\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		g, err := parseGate("dir", "dir/gate.yaml", []byte(text))
 		if err != nil {
