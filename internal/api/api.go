@@ -75,6 +75,8 @@ type server struct {
 	routes []Route
 	named  map[string]bool // fields that an error may name
 
+	described []byte // openapi.json
+
 	mu    sync.Mutex
 	known map[string]time.Time // keys and tokens, as hashes, that were good a while ago
 }
@@ -121,6 +123,10 @@ func New(o Options) (*Server, error) {
 	s.people()
 	s.work()
 	s.named = s.names()
+	var err error
+	if s.described, err = s.describe(); err != nil {
+		return nil, err
+	}
 	return &Server{Handler: s.outer(s.mux), Routes: slices.Clone(s.routes)}, nil
 }
 

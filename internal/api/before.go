@@ -33,16 +33,8 @@ func (s *server) before() {
 		})
 	stream(s, operation(http.MethodGet, "/openapi.json", "openapi", "What the server can be asked, as OpenAPI 3.1", 0), none, nil,
 		func(rw http.ResponseWriter, _ *http.Request, _ *caller) error {
-			text, err := s.huma.OpenAPI().MarshalJSON()
-			if err != nil {
-				return err
-			}
-			var b bytes.Buffer
-			if err := json.Indent(&b, text, "", " "); err != nil {
-				return err
-			}
 			rw.Header().Set("Content-Type", "application/json")
-			_, err = rw.Write(b.Bytes())
+			_, err := rw.Write(s.described)
 			return err
 		})
 	route(s, operation(http.MethodPost, "/v1/labs/{lab}/challenges", "challenge", "Ask for a challenge to log in with", 1), none, nil,
@@ -86,6 +78,17 @@ func (s *server) before() {
 			v, err := c.lab.Lock.TakeRoster(ctx, in.Body)
 			return ok(v, err)
 		})
+}
+
+// describe writes what the server can be asked, once: anybody may ask for it.
+func (s *server) describe() ([]byte, error) {
+	text, err := s.huma.OpenAPI().MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = json.Indent(&b, text, "", " ")
+	return b.Bytes(), err
 }
 
 // InLab is the laboratory that every route names.
@@ -156,7 +159,7 @@ type session struct {
 }
 
 // unknown is the one answer to whoever is not known.
-func unknown() error {
+func unknown() *problem {
 	return &problem{
 		Type: "about:blank", Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized,
 		Problem: exchange.Problem{Kind: ecluse.Refused, What: "come in", Why: "you are nobody here", Next: "log in with your own key, or enrol the gate"},

@@ -157,10 +157,7 @@ func unread() *problem {
 // nobody answers whoever has no identity: always the same, in size and content.
 func nobody(rw http.ResponseWriter) {
 	rw.Header().Set("WWW-Authenticate", "Bearer")
-	write(rw, &problem{
-		Type: "about:blank", Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized,
-		Problem: exchange.Problem{Kind: ecluse.Refused, What: "come in", Why: "you are nobody here", Next: "log in with your own key, or enrol the gate"},
-	})
+	write(rw, unknown())
 }
 
 // broken answers when nobody's identity can be found out: always the same too.

@@ -379,7 +379,7 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 
 // instructionSigned puts an instruction in force, and its deadline: nearer than
 // before or, since the controller signed it, later. That it ends with the contract
-// was seen before the act was made (Room.open).
+// was seen when its migration was opened (Person.OpenMigration).
 func instructionSigned(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, act, instruction ecluse.Digest) error {
 	text, err := tx.Document(ctx, instruction)
 	if err != nil {
