@@ -479,6 +479,37 @@ func (c *counter) TouchSession(ctx context.Context, id string) error {
 	return c.Store.TouchSession(ctx, id)
 }
 
+// asked counts how often people are looked up.
+type asked struct {
+	people
+	n int
+}
+
+func (a *asked) Holder(ctx context.Context, key ecluse.Fingerprint) (account.Person, bool, error) {
+	a.n++
+	return a.people.Holder(ctx, key)
+}
+
+// TestPretend: a log-in to a laboratory that there is not costs the same look, and lets
+// nobody in, not even whom this one knows.
+func TestPretend(t *testing.T) {
+	bubble(t, func(t *testing.T, l *lab) {
+		who := &asked{people: l.people}
+		l.door = account.NewDoor(l.server, laboratory, who, l.store)
+		closed := account.NewChallenges()
+		s, err := evidence.SignLogin(l.key, &evidence.Login{Server: l.server, Laboratory: "nowhere", Key: l.anne.Key, Challenge: closed.Issue()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.door.Pretend(t.Context(), "nowhere", closed, s); ecluse.KindOf(err) != ecluse.Refused || who.n != 1 {
+			t.Errorf("%v, after %d looks", err, who.n)
+		}
+		if all, err := l.door.Sessions().List(t.Context(), "", ""); err != nil || len(all) > 0 {
+			t.Errorf("sessions: %v, %v", all, err)
+		}
+	})
+}
+
 func TestRevoke(t *testing.T) {
 	bubble(t, func(t *testing.T, l *lab) {
 		ss := l.door.Sessions()

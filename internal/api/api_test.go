@@ -754,3 +754,51 @@ func TestRosterEndsSessions(t *testing.T) {
 		}
 	})
 }
+
+// TestUnknownLaboratory: whatever is sent to log in, or as a roster, a laboratory that
+// there is not answers as one that there is: it looks at it all the same.
+func TestUnknownLaboratory(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	stranger := s.dir.Key("root-controller") // signs rosters, and is nobody's who logs in
+	login := func(lab, to string, by ssh.Signer) []byte {
+		var ch struct{ Challenge string }
+		s.must(json.Unmarshal(s.ask(c, http.MethodPost, "/v1/labs/"+lab+"/challenges", "", nil).body, &ch))
+		signed, err := evidence.SignLogin(by, &evidence.Login{Server: ecluse.Digest(s.pin), Laboratory: to, Key: evidence.FingerprintOf(by.PublicKey()), Challenge: ch.Challenge})
+		s.must(err)
+		text, err := json.Marshal(signed)
+		s.must(err)
+		return text
+	}
+	garbage := func(string) []byte { return []byte(`{"body":"eA==","signature":"eA=="}`) }
+	roster := func(string) []byte {
+		text, err := json.Marshal(func() evidence.Signed {
+			signed, err := evidence.SignRoster(s.dir.Key("root-processor"), s.dir.Read("roster-controller.yaml"))
+			s.must(err)
+			return signed
+		}())
+		s.must(err)
+		return text
+	}
+	for name, x := range map[string]struct {
+		path string
+		body func(lab string) []byte
+	}{
+		"a stranger's key":   {"/sessions", func(lab string) []byte { return login(lab, lab, stranger) }},
+		"another laboratory": {"/sessions", func(lab string) []byte { return login(lab, "third", stranger) }},
+		"no login":           {"/sessions", garbage},
+		"no roster":          {"/rosters", garbage},
+		"another's roster":   {"/rosters", roster},
+	} {
+		there := s.ask(c, http.MethodPost, "/v1/labs/lab"+x.path, "", x.body("lab"))
+		not := s.ask(c, http.MethodPost, "/v1/labs/nowhere"+x.path, "", x.body("nowhere"))
+		if there.status != not.status || !bytes.Equal(there.body, not.body) {
+			t.Errorf("%s: there %d %s, elsewhere %d %s", name, there.status, there.body, not.status, not.body)
+		}
+	}
+	// Who is known there, is not elsewhere.
+	if a := s.ask(c, http.MethodPost, "/v1/labs/nowhere/sessions", "", login("nowhere", "nowhere", s.dir.Key(roomtest.Claire))); a.status != http.StatusUnauthorized {
+		t.Errorf("a log-in to nowhere: %d %s", a.status, a.body)
+	}
+}
