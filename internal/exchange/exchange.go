@@ -80,6 +80,10 @@ const (
 	TargetPlace Place = "target"
 )
 
+// Stages are what a gate's work goes through: one closed list, for what a lock remembers
+// of it.
+func Stages() []string { return []string{"reading", "loading", "comparing", "tracing", "undoing"} }
+
 // Progress is how far a passage, or an undoing, has come: counts only.
 type Progress struct {
 	Stage    string           `json:"stage"`

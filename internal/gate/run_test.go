@@ -378,3 +378,15 @@ func TestAnotherLock(t *testing.T) {
 		t.Errorf("it asked %d times in ten minutes", b.questions())
 	}
 }
+
+// TestStages: what a gate tells of is what locks remember.
+func TestStages(t *testing.T) {
+	stages := []sluice.Stage{sluice.StageRead, sluice.StageLoad, sluice.StageCompare, sluice.StageTrace, sluice.StageUndo}
+	var words []string
+	for _, s := range stages {
+		words = append(words, ProgressOf(sluice.Progress{Stage: s}).Stage)
+	}
+	if !slices.Equal(words, exchange.Stages()) {
+		t.Errorf("%v, and locks know %v", words, exchange.Stages())
+	}
+}

@@ -150,12 +150,18 @@ func (l *Lock) wanted(ctx context.Context, gate ecluse.Fingerprint) ([]exchange.
 }
 
 // mostTold bounds how much is remembered of how far work has come.
-const mostTold = 1000
+const (
+	mostTold       = 1000
+	longestDataset = 128
+)
 
 // Tell notes how far a piece of work has come.
 func (s *Seat) Tell(ctx context.Context, id string, p exchange.Progress) error {
 	if err := s.own(ctx, id); err != nil {
 		return err
+	}
+	if !slices.Contains(exchange.Stages(), p.Stage) || len(p.Dataset) > longestDataset {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "note how far work has come", Where: id, Why: "it is no stage, or no dataset, that there is", Next: "let gate and server be of one version"}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,13 +311,18 @@ func TestLook(t *testing.T) {
 	if v := look(0); v.Version != 0 || v.Answer != nil || time.Since(begun) < time.Second {
 		t.Errorf("nothing happened: %+v after %s", v, time.Since(begun))
 	}
-	for _, p := range []exchange.Progress{{Stage: "read", Rows: 1}, {Stage: "read", Rows: 2, Done: true}, {Stage: "seal", Rows: 1}} {
+	for _, p := range []exchange.Progress{{Stage: "reading", Rows: 1}, {Stage: "reading", Rows: 2, Done: true}, {Stage: "tracing", Rows: 1}} {
 		if err := seat.Tell(t.Context(), id, p); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for _, p := range []exchange.Progress{{Stage: "another"}, {}, {Stage: "reading", Dataset: ecluse.DatasetID(strings.Repeat("a", 1000))}} {
+		if err := seat.Tell(t.Context(), id, p); ecluse.KindOf(err) != ecluse.Invalid {
+			t.Errorf("what there is not is remembered: %v", err)
+		}
+	}
 	v := look(0)
-	if want := []exchange.Progress{{Stage: "read", Rows: 2, Done: true}, {Stage: "seal", Rows: 1}}; v.Version != 3 || !slices.Equal(v.Progress, want) {
+	if want := []exchange.Progress{{Stage: "reading", Rows: 2, Done: true}, {Stage: "tracing", Rows: 1}}; v.Version != 3 || !slices.Equal(v.Progress, want) {
 		t.Errorf("%+v", v)
 	}
 	later := make(chan *exchange.WorkView, 1)
