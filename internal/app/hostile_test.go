@@ -67,10 +67,13 @@ func (l *liar) earlier() (http.Handler, *app.Room) {
 		l.t.Fatal(err)
 	}
 	err := filepath.WalkDir(at.Path, func(path string, e os.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
+		if err != nil {
 			return err
 		}
-		return os.Chmod(path, 0o700)
+		if e.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return os.Chmod(path, 0o600)
 	})
 	if err != nil {
 		l.t.Fatal(err)

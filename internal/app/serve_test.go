@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/client"
 	"ecluse/internal/config"
+	"ecluse/internal/gate"
 	"ecluse/internal/wire"
 )
 
@@ -164,5 +166,39 @@ func TestAddLabRefused(t *testing.T) {
 	}
 	if err := app.AddLab(t.Context(), filepath.Join(dir, "laboratories", "megabus"), "inside", roots); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("inside of another: %v", err)
+	}
+}
+
+// TestKeysOfOthers: a key that others on the machine may read opens no folder, and the
+// error says what to do.
+func TestKeysOfOthers(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("it keeps rights elsewhere")
+	}
+	d := roomtest.At(t, roomtest.Made, 3)
+	for part, open := range map[string]func(dir string) error{
+		"lock/lock_key": func(dir string) error {
+			_, shut, err := app.OpenLab(t.Context(), dir, "room", wire.Pin{})
+			if err == nil {
+				err = shut()
+			}
+			return err
+		},
+		"source/gate_key": func(dir string) error {
+			_, err := gate.OpenHome(dir)
+			return err
+		},
+	} {
+		path := d.Join("room", filepath.FromSlash(part))
+		for mode, want := range map[os.FileMode]bool{0o644: false, 0o640: false, 0o600: true, 0o400: true} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			err := open(filepath.Dir(path))
+			if (err == nil) != want || !want && (ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "others on this machine may read it")) {
+				t.Errorf("%s of mode %o: %v", part, mode, err)
+			}
+		}
 	}
 }

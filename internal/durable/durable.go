@@ -13,6 +13,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,6 +63,27 @@ func holdIfPossible(f *os.File) error {
 		return err
 	}
 	return nil
+}
+
+// ErrOthers is of a file with a secret that others on this machine may read.
+var ErrOthers = errors.New("others on this machine may read it")
+
+// ReadPrivate reads a file that holds a secret; ErrOthers when its mode keeps it from
+// nobody. Windows keeps rights elsewhere.
+func ReadPrivate(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, ErrOthers
+	}
+	return io.ReadAll(f)
 }
 
 // CreateFile is WriteFile for a name that must not exist yet.

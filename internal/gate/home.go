@@ -89,7 +89,13 @@ func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, l
 
 // OpenHome opens a gate's folder.
 func OpenHome(dir string) (*Home, error) {
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
+	text, err := durable.ReadPrivate(filepath.Join(dir, keyFile))
+	if errors.Is(err, durable.ErrOthers) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "open gate", Where: keyFile, Err: err, Article: "GDPR art. 32",
+			Next: "chmod 600 " + filepath.Join(dir, keyFile) + "; whoever may have read it can act as this gate: when in doubt, retire it and enrol another",
+		}
+	}
 	if err != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "open gate", Where: dir, Why: "there is no gate in this folder", Err: pathless(err)}
 	}

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -8,6 +9,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/durable"
 )
 
 // In tells whether a folder is a lock's.
@@ -32,7 +34,13 @@ func Describe(dir string) (ecluse.Fingerprint, map[ecluse.Side]ecluse.Fingerprin
 
 // readKey reads the key that signs the journal.
 func readKey(dir string) (ssh.Signer, error) {
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
+	text, err := durable.ReadPrivate(filepath.Join(dir, keyFile))
+	if errors.Is(err, durable.ErrOthers) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "open the lock", Where: keyFile, Err: err, Article: "GDPR art. 32",
+			Next: "chmod 600 " + filepath.Join(dir, keyFile) + "; whoever may have read it can sign this journal",
+		}
+	}
 	if err != nil {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: "open the lock", Where: dir, Why: "there is no lock in this folder",

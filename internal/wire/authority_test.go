@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -242,6 +243,15 @@ func TestOperatorsFile(t *testing.T) {
 	}
 	if _, err := OpenFile(cert, keyFile, func() time.Time { return time.Now().Add(2 * time.Hour) }, nil); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("an expired certificate at start: %v", err)
+	}
+	if err := os.Chmod(keyFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFile(cert, keyFile, time.Now, nil); runtime.GOOS != "windows" && ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("a key that others may read: %v", err)
+	}
+	if err := os.Chmod(keyFile, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	o.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
 	if _, err := dial(t.Context(), o, addr); ecluse.KindOf(err) != ecluse.Unverified {

@@ -85,7 +85,15 @@ func (f *File) stat() (both [2]fs.FileInfo, err error) {
 }
 
 func (f *File) load() (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	key, err := readPrivate("read the server's key", f.key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := os.ReadFile(f.cert)
+	if err != nil {
+		return nil, unreadable(f.cert, err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, unreadable(f.cert+", "+f.key, err)
 	}
