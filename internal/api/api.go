@@ -233,7 +233,7 @@ func (s *server) add(op huma.Operation, w who) {
 
 // admit asks for an identity and a decision. It answers itself when there is none.
 func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decide, path func(string) string) (*caller, bool) {
-	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(answering))
+	_ = http.NewResponseController(rw).SetWriteDeadline(time.Now().Add(reading + patienceOfPeople + answering))
 	c, err := w.find(s, r)
 	if errors.Is(err, errTooOften) {
 		busy(rw)

@@ -66,12 +66,21 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	r.status, r.wrote = status, true
+	r.status = status
+	r.begin()
 	r.ResponseWriter.WriteHeader(status)
 }
 
-func (r *recorder) Write(b []byte) (int, error) {
+// begin gives the answer a time of its own, whatever was waited for before.
+func (r *recorder) begin() {
+	if !r.wrote {
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(answering))
+	}
 	r.wrote = true
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.begin()
 	if r.keep != nil {
 		r.keep.add(b)
 	}
