@@ -16,8 +16,44 @@ import (
 // instruction's id, lower-case letters, digits and hyphens, 3 to 64 characters.
 type MigrationID string
 
+// Valid tells whether m has a migration id's form. It is then no path, and no more
+// than one name in a folder.
+func (m MigrationID) Valid() bool {
+	return len(m) >= 3 && len(m) <= 64 && m[0] != '-' && only(string(m), "abcdefghijklmnopqrstuvwxyz0123456789-")
+}
+
+// UnmarshalText reads an id, or none. What is decoded becomes names of folders: one
+// that is none is refused before anybody can use it.
+func (m *MigrationID) UnmarshalText(b []byte) error {
+	if v := MigrationID(b); v != "" && !v.Valid() {
+		return fmt.Errorf("%q is not a migration's id: want 3 to 64 lower-case letters, digits and hyphens", v)
+	}
+	*m = MigrationID(b)
+	return nil
+}
+
 // DatasetID names a dataset of an instruction ("patient").
 type DatasetID string
+
+// Valid tells whether d has a dataset's name's form. It is then no path, and no more
+// than a part of one name in a folder.
+func (d DatasetID) Valid() bool {
+	return d != "" && len(d) <= 128 && d[0] != '.' && d[0] != '-' &&
+		only(string(d), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+}
+
+// UnmarshalText reads a name, or none, as MigrationID's does.
+func (d *DatasetID) UnmarshalText(b []byte) error {
+	if v := DatasetID(b); v != "" && !v.Valid() {
+		return fmt.Errorf("%q is not a dataset's name: want letters, digits, _, - and dots", v)
+	}
+	*d = DatasetID(b)
+	return nil
+}
+
+func only(s, of string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return !strings.ContainsRune(of, c) })
+}
 
 // Names of the datasets Écluse itself sends through the chamber. A dataset of an
 // instruction cannot begin with "ecluse.".
@@ -83,12 +119,7 @@ func (f Fingerprint) Valid() bool {
 	if !ok || len(h) != 43 {
 		return false
 	}
-	for _, c := range h {
-		if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", c) {
-			return false
-		}
-	}
-	return true
+	return only(h, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 }
 
 // Side is one of the two parties of a contract (GDPR art. 4(7) and 4(8)).
@@ -120,6 +151,17 @@ const (
 	Rehearsal PassageKind = "rehearsal" // into a target the instruction names as pre-production
 	Final     PassageKind = "final"     // into the target
 )
+
+// UnmarshalText reads a kind, or none.
+func (k *PassageKind) UnmarshalText(b []byte) error {
+	switch v := PassageKind(b); v {
+	case "", Dry, Rehearsal, Final:
+		*k = v
+		return nil
+	default:
+		return fmt.Errorf("%q is not a kind of passage: want dry, rehearsal or final", v)
+	}
+}
 
 // Passage is one numbered run of a migration.
 type Passage struct {

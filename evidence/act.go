@@ -169,10 +169,9 @@ func ParseAct(text []byte) (*Act, error) {
 }
 
 var (
-	migrationPattern = regexp.MustCompile(`^[a-z0-9-]{3,64}$`)
-	personPattern    = regexp.MustCompile(`^[a-z][a-z0-9]*([.-][a-z0-9]+)*$`)
-	kindPattern      = regexp.MustCompile(`^[a-z][a-z-]{1,31}$`)
-	noncePattern     = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	personPattern = regexp.MustCompile(`^[a-z][a-z0-9]*([.-][a-z0-9]+)*$`)
+	kindPattern   = regexp.MustCompile(`^[a-z][a-z-]{1,31}$`)
+	noncePattern  = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
 // maxID bounds a person's id, in characters.
@@ -182,7 +181,7 @@ const maxID = 64
 func (a *Act) Check() error {
 	const what = "check act"
 	switch {
-	case a.Migration != "" && !migrationPattern.MatchString(string(a.Migration)):
+	case a.Migration != "" && !a.Migration.Valid():
 		return invalid(what, "%q is not a migration's id", a.Migration)
 	case a.Side != ecluse.Controller && a.Side != ecluse.Processor:
 		return invalid(what, "%q is not a side", a.Side)

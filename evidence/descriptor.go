@@ -1,8 +1,6 @@
 package evidence
 
 import (
-	"regexp"
-
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
@@ -36,11 +34,9 @@ type Descriptor struct {
 	Sum       ecluse.Digest      `json:"sum"`    // HMAC-SHA-256 over the uncompressed batch stream
 }
 
-var datasetPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-
 func checkSlot(what string, s ecluse.Slot) error {
 	switch {
-	case !datasetPattern.MatchString(string(s.Dataset)):
+	case !s.Dataset.Valid():
 		return invalid(what, "%q is not a dataset's name", s.Dataset)
 	case s.Sequence < 0 || s.Version < 0:
 		return invalid(what, "slot %s: sequence and version count from 0", s)
@@ -52,7 +48,7 @@ func checkHead(what, want, format string, m ecluse.MigrationID) error {
 	switch {
 	case format != want:
 		return invalid(what, "its format is %q, want %s", format, want)
-	case !migrationPattern.MatchString(string(m)):
+	case !m.Valid():
 		return invalid(what, "%q is not a migration's id", m)
 	}
 	return nil
@@ -151,7 +147,7 @@ func (d *ManifestDataset) check() error {
 		}
 		rows += c.Rows
 	}
-	if !datasetPattern.MatchString(string(d.Dataset)) || rows != d.Rows {
+	if !d.Dataset.Valid() || rows != d.Rows {
 		return invalid(what, "dataset %s: its chunks hold %d rows, not %d", d.Dataset, rows, d.Rows)
 	}
 	return nil

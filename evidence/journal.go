@@ -57,7 +57,7 @@ func (l *Leaf) check() error {
 		return invalid(what, "its index is negative")
 	case l.At.IsZero() || l.At.Location() != time.UTC || !l.At.Equal(l.At.Truncate(time.Millisecond)):
 		return invalid(what, "leaf %d: its time is not in UTC and whole milliseconds", l.Index)
-	case !migrationPattern.MatchString(l.Tree):
+	case !ecluse.MigrationID(l.Tree).Valid():
 		return invalid(what, "leaf %d: %q is not a tree", l.Index, l.Tree)
 	case !leafTypePattern.MatchString(l.Type):
 		return invalid(what, "leaf %d: %q is not a type", l.Index, l.Type)
@@ -152,7 +152,7 @@ func ParseHead(text []byte) (*Head, error) {
 	switch {
 	case p.err != nil:
 		return nil, because(ecluse.Invalid, what, p.err)
-	case !migrationPattern.MatchString(h.Tree):
+	case !ecluse.MigrationID(h.Tree).Valid():
 		return nil, invalid(what, "%q is not a tree", h.Tree)
 	case !bytes.Equal(h.Text(), text):
 		return nil, invalid(what, "its text is not the canonical one")

@@ -75,7 +75,7 @@ func peekStatement(b []byte) (StatementHead, error) {
 			return h, because(ecluse.Invalid, what, err)
 		}
 	}
-	if !migrationPattern.MatchString(string(h.Migration)) {
+	if !h.Migration.Valid() {
 		return h, invalid(what, "%q is not a migration's id", h.Migration)
 	}
 	begins, err := EncodeJSON(h)

@@ -121,7 +121,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		backups: Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
 	}
 	switch {
-	case !migrationPattern.MatchString(in["id"]):
+	case !ecluse.MigrationID(in["id"]).Valid():
 		return "", unverified(what, "the instruction's id is not a migration's")
 	case in["contract"] != v.contract.digest.String():
 		return "", unverified(what, "the instruction is under another contract: %s", in["contract"])

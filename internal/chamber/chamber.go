@@ -28,7 +28,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"sync"
 
@@ -70,8 +69,6 @@ type entry struct {
 	signed evidence.Signed
 	d      *evidence.Descriptor
 }
-
-var migrationPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,63}$`)
 
 // Open opens a chamber's folder, makes it when it is not there, and removes what
 // crashes left in it. A folder that others than its owner can enter is refused.
@@ -126,7 +123,7 @@ func (c *Chamber) mkdir(dir string) error {
 
 // checkID keeps migration ids from naming a path.
 func checkID(what string, m ecluse.MigrationID) error {
-	if !migrationPattern.MatchString(string(m)) {
+	if !m.Valid() {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: what, Why: fmt.Sprintf("%q is not a migration's id", m)}
 	}
 	return nil

@@ -97,7 +97,7 @@ func (c *Chamber) judge(path, rel string, live func(ecluse.MigrationID) bool, se
 		return unlessHeld(path, "a crash left it")
 	case inventoryPath.MatchString(rel):
 		return "", nil
-	case !strings.HasPrefix(rel, "live/") || !ok || !migrationPattern.MatchString(m):
+	case !strings.HasPrefix(rel, "live/") || !ok || !id.Valid():
 		return "nothing of the chamber's is called so", nil
 	case c.isErased(id):
 		return "its migration is erased", nil
@@ -175,7 +175,7 @@ func (c *Chamber) sweep() error {
 	return failed("sweep the chamber", c.walk(func(path, rel string, _ int64) error {
 		m, inside, _ := strings.Cut(strings.TrimPrefix(rel, "live/"), "/")
 		id := ecluse.MigrationID(m)
-		object := objectPath.MatchString(inside) && migrationPattern.MatchString(m)
+		object := objectPath.MatchString(inside) && id.Valid()
 		switch {
 		case !object && !strings.HasPrefix(filepath.Base(path), temporary):
 			return nil

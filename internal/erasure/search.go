@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Searched is what a search went through.
@@ -21,8 +22,10 @@ type Searched struct {
 
 // Search looks in every regular file below the folders for the probes, pieces of
 // ciphertext of at least two bytes. A file that vanishes meanwhile is no error;
-// links are not followed.
-func Search(ctx context.Context, dirs []string, probes [][]byte) (Searched, error) {
+// links are not followed. Nothing in except, files and folders directly in one of the
+// dirs, is gone through: to whoever chooses the probes the answer would tell, a byte at
+// a time, what is in it.
+func Search(ctx context.Context, dirs []string, probes [][]byte, except ...string) (Searched, error) {
 	var s Searched
 	f := newFinder(probes)
 	for _, dir := range dirs {
@@ -35,6 +38,11 @@ func Search(ctx context.Context, dirs []string, probes [][]byte) (Searched, erro
 			case err != nil:
 				s.Unread++
 				return nil //nolint:nilerr // counted, and told in the certificate
+			case filepath.Dir(path) == filepath.Clean(dir) && slices.Contains(except, e.Name()):
+				if e.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
 			case !e.Type().IsRegular():
 				return nil
 			}

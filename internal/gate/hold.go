@@ -117,6 +117,9 @@ const holdLook = time.Second
 // unlessHeld does a piece of work that a hold forbids, and gives it up when one comes.
 // What stands whole stays, and it goes on there later.
 func (h *Home) unlessHeld(ctx context.Context, lock Papers, w exchange.Work, do func(context.Context) (*exchange.Answer, error)) (*exchange.Answer, error) {
+	if w.Migration != "" && !w.Migration.Valid() { // before anything makes a path of it
+		return nil, notAnID(w.Migration)
+	}
 	if stillDone(w.Verb) {
 		return do(ctx)
 	}

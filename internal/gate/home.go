@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func CreateHome(dir, comment string, roots map[ecluse.Side]ecluse.Fingerprint, l
 			Next: "take it from what `ecluse init` said of the lock: SHA256: and 43 characters",
 		}
 	}
-	if err := durable.Mkdir(filepath.Join(dir, "migrations")); err != nil {
+	if err := durable.Mkdir(filepath.Join(dir, migrationsDir)); err != nil {
 		return nil, err
 	}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -139,18 +140,58 @@ func (h *Home) Sign(namespace string, body []byte) (evidence.Signed, error) {
 	return evidence.Sign(h.signer, namespace, body)
 }
 
+// migrationsDir is the folder, in a gate's own, of the folders of migrations.
+const migrationsDir = "migrations"
+
+// within opens the folder of migrations for one of them. Which one, the lock says: an id
+// that is none is refused, and no path leads out of the folder.
+func (h *Home) within(m ecluse.MigrationID, do func(root *os.Root, name string) error) (err error) {
+	if !m.Valid() {
+		return notAnID(m)
+	}
+	root, err := os.OpenRoot(filepath.Join(h.dir, migrationsDir))
+	if err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Failed, What: "open the gate's folder of migrations", Err: pathless(err),
+			Next: "give the user that runs ecluse the right to write the gate's folder; bring the folder back where it is gone",
+		}
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return do(root, string(m))
+}
+
+func notAnID(m ecluse.MigrationID) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "open the gate's folder", Why: fmt.Sprintf("%q is not a migration's id", m), Article: "GDPR art. 32",
+		Next: "nothing was read or removed; find out who changed what the lock asks",
+	}
+}
+
 // folder is the gate's folder for a migration, made when absent.
 func (h *Home) folder(m ecluse.MigrationID) (string, error) {
-	dir := filepath.Join(h.dir, "migrations", string(m))
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
+	err := h.within(m, func(root *os.Root, name string) error {
+		if err := root.Mkdir(name, 0o700); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		in, err := root.OpenRoot(name) // a link that leads elsewhere is none of ours
+		if err != nil {
+			return err
+		}
+		return in.Close()
+	})
+	if err != nil {
+		return "", err
 	}
-	return dir, durable.Mkdir(dir)
+	return filepath.Join(h.dir, migrationsDir, string(m)), durable.SyncDir(filepath.Join(h.dir, migrationsDir))
 }
 
 // secret reads a small secret file of a migration; fs.ErrNotExist when absent.
-func (h *Home) secret(m ecluse.MigrationID, name string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(h.dir, "migrations", string(m), name))
+func (h *Home) secret(m ecluse.MigrationID, name string) (text []byte, err error) {
+	err = h.within(m, func(root *os.Root, folder string) (err error) {
+		text, err = root.ReadFile(filepath.Join(folder, name))
+		return err
+	})
+	return text, err
 }
 
 // keep writes a secret file of a migration, which must not exist yet.
@@ -163,18 +204,17 @@ func (h *Home) keep(m ecluse.MigrationID, name string, secret []byte) error {
 }
 
 // Files lists what the gate keeps of a migration, by name.
-func (h *Home) Files(m ecluse.MigrationID) ([]string, error) {
-	dir := filepath.Join(h.dir, "migrations", string(m))
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil && !e.IsDir() {
-			rel, _ := filepath.Rel(dir, path)
-			names = append(names, filepath.ToSlash(rel))
-		}
-		return err
+func (h *Home) Files(m ecluse.MigrationID) (names []string, err error) {
+	err = h.within(m, func(root *os.Root, folder string) error {
+		return fs.WalkDir(root.FS(), folder, func(path string, e fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil && !e.IsDir() {
+				names = append(names, strings.TrimPrefix(path, folder+"/"))
+			}
+			return err
+		})
 	})
 	return names, err
 }
@@ -186,16 +226,18 @@ func (h *Home) Destroy(m ecluse.MigrationID) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(filepath.Join(h.dir, "migrations", string(m))); err != nil {
+	if err := h.within(m, (*os.Root).RemoveAll); err != nil {
 		return nil, err
 	}
-	return names, durable.SyncDir(filepath.Join(h.dir, "migrations"))
+	return names, durable.SyncDir(filepath.Join(h.dir, migrationsDir))
 }
 
 // Holds tells whether anything of a migration is left in the gate's folder.
 func (h *Home) Holds(m ecluse.MigrationID) bool {
-	_, err := os.Lstat(filepath.Join(h.dir, "migrations", string(m)))
-	return err == nil
+	return h.within(m, func(root *os.Root, name string) error {
+		_, err := root.Lstat(name)
+		return err
+	}) == nil
 }
 
 // Signer is the gate's key: it signs descriptors and statements, and proves to a server

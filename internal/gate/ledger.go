@@ -209,6 +209,9 @@ func (h *Home) Entry(m ecluse.MigrationID) (e Entry, err error) {
 // Note changes the ledger's page about a migration and makes it durable before
 // it returns. A change that fails changes nothing.
 func (h *Home) Note(m ecluse.MigrationID, change func(*Entry) error) error {
+	if !m.Valid() {
+		return notAnID(m)
+	}
 	return h.locked(func(l *Ledger) error {
 		if l.Migrations[m] == nil {
 			l.Migrations[m] = (&Entry{}).whole()
@@ -254,7 +257,7 @@ func (h *Home) Migrations() ([]ecluse.MigrationID, error) {
 	if err != nil {
 		return nil, err
 	}
-	folders, err := os.ReadDir(filepath.Join(h.dir, "migrations"))
+	folders, err := os.ReadDir(filepath.Join(h.dir, migrationsDir))
 	for _, f := range folders {
 		known[ecluse.MigrationID(f.Name())] = true
 	}

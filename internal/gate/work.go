@@ -8,6 +8,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/config"
 	"ecluse/internal/erasure"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
@@ -237,13 +238,32 @@ func digestIn(text []byte) (d ecluse.Digest, err error) {
 	return d, err
 }
 
+// shortestProbe is the least that a lock may have a gate look for: what is as long as that
+// is known already to whoever asks for it.
+const shortestProbe = 32
+
+// own are the gate's files that hold secrets, or lie beside one: what a lock has a gate
+// look for never touches them. What is left of the migration itself is listed by name.
+func own() []string {
+	return []string{keyFile, ledgerFile, ledgerLock, paperFile, holdFile, config.FileName, migrationsDir}
+}
+
 // search looks in the gate's own folder for what must be gone.
 func (h *Home) search(ctx context.Context, w exchange.Work) (*exchange.Answer, error) {
 	left, err := h.Files(w.Migration)
 	if err != nil {
 		return nil, err
 	}
-	s, err := erasure.Search(ctx, []string{h.dir}, exchange.Numbered(w.Papers, exchange.PaperProbe))
+	probes := exchange.Numbered(w.Papers, exchange.PaperProbe)
+	for _, p := range probes {
+		if len(p) < shortestProbe {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Refused, What: "search the gate's folder", Where: string(w.Migration), Why: fmt.Sprintf("it is to look for %d bytes, and ciphertext is looked for by %d", len(p), shortestProbe),
+				Next: "let server and gates be of one version; if they are, find out who changed what the lock asks",
+			}
+		}
+	}
+	s, err := erasure.Search(ctx, []string{h.dir}, probes, own()...)
 	if err != nil {
 		return nil, fmt.Errorf("search the gate's folder: %w", err)
 	}
