@@ -81,23 +81,39 @@ func (d *Desk) Trust(roots map[ecluse.Side]ecluse.Fingerprint) *Desk {
 	return d
 }
 
-// migration finds the migration meant: the one named, or the only one.
+// migration finds the migration meant: the one named, or the only one. What was named is
+// what is acted on: a lock that answers with another is not followed.
 func migration(ctx context.Context, l Lock, id ecluse.MigrationID) (ecluse.MigrationID, error) {
+	const what = "find the migration"
+	if id != "" && !id.Valid() {
+		return "", &ecluse.Error{Kind: ecluse.Invalid, What: what, Where: "-m", Why: fmt.Sprintf("%q is not a migration's id", id), Next: "ecluse status lists them"}
+	}
 	all, err := l.Status(ctx, id)
 	if err != nil {
 		return "", err
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		if !s.Migration.Valid() || id != "" && s.Migration != id {
+			return "", another(what, string(id), fmt.Sprintf("the lock answers with the migration %q", s.Migration))
+		}
+		names[i] = string(s.Migration)
 	}
 	switch len(all) {
 	case 1:
 		return all[0].Migration, nil
 	case 0:
-		return "", &ecluse.Error{Kind: ecluse.Invalid, What: "find the migration", Why: "there is none yet", Next: "ecluse plan --instruction FILE --as KEY"}
+		return "", &ecluse.Error{Kind: ecluse.Invalid, What: what, Why: "there is none yet", Next: "ecluse plan --instruction FILE --as KEY"}
 	}
-	names := make([]string, len(all))
-	for i, s := range all {
-		names[i] = string(s.Migration)
+	if id != "" {
+		return id, nil // told twice is once
 	}
-	return "", &ecluse.Error{Kind: ecluse.Invalid, What: "find the migration", Why: fmt.Sprintf("there are %d: %s", len(all), strings.Join(names, " ")), Next: "name one with -m ID"}
+	return "", &ecluse.Error{Kind: ecluse.Invalid, What: what, Why: fmt.Sprintf("there are %d: %s", len(all), strings.Join(names, " ")), Next: "name one with -m ID"}
+}
+
+// another refuses what a lock shows of another migration than the one meant.
+func another(what, where, why string) error {
+	return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: where, Why: why, Next: "nothing was signed or written; find out who changed what the lock shows"}
 }
 
 // at opens the lock as nobody in particular and finds the migration meant.

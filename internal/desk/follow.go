@@ -2,7 +2,9 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -11,7 +13,6 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
-	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 )
 
@@ -73,6 +74,9 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 		b, err := l.Begin(ctx, m, q.Passage, plan)
 		if err != nil {
 			return nil, advised(err)
+		}
+		if b.Migration != m {
+			return nil, another("carry out the plan", string(m), fmt.Sprintf("the lock began the migration %q", b.Migration))
 		}
 		out = &Applied{Migration: m, Passage: b.Passage}
 		err = d.carry(ctx, l, b, q, source, target, out)
@@ -202,19 +206,26 @@ func statement(ctx context.Context, l Lock, m ecluse.MigrationID, kind exchange.
 	}
 	for _, s := range all {
 		if s.Digest() == said {
-			return said, evidence.ParseStatement(s, by, format, into)
+			return said, stated(s, m, by, format, into)
 		}
 	}
 	return said, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's answer", Where: said.String(), Why: "the lock shows no such " + string(kind)}
 }
 
+// stated reads what a gate said of a migration.
+func stated(s evidence.Signed, m ecluse.MigrationID, by ecluse.Fingerprint, format string, into any) error {
+	var head struct {
+		Migration ecluse.MigrationID `json:"migration"`
+	}
+	if err := json.Unmarshal(s.Body, &head); err != nil || head.Migration != m {
+		return another("read what the gate stated", string(m), fmt.Sprintf("it is of the migration %q", head.Migration))
+	}
+	return evidence.ParseStatement(s, by, format, into)
+}
+
 // gatesOf reads which gates the instruction in force names.
 func gatesOf(ctx context.Context, l Lock, m ecluse.MigrationID) (source, target ecluse.Fingerprint, err error) {
-	text, err := l.Current(ctx, m, evidence.KindInstruction)
-	if err != nil {
-		return "", "", err
-	}
-	i, err := mandate.ParseInstruction("instruction", text)
+	i, err := instructionOf(ctx, l, m)
 	if err != nil {
 		return "", "", err
 	}

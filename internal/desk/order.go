@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/due"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 )
 
 // AcceptRequest is the controller's acceptance of the passage in hand.
@@ -131,13 +132,13 @@ func (d *Desk) order(ctx context.Context, q Order, v evidence.Verb) (*Signature,
 	if err != nil {
 		return nil, err
 	}
-	text, err := l.Current(ctx, m, evidence.KindInstruction)
+	i, err := instructionOf(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
 	reason := exchange.Enclosure{Kind: evidence.KindReason, Text: []byte(because)}
 	clauses := []evidence.Clause{
-		{Verb: v, Kind: evidence.KindMigration, Subject: ecluse.DigestOf(text)},
+		{Verb: v, Kind: evidence.KindMigration, Subject: i.Digest()},
 		{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf(reason.Text)},
 	}
 	if q.EvenIfLoaded {
@@ -150,6 +151,22 @@ func (d *Desk) order(ctx context.Context, q Order, v evidence.Verb) (*Signature,
 		}
 	}
 	return d.sign(ctx, l, q.Key, m, clauses, reason)
+}
+
+// instructionOf reads the instruction that a lock shows as a migration's, which names it.
+func instructionOf(ctx context.Context, l Lock, m ecluse.MigrationID) (*mandate.Instruction, error) {
+	text, err := l.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return nil, err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return nil, err
+	}
+	if i.ID != m {
+		return nil, another("read the instruction", string(m), fmt.Sprintf("it is of the migration %q", i.ID))
+	}
+	return i, nil
 }
 
 // Object objects to a migration (GDPR art. 28(3), last sentence): it is held.

@@ -77,12 +77,21 @@ func (d *Desk) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 	if p.Read, err = mandate.ParseReadPlan(x.Read); err != nil {
 		return nil, err
 	}
+	if p.Read.Migration != id {
+		return nil, another("read the read plan", string(id), fmt.Sprintf("it is of the migration %q", p.Read.Migration))
+	}
+	if q.Instruction != nil && p.Read.Instruction != ecluse.DigestOf(q.Instruction) {
+		return nil, another("read the read plan", q.File, "it was compiled from another instruction: "+p.Read.Instruction.String())
+	}
 	p.ReadPlan, p.Counts = p.Read.Digest(), countVerdicts(p.Read)
 	if p.ReadFile, err = d.writePlan(id, "readplan", x.Read); err != nil || x.Load == nil {
 		return p, err
 	}
 	if p.Load, err = mandate.ParseLoadPlan(x.Load); err != nil {
 		return nil, err
+	}
+	if p.Load.Migration != id || p.Load.Passage != q.Passage {
+		return nil, another("read the load plan", string(id), fmt.Sprintf("it is of the migration %q, for a %s passage", p.Load.Migration, p.Load.Passage))
 	}
 	p.LoadPlan = p.Load.Digest()
 	p.LoadFile, err = d.writePlan(id, "loadplan-"+string(q.Passage), x.Load)

@@ -68,7 +68,7 @@ func lastReport(ctx context.Context, l Lock, m ecluse.MigrationID) (*gate.LoadSt
 		}
 	}
 	var s gate.LoadStatement
-	return &s, last.Digest(), evidence.ParseStatement(last, target, evidence.ReportFormat, &s)
+	return &s, last.Digest(), stated(last, m, target, evidence.ReportFormat, &s)
 }
 
 // BundleView is an evidence folder written.

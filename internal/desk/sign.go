@@ -230,9 +230,18 @@ func mappingOf(ctx context.Context, l Lock, doc *mapping.Document) (ecluse.Migra
 		return "", err
 	}
 	for _, s := range all {
-		if text, err := l.Current(ctx, s.Migration, evidence.KindInstruction); err == nil && ecluse.DigestOf(text) == doc.Instruction {
-			return s.Migration, nil
+		text, err := l.Current(ctx, s.Migration, evidence.KindInstruction)
+		if err != nil || ecluse.DigestOf(text) != doc.Instruction {
+			continue
 		}
+		i, err := mandate.ParseInstruction("instruction", text)
+		if err != nil {
+			return "", err
+		}
+		if i.ID != s.Migration { // the instruction itself says which it is of
+			return "", another("read mapping", string(i.ID), fmt.Sprintf("the lock shows its instruction as that of the migration %q", s.Migration))
+		}
+		return i.ID, nil
 	}
 	return "", &ecluse.Error{
 		Kind: ecluse.Differs, What: "read mapping", Where: "instruction", Why: "no migration here has the instruction " + doc.Instruction.String() + " in force",
