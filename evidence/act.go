@@ -49,6 +49,7 @@ const (
 	KindDispositions = "dispositions"
 	KindMigration    = "migration" // its subject is the instruction's digest
 	KindGate         = "gate"      // what a gate is and where it stands, in its own words
+	KindAct          = "act"       // an act that stopped a migration: what resuming it lifts
 	KindReason       = "reason"    // why an order was given: plain text, signed with it
 )
 

@@ -81,6 +81,9 @@ func (s *served) desk(t *testing.T, d *roomtest.Dir, lab, who string) *desk.Desk
 		return client.LogIn(ctx, o, key, nil)
 	}, d.Join("room", "plans"), func(ctx context.Context, signed evidence.Signed) (*exchange.RosterReceipt, error) {
 		return client.TakeRoster(ctx, o, signed)
+	}).Trust(map[ecluse.Side]ecluse.Fingerprint{
+		ecluse.Controller: evidence.FingerprintOf(d.Key("root-controller").PublicKey()),
+		ecluse.Processor:  evidence.FingerprintOf(d.Key("root-processor").PublicKey()),
 	})
 }
 

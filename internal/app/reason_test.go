@@ -47,7 +47,7 @@ func TestReason(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := "sign reason " + ecluse.DigestOf([]byte(reasons[i])).String(); len(s.Clauses) != 2 || s.Clauses[1] != want {
+		if want := "sign reason " + ecluse.DigestOf([]byte(reasons[i])).String(); len(s.Clauses) < 2 || s.Clauses[1] != want {
 			t.Errorf("the act says %q, want %q in it", s.Clauses, want)
 		}
 		switch h := held(); i {

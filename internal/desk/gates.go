@@ -123,7 +123,7 @@ func (d *Desk) RetireGate(ctx context.Context, q GateRequest) (*Signature, error
 func FindGate(all []exchange.GateView, typed string) (ecluse.Fingerprint, error) {
 	var found []exchange.GateView
 	for _, v := range all {
-		if typed == "" && !v.Paper.IsZero() && !v.Confirmed && !v.Retired || typed != "" && begins(v.Gate, typed) {
+		if typed == "" && !v.Paper.IsZero() && !v.Confirmed && !v.Retired || typed != "" && beginsWith(v.Gate, typed) {
 			found = append(found, v)
 		}
 	}
@@ -136,6 +136,6 @@ func FindGate(all []exchange.GateView, typed string) (ecluse.Fingerprint, error)
 	}
 }
 
-func begins(f ecluse.Fingerprint, typed string) bool {
+func beginsWith(f ecluse.Fingerprint, typed string) bool {
 	return strings.HasPrefix(strings.TrimPrefix(string(f), "SHA256:"), strings.TrimPrefix(typed, "SHA256:"))
 }

@@ -18,6 +18,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
 )
 
 // AcceptRequest is the controller's acceptance of the passage in hand.
@@ -141,6 +142,13 @@ func (d *Desk) order(ctx context.Context, q Order, v evidence.Verb) (*Signature,
 		{Verb: v, Kind: evidence.KindMigration, Subject: i.Digest()},
 		{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf(reason.Text)},
 	}
+	if v == evidence.VerbResume {
+		stops, err := stopped(ctx, l, m)
+		if err != nil {
+			return nil, err
+		}
+		clauses = append(clauses, stops...)
+	}
 	if q.EvenIfLoaded {
 		plan, err := l.InTarget(ctx, m)
 		if err != nil {
@@ -151,6 +159,51 @@ func (d *Desk) order(ctx context.Context, q Order, v evidence.Verb) (*Signature,
 		}
 	}
 	return d.sign(ctx, l, q.Key, m, clauses, reason)
+}
+
+// stopped names the acts by which the person's own side stopped a migration, as resuming
+// does. Each is read: whoever resumes lifts what they were shown, by the person and for the
+// reason that they were shown, and nothing that a lock puts behind it.
+func stopped(ctx context.Context, l Lock, m ecluse.MigrationID) ([]evidence.Clause, error) {
+	const what = "resume"
+	me, err := l.Me(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	var clauses []evidence.Clause
+	for _, s := range all {
+		for _, h := range s.Held {
+			if s.Migration != m || h.Side != me.Side {
+				continue
+			}
+			text, err := l.Document(ctx, h.Act)
+			if err != nil {
+				return nil, err
+			}
+			a, err := evidence.ParseAct(text)
+			if err != nil {
+				return nil, err
+			}
+			says := map[procedure.Verb]evidence.Verb{procedure.Suspend: evidence.VerbSuspend, procedure.Object: evidence.VerbObject}[h.Verb]
+			if ecluse.DigestOf(text) != h.Act || a.Migration != m || a.Side != h.Side || a.Person != h.Person ||
+				!slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool { return c.Verb == says && c.Kind == evidence.KindMigration }) ||
+				!a.Has(evidence.VerbSign, evidence.KindReason, ecluse.DigestOf([]byte(h.Because))) {
+				return nil, another(what, h.Act.String(), "it is another act than the lock says: by another person, on another migration, or for another reason")
+			}
+			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbResume, Kind: evidence.KindAct, Subject: h.Act})
+		}
+	}
+	if len(clauses) > evidence.MaxClauses-2 {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Where: string(m), Why: fmt.Sprintf("%d acts hold it, and one act lifts at most %d", len(clauses), evidence.MaxClauses-2),
+			Next: "erase the migration, and begin another",
+		}
+	}
+	return clauses, nil
 }
 
 // instructionOf reads the instruction that a lock shows as a migration's, which names it.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -15,6 +17,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/mapping"
 )
 
@@ -32,7 +35,8 @@ func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.Migrat
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := roster.Holder(evidence.FingerprintOf(key.PublicKey())); !ok || p.ID != me.ID || roster.Side != me.Side {
+	p, ok := roster.Holder(evidence.FingerprintOf(key.PublicKey()))
+	if !ok || p.ID != me.ID || roster.Side != me.Side {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "sign", Where: me.ID, Why: "the roster that the lock shows does not give this key to that person", Next: "find out who changed it; sign nothing meanwhile"}
 	}
 	if d.roots != nil {
@@ -48,9 +52,15 @@ func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.Migrat
 		return nil, err
 	}
 	act := &evidence.Act{
-		Migration: m, Side: me.Side, Person: me.ID, Role: draft.Role, Roster: roster.Digest(), RosterNumber: roster.Number,
-		NotBefore: draft.NotBefore, NotAfter: draft.NotBefore.Add(actLife), Nonce: evidence.NewNonce(), Clauses: clauses,
+		Migration: m, Side: roster.Side, Person: p.ID, Roster: roster.Digest(), RosterNumber: roster.Number, Nonce: evidence.NewNonce(), Clauses: clauses,
 	}
+	if act.Role, err = roleFor(act, p, draft.Role); err != nil {
+		return nil, err
+	}
+	if act.NotBefore, err = begins(ctx, act, roster, draft.NotBefore); err != nil {
+		return nil, err
+	}
+	act.NotAfter = act.NotBefore.Add(actLife)
 	signed, err := evidence.SignAct(key, act)
 	if err != nil {
 		return nil, err
@@ -70,6 +80,66 @@ func (d *Desk) sign(ctx context.Context, l Lock, key ssh.Signer, m ecluse.Migrat
 		v.Waits, err = d.waits(ctx, l, m)
 	}
 	return v, err
+}
+
+// roleFor is the role to sign in: the lock says which one the migration's state asks for,
+// and the desk takes none that the person has not in their roster, or in which nobody may
+// ever do this. An act in a role that gates do not count would be as good as none.
+func roleFor(act *evidence.Act, p *evidence.Person, drafted ecluse.Role) (ecluse.Role, error) {
+	verbs, err := procedure.ForAct(act)
+	if err != nil {
+		return "", err
+	}
+	by := procedure.Person(act.Side, drafted)
+	mayNot := func(v procedure.Verb) bool {
+		return !procedure.MayEver(v, by) && (v != procedure.RefuseLoad || !procedure.MayEver(procedure.Undo, by))
+	}
+	if !p.May(drafted) || slices.ContainsFunc(verbs, mayNot) {
+		return "", &ecluse.Error{
+			Kind: ecluse.Unverified, What: "sign", Where: p.ID, Why: fmt.Sprintf("the lock asks for a signature as %q, which by the roster and the procedure is not this person's to give", drafted),
+			Next: "find out who changed what the lock shows; sign nothing meanwhile",
+		}
+	}
+	return drafted, nil
+}
+
+// clockSlack is how far the clocks of a desk and of its lock may be apart.
+const clockSlack = 2 * time.Minute
+
+// begins is from when an act holds: now, by this machine. Which of two acts of a side
+// comes after the other decides whether a refusal stands, so a lock, whose clock may be a
+// little ahead or behind, moves only what it cannot gain by: what stops is never dated
+// back, and what lifts is never dated ahead. For what stops, a lock that is behind is
+// waited for.
+func begins(ctx context.Context, act *evidence.Act, roster *evidence.Roster, drafted time.Time) (time.Time, error) {
+	now := time.Now().UTC().Truncate(time.Second)
+	if apart := drafted.Sub(now).Abs(); apart > clockSlack {
+		return now, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "sign", Where: "the clock", Why: fmt.Sprintf("it is %s here, and the lock would have the act hold from %s", now.Format(time.RFC3339), drafted.UTC().Format(time.RFC3339)),
+			Next: "set this machine's clock right; if it is, find out who changed the lock's, and sign nothing meanwhile",
+		}
+	}
+	stops := slices.ContainsFunc(act.Clauses, func(c evidence.Clause) bool {
+		return c.Verb == evidence.VerbSuspend || c.Verb == evidence.VerbObject || c.Verb == evidence.VerbRefuse
+	})
+	from, drafted := now, drafted.UTC().Truncate(time.Second)
+	if stops && drafted.After(now) || !stops && drafted.Before(now) {
+		from = drafted
+	}
+	if issued := roster.Issued.UTC(); from.Before(issued) { // by the root's own word
+		from = issued
+	}
+	if !stops || !drafted.Before(now) {
+		return from, nil
+	}
+	t := time.NewTimer(now.Sub(drafted))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return from, nil
+	case <-ctx.Done():
+		return from, context.Cause(ctx)
+	}
 }
 
 func (d *Desk) waits(ctx context.Context, l Lock, m ecluse.MigrationID) (string, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -13,6 +15,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate/mandatetest"
+	"ecluse/internal/procedure"
 )
 
 // lies is a lock that shows whatever a test has it show, and keeps what it is handed.
@@ -25,8 +28,6 @@ type lies struct {
 	documents map[ecluse.Digest][]byte
 	plans     *exchange.Plans
 	handed    []*evidence.Act
-	lock      ssh.Signer
-	notYet    time.Duration // by which its clock is behind
 }
 
 func (l *lies) Status(context.Context, ecluse.MigrationID) ([]exchange.Status, error) {
@@ -123,5 +124,102 @@ func TestAnotherMigration(t *testing.T) {
 	files, err := os.ReadDir(d.plans)
 	if err != nil || len(files) != 1 || files[0].Name() != string(m.ID)+"-readplan.json" {
 		t.Errorf("written: %v, %v", files, err)
+	}
+}
+
+// TestOwnClockAndRole: from when an act holds, and in which role, is not the lock's to
+// choose: what stops is never dated back, what lifts a refusal never ahead.
+func TestOwnClockAndRole(t *testing.T) {
+	signatory := func(w *mandatetest.World) *mandatetest.Person { return w.Lucy } // signatory and security officer
+	for name, c := range map[string]struct {
+		apart  time.Duration
+		role   ecluse.Role
+		lifts  bool
+		words  string        // of the refusal
+		least  time.Duration // after the order was given
+		atMost time.Duration
+	}{
+		"the lock is behind":                  {apart: -90 * time.Second, role: ecluse.Security, atMost: 0},
+		"the lock is ahead":                   {apart: 90 * time.Second, role: ecluse.Signatory, least: 90 * time.Second, atMost: 90 * time.Second},
+		"the lock is ahead of what lifts":     {apart: 90 * time.Second, role: ecluse.Signatory, lifts: true},
+		"the lock is behind what lifts":       {apart: -90 * time.Second, role: ecluse.Signatory, lifts: true, least: -90 * time.Second, atMost: -90 * time.Second},
+		"dated back":                          {apart: -3 * time.Minute, role: ecluse.Signatory, words: "the clock"},
+		"dated ahead":                         {apart: time.Hour, role: ecluse.Signatory, words: "the clock"},
+		"a role of somebody else's":           {role: ecluse.DPO, words: `"dpo"`},
+		"a role in which nobody may":          {role: ecluse.Security, lifts: true, words: `"security"`},
+		"no role":                             {words: `""`},
+		"a role of theirs, which says little": {role: ecluse.Operator, words: `"operator"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, d, m, key := lying(t, signatory)
+				given := time.Now().UTC().Truncate(time.Second)
+				l.draft = exchange.Draft{Role: c.role, NotBefore: given.Add(c.apart)}
+				q := Order{Migration: m.ID, Because: "to be sure", Key: key}
+				do := d.Suspend
+				if c.lifts {
+					do = d.Resume
+				}
+				_, err := do(t.Context(), q)
+				if c.words != "" {
+					if ecluse.KindOf(err) != ecluse.Unverified || !strings.Contains(err.Error(), c.words) || len(l.handed) > 0 {
+						t.Errorf("%v, %d acts signed", err, len(l.handed))
+					}
+					return
+				}
+				if len(l.handed) != 1 { // what the desk says of a receipt without a head is another test's
+					t.Fatalf("%d acts signed: %v", len(l.handed), err)
+				}
+				if from := l.handed[0].NotBefore.Sub(given); from < c.least || from > c.atMost {
+					t.Errorf("it holds from %s after it was ordered", from)
+				}
+			})
+		})
+	}
+}
+
+// TestResumeNamesWhatItLifts: the acts that somebody lifts are those that they were shown.
+func TestResumeNamesWhatItLifts(t *testing.T) {
+	l, d, m, key := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+	stop := func(p *mandatetest.Person, role ecluse.Role, because string) exchange.Hold {
+		s := m.Act(t, p, role, []evidence.Clause{
+			{Verb: evidence.VerbSuspend, Kind: evidence.KindMigration, Subject: m.Instruction.Digest()},
+			{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf([]byte(because))},
+		})
+		l.documents[s.Digest()] = s.Body
+		return exchange.Hold{Act: s.Digest(), Verb: procedure.Suspend, Person: p.ID, Side: p.Side, Role: role, Because: because}
+	}
+	one, two := stop(m.World.Anne, ecluse.Signatory, "one"), stop(m.World.Paul, ecluse.DPO, "two")
+	theirs := stop(m.World.Lucy, ecluse.Signatory, "theirs")
+	resume := func(holds ...exchange.Hold) error {
+		l.handed, l.status[0].Held = nil, holds
+		_, err := d.Resume(t.Context(), Order{Migration: m.ID, Because: "settled", Key: key})
+		return err
+	}
+	_ = resume(one, two, theirs)
+	if len(l.handed) != 1 {
+		t.Fatalf("%d acts", len(l.handed))
+	}
+	for _, h := range []exchange.Hold{one, two, theirs} {
+		if named := l.handed[0].Has(evidence.VerbResume, evidence.KindAct, h.Act); named != (h.Side == ecluse.Controller) {
+			t.Errorf("%s: named %v", h.Because, named)
+		}
+	}
+	swap := func(change func(*exchange.Hold)) exchange.Hold {
+		h := one
+		change(&h)
+		return h
+	}
+	for name, h := range map[string]exchange.Hold{
+		"another act behind the reason": swap(func(h *exchange.Hold) { h.Act = two.Act }),
+		"another reason":                swap(func(h *exchange.Hold) { h.Because = "a slip" }),
+		"another person":                swap(func(h *exchange.Hold) { h.Person = two.Person }),
+		"an objection":                  swap(func(h *exchange.Hold) { h.Verb = procedure.Object }),
+		"the other side's":              swap(func(h *exchange.Hold) { h.Act = theirs.Act }),
+		"nothing":                       swap(func(h *exchange.Hold) { h.Act = ecluse.DigestOf([]byte("x")) }),
+	} {
+		if err := resume(h); err == nil || len(l.handed) > 0 {
+			t.Errorf("%s: %v, %d acts signed", name, err, len(l.handed))
+		}
 	}
 }

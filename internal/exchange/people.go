@@ -127,6 +127,7 @@ type Status struct {
 
 // Hold is a suspension or an objection that stands.
 type Hold struct {
+	Act     ecluse.Digest  `json:"act"`  // by which it was said: what resuming names
 	Verb    procedure.Verb `json:"verb"` // suspend, object
 	Person  string         `json:"person"`
 	Side    ecluse.Side    `json:"side"`

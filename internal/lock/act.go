@@ -370,6 +370,8 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 			return err // it is overdue, and what is counted from its deadline goes on
 		}
 		return tx.SetDeadline(ctx, m, now, digest)
+	case procedure.Resume:
+		return allLifted(ctx, tx, act)
 	case procedure.Undo:
 		tx.Also(journal.Event{Tree: string(m), Type: journal.UndoBegun})
 		return undoOrdered(ctx, tx, m)

@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
 )
 
 // Status tells where migrations stand and who must do what next.
@@ -292,8 +293,8 @@ func (l *Lock) reportInForce(ctx context.Context, m ecluse.MigrationID) (*figure
 	return figuresOf(signed[0], target, evidence.ReportFormat)
 }
 
-// holds lists what holds a migration: of each side, what it suspended or objected
-// to since it last resumed.
+// holds lists what holds a migration: what was suspended or objected to, and not named
+// by anybody of the same side who resumed.
 func (l *Lock) holds(ctx context.Context, m store.Migration) ([]exchange.Hold, error) {
 	list := []exchange.Hold{}
 	if !m.Place.Held() {
@@ -303,8 +304,8 @@ func (l *Lock) holds(ctx context.Context, m store.Migration) ([]exchange.Hold, e
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range acts {
-		h := exchange.Hold{Person: a.Person, Side: a.Side, Role: a.Role, Since: a.Recorded}
+	for _, a := range stops(acts) {
+		h := exchange.Hold{Act: a.Digest, Person: a.Person, Side: a.Side, Role: a.Role, Since: a.Recorded}
 		for _, c := range a.Clauses {
 			switch {
 			case c.Kind == evidence.KindReason:
@@ -318,15 +319,47 @@ func (l *Lock) holds(ctx context.Context, m store.Migration) ([]exchange.Hold, e
 				h.Verb = procedure.Suspend
 			case c.Verb == evidence.VerbObject:
 				h.Verb = procedure.Object
-			case c.Verb == evidence.VerbResume:
-				list = slices.DeleteFunc(list, func(h exchange.Hold) bool { return h.Side == a.Side })
 			}
 		}
-		if h.Verb != "" {
-			list = append(list, h)
-		}
+		list = append(list, h)
 	}
 	return list, nil
+}
+
+// stops are the acts that hold a migration and were not lifted.
+func stops(acts []store.Act) []store.Act {
+	lifted := map[string]bool{}
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			if c.Verb == evidence.VerbResume && c.Kind == evidence.KindAct {
+				lifted[string(a.Side)+" "+c.Subject.String()] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(acts), func(a store.Act) bool {
+		holds := slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
+			return c.Kind == evidence.KindMigration && (c.Verb == evidence.VerbSuspend || c.Verb == evidence.VerbObject)
+		})
+		return !holds || lifted[string(a.Side)+" "+a.Digest.String()]
+	})
+}
+
+// allLifted refuses to resume what another act of the same side still stops: gates count
+// what is named and nothing else. The resuming act is recorded already.
+func allLifted(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	acts, err := tx.Acts(ctx, act.Migration)
+	if err != nil {
+		return err
+	}
+	for _, a := range stops(acts) {
+		if a.Side == act.Side {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "resume", Where: string(act.Migration), Why: "it does not name the act by which " + a.Person + " stopped it, " + a.Digest.String(),
+				Next: "ecluse status shows all that holds it; resume again",
+			}
+		}
+	}
+	return nil
 }
 
 // held lists the descriptors of the chunks in the chamber.

@@ -205,14 +205,14 @@ func TestAwayGate(t *testing.T) {
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	l := newLock(t)
-	id, got := asking(t.Context(), t, l, gateA, exchange.Work{Verb: exchange.Load, Migration: "m"})
-	if err := l.Withdraw(t.Context(), "m", exchange.Read, errors.New("x")); err != nil { // nothing of the kind
+	id, got := asking(t.Context(), t, l, gateA, exchange.Work{Verb: exchange.Load, Migration: "m-1"})
+	if err := l.Withdraw(t.Context(), "m-1", exchange.Read, errors.New("x")); err != nil { // nothing of the kind
 		t.Fatal(err)
 	}
 	if left := open(t, l, gateA); len(left) != 1 {
 		t.Errorf("asked: %v", left)
 	}
-	if err := l.Withdraw(t.Context(), "m", exchange.Load, &ecluse.Error{Kind: ecluse.Interrupted, What: "load", Why: "it was suspended"}); err != nil {
+	if err := l.Withdraw(t.Context(), "m-1", exchange.Load, &ecluse.Error{Kind: ecluse.Interrupted, What: "load", Why: "it was suspended"}); err != nil {
 		t.Fatal(err)
 	}
 	if a := <-got; ecluse.KindOf(a.err) != ecluse.Interrupted {
@@ -295,7 +295,7 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	l := newLock(t)
 	seat := l.Seat(gateA)
-	id, got := asking(t.Context(), t, l, gateA, exchange.Work{Verb: exchange.Read, Migration: "m", Papers: map[string][]byte{"p": []byte("q")}})
+	id, got := asking(t.Context(), t, l, gateA, exchange.Work{Verb: exchange.Read, Migration: "m-1", Papers: map[string][]byte{"p": []byte("q")}})
 	look := func(since int64) *exchange.WorkView {
 		t.Helper()
 		v, err := l.Look(t.Context(), id, since)

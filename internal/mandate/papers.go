@@ -186,7 +186,7 @@ func (d *docket) verifyActs(signed []evidence.Signed) error {
 func (d *docket) about(kind string, subject ecluse.Digest, verbs ...evidence.Verb) []actBy {
 	var found []actBy
 	for _, a := range d.acts {
-		if kind != evidence.KindContract && kind != evidence.KindGate && a.Migration != d.instruction.ID {
+		if kind != evidence.KindContract && kind != evidence.KindGate && (d.instruction == nil || a.Migration != d.instruction.ID) {
 			continue
 		}
 		if slices.ContainsFunc(verbs, func(v evidence.Verb) bool { return a.Has(v, kind, subject) }) {
@@ -331,11 +331,16 @@ func (d *docket) verifyRecipients(chunks, rejects evidence.Signed) (err error) {
 var mayStop = []ecluse.Role{ecluse.Signatory, ecluse.DPO, ecluse.Security}
 
 // stopped tells whether a suspension, an objection or a refusal stands against a
-// document, from either side. It stands until somebody of the same side, later,
-// resumes, or signs what that side had refused: the end of its own validity does
-// not lift it.
+// document, from either side: the end of its own validity does not lift it. What is said
+// of the migration as a whole stops it whatever instruction it names, for the act itself
+// names the migration: the subject is the lock's to show, and whoever wants to stop at
+// once must not depend on it.
 func (d *docket) stopped(kind string, subject ecluse.Digest) error {
-	for _, a := range d.about(kind, subject, evidence.VerbSuspend, evidence.VerbObject, evidence.VerbRefuse) {
+	stops := d.about(kind, subject, evidence.VerbSuspend, evidence.VerbObject, evidence.VerbRefuse)
+	if kind == evidence.KindMigration {
+		stops = d.aboutMigration()
+	}
+	for _, a := range stops {
 		refused := a.Has(evidence.VerbRefuse, kind, subject)
 		if !refused && !slices.Contains(mayStop, a.Role) || d.lifted(a, refused, kind, subject) {
 			continue
@@ -343,7 +348,7 @@ func (d *docket) stopped(kind string, subject ecluse.Digest) error {
 		verb := "suspended"
 		if refused {
 			verb = "refused"
-		} else if a.Has(evidence.VerbObject, kind, subject) {
+		} else if slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool { return c.Verb == evidence.VerbObject && c.Kind == kind }) {
 			verb = "objected to"
 		}
 		return refusal("verify "+kind+" "+subject.String(),
@@ -353,14 +358,33 @@ func (d *docket) stopped(kind string, subject ecluse.Digest) error {
 	return nil
 }
 
-func (d *docket) lifted(stop actBy, refused bool, kind string, subject ecluse.Digest) bool {
-	after := func(a actBy) bool {
-		return a.Side == stop.Side && a.NotBefore.After(stop.NotBefore) && !a.NotBefore.After(d.trust.Now)
+// aboutMigration lists the acts that suspend or object to the migration as a whole.
+func (d *docket) aboutMigration() []actBy {
+	var found []actBy
+	for _, a := range d.acts {
+		if a.Migration == d.instruction.ID && slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
+			return c.Kind == evidence.KindMigration && (c.Verb == evidence.VerbSuspend || c.Verb == evidence.VerbObject)
+		}) {
+			found = append(found, a)
+		}
 	}
-	for _, a := range d.about(kind, subject, evidence.VerbResume) {
-		if after(a) && slices.Contains(mayStop, a.Role) {
+	return found
+}
+
+// lifted tells whether somebody of the same side took a stop back. Resuming names, by
+// digest, the acts that it lifts, and no other: nobody can sign the name of an act that
+// does not exist yet, so a lock that keeps a resumption cannot use it against a later
+// suspension, whatever clocks it shows to whoever signs and in whatever order it hands
+// acts over. A refusal is also lifted when its side later signs or approves the same
+// bytes; which is later, the signers' own machines say (desk.sign), never the lock.
+func (d *docket) lifted(stop actBy, refused bool, kind string, subject ecluse.Digest) bool {
+	same := func(a actBy) bool { return a.Side == stop.Side && !a.NotBefore.After(d.trust.Now) }
+	for _, a := range d.about(evidence.KindAct, stop.signed.Digest(), evidence.VerbResume) {
+		if same(a) && slices.Contains(mayStop, a.Role) {
 			return true
 		}
 	}
-	return refused && slices.ContainsFunc(d.about(kind, subject, evidence.VerbSign, evidence.VerbApprove), after)
+	return refused && slices.ContainsFunc(d.about(kind, subject, evidence.VerbSign, evidence.VerbApprove), func(a actBy) bool {
+		return same(a) && a.NotBefore.After(stop.NotBefore)
+	})
 }

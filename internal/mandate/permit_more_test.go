@@ -3,6 +3,7 @@ package mandate_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,70 @@ func TestPermitOnePersonBothParties(t *testing.T) {
 	}
 }
 
+// resume names the acts that it lifts.
+func resume(m *mandatetest.Migration, stops ...evidence.Signed) []evidence.Clause {
+	all := []evidence.Clause{clause(m, evidence.VerbResume, evidence.KindMigration)}
+	for _, s := range stops {
+		all = append(all, evidence.Clause{Verb: evidence.VerbResume, Kind: evidence.KindAct, Subject: s.Digest()})
+	}
+	return all
+}
+
+// TestSuspensionStands: no lock can undo a suspension that was signed by what it shows:
+// another instruction, other clocks, or a resumption of another time.
+func TestSuspensionStands(t *testing.T) {
+	suspend := func(m *mandatetest.Migration) []evidence.Clause {
+		return []evidence.Clause{clause(m, evidence.VerbSuspend, evidence.KindMigration)}
+	}
+	at := func(d time.Duration) func(*evidence.Act) {
+		return func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(d) }
+	}
+	for name, acts := range map[string]func(t *testing.T, m *mandatetest.Migration) []evidence.Signed{
+		"of another instruction": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			return []evidence.Signed{m.Act(t, m.World.Anne, ecluse.Signatory,
+				[]evidence.Clause{{Verb: evidence.VerbSuspend, Kind: evidence.KindMigration, Subject: ecluse.DigestOf([]byte("shown by the lock"))}})}
+		},
+		"dated before an earlier resumption": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			first := m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-3*time.Hour))
+			return []evidence.Signed{first, m.Act(t, m.World.Anne, ecluse.Signatory, resume(m, first)), m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-time.Hour))}
+		},
+		"resumed without a name": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			return []evidence.Signed{m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-time.Hour)), m.Act(t, m.World.Anne, ecluse.Signatory, resume(m))}
+		},
+		"one of two resumed": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			first := m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-time.Hour))
+			return []evidence.Signed{first, m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-time.Hour)), m.Act(t, m.World.Anne, ecluse.Signatory, resume(m, first))}
+		},
+		"resumed by the other side": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			first := m.Act(t, m.World.Anne, ecluse.Signatory, suspend(m), at(-time.Hour))
+			return []evidence.Signed{first, m.Act(t, m.World.Lucy, ecluse.Signatory, resume(m, first))}
+		},
+		"objected to, of another instruction": func(t *testing.T, m *mandatetest.Migration) []evidence.Signed {
+			t.Helper()
+			return []evidence.Signed{m.Act(t, m.World.Paul, ecluse.DPO,
+				[]evidence.Clause{{Verb: evidence.VerbObject, Kind: evidence.KindMigration, Subject: ecluse.DigestOf([]byte("shown by the lock"))}})}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := migration(t)
+			in := m.ReadPermitInputs()
+			in.Acts = append(in.Acts, acts(t, m)...)
+			if _, err := mandate.PermitRead(in); ecluse.KindOf(err) != ecluse.Refused {
+				t.Errorf("permitted: %v", err)
+			}
+			slices.Reverse(in.Acts)
+			if _, err := mandate.PermitRead(in); ecluse.KindOf(err) != ecluse.Refused {
+				t.Errorf("permitted, in another order: %v", err)
+			}
+		})
+	}
+}
+
 func TestPermitReadAllows(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs){
 		"begun, approvals since over": func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) {
@@ -54,9 +119,8 @@ func TestPermitReadAllows(t *testing.T) {
 				func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(2 * time.Hour) }))
 		},
 		"suspended and resumed": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
-			in.Acts = append(in.Acts, m.Act(t, m.World.Lucy, ecluse.Security, []evidence.Clause{clause(m, evidence.VerbSuspend, evidence.KindMigration)}),
-				m.Act(t, m.World.Lucy, ecluse.Signatory, []evidence.Clause{clause(m, evidence.VerbResume, evidence.KindMigration)},
-					func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(time.Minute) }))
+			stop := m.Act(t, m.World.Lucy, ecluse.Security, []evidence.Clause{clause(m, evidence.VerbSuspend, evidence.KindMigration)})
+			in.Acts = append(in.Acts, stop, m.Act(t, m.World.Lucy, ecluse.Signatory, resume(m, stop)))
 		},
 		"refused, then approved": func(t *testing.T, m *mandatetest.Migration, in *mandate.ReadPermitInputs) {
 			in.Acts = append(in.Acts, m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{clause(m, evidence.VerbRefuse, evidence.KindReadPlan)},

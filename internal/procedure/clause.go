@@ -29,6 +29,7 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbLeave), evidence.KindLoadPlan}:      AllowLeaving,
 		{string(evidence.VerbSuspend), evidence.KindMigration}:   Suspend,
 		{string(evidence.VerbResume), evidence.KindMigration}:    Resume,
+		{string(evidence.VerbResume), evidence.KindAct}:          Resume,
 		{string(evidence.VerbObject), evidence.KindMigration}:    Object,
 	}[[2]string{string(c.Verb), c.Kind}]
 	return v, ok

@@ -192,6 +192,11 @@ func Next(p Place, v Verb, by ...Actor) (Place, error) {
 	return p, refusal(p, v, by, moves)
 }
 
+// MayEver tells whether an actor may make a move at all, wherever a migration stands.
+func MayEver(v Verb, a Actor) bool {
+	return slices.ContainsFunc(table(), func(m Move) bool { return m.Verb == v && slices.Contains(m.By, a) })
+}
+
 // Option is something that can be done now, and by whom.
 type Option struct {
 	Verb Verb
