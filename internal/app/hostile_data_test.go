@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -15,11 +16,13 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/hostiletest"
+	"ecluse/internal/mandate"
 )
 
 // TestHostileChunks: what is dropped, doubled or put in another's place never reaches
@@ -336,4 +339,92 @@ func TestHostileReceipt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestHostileSuspensionAtOneGate: a server that asks for no stop, and keeps a suspension
+// from one of the gates, stops the loading nonetheless when the lease ends: the other gate
+// does not lend, or does not borrow.
+func TestHostileSuspensionAtOneGate(t *testing.T) {
+	t.Parallel()
+	for name, dark := range map[string]exchange.Place{"kept from the target gate": exchange.TargetPlace, "kept from the source gate": exchange.SourcePlace} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := liarOf(t, roomtest.At(t, roomtest.Sealed, 40))
+			l.loading()
+			_, without := l.earlier() // the lock as it is without the suspension
+			l.stopGates()
+			t.Cleanup(without.Elsewhere(t.Context(), func(exchange.Place, ssh.Signer) gate.Lock { return nowhere{} }))
+			// The gate in the dark sees nothing else; the other gets the papers as they are.
+			var papers gate.Papers = without.Lock()
+			if dark == exchange.SourcePlace {
+				papers = l.r.Lock()
+			}
+			mid := &midway{Lock: without.Lock(), papers: papers}
+			of := gate.Lock(&midway{Lock: without.Lock(), papers: l.r.Lock()})
+			if dark == exchange.SourcePlace {
+				of = without.Lock()
+			}
+			source, err := app.Source(l.d.Join("room", "source"), of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target, err := app.Target(l.d.Join("room", "target"), mid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i, err := mandate.ParseInstruction("instruction", l.d.Read("instruction.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			refused := make(chan error, 1)
+			go func() {
+				for ctx.Err() == nil {
+					if err := source.Lend(ctx, i); err != nil && ctx.Err() == nil {
+						refused <- err
+						cancel() // the target gate would wait for two minutes
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}()
+			mid.then = func() {
+				if _, err := l.r.Suspend(t.Context(), desk.Order{Because: "a question is open", Key: l.d.Key(roomtest.Claire)}); err != nil {
+					t.Error(err)
+				}
+				target.ForgetLease(roomtest.Migration) // a quarter of an hour later
+			}
+			_, err = target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+			if err == nil || mid.got < 2 {
+				t.Fatalf("loaded to the end: %v, %d chunks", err, mid.got)
+			}
+			if dark == exchange.TargetPlace {
+				select {
+				case err = <-refused:
+				default:
+				}
+			}
+			refusal(t, name, err, ecluse.Refused, "suspended by")
+		})
+	}
+}
+
+// midway is a lock that shows the papers of another, and has something happen once the
+// second chunk is fetched.
+type midway struct {
+	gate.Lock
+	papers gate.Papers
+	then   func()
+	got    int
+}
+
+func (w *midway) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error) {
+	return w.papers.Case(ctx, m, kind)
+}
+
+func (w *midway) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	if w.got++; w.got == 2 {
+		w.then()
+	}
+	return w.Lock.Get(ctx, m, s)
 }

@@ -20,7 +20,6 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
-	"ecluse/internal/mandate"
 )
 
 // Names of the secret files in a gate's folder of a migration. The source gate
@@ -72,7 +71,8 @@ type leaseRequest struct {
 	Recipient string    `json:"recipient"` // made for this request, kept in memory
 	Asked     time.Time `json:"asked"`
 	Until     time.Time `json:"until"`
-	Seen      []byte    `json:"seen,omitempty"` // the journal's last head in the target gate's ledger
+	Seen      []byte    `json:"seen,omitempty"`   // the journal's last head in the target gate's ledger
+	Undoes    bool      `json:"undoes,omitempty"` // it is for taking rows out again
 }
 
 // leaseAnswer lends it: lent/v1.
@@ -135,13 +135,16 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	if err != nil {
 		return nil, err
 	}
+	if err := t.mayBorrow(ctx, m, &page); err != nil {
+		return nil, err
+	}
 	var seen []byte
 	if !page.undoing() {
 		seen = page.Head
 	}
 	request, err := evidence.SignStatement(t.home.signer, &leaseRequest{
 		StatementHead: evidence.StatementHead{Format: leaseFormat, Migration: m},
-		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime), Seen: seen,
+		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime), Seen: seen, Undoes: page.undoing(),
 	})
 	if err != nil {
 		return nil, err
@@ -311,10 +314,8 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > exchange.LeaseTime {
 			continue // late or foreign: never answered
 		}
-		if q.Seen != nil { // to load: what is taken out is asked for without (askRelease)
-			if err := s.notStopped(ctx, m); err != nil {
-				return err
-			}
+		if err := s.mayLend(ctx, m, &q); err != nil {
+			return err
 		}
 		if err := s.home.agrees(ctx, s.lock, m, q.Seen); err != nil {
 			return err
@@ -339,24 +340,6 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if err := s.lock.Lend(ctx, m, answer); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// notStopped refuses to lend for a load that is suspended by what this gate is shown:
-// the lock may keep that from the other gate.
-func (s *Source) notStopped(ctx context.Context, m ecluse.MigrationID) error {
-	c, err := s.lock.Case(ctx, m, ecluse.Final)
-	if err != nil {
-		return err
-	}
-	t, err := s.home.trust(m)
-	if err != nil {
-		return err
-	}
-	err = mandate.Stopped(t, m, mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts})
-	if err != nil {
-		return &ecluse.Error{Kind: ecluse.KindOf(err), What: "lend the release secret", Where: string(m), Err: err, Next: "it is lent again once that is settled; undoing goes on meanwhile"}
 	}
 	return nil
 }

@@ -73,6 +73,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 			return nil, err
 		}
 	default:
+		defer t.ForgetLease(m) // what is lent to take out is not for what would be loaded next
 		if err := t.takeOut(ctx, c, permit, watch); err != nil {
 			return nil, err
 		}

@@ -65,22 +65,6 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	return e
 }
 
-// Stopped refuses while a suspension, an objection or a refusal that verifies stands
-// against a migration or its instruction: for a gate that is asked to help another, and
-// carries nothing out itself.
-func Stopped(t Trust, m ecluse.MigrationID, p Papers) error {
-	i, err := ParseInstruction("instruction", p.Instruction)
-	if err != nil {
-		return err
-	}
-	d := &docket{trust: t, instruction: i}
-	d.actsThatVerify(m, p)
-	if err := d.stopped(evidence.KindMigration, i.digest); err != nil {
-		return err
-	}
-	return d.stopped(evidence.KindInstruction, i.digest)
-}
-
 // actsThatVerify takes the rosters that chain to the roots, and the acts of people in
 // them. A set of rosters that lacks one already seen lets no act count: it could hide
 // that somebody left.

@@ -59,9 +59,24 @@ func refusal(what, why, next string) *ecluse.Error {
 	return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: why, Next: next}
 }
 
-// verify checks all that a reading and a loading have in common: rosters, acts,
-// contract, instruction, recipients, and that nobody stopped the migration.
+// verify checks all that a reading and a loading have in common: what stands, and the
+// recipients.
 func verify(t Trust, p Papers) (*docket, error) {
+	d, err := stands(t, p)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.verifyRecipients(p.Recipient, p.Rejects)
+}
+
+// Stands checks what has to hold all along a passage, and not only when it begins: rosters,
+// acts, contract and instruction are in force, and nobody stopped the migration.
+func Stands(t Trust, p Papers) error {
+	_, err := stands(t, p)
+	return err
+}
+
+func stands(t Trust, p Papers) (*docket, error) {
 	d := &docket{trust: t}
 	var err error
 	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
@@ -74,9 +89,7 @@ func verify(t Trust, p Papers) (*docket, error) {
 		func() error { return d.verifyRosters(p.Rosters) },
 		func() error { return d.verifyActs(p.Acts) },
 		d.verifyContract,
-		d.verifyInstruction,
-		func() error { return d.verifyRecipients(p.Recipient, p.Rejects) },
-		func() error { return d.stopped(evidence.KindMigration, d.instruction.digest) },
+		d.verifyInstruction, // with it, that nobody stopped the migration
 	} {
 		if err := step(); err != nil {
 			return nil, err
