@@ -34,6 +34,10 @@ func (s *server) people() {
 		func(ctx context.Context, c *caller, _ *InLab) (*list[evidence.Signed], error) {
 			return all(c.person.EnrolledGates(ctx))
 		})
+	route(s, operation(http.MethodGet, at+"/enrolments/acts", "enrolment-acts", "Who confirmed gates and who retired them, signed", 0), people, known,
+		func(ctx context.Context, c *caller, _ *InLab) (*list[evidence.Signed], error) {
+			return all(c.person.GateActs(ctx))
+		})
 
 	route(s, operation(http.MethodPost, at+"/drafts", "draft", "In which role an act can be made now, and from when", small), people, known,
 		func(ctx context.Context, c *caller, in *body[draft]) (*reply[exchange.Draft], error) {

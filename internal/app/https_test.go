@@ -84,7 +84,7 @@ func (s *served) desk(t *testing.T, d *roomtest.Dir, lab, who string) *desk.Desk
 	}).Trust(map[ecluse.Side]ecluse.Fingerprint{
 		ecluse.Controller: evidence.FingerprintOf(d.Key("root-controller").PublicKey()),
 		ecluse.Processor:  evidence.FingerprintOf(d.Key("root-processor").PublicKey()),
-	})
+	}, "")
 }
 
 // TestMigrationOverHTTPS: from approval to evidence with a server between the parts.

@@ -39,7 +39,7 @@ func Remote(d *Device, plans string) *desk.Desk {
 			return nil, err
 		}
 		return client.TakeRoster(ctx, o, signed)
-	}).Trust(map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: d.Context.Roots.Controller, ecluse.Processor: d.Context.Roots.Processor})
+	}).Trust(map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: d.Context.Roots.Controller, ecluse.Processor: d.Context.Roots.Processor}, d.Context.Lock)
 }
 
 // visit logs in, once for each key.

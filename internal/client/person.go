@@ -212,6 +212,11 @@ func (p *Person) EnrolledGates(ctx context.Context) ([]evidence.Signed, error) {
 	return listed[evidence.Signed](ctx, p.line, "/enrolments")
 }
 
+// GateActs returns what people signed of gates.
+func (p *Person) GateActs(ctx context.Context) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, p.line, "/enrolments/acts")
+}
+
 // Draft says in which role an act can be made now.
 func (p *Person) Draft(ctx context.Context, m ecluse.MigrationID, clauses []evidence.Clause) (*exchange.Draft, error) {
 	return posted[exchange.Draft](ctx, p.line, "/drafts", struct {

@@ -25,6 +25,8 @@ type Lock interface {
 	Gates(ctx context.Context) ([]exchange.GateView, error)
 	// EnrolledGates are gates' papers (gate/v1), signed by each.
 	EnrolledGates(ctx context.Context) ([]evidence.Signed, error)
+	// GateActs are the acts by which people confirmed and retired them.
+	GateActs(ctx context.Context) ([]evidence.Signed, error)
 
 	// Draft says in which role an act can be made now; HandIn takes it in, with the
 	// documents it speaks of.
@@ -67,6 +69,7 @@ type Desk struct {
 	plans string // folder that plans are written to
 	take  func(context.Context, evidence.Signed) (*exchange.RosterReceipt, error)
 	roots map[ecluse.Side]ecluse.Fingerprint // nil: this device was told none
+	lock  ecluse.Fingerprint                 // the key that signs the journal; with the roots
 }
 
 // New makes a desk. take hands in a roster, which needs no person.
@@ -74,10 +77,10 @@ func New(visit Visit, plans string, take func(context.Context, evidence.Signed) 
 	return &Desk{visit: visit, plans: plans, take: take}
 }
 
-// Trust tells the desk which roots the parties have, as its own device knows them:
-// rosters and evidence that chain to others are not believed.
-func (d *Desk) Trust(roots map[ecluse.Side]ecluse.Fingerprint) *Desk {
-	d.roots = roots
+// Trust tells the desk which roots the parties have, and which key signs the journal, as
+// its own device knows them: rosters, gates and evidence of others are not believed.
+func (d *Desk) Trust(roots map[ecluse.Side]ecluse.Fingerprint, lock ecluse.Fingerprint) *Desk {
+	d.roots, d.lock = roots, lock
 	return d
 }
 

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
@@ -166,6 +169,60 @@ func (d *Desk) CheckMapping(ctx context.Context, file string, text []byte) (*exc
 	return l.CheckMapping(ctx, m, text, frozen)
 }
 
+// standing are the gates at one place of which the controller's signature under this
+// device's own roots says that they are.
+type standing []*mandate.Gate
+
+// fields are what an instruction says of the place: the gate, who administers it, and what
+// is to be known about it. Of several, or of none, whoever writes it chooses.
+func (s standing) fields() []any {
+	switch len(s) {
+	case 0:
+		return []any{"", "", "\n#   no gate there is confirmed by a signature that this device can verify: ecluse gates lists them; compare with what the gate's console shows"}
+	case 1:
+		return []any{s[0].Gate, s[0].AdministeredBy(), ""}
+	}
+	all := make([]string, len(s))
+	for i, g := range s {
+		all[i] = string(g.Gate)
+	}
+	return []any{"", "", "\n#   several gates there are confirmed: " + strings.Join(all, " ")}
+}
+
+// confirmedGates are the gates that this device itself finds confirmed, by place; one that
+// waits, was retired or is only said to be one is not among them.
+func (d *Desk) confirmedGates(ctx context.Context, l Lock) (map[evidence.Gate]standing, error) {
+	at := map[evidence.Gate]standing{}
+	if d.roots == nil {
+		return at, nil
+	}
+	papers, err := l.EnrolledGates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rosters, err := l.Rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	acts, err := l.GateActs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range papers {
+		g, err := mandate.ConfirmedGate(mandate.Trust{Roots: d.roots, Now: time.Now()}, d.lock, s, rosters, acts)
+		if err != nil {
+			continue // it is not confirmed
+		}
+		same := func(x *mandate.Gate) bool { return x.Gate == g.Gate }
+		if n := slices.IndexFunc(at[g.Place], same); n < 0 {
+			at[g.Place] = append(at[g.Place], g)
+		} else if g.Made.After(at[g.Place][n].Made) {
+			at[g.Place][n] = g
+		}
+	}
+	return at, nil
+}
+
 // NewInstruction writes an instruction to be filled in: every table and column of
 // the source stands in it as a comment, and none is chosen.
 func (d *Desk) NewInstruction(ctx context.Context, id ecluse.MigrationID) (string, error) {
@@ -173,13 +230,9 @@ func (d *Desk) NewInstruction(ctx context.Context, id ecluse.MigrationID) (strin
 	if err != nil {
 		return "", err
 	}
-	gates, err := l.Gates(ctx)
+	at, err := d.confirmedGates(ctx, l)
 	if err != nil {
 		return "", err
-	}
-	at := map[exchange.Place]ecluse.Fingerprint{}
-	for _, g := range gates {
-		at[g.Place] = g.Gate
 	}
 	v, err := inspect(ctx, l, exchange.SourcePlace)
 	if err != nil {
@@ -194,12 +247,12 @@ ecluse: instruction/v1
 id: %s
 contract: sha256:   # sha256sum contract.yaml
 purpose:
-source: {gate: %s, system: , administered_by: , consistency: snapshot}   # whose people administer its machine or database: controller, processor
-target: {gate: %s, system: , administered_by: }
+source: {gate: %s, system: , administered_by: %s, consistency: snapshot}   # whose people administer its machine or database: controller, processor%s
+target: {gate: %s, system: , administered_by: %s}%s
 backups: {source_gate: , lock: , target_gate: }   # of each folder: none, or {until: the day on which the last backup expires}
 passages: {dry: 5, rehearsal: 0, final: 1}
 datasets:
-`, id, at[exchange.SourcePlace], at[exchange.TargetPlace])
+`, append([]any{id}, append(at[evidence.SourceGate].fields(), at[evidence.TargetGate].fields()...)...)...)
 	for _, t := range v.Catalogue.Tables {
 		rows := ""
 		if n, ok := v.Estimates[t.Name]; ok {

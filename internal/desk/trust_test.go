@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
 	"ecluse/internal/mandate/mandatetest"
 	"ecluse/internal/procedure"
 )
@@ -28,6 +30,9 @@ type lies struct {
 	documents map[ecluse.Digest][]byte
 	plans     *exchange.Plans
 	handed    []*evidence.Act
+	gates     []evidence.Signed // papers
+	acts      []evidence.Signed // on gates
+	rosters   []evidence.Signed
 }
 
 func (l *lies) Status(context.Context, ecluse.MigrationID) ([]exchange.Status, error) {
@@ -44,6 +49,19 @@ func (l *lies) Current(_ context.Context, _ ecluse.MigrationID, kind string) ([]
 
 func (l *lies) Document(_ context.Context, d ecluse.Digest) ([]byte, error) {
 	return l.documents[d], nil
+}
+
+func (l *lies) EnrolledGates(context.Context) ([]evidence.Signed, error) { return l.gates, nil }
+func (l *lies) GateActs(context.Context) ([]evidence.Signed, error)      { return l.acts, nil }
+func (l *lies) Rosters(context.Context) ([]evidence.Signed, error)       { return l.rosters, nil }
+
+func (l *lies) Gates(context.Context) ([]exchange.GateView, error) { // whatever is wanted
+	return []exchange.GateView{{Gate: "SHA256:thief", Place: exchange.SourcePlace, Confirmed: true, Admitted: true}}, nil
+}
+
+func (l *lies) Inspect(context.Context, exchange.Place) (*exchange.Inspection, error) {
+	text, err := json.Marshal(catalogue())
+	return &exchange.Inspection{Catalogue: text, Estimates: []byte("{}")}, err
 }
 
 func (l *lies) Plan(context.Context, ecluse.MigrationID, ecluse.PassageKind) (*exchange.Plans, error) {
@@ -77,7 +95,7 @@ func lying(t *testing.T, who func(*mandatetest.World) *mandatetest.Person) (*lie
 		}
 	}
 	d := New(func(context.Context, ssh.Signer) (Lock, error) { return l, nil }, filepath.Join(t.TempDir(), "plans"), nil)
-	return l, d.Trust(map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: w.Root(ecluse.Controller), ecluse.Processor: w.Root(ecluse.Processor)}), m, p.Signer
+	return l, d.Trust(map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: w.Root(ecluse.Controller), ecluse.Processor: w.Root(ecluse.Processor)}, ""), m, p.Signer
 }
 
 func catalogue() *ecluse.Catalogue {
@@ -222,4 +240,51 @@ func TestResumeNamesWhatItLifts(t *testing.T) {
 			t.Errorf("%s: %v, %d acts signed", name, err, len(l.handed))
 		}
 	}
+}
+
+// TestTemplateNamesConfirmedGates: the model of an instruction names those gates of which
+// this device itself finds that the controller confirmed them.
+func TestTemplateNamesConfirmedGates(t *testing.T) {
+	l, d, m, _ := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+	w, lock := m.World, mandatetest.Key(t)
+	d.lock, l.rosters = evidence.FingerprintOf(lock.PublicKey()), m.Papers.Rosters
+	paper := func(key ssh.Signer, at evidence.Gate) evidence.Signed {
+		g := w.Gate(key, lock)
+		g.Place = at
+		s, err := mandate.SignGate(key, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	say := func(p *mandatetest.Person, v evidence.Verb, later time.Duration, s evidence.Signed) {
+		l.acts = append(l.acts, m.Act(t, p, ecluse.Signatory, []evidence.Clause{{Verb: v, Kind: evidence.KindGate, Subject: s.Digest()}},
+			func(a *evidence.Act) { a.Migration, a.NotBefore = "", a.NotBefore.Add(later) }))
+	}
+	template := func(source, target string) {
+		t.Helper()
+		text, err := d.NewInstruction(t.Context(), "quatre-vents-01")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\nsource: {gate: " + source + ",", "\ntarget: {gate: " + target + ","} {
+			if !strings.Contains(text, want) {
+				t.Errorf("want %q in\n%s", want, text)
+			}
+		}
+	}
+	source, target, waits := paper(w.SourceGate, evidence.SourceGate), paper(w.TargetGate, evidence.TargetGate), paper(mandatetest.Key(t), evidence.TargetGate)
+	l.gates = []evidence.Signed{source, target, waits}
+	template("", "")
+	say(w.Lucy, evidence.VerbSign, 0, source) // the processor confirms none
+	template("", "")
+	say(w.Anne, evidence.VerbSign, 0, source)
+	say(w.Anne, evidence.VerbSign, 0, target)
+	template(string(evidence.FingerprintOf(w.SourceGate.PublicKey())), string(evidence.FingerprintOf(w.TargetGate.PublicKey())))
+	say(w.Anne, evidence.VerbSign, 0, waits) // two: whoever writes it chooses
+	template(string(evidence.FingerprintOf(w.SourceGate.PublicKey())), "")
+	say(w.Anne, evidence.VerbRefuse, time.Minute, waits)
+	template(string(evidence.FingerprintOf(w.SourceGate.PublicKey())), string(evidence.FingerprintOf(w.TargetGate.PublicKey())))
+	d.lock = ""
+	template("", "")
 }

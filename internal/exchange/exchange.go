@@ -25,7 +25,8 @@ type Case struct {
 	LoadPlan    []byte            `json:"load_plan,omitempty"` // of the kind of passage asked for
 	Recipients  []evidence.Signed `json:"recipients"`
 	Acts        []evidence.Signed `json:"acts"`
-	Passages    []ecluse.Passage  `json:"passages"` // that began, in their order
+	Gates       []evidence.Signed `json:"gates,omitempty"` // what gates said of themselves; the acts on them are among the acts
+	Passages    []ecluse.Passage  `json:"passages"`        // that began, in their order
 }
 
 // Paper is a kind of statement a gate signs.

@@ -20,7 +20,7 @@ func (h *Home) standing(ctx context.Context, lock Papers, m ecluse.MigrationID) 
 	if err != nil {
 		return err
 	}
-	return mandate.Stands(t, mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts})
+	return mandate.Stands(t, mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, Gates: c.Gates})
 }
 
 // mayLend refuses to lend for a migration that does not stand. Before anything was read

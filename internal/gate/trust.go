@@ -24,7 +24,7 @@ func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 		return mandate.Trust{}, err
 	}
 	page, err := h.Entry(m)
-	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Acted: page.Instruction, Now: now}, err
+	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Lock: h.lock, Acted: page.Instruction, Now: now, OneRoom: h.oneRoom}, err
 }
 
 // papers turns what the lock hands out into what mandate verifies.
@@ -34,7 +34,7 @@ func papers(c *exchange.Case) (mandate.Papers, *mandate.Instruction, error) {
 		return mandate.Papers{}, nil, err
 	}
 	p := mandate.Papers{
-		Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, ReadPlan: c.ReadPlan,
+		Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, ReadPlan: c.ReadPlan, Gates: c.Gates,
 	}
 	if p.Recipient, err = recipientOf(c.Recipients, i, evidence.ForChunks); err != nil {
 		return p, i, err

@@ -51,6 +51,9 @@ func (l *Lock) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 	if c.Acts, err = l.acts(ctx, m); err != nil {
 		return nil, err
 	}
+	if c.Gates, err = l.EnrolledGates(ctx); err != nil {
+		return nil, err
+	}
 	passages, err := l.store.Passages(ctx, m)
 	for _, p := range passages {
 		c.Passages = append(c.Passages, p.Passage)
@@ -139,8 +142,13 @@ func (l *Lock) acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signe
 	if err != nil {
 		return nil, err
 	}
-	installation, err := l.signed(ctx, "", "act", evidence.NamespaceAct)
+	installation, err := l.GateActs(ctx)
 	return append(installation, of...), err
+}
+
+// GateActs are the acts that stand outside any migration: on contracts, and on gates.
+func (l *Lock) GateActs(ctx context.Context) ([]evidence.Signed, error) {
+	return l.signed(ctx, "", "act", evidence.NamespaceAct)
 }
 
 // Post takes in what a gate signed.

@@ -239,3 +239,94 @@ func VerifyGate(s evidence.Signed, roots map[ecluse.Side]ecluse.Fingerprint, loc
 	}
 	return g, nil
 }
+
+// ConfirmedGate reads what a gate says of itself, as VerifyGate does, and checks
+// that a signatory of the controller confirmed it and that nobody retired it
+// since. Rosters and acts are what the lock hands over; Trust.Gate, where it is
+// known, is the gate meant.
+func ConfirmedGate(t Trust, lock ecluse.Fingerprint, gate evidence.Signed, rosters, acts []evidence.Signed) (*Gate, error) {
+	g, err := VerifyGate(gate, t.Roots, lock)
+	if err != nil {
+		return nil, err
+	}
+	if t.Gate != "" && t.Gate != g.Gate {
+		return nil, refusal("verify gate", fmt.Sprintf("it speaks of the gate %s, and this one is %s", g.Gate, t.Gate), "give the one that this gate wrote")
+	}
+	d := &docket{trust: t}
+	for _, step := range []func() error{
+		func() error { return d.chain(rosters) },
+		func() error { return d.current(ecluse.Controller) },
+		func() error { return d.verifyActs(acts) },
+		func() error { return d.confirmed(g) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// confirmed checks that a signatory of the controller confirmed a gate, and that nobody
+// retired it since.
+func (d *docket) confirmed(g *Gate) error {
+	if _, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindGate, g.digest); err != nil {
+		return err
+	}
+	return d.stopped(evidence.KindGate, g.digest)
+}
+
+// verifyGates checks that both gates that the instruction names were confirmed by the
+// controller, and that it says of their places what they say themselves: whose people
+// administer them. In one room the gates were made together with this one, at its console.
+func (d *docket) verifyGates(papers []evidence.Signed) error {
+	if d.trust.OneRoom {
+		return nil
+	}
+	i := d.instruction
+	for _, end := range []struct {
+		at   evidence.Gate
+		gate ecluse.Fingerprint
+		by   ecluse.Side
+	}{{evidence.SourceGate, i.Source.Gate, i.Source.AdministeredBy}, {evidence.TargetGate, i.Target.Gate, i.Target.AdministeredBy}} {
+		g, err := d.gateOf(end.at, end.gate, papers)
+		if err != nil {
+			return err
+		}
+		if got := g.AdministeredBy(); got != end.by {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "verify instruction", Where: string(end.at) + ".administered_by", Article: "GDPR art. 5(2)",
+				Why:  fmt.Sprintf("it says %s, and by what the gate said of itself it is the %s", end.by, got),
+				Next: "write what is the case in the instruction, or enrol the gate again; and have it signed",
+			}
+		}
+	}
+	return nil
+}
+
+// gateOf finds the last paper of a gate that was confirmed.
+func (d *docket) gateOf(at evidence.Gate, gate ecluse.Fingerprint, papers []evidence.Signed) (*Gate, error) {
+	var last *Gate
+	var why error
+	for _, s := range papers {
+		g, err := VerifyGate(s, d.trust.Roots, d.trust.Lock)
+		if err != nil || g.Gate != gate || g.Place != at { // of others, or of nobody: it counts for nothing
+			continue
+		}
+		if err := d.confirmed(g); err != nil {
+			why = err
+		} else if last == nil || g.Made.After(last.Made) {
+			last = g
+		}
+	}
+	if last != nil {
+		return last, nil
+	}
+	if ecluse.KindOf(why) == ecluse.Refused { // it was retired
+		return nil, why
+	}
+	return nil, &ecluse.Error{
+		Kind: ecluse.WaitsForSign, What: "verify instruction", Where: string(at) + ".gate", Article: "GDPR art. 29", Err: why,
+		Why:  "nobody confirmed the gate " + string(gate) + " that it names",
+		Next: "a signatory of the controller compares the words that its console shows, and confirms it: ecluse gates confirm",
+	}
+}

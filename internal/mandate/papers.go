@@ -22,7 +22,10 @@ type Trust struct {
 	Roots  map[ecluse.Side]ecluse.Fingerprint // each party's, given at enrolment
 	Floors map[ecluse.Side]int                // highest roster number seen; absent: none yet
 	Acted  ecluse.Digest                      // the instruction of this migration that it acted on last; zero: none
+	Lock   ecluse.Fingerprint                 // the key that signs journal heads, given with the roots
 	Now    time.Time                          // never before the ledger's high-water mark
+
+	OneRoom bool // lock and both gates were made together, on this machine: none of them enrolled
 }
 
 // Papers is what the lock hands over. Each is verified, none is believed.
@@ -34,6 +37,7 @@ type Papers struct {
 	Recipient   evidence.Signed   // recipient/v1 for chunks, by the target gate
 	Rejects     evidence.Signed   // recipient/v1 for rejects, by the source gate
 	ReadPlan    []byte            // as approved
+	Gates       []evidence.Signed // gate/v1, of both gates
 }
 
 // docket is the papers once verified.
@@ -90,6 +94,7 @@ func stands(t Trust, p Papers) (*docket, error) {
 		func() error { return d.verifyActs(p.Acts) },
 		d.verifyContract,
 		d.verifyInstruction, // with it, that nobody stopped the migration
+		func() error { return d.verifyGates(p.Gates) },
 	} {
 		if err := step(); err != nil {
 			return nil, err

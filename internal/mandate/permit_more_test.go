@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -457,6 +458,77 @@ func TestPermitSuccession(t *testing.T) {
 			}
 			if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestPermitNeedsConfirmedGates: beyond one room, nothing is read or loaded unless the
+// controller confirmed both gates, and what the instruction says of their administrators is
+// what they say themselves.
+func TestPermitNeedsConfirmedGates(t *testing.T) {
+	type gates struct {
+		*mandatetest.Migration
+		lock           ssh.Signer
+		source, target evidence.Signed
+	}
+	paper := func(g *gates, key ssh.Signer, at evidence.Gate, edit func(*mandate.Gate)) evidence.Signed {
+		x := g.World.Gate(key, g.lock)
+		x.Place = at
+		edit(x)
+		s, err := mandate.SignGate(key, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	own := func(x *mandate.Gate) {
+		x.Machine, x.Database = mandate.Administrators{ecluse.Controller}, mandate.Administrators{ecluse.Controller}
+	}
+	says := func(g *gates, p *mandatetest.Person, role ecluse.Role, v evidence.Verb, s evidence.Signed, later time.Duration) evidence.Signed {
+		return g.Act(t, p, role, []evidence.Clause{{Verb: v, Kind: evidence.KindGate, Subject: s.Digest()}}, func(a *evidence.Act) {
+			a.Migration, a.NotBefore = "", a.NotBefore.Add(later)
+		})
+	}
+	for name, c := range map[string]struct {
+		change func(g *gates, in *mandate.ReadPermitInputs)
+		want   ecluse.Kind
+		words  string
+	}{
+		"both confirmed": {func(*gates, *mandate.ReadPermitInputs) {}, "", ""},
+		"no paper":       {func(_ *gates, in *mandate.ReadPermitInputs) { in.Gates = in.Gates[:1] }, ecluse.WaitsForSign, "nobody confirmed the gate"},
+		"not confirmed":  {func(_ *gates, in *mandate.ReadPermitInputs) { in.Acts = in.Acts[:len(in.Acts)-1] }, ecluse.WaitsForSign, "target.gate"},
+		"confirmed by the processor": {func(g *gates, in *mandate.ReadPermitInputs) {
+			in.Acts[len(in.Acts)-1] = says(g, g.World.Lucy, ecluse.Signatory, evidence.VerbSign, g.target, 0)
+		}, ecluse.WaitsForSign, "target.gate"},
+		"retired": {func(g *gates, in *mandate.ReadPermitInputs) {
+			in.Acts = append(in.Acts, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbRefuse, g.source, 10*time.Minute))
+		}, ecluse.Refused, "refused by anne-martin"},
+		"of another lock": {func(_ *gates, in *mandate.ReadPermitInputs) { in.Lock = in.Roots[ecluse.Controller] }, ecluse.WaitsForSign, "source.gate"},
+		"at the other place": {func(g *gates, in *mandate.ReadPermitInputs) {
+			s := paper(g, g.World.TargetGate, evidence.SourceGate, own)
+			in.Gates[1], in.Acts[len(in.Acts)-1] = s, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, s, 0)
+		}, ecluse.WaitsForSign, "target.gate"},
+		"administered by others": {func(g *gates, in *mandate.ReadPermitInputs) {
+			s := paper(g, g.World.TargetGate, evidence.TargetGate, func(x *mandate.Gate) {
+				own(x)
+				x.Database, x.Made = mandate.Administrators{ecluse.Controller, ecluse.Processor}, x.Made.Add(time.Second)
+			})
+			in.Gates = append(in.Gates, s)
+			in.Acts = append(in.Acts, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, s, 0))
+		}, ecluse.Refused, "target.administered_by"},
+		"in one room": {func(_ *gates, in *mandate.ReadPermitInputs) { in.OneRoom, in.Gates = true, nil }, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gates{Migration: migration(t), lock: mandatetest.Key(t)}
+			g.source, g.target = paper(g, g.World.SourceGate, evidence.SourceGate, own), paper(g, g.World.TargetGate, evidence.TargetGate, own)
+			in := g.ReadPermitInputs()
+			in.OneRoom, in.Lock, in.Gates = false, evidence.FingerprintOf(g.lock.PublicKey()), []evidence.Signed{g.source, g.target}
+			in.Acts = append(slices.Clone(in.Acts), says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, g.source, 0), says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, g.target, 0))
+			c.change(g, &in)
+			_, err := mandate.PermitRead(in)
+			if c.want == "" && err != nil || c.want != "" && (ecluse.KindOf(err) != c.want || !strings.Contains(err.Error(), c.words)) {
+				t.Errorf("got %v (%s), want %s with %q", err, ecluse.KindOf(err), c.want, c.words)
 			}
 		})
 	}

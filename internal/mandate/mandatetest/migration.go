@@ -98,7 +98,7 @@ func (m *Migration) ReadInputs() mandate.ReadInputs {
 func (m *Migration) trust(gate ecluse.Fingerprint) mandate.Trust {
 	w := m.World
 	return mandate.Trust{
-		Gate: gate, Now: w.Now, Floors: map[ecluse.Side]int{ecluse.Controller: 2, ecluse.Processor: 2},
+		Gate: gate, Now: w.Now, OneRoom: true, Floors: map[ecluse.Side]int{ecluse.Controller: 2, ecluse.Processor: 2},
 		Roots: map[ecluse.Side]ecluse.Fingerprint{ecluse.Controller: w.Root(ecluse.Controller), ecluse.Processor: w.Root(ecluse.Processor)},
 	}
 }
