@@ -2,6 +2,8 @@ package gate
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"iter"
 	"maps"
 	"strconv"
@@ -26,6 +28,7 @@ type checked struct {
 	program   *mapping.Program
 	catalogue *ecluse.Catalogue
 	held      []mandate.LoadHeld
+	heldKey   []byte // of the digests in held
 	codes     map[string]map[string]string
 }
 
@@ -47,24 +50,50 @@ func (t *Target) check(ctx context.Context, plan *mandate.ReadPlan, text []byte,
 	if err != nil {
 		return nil, err
 	}
-	shape := c.program.Shape()
-	for _, target := range shape.Targets {
-		rows, err := t.db.Rows(ctx, target.Table, target.Columns, target.Rows)
-		if err != nil {
-			return nil, err
-		}
-		digest, err := reconcile.DigestRows(rows)
-		if err != nil {
-			return nil, err
-		}
-		c.held = append(c.held, mandate.LoadHeld{Table: target.Table, Columns: target.Columns, Rows: rows.Rows(), Digest: digest})
-	}
-	for _, k := range shape.Checks {
+	for _, k := range c.program.Shape().Checks {
 		if k.Codes != "" {
 			c.codes[k.Codes] = c.program.Codes(k.Codes)
 		}
 	}
 	return c, nil
+}
+
+// hold reads and digests the target's tables that a mapping looks codes up in. Which
+// tables, the mapping says: they are read once people have signed it, never because a lock
+// asks.
+func (t *Target) hold(ctx context.Context, m ecluse.MigrationID, papers *exchange.Case, c *checked) (err error) {
+	targets := c.program.Shape().Targets
+	if len(targets) == 0 {
+		return nil
+	}
+	if err := t.home.mappingSigned(m, papers); err != nil {
+		return err
+	}
+	if c.heldKey, err = t.heldKey(m); err != nil {
+		return err
+	}
+	for _, target := range targets {
+		rows, err := t.db.Rows(ctx, target.Table, target.Columns, target.Rows)
+		if err != nil {
+			return err
+		}
+		digest, err := reconcile.DigestRows(c.heldKey, rows)
+		if err != nil {
+			return err
+		}
+		c.held = append(c.held, mandate.LoadHeld{Table: target.Table, Columns: target.Columns, Rows: rows.Rows(), Digest: digest})
+	}
+	return nil
+}
+
+// heldKey keys those digests: it is derived from this gate's secret of the migration.
+func (t *Target) heldKey(m ecluse.MigrationID) ([]byte, error) {
+	secret, err := t.home.orCreate(m, secretFile, false)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return hkdf.Key(sha256.New, secret, []byte(m), "ecluse held v1", secretSize)
 }
 
 // CheckMapping checks a mapping and says what it reads and writes (step 4), and
@@ -101,6 +130,9 @@ func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	}
 	k, err := t.check(ctx, read, c.Mapping, c.Frozen)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := t.hold(ctx, i.ID, c, k); err != nil {
 		return nil, nil, nil, err
 	}
 	plan, err := mandate.CompileLoad(mandate.LoadInputs{
@@ -146,6 +178,9 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 		return nil, err
 	}
 	if out.checked, err = t.check(ctx, out.read, c.Mapping, c.Frozen); err != nil {
+		return nil, err
+	}
+	if err := t.hold(ctx, m, c, out.checked); err != nil {
 		return nil, err
 	}
 	page, err := t.home.Entry(m)
@@ -263,7 +298,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, in.source, t.home.Now), Rejects: k.rejects,
-		Signer: t.home.signer, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
+		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"ecluse"
+	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 )
 
@@ -20,7 +21,22 @@ func (h *Home) standing(ctx context.Context, lock Papers, m ecluse.MigrationID) 
 	if err != nil {
 		return err
 	}
-	return mandate.Stands(t, mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, Gates: c.Gates})
+	return mandate.Stands(t, standingPapers(c))
+}
+
+// mappingSigned checks that an operator signed the mapping in force, of a migration that
+// stands.
+func (h *Home) mappingSigned(m ecluse.MigrationID, c *exchange.Case) error {
+	t, err := h.trust(m)
+	if err != nil {
+		return err
+	}
+	return mandate.MappingSigned(t, standingPapers(c), ecluse.DigestOf(c.Mapping))
+}
+
+// standingPapers are what mandate.Stands looks at.
+func standingPapers(c *exchange.Case) mandate.Papers {
+	return mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts, Gates: c.Gates}
 }
 
 // mayLend refuses to lend for a migration that does not stand. Before anything was read

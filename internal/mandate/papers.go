@@ -80,6 +80,23 @@ func Stands(t Trust, p Papers) error {
 	return err
 }
 
+// MappingSigned checks that a migration stands, and that an operator of either party signed
+// its mapping: what the mapping looks up in the target may be read then.
+func MappingSigned(t Trust, p Papers, mapping ecluse.Digest) error {
+	d, err := stands(t, p)
+	if err != nil {
+		return err
+	}
+	if err := d.stopped(evidence.KindMapping, mapping); err != nil {
+		return err
+	}
+	if _, err := d.signed(ecluse.Processor, ecluse.Operator, evidence.VerbSign, evidence.KindMapping, mapping); err == nil {
+		return nil
+	}
+	_, err = d.signed(ecluse.Controller, ecluse.Operator, evidence.VerbSign, evidence.KindMapping, mapping)
+	return err
+}
+
 func stands(t Trust, p Papers) (*docket, error) {
 	d := &docket{trust: t}
 	var err error

@@ -533,3 +533,33 @@ func TestPermitNeedsConfirmedGates(t *testing.T) {
 		})
 	}
 }
+
+// TestMappingSigned: what a mapping looks up in the target is read once an operator signed
+// exactly it, of a migration that stands.
+func TestMappingSigned(t *testing.T) {
+	text := ecluse.DigestOf([]byte("mapping"))
+	sign := []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindMapping, Subject: text}}
+	check := func(m *mandatetest.Migration, subject ecluse.Digest) error {
+		in := m.ReadPermitInputs()
+		return mandate.MappingSigned(in.Trust, in.Papers, subject)
+	}
+	m := migration(t)
+	if err := check(m, text); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("unsigned: %v", err)
+	}
+	m.Add(t, m.World.Anne, ecluse.Signatory, sign...)
+	if err := check(m, text); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("signed by no operator: %v", err)
+	}
+	m.Add(t, m.World.Jean, ecluse.Operator, sign...)
+	if err := check(m, text); err != nil {
+		t.Error(err)
+	}
+	if err := check(m, ecluse.DigestOf([]byte("another"))); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("another: %v", err)
+	}
+	m.Add(t, m.World.Anne, ecluse.Signatory, clause(m, evidence.VerbSuspend, evidence.KindMigration))
+	if err := check(m, text); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("suspended: %v", err)
+	}
+}
