@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,13 +43,43 @@ type desk struct {
 	do    Worker
 	tell  func(Doing)
 
-	mu   sync.Mutex
-	hand map[string]*inHand
-	wg   sync.WaitGroup
+	mu    sync.Mutex
+	hand  map[string]*inHand
+	later []exchange.Work // asked, and not begun: the hands are full
+	wg    sync.WaitGroup
+}
+
+// most is how many pieces of work of a kind are in hand at a time, however many a lock
+// asks for: what looks through a database's catalogue, loans, for which others wait, and
+// the rest.
+func (k kind) most() int {
+	if k == looking {
+		return 1
+	}
+	return 8
+}
+
+type kind int
+
+const (
+	rest kind = iota
+	looking
+	lending
+)
+
+func kindOf(v exchange.Verb) kind {
+	switch v {
+	case exchange.Inspect, exchange.Sketch, exchange.CompileRead, exchange.CheckMapping, exchange.CompileLoad:
+		return looking
+	case exchange.Lend:
+		return lending
+	}
+	return rest
 }
 
 // inHand is a piece of work being carried out.
 type inHand struct {
+	kind   kind
 	cancel context.CancelCauseFunc
 	over   bool // the lock no longer asks for it
 }
@@ -62,7 +93,9 @@ func Run(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
 }
 
 // RunOnce is Run that ends when nothing is asked for any more: nothing is in hand, and
-// the lock, which waits a while before it says so, asks for nothing.
+// the lock, which waits a while before it says so, asks for nothing. A lock that does not
+// answer for as long as a gate has patience, or does not know the gate, ends it with that
+// error.
 func RunOnce(ctx context.Context, works Works, do Worker, tell func(Doing)) error {
 	return run(ctx, works, do, tell, true)
 }
@@ -74,6 +107,7 @@ func run(ctx context.Context, works Works, do Worker, tell func(Doing), once boo
 	d := &desk{works: works, do: do, tell: tell, hand: map[string]*inHand{}}
 	defer d.wg.Wait()
 	pause, told := firstPause, ""
+	heard := time.Now()
 	for {
 		known := d.known()
 		wanted, err := works.Wanted(ctx, known)
@@ -88,12 +122,16 @@ func run(ctx context.Context, works Works, do Worker, tell func(Doing), once boo
 			if kind := ecluse.KindOf(err); kind == ecluse.Unverified || kind == ecluse.Invalid {
 				return err // another lock than the one this gate was made for
 			}
+			if once && time.Since(heard) >= patience {
+				return err
+			}
 			if !sleep(ctx, pause) {
 				return context.Cause(ctx)
 			}
 			pause = min(2*pause, longPause)
 			continue
 		}
+		heard = time.Now()
 		if told != "" {
 			told = ""
 			tell(Doing{})
@@ -117,7 +155,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// known is what is in hand and still asked for.
+// known is what is in hand or waits for a hand, and still asked for.
 func (d *desk) known() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,28 +165,23 @@ func (d *desk) known() []string {
 			ids = append(ids, id)
 		}
 	}
+	for _, w := range d.later {
+		ids = append(ids, w.ID)
+	}
 	return ids
 }
 
-// take begins with what is new and ends what was withdrawn.
+// take begins with what is new, as far as there are hands, and ends what was withdrawn.
 func (d *desk) take(ctx context.Context, wanted []exchange.Work) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	asked := map[string]bool{}
+	d.later = nil
 	for _, w := range wanted {
-		asked[w.ID] = true
-		if d.hand[w.ID] != nil {
-			continue
+		if !asked[w.ID] && d.hand[w.ID] == nil {
+			d.later = append(d.later, w)
 		}
-		wctx, cancel := context.WithCancelCause(ctx)
-		d.hand[w.ID] = &inHand{cancel: cancel}
-		d.wg.Go(func() {
-			defer cancel(nil)
-			d.one(wctx, w)
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			delete(d.hand, w.ID)
-		})
+		asked[w.ID] = true
 	}
 	for id, h := range d.hand {
 		if !asked[id] {
@@ -156,6 +189,33 @@ func (d *desk) take(ctx context.Context, wanted []exchange.Work) {
 			h.cancel(errWithdrawn)
 		}
 	}
+	d.begin(ctx)
+}
+
+// begin takes in hand what waits, in the order in which it was asked; the caller holds mu.
+func (d *desk) begin(ctx context.Context) {
+	busy := map[kind]int{}
+	for _, h := range d.hand {
+		busy[h.kind]++
+	}
+	d.later = slices.DeleteFunc(d.later, func(w exchange.Work) bool {
+		k := kindOf(w.Verb)
+		if busy[k] >= k.most() || ctx.Err() != nil {
+			return false
+		}
+		busy[k]++
+		wctx, cancel := context.WithCancelCause(ctx)
+		d.hand[w.ID] = &inHand{kind: k, cancel: cancel}
+		d.wg.Go(func() {
+			defer cancel(nil)
+			d.one(wctx, w)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			delete(d.hand, w.ID)
+			d.begin(ctx)
+		})
+		return true
+	})
 }
 
 // one carries out a piece of work and says what came of it, until that is heard.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -388,5 +389,66 @@ func TestStages(t *testing.T) {
 	}
 	if !slices.Equal(words, exchange.Stages()) {
 		t.Errorf("%v, and locks know %v", words, exchange.Stages())
+	}
+}
+
+// TestHandsAreFew: however much a lock asks for at a time, a gate has a few things in hand,
+// one look at the catalogue among them, and all of it is done in the end.
+func TestHandsAreFew(t *testing.T) {
+	var works []exchange.Work
+	for i := range 100 {
+		v := []exchange.Verb{exchange.Inspect, exchange.Read, exchange.Lend, exchange.CompileLoad}[i%4]
+		works = append(works, exchange.Work{ID: strconv.Itoa(i), Verb: v})
+	}
+	b := newBoard(works...)
+	var mu sync.Mutex
+	now, most := map[kind]int{}, map[kind]int{}
+	running(t, b, func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+		k := kindOf(w.Verb)
+		mu.Lock()
+		now[k]++
+		most[k] = max(most[k], now[k])
+		mu.Unlock()
+		sleep(ctx, time.Second)
+		mu.Lock()
+		now[k]--
+		mu.Unlock()
+		if w.Verb == exchange.Lend { // what is lent is answered by the loan
+			_ = b.Answer(ctx, w.ID, exchange.Answer{})
+		}
+		return done(ctx, w, watch)
+	}, func(seen func() []Doing) {
+		time.Sleep(5 * time.Minute)
+		seen()
+		for _, w := range works {
+			if _, ok := b.heard(w.ID); !ok {
+				t.Errorf("%s %s was never done", w.Verb, w.ID)
+			}
+		}
+		if asked := b.questions(); asked > 1000 {
+			t.Errorf("it asked %d times", asked)
+		}
+	})
+	if most[looking] != 1 || most[rest] != 8 || most[lending] > 8 {
+		t.Errorf("in hand at a time: %v", most)
+	}
+}
+
+// TestOnceEnds: run once, a gate gives up on a lock that is away, or that does not know it.
+func TestOnceEnds(t *testing.T) {
+	for _, kind := range []ecluse.Kind{ecluse.Failed, ecluse.Refused, ecluse.WaitsForSign} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBoard()
+			b.moved = make(chan struct{})
+			gone := &ecluse.Error{Kind: kind, What: "reach the server", Why: "it is away"}
+			b.refuse = func([]string) ([]exchange.Work, error) { return nil, gone }
+			begun := time.Now()
+			if err := RunOnce(t.Context(), b, done, nil); !errors.Is(err, gone) {
+				t.Errorf("%s: %v", kind, err)
+			}
+			if took := time.Since(begun); took < patience || took > patience+longPause {
+				t.Errorf("%s: after %s", kind, took)
+			}
+		})
 	}
 }
