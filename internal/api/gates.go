@@ -64,7 +64,7 @@ func (s *server) gates() {
 		},
 		) (*empty, error) {
 			in.Body.Migration = in.Migration
-			return done(c.lab.Lock.Record(ctx, in.Body))
+			return done(c.lab.Lock.Seat(c.gate).Record(ctx, in.Body))
 		})
 
 	route(s, operation(http.MethodPost, at+"/leases", "ask", "Ask for the release secret", small), gateOnly, ofMigration,

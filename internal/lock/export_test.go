@@ -1,6 +1,10 @@
 package lock
 
 import (
+	"context"
+
+	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
 )
@@ -9,4 +13,21 @@ import (
 // not, rows put aside for some reasons.
 func NextAt(p procedure.Place, equal bool, aside ...string) []exchange.Next {
 	return next("a-migration", p, known{equal: equal, aside: aside})
+}
+
+// LastLeaf is the last line of a migration's journal.
+func LastLeaf(ctx context.Context, l *Lock, m ecluse.MigrationID) (*evidence.Leaf, error) {
+	signed, err := l.log.Head(ctx, string(m))
+	if err != nil {
+		return nil, err
+	}
+	h, err := evidence.ParseHead(signed.Body)
+	if err != nil {
+		return nil, err
+	}
+	_, leaves, err := l.log.Leaves(ctx, string(m), h.Size-1, h.Size)
+	if err != nil {
+		return nil, err
+	}
+	return leaves[0], nil
 }

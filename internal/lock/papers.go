@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"ecluse"
@@ -207,6 +208,26 @@ func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
 		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
 	}
 	return l.store.Do(ctx, journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil)
+}
+
+// Record puts an event of this gate's into the journal: it speaks for itself alone, and of
+// what happens where it stands.
+func (s *Seat) Record(ctx context.Context, e exchange.Event) error {
+	source, target, err := s.gates(ctx, e.Migration)
+	if err != nil {
+		return err
+	}
+	if s.gate != source && (s.gate != target || journal.Type(e.Type) != journal.GateHeld) {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "record an event", Where: string(e.Migration), Why: string(s.gate) + " is not the gate that tells of it", Article: "GDPR art. 29",
+			Next: "let the gate tell of it that the instruction names",
+		}
+	}
+	if _, named := e.IDs["gate"]; named {
+		e.IDs = maps.Clone(e.IDs)
+		e.IDs["gate"] = string(s.gate)
+	}
+	return s.Lock.Record(ctx, e)
 }
 
 // fromGates are the events that gates tell of.
