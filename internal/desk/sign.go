@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,7 +240,7 @@ func (d *Desk) signInstruction(ctx context.Context, l Lock, q SignRequest) (*Sig
 				Next: "ecluse plan --instruction " + q.File + " --as KEY, and read it",
 			}
 		}
-		if err := d.sameAsRead(i.ID, text); err != nil {
+		if err := d.sameAsRead(i.ID, plan, text); err != nil {
 			return nil, err
 		}
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindReadPlan, Subject: plan.Digest()})
@@ -246,16 +248,34 @@ func (d *Desk) signInstruction(ctx context.Context, l Lock, q SignRequest) (*Sig
 	return d.sign(ctx, l, q.Key, i.ID, clauses, exchange.Enclosure{Kind: evidence.KindInstruction, Text: q.Text})
 }
 
-// sameAsRead refuses to sign another read plan than the one that lies on this machine
-// to be read.
-func (d *Desk) sameAsRead(m ecluse.MigrationID, text []byte) error {
+// sameAsRead refuses to sign another read plan than the one that lies on this machine to
+// be read. Where none lies, it is written down and nothing is signed yet: whoever signs with
+// a plan has had it before their eyes.
+func (d *Desk) sameAsRead(m ecluse.MigrationID, plan *mandate.ReadPlan, text []byte) error {
+	const what = "sign with its plan"
 	name := planFile(m, "readplan")
 	own, err := os.ReadFile(filepath.Join(d.plans, name))
-	if err != nil || bytes.Equal(own, text) {
-		return nil // whoever has no file reads what the act names
+	if errors.Is(err, fs.ErrNotExist) {
+		path, err := d.writePlan(m, "readplan", text)
+		if err != nil {
+			return err
+		}
+		n := countVerdicts(plan)
+		return &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: what, Where: path, Article: "GDPR art. 29",
+			Why: fmt.Sprintf("it was not on this machine to be read; it is now: %d columns are taken, %d filter rows, %d are refused, %d of them as credentials",
+				n.Taken, n.Filters, n.Refused+n.Credential, n.Credential),
+			Next: "read it, then run the same command again",
+		}
+	}
+	if err != nil {
+		return &ecluse.Error{Kind: ecluse.Failed, What: what, Where: name, Err: err, Next: "give yourself the right to read it"}
+	}
+	if bytes.Equal(own, text) {
+		return nil
 	}
 	return &ecluse.Error{
-		Kind: ecluse.Differs, What: "sign with its plan", Where: name, Why: "the lock now shows another read plan than the one here: " + ecluse.DigestOf(text).String(), Article: "GDPR art. 29",
+		Kind: ecluse.Differs, What: what, Where: name, Why: "the lock now shows another read plan than the one here: " + ecluse.DigestOf(text).String(), Article: "GDPR art. 29",
 		Next: "ecluse plan, read it again, and find out who changed it",
 	}
 }

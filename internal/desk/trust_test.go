@@ -68,6 +68,8 @@ func (l *lies) Plan(context.Context, ecluse.MigrationID, ecluse.PassageKind) (*e
 	return l.plans, nil
 }
 
+func (l *lies) OpenMigration(context.Context, []byte) (ecluse.MigrationID, error) { return "", nil }
+
 func (l *lies) HandIn(_ context.Context, s evidence.Signed, _ []exchange.Enclosure) (*exchange.Receipt, error) {
 	a, err := evidence.ParseAct(s.Body)
 	if err != nil {
@@ -287,4 +289,29 @@ func TestTemplateNamesConfirmedGates(t *testing.T) {
 	template(string(evidence.FingerprintOf(w.SourceGate.PublicKey())), string(evidence.FingerprintOf(w.TargetGate.PublicKey())))
 	d.lock = ""
 	template("", "")
+}
+
+// TestPlanIsReadBeforeItIsSigned: whoever signs an instruction with its plan has had the
+// plan on their machine; a lock's word for it is not enough.
+func TestPlanIsReadBeforeItIsSigned(t *testing.T) {
+	l, d, m, key := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+	l.current[evidence.KindReadPlan] = m.Papers.ReadPlan
+	q := SignRequest{File: "instruction.yaml", Text: m.Papers.Instruction, WithPlan: true, Key: key}
+	_, err := d.Sign(t.Context(), q)
+	if ecluse.KindOf(err) != ecluse.WaitsForSign || !strings.Contains(err.Error(), "1 columns are taken") || len(l.handed) > 0 {
+		t.Fatalf("unread: %v, %d acts signed", err, len(l.handed))
+	}
+	file := filepath.Join(d.plans, string(m.ID)+"-readplan.json")
+	if text, err := os.ReadFile(file); err != nil || string(text) != string(m.Papers.ReadPlan) {
+		t.Fatalf("written: %v", err)
+	}
+	if _, _ = d.Sign(t.Context(), q); len(l.handed) != 1 {
+		t.Errorf("read: %d acts signed", len(l.handed))
+	}
+	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Sign(t.Context(), q); ecluse.KindOf(err) != ecluse.Differs || len(l.handed) != 1 {
+		t.Errorf("another: %v", err)
+	}
 }
