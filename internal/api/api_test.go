@@ -774,7 +774,7 @@ func TestUnknownLaboratory(t *testing.T) {
 	garbage := func(string) []byte { return []byte(`{"body":"eA==","signature":"eA=="}`) }
 	roster := func(string) []byte {
 		text, err := json.Marshal(func() evidence.Signed {
-			signed, err := evidence.SignRoster(s.dir.Key("root-processor"), s.dir.Read("roster-controller.yaml"))
+			signed, err := evidence.Sign(s.dir.Key("root-processor"), evidence.NamespaceRoster, s.dir.Read("roster-controller.yaml"))
 			s.must(err)
 			return signed
 		}())

@@ -112,13 +112,20 @@ func handIn(ctx context.Context, c *config.Gate, h *gate.Home, says mandate.Gate
 	return nil, &ecluse.Error{Kind: ecluse.Refused, What: enrolling, Where: c.Laboratory, Why: "the server takes no paper of this gate", Err: exchange.ErrLapsed}
 }
 
-// agree holds the roots that somebody knew already against those of the line.
+// agree holds the roots that whoever stands at the gate's console gives against those of
+// the line. A line comes from where the server is: alone it makes no gate believe anybody.
 func agree(q EnrolRequest) error {
 	for _, r := range []struct {
 		flag        string
 		given, line ecluse.Fingerprint
 	}{{"--controller", q.Roots.Controller, q.Line.Roots.Controller}, {"--processor", q.Roots.Processor, q.Line.Roots.Processor}} {
-		if r.given != "" && r.given != r.line {
+		switch {
+		case r.given == "":
+			return &ecluse.Error{
+				Kind: ecluse.Invalid, What: enrolling, Where: r.flag, Why: "it is missing: the line alone is the server's word for whom this gate is to believe", Article: "GDPR art. 28(3)",
+				Next: "have that party read the fingerprint of its root key out by telephone, on a number you knew before, and give it: " + r.flag + " SHA256:…",
+			}
+		case r.given != r.line:
 			return &ecluse.Error{
 				Kind: ecluse.Differs, What: enrolling, Where: r.flag, Why: "it is " + string(r.given) + ", and the line says " + string(r.line),
 				Next: "do not go on before both are compared with that party, by telephone", Article: "GDPR art. 28(3)",

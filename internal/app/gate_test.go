@@ -3,6 +3,8 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,7 +152,7 @@ func TestEnrolRefuses(t *testing.T) {
 	}
 	refused("root known otherwise", ecluse.Differs, func(x *app.EnrolRequest, _ *config.Context) { x.Roots.Controller = other })
 	refused("a line of another laboratory's roots", ecluse.Refused, func(x *app.EnrolRequest, l *config.Context) {
-		x.Dir, x.Roots, l.Roots.Controller = d.Join("other"), config.Roots{}, other
+		x.Dir, x.Roots.Controller, l.Roots.Controller = d.Join("other"), other, other
 	})
 	refused("a line with another journal's key", ecluse.Refused, func(x *app.EnrolRequest, l *config.Context) { x.Dir, l.Lock = d.Join("third"), other })
 	refused("a server that is not the pinned one", ecluse.Unverified, func(x *app.EnrolRequest, l *config.Context) {
@@ -159,9 +161,26 @@ func TestEnrolRefuses(t *testing.T) {
 	if _, err := app.Enrol(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	refused("other roots later", ecluse.Refused, func(x *app.EnrolRequest, l *config.Context) { x.Roots, l.Roots.Processor = config.Roots{}, other })
+	refused("other roots later", ecluse.Refused, func(x *app.EnrolRequest, l *config.Context) { x.Roots.Processor, l.Roots.Processor = other, other })
 	refused("another place later", ecluse.Refused, func(x *app.EnrolRequest, _ *config.Context) { x.Place = exchange.TargetPlace })
 	refused("another laboratory later", ecluse.Differs, func(_ *app.EnrolRequest, l *config.Context) { l.Laboratory = "elsewhere" })
 	refused("a folder of something else", ecluse.Invalid, func(x *app.EnrolRequest, _ *config.Context) { x.Dir = d.Join("keys") })
 	refused("a person's address", ecluse.Invalid, func(x *app.EnrolRequest, _ *config.Context) { x.StandsAt = "claire@quatre-vents.example" })
+}
+
+// TestEnrolNeedsBothRoots: whom a gate believes is said at its own console; a line, which
+// comes from where the server is, is not enough.
+func TestEnrolNeedsBothRoots(t *testing.T) {
+	t.Parallel()
+	_, _, _, q := enrolling(t)
+	for _, roots := range []config.Roots{{}, {Controller: q.Roots.Controller}, {Processor: q.Roots.Processor}, {Controller: q.Roots.Processor, Processor: q.Roots.Controller}} {
+		x := q
+		x.Roots = roots
+		if _, err := app.Enrol(t.Context(), x); err == nil {
+			t.Errorf("enrolled with %+v", roots)
+		}
+		if _, err := os.Stat(q.Dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("made something: %v", err)
+		}
+	}
 }

@@ -68,6 +68,22 @@ func (x *gateEnrolCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	for _, r := range []struct {
+		root *ecluse.Fingerprint
+		ask  string
+	}{
+		{&x.Controller, c.ui.say("the fingerprint of the controller's root key, as the laboratory reads it to you:", "l'empreinte de la clé racine du responsable de traitement, telle que le laboratoire vous la lit :")},
+		{&x.Processor, c.ui.say("the fingerprint of the processor's root key, as the processor reads it to you:", "l'empreinte de la clé racine du sous-traitant, telle qu'il vous la lit :")},
+	} {
+		if _, ok := c.terminal(); *r.root != "" || !ok {
+			continue
+		}
+		typed, err := c.typed(r.ask)
+		if err != nil {
+			return err
+		}
+		*r.root = ecluse.Fingerprint(strings.TrimSpace(typed))
+	}
 	v, err := app.Enrol(ctx, app.EnrolRequest{
 		Dir: x.Dir, Place: exchange.Place(x.Place), Line: line, Roots: config.Roots{Controller: x.Controller, Processor: x.Processor},
 		System: x.System, StandsAt: x.StandsAt, Machine: machine, Database: database,

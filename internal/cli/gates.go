@@ -158,10 +158,16 @@ func (u *ui) gatePaper(g *mandate.Gate) {
 	u.text(b.String())
 }
 
+// terminal is what somebody can be asked on, if there is one.
+func (c *call) terminal() (f *os.File, ok bool) {
+	f, ok = c.env.Stdin.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
 // typed asks on the terminal for a line.
 func (c *call) typed(question string) (string, error) {
-	f, ok := c.env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	f, ok := c.terminal()
+	if !ok {
 		return "", &ecluse.Error{
 			Kind: ecluse.WaitsForSign, What: c.ui.say("compare the gate's words", "comparer les mots du programme"),
 			Why: c.ui.say("none are given, and there is no terminal to ask for them", "aucun n'est donné, et il n'y a pas de terminal pour les demander"), Next: "--words \"…\"",

@@ -128,7 +128,7 @@ func helpTexts() map[string]words {
 		"gate_stands_at":       {"Where its machine stands: an organisation and a town, no person.", "Où se trouve sa machine : un organisme et une ville, jamais une personne."},
 		"gate_machine":         {"Whose people administer the machine: controller, processor or both with a comma.", "Qui administre la machine : controller, processor ou les deux avec une virgule."},
 		"gate_database":        {"Whose people administer the database, likewise.", "Qui administre la base, de même."},
-		"gate_root_controller": {"Fingerprint of the laboratory's root key, as you knew it already: it must agree with the line.", "Empreinte de la clé racine du laboratoire, si vous la connaissiez déjà : elle doit concorder avec la ligne."},
+		"gate_root_controller": {"Fingerprint of the laboratory's root key, as it was read to you by telephone: it must agree with the line. Asked for when absent.", "Empreinte de la clé racine du laboratoire, telle qu'on vous l'a lue au téléphone : elle doit concorder avec la ligne. Demandée si elle manque."},
 		"gate_root_processor":  {"Fingerprint of the processor's root key, likewise.", "Empreinte de la clé racine du sous-traitant, de même."},
 		"gate_run":             {"Work: do what the lock asks for, as far as signatures and the gate's own ledger allow; ends with Ctrl-C or SIGTERM.", "Travailler : faire ce que l'écluse demande, pour autant que signatures et registre propre le permettent ; s'arrête par Ctrl-C ou SIGTERM."},
 		"gate_once":            {"Do what is asked now, and end when nothing is: for a laptop, without any right of an administrator.", "Faire ce qui est demandé maintenant, et finir quand plus rien ne l'est : pour un portable, sans droit d'administrateur."},
