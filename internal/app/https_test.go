@@ -31,6 +31,9 @@ type served struct {
 	API *api.Server
 }
 
+// fromNetwork is the header by which a test says from where a request comes.
+const fromNetwork = "Test-From"
+
 // serveLabs serves laboratories until the test ends.
 func serveLabs(t *testing.T, labs func(pin wire.Pin) []api.Lab) *served {
 	t.Helper()
@@ -40,7 +43,12 @@ func serveLabs(t *testing.T, labs func(pin wire.Pin) []api.Lab) *served {
 		if s.API, err = api.New(api.Options{Labs: labs(pin), Version: "test"}); err != nil {
 			t.Fatal(err)
 		}
-		return s.API
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if from := r.Header.Get(fromNetwork); from != "" {
+				r.RemoteAddr = from
+			}
+			s.API.ServeHTTP(rw, r)
+		})
 	})
 	return s
 }
