@@ -32,8 +32,12 @@ func TestAnswers(t *testing.T) {
 		fmt.Fprint(rw, n)
 	}
 	for _, c := range []struct{ caller, key, body, want string }{
-		{"claire", "one", "{}", "1"}, {"claire", "one", "{}", "1"}, {"claire", "one", "{ }", "2"},
-		{"marc", "one", "{}", "3"}, {"claire", "two", "{}", "4"}, {"claire", "one", "{}", "1"},
+		{"claire", "one", "{}", "1"},
+		{"claire", "one", "{}", "1"},
+		{"claire", "one", "{ }", "2"},
+		{"marc", "one", "{}", "3"},
+		{"claire", "two", "{}", "4"},
+		{"claire", "one", "{}", "1"},
 	} {
 		if got, _ := a.ask(c.caller, c.key, c.body, count); got.Body.String() != c.want {
 			t.Errorf("%v: %s", c, got.Body)

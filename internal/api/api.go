@@ -240,7 +240,7 @@ func (s *server) admit(rw http.ResponseWriter, r *http.Request, w who, may decid
 		return nil, false
 	}
 	if err != nil && ecluse.KindOf(err) == ecluse.Failed && !errors.Is(err, account.ErrNoSession) {
-		s.failed(r.Context(), rw.Header().Get(requestID), r.Pattern, err)
+		_ = s.failed(r.Context(), rw.Header().Get(requestID), r.Pattern, err) // told of; the answer says no more than broken
 		broken(rw)
 		return nil, false
 	}
