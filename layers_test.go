@@ -85,6 +85,7 @@ func layers() []layer {
 		}},
 		{"internal/api", []string{root, "evidence", doc, "internal/exchange", "internal/account", "internal/lock", "internal/wire", "internal/due", "internal/procedure"}},
 		{"internal/client", []string{root, "evidence", doc, "internal/exchange", "internal/wire", "internal/due", "internal/procedure"}},
+		{"internal/carry", []string{root, "evidence", durable, "internal/exchange"}}, // fills gate.Lock from a folder that is carried
 		{"internal/app", []string{"**"}},
 		{"internal/app/*", []string{"**"}},
 		{"internal/demo", []string{root, "evidence", durable, "internal/app", "internal/desk", "internal/exchange", "internal/procedure", water}},
@@ -129,7 +130,7 @@ func outsiders() []outside {
 		{"filippo.io/age", []string{water, "internal/gate", "internal/app", "evidence"}, "chunks"},
 		{"github.com/hiddeco/sshsig", []string{"evidence"}, "signatures"},
 		{"golang.org/x/crypto/ssh", []string{"bench", "internal/lock", "internal/desk", "internal/client", "evidence", mandate, water, "internal/gate", "internal/journal", "internal/store", "internal/erasure", "internal/chamber", "internal/wire", "internal/app", "internal/demo", "internal/cli"}, "people's and gates' keys"},
-		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate"}, "Merkle trees"},
+		{"golang.org/x/mod/sumdb", []string{"evidence", "internal/journal", "internal/store", "internal/gate", "internal/carry"}, "Merkle trees"},
 		{"github.com/danielgtaylor/huma/v2", []string{"internal/api"}, "JSON routes, their validation and OpenAPI 3.1"},
 		{"golang.org/x/time", []string{"internal/api"}, "how often one may ask"},
 		{"github.com/klauspost/compress", []string{water + "/seal"}, "zstd"},

@@ -27,10 +27,12 @@ const (
 	NamespaceBundle    = "bundle@ecluse"    // each gate's under a bundle's SHA256SUMS
 	NamespaceLogin     = "login@ecluse"     // a person's under a Login
 	NamespaceGate      = "gate@ecluse"      // a gate's under what it is and where it stands
+	NamespaceCarried   = "carried@ecluse"   // the lock's, or a gate's, under all that is carried by hand at a time
 )
 
 // Namespaces lists those of what is kept as evidence. NamespaceLogin is not among
-// them: a login is kept nowhere, and SignLogin alone signs one.
+// them: a login is kept nowhere, and SignLogin alone signs one; nor NamespaceCarried,
+// under which what is kept is carried.
 func Namespaces() []string {
 	return []string{
 		NamespaceAct, NamespaceRoster, NamespaceChunk, NamespaceManifest,
@@ -48,10 +50,10 @@ type Signed struct {
 // Digest is the body's.
 func (s Signed) Digest() ecluse.Digest { return ecluse.DigestOf(s.Body) }
 
-// Sign signs body under one of Namespaces with SHA-512 (an RSA key signs as
+// Sign signs body under one of Namespaces, or NamespaceCarried, with SHA-512 (an RSA key signs as
 // rsa-sha2-512).
 func Sign(signer ssh.Signer, namespace string, body []byte) (Signed, error) {
-	if !slices.Contains(Namespaces(), namespace) {
+	if namespace != NamespaceCarried && !slices.Contains(Namespaces(), namespace) {
 		return Signed{}, invalid("sign", "%q is not a namespace of what is kept as evidence", namespace)
 	}
 	return sign(signer, namespace, body)

@@ -122,6 +122,7 @@ func New(o Options) (*Server, error) {
 	s.chambers()
 	s.people()
 	s.work()
+	s.carried()
 	s.named = s.names()
 	var err error
 	if s.described, err = s.describe(); err != nil {

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -26,6 +27,8 @@ type Beside struct {
 	home  *gate.Home
 	lock  gate.Lock
 
+	sealing func() error // signs what the gate said in a folder that is carried; nil on a line
+
 	mu     sync.Mutex
 	source *gate.Source
 	target *gate.Target
@@ -38,13 +41,17 @@ func (b *Beside) Close() error {
 	if c, ok := b.lock.(interface{ Disconnect() }); ok {
 		c.Disconnect()
 	}
+	var err error
+	if b.sealing != nil {
+		err = b.sealing()
+	}
 	switch {
 	case b.source != nil:
-		return b.source.Close()
+		err = errors.Join(err, b.source.Close())
 	case b.target != nil:
-		return b.target.Close()
+		err = errors.Join(err, b.target.Close())
 	}
-	return nil
+	return err
 }
 
 // Source connects the source gate, once.

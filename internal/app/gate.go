@@ -30,6 +30,7 @@ type EnrolRequest struct {
 	StandsAt string
 	Machine  []ecluse.Side
 	Database []ecluse.Side
+	Carried  string // the folder that is carried, of a gate that no line reaches; empty: it has one
 }
 
 // Enrolled is what a gate now believes, for comparison, and the words it shows.
@@ -71,7 +72,12 @@ func Enrol(ctx context.Context, q EnrolRequest) (*Enrolled, error) {
 		Place: evidence.Gate(q.Place), System: q.System, StandsAt: q.StandsAt,
 		Machine: mandate.Administrators(q.Machine), Database: mandate.Administrators(q.Database),
 	}
-	g, err := handIn(ctx, c, h, says)
+	var g *mandate.Gate
+	if q.Carried != "" {
+		g, err = carryPaper(h, says, q.Carried)
+	} else {
+		g, err = handIn(ctx, c, h, says)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ type commands struct {
 	Due         dueCmd         `cmd:"" help:"${due}"`
 	Gate        gateCmd        `cmd:"" help:"${gate}"`
 	Gates       gatesCmd       `cmd:"" help:"${gates}"`
+	Carry       carryCmd       `cmd:"" help:"${carry}"`
 	Evidence    evidenceCmd    `cmd:"" help:"${evidence}"`
 	Verify      verifyCmd      `cmd:"" help:"${verify}"`
 	Demo        demoCmd        `cmd:"" help:"${demo}"`

@@ -21,6 +21,7 @@ import (
 type gateCmd struct {
 	Enrol   gateEnrolCmd   `cmd:"" help:"${gate_enrol}"`
 	Run     gateRunCmd     `cmd:"" help:"${gate_run}"`
+	Carry   gateCarryCmd   `cmd:"" help:"${gate_carry}"`
 	Check   gateCheckCmd   `cmd:"" help:"${gate_check}"`
 	Config  gateConfigCmd  `cmd:"" help:"${gate_config}"`
 	Hold    gateHoldCmd    `cmd:"" help:"${gate_hold}"`
@@ -34,9 +35,14 @@ type inGate struct {
 	Dir string `arg:"" help:"${gate_dir}"`
 }
 
+// carriedTo names what was carried to a gate without a line.
+type carriedTo struct {
+	Carried string `help:"${gate_carried}" placeholder:"FOLDER"`
+}
+
 // beside runs f beside the gate.
-func (x inGate) beside(f func(*app.Beside) error) error {
-	b, err := app.OpenGate(x.Dir)
+func (x inGate) beside(folder string, f func(*app.Beside) error) error {
+	b, err := app.OpenGateWith(x.Dir, folder)
 	if err != nil {
 		return err
 	}
@@ -53,6 +59,7 @@ type gateEnrolCmd struct {
 	DatabaseBy []ecluse.Side      `required:"" help:"${gate_database}" placeholder:"PARTY,…"`
 	Controller ecluse.Fingerprint `placeholder:"SHA256:…" help:"${gate_root_controller}"`
 	Processor  ecluse.Fingerprint `placeholder:"SHA256:…" help:"${gate_root_processor}"`
+	Carried    string             `help:"${gate_enrol_carried}" placeholder:"FOLDER"`
 }
 
 func (x *gateEnrolCmd) Run(ctx context.Context, c *call) error {
@@ -86,12 +93,12 @@ func (x *gateEnrolCmd) Run(ctx context.Context, c *call) error {
 	}
 	v, err := app.Enrol(ctx, app.EnrolRequest{
 		Dir: x.Dir, Place: exchange.Place(x.Place), Line: line, Roots: config.Roots{Controller: x.Controller, Processor: x.Processor},
-		System: x.System, StandsAt: x.StandsAt, Machine: machine, Database: database,
+		System: x.System, StandsAt: x.StandsAt, Machine: machine, Database: database, Carried: x.Carried,
 	})
 	if err != nil {
 		return err
 	}
-	c.ui.enrolled(v)
+	c.ui.enrolled(v, x.Carried)
 	return c.ui.object(v)
 }
 
@@ -117,7 +124,7 @@ func parties(flag string, given []ecluse.Side) ([]ecluse.Side, error) {
 }
 
 // enrolled shows what a gate believes, to be compared, and its words.
-func (u *ui) enrolled(v *app.Enrolled) {
+func (u *ui) enrolled(v *app.Enrolled, carried string) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(label, value string) { fmt.Fprintf(w, "  %s\t%s\n", label, value) }
@@ -137,10 +144,23 @@ func (u *ui) enrolled(v *app.Enrolled) {
 		english, french = french, english
 	}
 	u.text("\n    " + u.paint(bold, english) + "\n    " + french + "\n\n")
+	if carried != "" {
+		u.enrolledByHand(v, carried)
+		return
+	}
 	u.tell("Read these eight words, in either language, by telephone to the controller's signatory, who runs: ecluse gates confirm\n"+
 		"Meanwhile write the database's settings in %s/%s, then: ecluse gate check %[1]s; ecluse gate run %[1]s",
 		"Lisez ces huit mots, dans l'une ou l'autre langue, au téléphone au signataire du responsable de traitement, qui lance : ecluse gates confirm\n"+
 			"En attendant, écrivez les paramètres de la base dans %s/%s, puis : ecluse gate check %[1]s ; ecluse gate run %[1]s", v.Dir, config.FileName)
+}
+
+// enrolledByHand says how what a gate without a line says is carried.
+func (u *ui) enrolledByHand(v *app.Enrolled, folder string) {
+	u.tell("Carry %[2]s to where there is a line: ecluse carry in %[2]s. There the controller's signatory confirms by these eight words: ecluse gates confirm\n"+
+		"Meanwhile write the database's settings in %[1]s/%[3]s. What is asked of this gate comes by: ecluse carry out %[2]s; it is done here by: ecluse gate carry %[1]s %[2]s",
+		"Portez %[2]s là où il y a une ligne : ecluse carry in %[2]s. Le signataire du responsable y confirme par ces huit mots : ecluse gates confirm\n"+
+			"En attendant, écrivez les paramètres de la base dans %[1]s/%[3]s. Ce qui est demandé à ce programme arrive par : ecluse carry out %[2]s ; il le fait ici par : ecluse gate carry %[1]s %[2]s",
+		v.Dir, folder, config.FileName)
 }
 
 type gateRunCmd struct {
@@ -320,6 +340,7 @@ func (x *gateHoldCmd) Run(_ context.Context, c *call) error {
 
 type gateRejectsCmd struct {
 	inGate
+	carriedTo
 	which
 	Passage string `help:"${rejects_passage}" placeholder:"KIND-N"`
 }
@@ -329,7 +350,7 @@ func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	warn := sync.OnceFunc(c.ui.personal)
-	return x.beside(func(b *app.Beside) error {
+	return x.beside(x.Carried, func(b *app.Beside) error {
 		out := rejectedRows{Rows: []rejectedRow{}}
 		v, err := b.Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage}, func(row *gate.Rejected) error {
 			warn()
@@ -355,6 +376,7 @@ func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {
 
 type gateReportCmd struct {
 	inGate
+	carriedTo
 	which
 }
 
@@ -363,7 +385,7 @@ func (x *gateReportCmd) Run(ctx context.Context, c *call) error {
 	if err := c.ui.notIntoFile("show the exact figures"); err != nil {
 		return err
 	}
-	return x.beside(func(b *app.Beside) error {
+	return x.beside(x.Carried, func(b *app.Beside) error {
 		v, err := b.ReportExact(ctx, x.Migration)
 		if err != nil {
 			return err
@@ -386,7 +408,7 @@ type gateGrantsCmd struct {
 }
 
 func (x *gateGrantsCmd) Run(ctx context.Context, c *call) error {
-	return x.beside(func(b *app.Beside) error {
+	return x.beside("", func(b *app.Beside) error {
 		sql, err := b.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, User: x.User, Host: x.Host})
 		if err != nil {
 			return err

@@ -60,6 +60,8 @@ func (u *ui) gates(all []exchange.GateView) {
 
 func (u *ui) gateStands(v exchange.GateView) string {
 	switch {
+	case v.Confirmed && v.NoLine:
+		return u.say("confirmed, no line: ecluse carry", "confirmé, sans ligne : ecluse carry")
 	case v.Confirmed:
 		return u.say("confirmed", "confirmé")
 	case v.Admitted:
@@ -153,6 +155,9 @@ func (u *ui) gatePaper(g *mandate.Gate) {
 	line(u.say("stands at", "se trouve à"), g.StandsAt)
 	line(u.say("machine administered by", "machine administrée par"), g.Machine.String())
 	line(u.say("database administered by", "base administrée par"), g.Database.String())
+	if g.Line == mandate.NoLine {
+		line(u.say("line", "ligne"), u.say("none: what it says is carried by hand", "aucune : ce qu'il dit est porté à la main"))
+	}
 	line(u.say("made", "fait le"), g.Made.Format(time.RFC3339))
 	w.Flush()
 	u.text(b.String())

@@ -144,7 +144,18 @@ type Runner struct {
 	table   Table
 	actions map[Kind]Action
 	turn    chan struct{}
+	said    map[Item]saying // of what fails each time; held by turn
 }
+
+// saying is a failure as it was journalled last.
+type saying struct {
+	kind ecluse.Kind
+	at   time.Time
+}
+
+// sayEvery is how often the journal has it that the same still fails: what waits for a
+// gate may do so for days, a beat at a time.
+const sayEvery = time.Hour
 
 // New makes a runner; every kind needs its action.
 func New(t Table, actions map[Kind]Action) (*Runner, error) {
@@ -153,7 +164,7 @@ func New(t Table, actions map[Kind]Action) (*Runner, error) {
 			return nil, fmt.Errorf("due: no action for %q", k)
 		}
 	}
-	return &Runner{table: t, actions: actions, turn: make(chan struct{}, 1)}, nil
+	return &Runner{table: t, actions: actions, turn: make(chan struct{}, 1), said: map[Item]saying{}}, nil
 }
 
 // Failure is an item whose action did not succeed; it stays open.
@@ -215,8 +226,14 @@ func (r *Runner) one(ctx context.Context, it Item, rep *Report) error {
 	}
 	if err != nil {
 		rep.Failed = append(rep.Failed, Failure{it, err})
-		return r.table.Failed(ctx, it, ecluse.KindOf(err))
+		now := saying{ecluse.KindOf(err), rep.Now}
+		if last, ok := r.said[it.key()]; ok && last.kind == now.kind && now.at.Sub(last.at) < sayEvery {
+			return nil
+		}
+		r.said[it.key()] = now
+		return r.table.Failed(ctx, it, now.kind)
 	}
+	delete(r.said, it.key())
 	rep.Done = append(rep.Done, it)
 	return r.table.Done(ctx, it)
 }

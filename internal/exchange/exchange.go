@@ -4,14 +4,11 @@
 package exchange
 
 import (
-	"time"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
 )
-
-// LeaseTime is how long a lent release secret may be kept, in memory.
-const LeaseTime = 15 * time.Minute
 
 // Case is everything signed about a migration, as the lock hands it out. A gate
 // believes none of it before it has checked signatures, numbers and times.
@@ -52,14 +49,13 @@ func (p Paper) Namespace() string {
 	return evidence.NamespaceStatement
 }
 
-// Known tells whether gates sign papers of this kind.
-func (p Paper) Known() bool {
-	switch p {
-	case RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ErasureReport, Certificate:
-		return true
-	}
-	return false
+// PapersOfGates are the kinds that gates sign.
+func PapersOfGates() []Paper {
+	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ErasureReport, Certificate}
 }
+
+// Known tells whether gates sign papers of this kind.
+func (p Paper) Known() bool { return slices.Contains(PapersOfGates(), p) }
 
 // Ends tells whether a gate says by it what it ended (Verb.Ends).
 func (p Paper) Ends() bool { return p == UndoReport || p == ErasureReport || p == Certificate }

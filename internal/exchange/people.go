@@ -102,6 +102,7 @@ type GateView struct {
 	Paper     ecluse.Digest      `json:"paper,omitzero"` // gate/v1, what it said of itself when it was enrolled
 	System    string             `json:"system,omitempty"`
 	StandsAt  string             `json:"stands_at,omitempty"`
+	NoLine    bool               `json:"no_line,omitempty"` // what it says is carried by hand
 }
 
 // Known tells whether the gate may reach the lock at all.

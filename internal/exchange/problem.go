@@ -52,6 +52,14 @@ func Away(gate ecluse.Fingerprint, seen time.Time, verb Verb) error {
 	}
 }
 
+// ByHand is the error of somebody who waits for what has to be carried by hand.
+func ByHand(gate ecluse.Fingerprint, verb Verb) error {
+	return &ecluse.Error{
+		Kind: ecluse.WaitsForSign, What: "have a gate " + string(verb), Where: string(gate), Why: "no line reaches the source gate: what is asked waits to be carried there",
+		Next: "ecluse carry out FOLDER; at the gate: ecluse gate carry GATE-DIR FOLDER; then: ecluse carry in FOLDER, and run the same command again",
+	}
+}
+
 // ProblemOf puts an error into words that travel. What no package of ours put into
 // words says its kind alone: a driver's own words could hold a value.
 func ProblemOf(err error) *Problem {

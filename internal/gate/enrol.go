@@ -37,7 +37,7 @@ func (h *Home) Describe(g mandate.Gate, anew bool) (*mandate.Gate, evidence.Sign
 				Next: "name that place, or another folder for another gate",
 			}
 		}
-		if !anew && kept.System == g.System && kept.StandsAt == g.StandsAt && slices.Equal(kept.Machine, g.Machine) && slices.Equal(kept.Database, g.Database) {
+		if !anew && kept.System == g.System && kept.StandsAt == g.StandsAt && slices.Equal(kept.Machine, g.Machine) && slices.Equal(kept.Database, g.Database) && kept.Line == g.Line {
 			return kept, signed, nil
 		}
 	}

@@ -32,6 +32,7 @@ type Ledger struct {
 	Rosters    map[ecluse.Side]int                `json:"rosters"`            // highest number seen
 	HighWater  time.Time                          `json:"high_water"`         // latest time seen
 	Migrations map[ecluse.MigrationID]*Entry      `json:"migrations"`
+	Carried    exchange.Came                      `json:"carried,omitzero"` // the last dispatch that was carried here, and how much was answered to it
 }
 
 // Entry is the ledger's page about a migration.

@@ -28,11 +28,11 @@ func TestAwaitLoan(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("the server is gone")
 	x := &Target{lock: unlent{wait: gone}, patience: time.Minute}
-	if a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{}); !errors.Is(err, gone) || a != nil {
+	if a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{}, lender{}); !errors.Is(err, gone) || a != nil {
 		t.Errorf("%v, %v", a, err)
 	}
 	x = &Target{lock: unlent{}, patience: 10 * time.Millisecond}
-	a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{})
+	a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{}, lender{})
 	var e *ecluse.Error
 	if !errors.As(err, &e) || e.Kind != ecluse.Failed || a != nil || !strings.Contains(e.Next, "not held") || !strings.Contains(e.Next, "even to undo") {
 		t.Errorf("%v, %v", a, err)

@@ -12,6 +12,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 )
 
@@ -298,11 +299,11 @@ func TestLendIsNotBegunAtOnce(t *testing.T) {
 		worked++
 		return &exchange.Answer{}, nil
 	}, func(seen func() []Doing) {
-		time.Sleep(exchange.LeaseTime)
+		time.Sleep(mandate.UsualLease)
 		seen()
 	})
-	if worked < 2 || b.questions() > int(exchange.LeaseTime/lendPause) {
-		t.Errorf("it looked %d times and asked %d times in %s", worked, b.questions(), exchange.LeaseTime)
+	if worked < 2 || b.questions() > int(mandate.UsualLease/lendPause) {
+		t.Errorf("it looked %d times and asked %d times in %s", worked, b.questions(), mandate.UsualLease)
 	}
 	if len(b.tries) != 0 {
 		t.Error("it answered what the loan answers")

@@ -20,6 +20,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
 )
 
 // Names of the secret files in a gate's folder of a migration. The source gate
@@ -90,23 +91,30 @@ type lease struct {
 	secret []byte
 	until  time.Time // by the gates' clocks
 	got    time.Time // by this process's own, which nobody sets back
+	lasts  time.Duration
+}
+
+// lender is the source gate, and how long it lends at a time.
+type lender struct {
+	gate  ecluse.Fingerprint
+	lasts time.Duration
 }
 
 // take returns the secret while the lease lasts, and forgets it after.
 func (l *lease) take(now time.Time) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > exchange.LeaseTime) {
+	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > l.lasts) {
 		clear(l.secret)
 		l.secret = nil
 	}
 	return bytes.Clone(l.secret)
 }
 
-func (l *lease) put(secret []byte, until time.Time) {
+func (l *lease) put(secret []byte, until time.Time, lasts time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.secret, l.until, l.got = secret, until, time.Now()
+	l.secret, l.until, l.got, l.lasts = secret, until, time.Now(), lasts
 }
 
 func (l *lease) forget() {
@@ -118,7 +126,7 @@ func (l *lease) forget() {
 
 // askRelease gets the release secret for the target gate: from memory while a
 // lease lasts, otherwise by asking the source gate through the lock.
-func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) ([]byte, error) {
+func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source lender, clock clock) ([]byte, error) {
 	now, err := clock()
 	if err != nil {
 		return nil, err
@@ -144,7 +152,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	}
 	request, err := evidence.SignStatement(t.home.signer, &leaseRequest{
 		StatementHead: evidence.StatementHead{Format: leaseFormat, Migration: m},
-		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(exchange.LeaseTime), Seen: seen, Undoes: page.undoing(),
+		Recipient:     identity.Recipient().String(), Asked: now, Until: now.Add(source.lasts), Seen: seen, Undoes: page.undoing(),
 	})
 	if err != nil {
 		return nil, err
@@ -152,11 +160,11 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 	if err := t.lock.Ask(ctx, m, request); err != nil {
 		return nil, err
 	}
-	answer, err := t.awaitLoan(ctx, m, request.Digest())
+	answer, err := t.awaitLoan(ctx, m, request.Digest(), source)
 	if err != nil {
 		return nil, err
 	}
-	secret, said, err := openLoan(answer, source, m, request.Digest(), identity)
+	secret, said, err := openLoan(answer, source.gate, m, request.Digest(), identity)
 	if err != nil {
 		return nil, err
 	}
@@ -166,15 +174,20 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source ec
 			return nil, err
 		}
 	}
-	l.put(bytes.Clone(secret), said.Until)
+	l.put(bytes.Clone(secret), said.Until, source.lasts)
 	return secret, nil
 }
 
 // awaitLoan waits for the source gate's answer. Nobody answers when the source
-// gate is off or withholds: that suspends the migration, by design.
-func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest) (*evidence.Signed, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, &ecluse.Error{
-		Kind: ecluse.Failed, What: "borrow the release secret", Why: fmt.Sprintf("the source gate did not answer for %s", t.patience),
+// gate is off or withholds: that suspends the migration, by design. Where the
+// instruction grants longer loans than is usual, the answer is carried by hand.
+func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest, source lender) (*evidence.Signed, error) {
+	patience := t.patience
+	if source.lasts > mandate.UsualLease {
+		patience = source.lasts
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, &ecluse.Error{
+		Kind: ecluse.Failed, What: "borrow the release secret", Why: fmt.Sprintf("the source gate did not answer for %s", patience),
 		Next: "see that the source gate runs, that it is not held at its own console, for then it lends nothing even to undo, and that the migration is not suspended (`ecluse status`)",
 	})
 	defer cancel()
@@ -236,12 +249,12 @@ type clock func() (time.Time, error)
 
 // opener gives the migration's identity as often as it is asked for: while a lease
 // lasts from the secret in memory, after that by borrowing it again.
-func (t *Target) opener(m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) func(context.Context) (age.Identity, error) {
+func (t *Target) opener(m ecluse.MigrationID, source lender, clock clock) func(context.Context) (age.Identity, error) {
 	return func(ctx context.Context) (age.Identity, error) { return t.identity(ctx, m, source, clock) }
 }
 
 // identity opens the migration's identity: both halves of the key are needed.
-func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) (*age.HybridIdentity, error) {
+func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source lender, clock clock) (*age.HybridIdentity, error) {
 	wrapped, err := t.home.secret(m, identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Err: exchange.ErrErased}
@@ -271,7 +284,7 @@ func (t *Target) identity(ctx context.Context, m ecluse.MigrationID, source eclu
 }
 
 // newIdentity makes the migration's identity and keeps it, wrapped.
-func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source ecluse.Fingerprint, clock clock) error {
+func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source lender, clock clock) error {
 	own, err := t.home.orCreate(m, secretFile, true)
 	if err != nil {
 		return err
@@ -293,7 +306,7 @@ func (t *Target) newIdentity(ctx context.Context, m ecluse.MigrationID, source e
 }
 
 // lend answers the target gate's requests for the release secret (source side).
-func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) error {
+func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, lasts time.Duration) error {
 	asked, err := s.lock.Asked(ctx, m)
 	if err != nil {
 		return err
@@ -311,7 +324,7 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if err := evidence.ParseStatement(request, target, leaseFormat, &q); err != nil {
 			return err
 		}
-		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > exchange.LeaseTime {
+		if q.Migration != m || !back && now.After(q.Until) || q.Until.Sub(q.Asked) > lasts {
 			continue // late or foreign: never answered
 		}
 		if err := s.mayLend(ctx, m, &q); err != nil {
@@ -333,7 +346,7 @@ func (s *Source) lend(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 		if err != nil {
 			return err
 		}
-		answer, err := s.loan(m, request.Digest(), to, half, now)
+		answer, err := s.loan(m, request.Digest(), to, half, now.Add(lasts))
 		if err != nil {
 			return err
 		}
@@ -351,7 +364,7 @@ func halfFor(release []byte, m ecluse.MigrationID, target ecluse.Fingerprint) ([
 	return hkdf.Key(sha256.New, release, []byte(m), "ecluse release v1 "+string(target), secretSize)
 }
 
-func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, half []byte, now time.Time) (evidence.Signed, error) {
+func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipient, half []byte, until time.Time) (evidence.Signed, error) {
 	defer clear(half)
 	seen, err := s.home.lastHead(m)
 	if err != nil {
@@ -370,6 +383,6 @@ func (s *Source) loan(m ecluse.MigrationID, request ecluse.Digest, to age.Recipi
 	}
 	return evidence.SignStatement(s.home.signer, &leaseAnswer{
 		StatementHead: evidence.StatementHead{Format: lentFormat, Migration: m},
-		Request:       request, Sealed: sealed.Bytes(), Until: now.Add(exchange.LeaseTime), Seen: seen,
+		Request:       request, Sealed: sealed.Bytes(), Until: until, Seen: seen,
 	})
 }

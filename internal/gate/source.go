@@ -213,7 +213,7 @@ func (s *Source) Lend(ctx context.Context, i *mandate.Instruction) error {
 			Next: "go on under that one, or have the migration erased",
 		}
 	}
-	return s.lend(ctx, i.ID, i.Target.Gate)
+	return s.lend(ctx, i.ID, i.Target.Gate, i.Limits.LeaseTime())
 }
 
 // privilegeRecord is privileges/v1: what the read account could and could not

@@ -76,13 +76,14 @@ func (t *Target) Recipient(ctx context.Context, i *mandate.Instruction) error {
 	if err != nil {
 		return err
 	}
-	id, err := t.identity(ctx, i.ID, i.Source.Gate, t.home.Now)
+	source := lender{i.Source.Gate, i.Limits.LeaseTime()}
+	id, err := t.identity(ctx, i.ID, source, t.home.Now)
 	if errors.Is(err, exchange.ErrErased) && page.Erased.IsZero() {
 		if _, kept := t.home.secret(i.ID, identityFile); errors.Is(kept, fs.ErrNotExist) {
-			if err := t.newIdentity(ctx, i.ID, i.Source.Gate, t.home.Now); err != nil {
+			if err := t.newIdentity(ctx, i.ID, source, t.home.Now); err != nil {
 				return err
 			}
-			id, err = t.identity(ctx, i.ID, i.Source.Gate, t.home.Now)
+			id, err = t.identity(ctx, i.ID, source, t.home.Now)
 		}
 	}
 	if err != nil {

@@ -26,6 +26,8 @@ const (
 	SessionBegun    Type = "session-begun" // somebody logged in
 	SessionEnded    Type = "session-ended" // IDs["reason"]: logout, revoked, expired, roster, replaced
 	LoginRefused    Type = "login-refused" // a known key's signature did not hold
+	CarriedOut      Type = "carried-out"   // what a gate without a line needs to go on, by hand
+	CarriedIn       Type = "carried-in"    // what such a gate said; each thing it said has its own event
 )
 
 // Events of a migration's tree.
@@ -76,7 +78,7 @@ const (
 func Types() []Type {
 	return []Type{
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
-		SessionBegun, SessionEnded, LoginRefused,
+		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft, GateHeld,
@@ -129,10 +131,17 @@ type Roster struct {
 	People []PersonID  `json:"people"`
 }
 
+// Carrier is the body of CarriedOut and CarriedIn: whose doing it was.
+type Carrier struct {
+	Side   ecluse.Side `json:"side"`
+	Person PersonID    `json:"person"`
+}
+
 func (Act) body()     {}
 func (Session) body() {}
 func (Attempt) body() {}
 func (Roster) body()  {}
+func (Carrier) body() {}
 
 const (
 	digestForm      = `sha256:[0-9a-f]{64}`

@@ -18,8 +18,14 @@ import (
 // Evidence gathers the evidence of an erased migration (step 13), under both gates'
 // signatures.
 func (l *Lock) Evidence(ctx context.Context, m ecluse.MigrationID) (*exchange.Bundle, error) {
-	if err := l.move(ctx, m, journal.Closed, procedure.Close, procedure.Lock); err != nil {
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
 		return nil, err
+	}
+	if mig.Place.Migration != procedure.Closed {
+		if err := l.move(ctx, m, journal.Closed, procedure.Close, procedure.Lock); err != nil {
+			return nil, err
+		}
 	}
 	source, target, err := l.gates(ctx, m)
 	if err != nil {
@@ -27,6 +33,12 @@ func (l *Lock) Evidence(ctx context.Context, m ecluse.MigrationID) (*exchange.Bu
 	}
 	gates := []evidencing{{evidence.SourceGate, source}, {evidence.TargetGate, target}}
 	for _, g := range gates {
+		// What a gate without a line looked at was carried there: it looks once.
+		if looked, err := l.lookedByHand(ctx, m, g.print); err != nil {
+			return nil, err
+		} else if looked {
+			continue
+		}
 		if _, err := l.ask(ctx, g.print, exchange.Work{Verb: exchange.Look, Migration: m}); err != nil {
 			return nil, err
 		}

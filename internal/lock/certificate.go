@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -168,7 +169,17 @@ func (l *Lock) certify(ctx context.Context, m ecluse.MigrationID, i *mandate.Ins
 	if err != nil {
 		return err
 	}
+	signed, err := l.Posted(ctx, m, exchange.Certificate)
+	if err != nil {
+		return err
+	}
 	for _, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
+		by := func(s evidence.Signed) bool {
+			return bytes.Equal(s.Body, text) && s.VerifyBy(evidence.NamespaceStatement, gate) == nil
+		}
+		if slices.ContainsFunc(signed, by) {
+			continue
+		}
 		if _, err := l.ask(ctx, gate, exchange.Work{Verb: exchange.Certify, Migration: m, Papers: map[string][]byte{exchange.PaperCertificate: text}}); err != nil {
 			return err
 		}

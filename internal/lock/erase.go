@@ -33,6 +33,12 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
+	if drafted, err := l.byHand(ctx, m, i); err != nil || drafted != nil {
+		if err != nil {
+			return err
+		}
+		return l.certify(ctx, m, i, drafted)
+	}
 	ground, err := l.ground(ctx, m, i)
 	if err != nil {
 		return err
@@ -87,6 +93,9 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		},
 	})
 	if err != nil {
+		return err
+	}
+	if err := l.draft(ctx, m, i, c); err != nil {
 		return err
 	}
 	return l.certify(ctx, m, i, c)

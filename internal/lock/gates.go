@@ -138,7 +138,7 @@ func (l *Lock) enrolled(ctx context.Context, from reads, now time.Time) ([]enrol
 			return nil, err
 		}
 		e := enrolment{signed: p.signed, GateView: exchange.GateView{
-			Gate: p.gate.Gate, Place: exchange.Place(p.gate.Place), Paper: d.Digest, System: p.gate.System, StandsAt: p.gate.StandsAt,
+			Gate: p.gate.Gate, Place: exchange.Place(p.gate.Place), Paper: d.Digest, System: p.gate.System, StandsAt: p.gate.StandsAt, NoLine: p.gate.Line == mandate.NoLine,
 		}}
 		e.let, e.Retired = judged(acts, d.Digest)
 		e.Confirmed = e.let && !e.Retired

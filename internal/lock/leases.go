@@ -13,11 +13,12 @@ import (
 
 // Ask takes in a request for the release secret.
 func (l *Lock) Ask(ctx context.Context, m ecluse.MigrationID, request evidence.Signed) error {
-	source, target, err := l.gates(ctx, m)
+	i, err := l.instruction(ctx, m)
 	if err != nil {
 		return err
 	}
-	if err := l.mayAsk(ctx, source, exchange.Lend); err != nil { // nobody would answer
+	target := i.Target.Gate
+	if err := l.mayAsk(ctx, i.Source.Gate, exchange.Lend); err != nil { // nobody would answer
 		return err
 	}
 	if err := request.VerifyBy(evidence.NamespaceStatement, target); err != nil {
@@ -26,7 +27,7 @@ func (l *Lock) Ask(ctx context.Context, m ecluse.MigrationID, request evidence.S
 	err = l.store.Do(ctx, journal.Event{
 		Tree: string(m), Type: journal.LeaseAsked, IDs: map[string]string{"request": request.Digest().String(), "gate": string(target)},
 	}, func(tx *sqlite.Tx) error {
-		return tx.AskLease(ctx, m, request, tx.Now().Add(exchange.LeaseTime))
+		return tx.AskLease(ctx, m, request, tx.Now().Add(i.Limits.LeaseTime()))
 	})
 	l.tell()
 	return err

@@ -48,6 +48,8 @@ type Lock struct {
 	due      *due.Runner
 	opened   time.Time
 
+	carrying     sync.Mutex // held while what was carried by hand is taken in, and of returned
+	returned     map[ecluse.Digest]*returned
 	mu           sync.Mutex
 	moved        chan struct{}                          // closed when something was put, asked, lent or answered
 	chunks       map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows

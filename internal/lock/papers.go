@@ -204,10 +204,19 @@ func (l *Lock) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.P
 
 // Record puts a gate's event into the journal.
 func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
-	if !slices.Contains(fromGates(), journal.Type(e.Type)) { // the rest is the lock's own to say
-		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
+	event, err := gateEvent(e)
+	if err != nil {
+		return err
 	}
-	return l.store.Do(ctx, journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil)
+	return l.store.Do(ctx, event, nil)
+}
+
+// gateEvent is what a gate tells the journal.
+func gateEvent(e exchange.Event) (journal.Event, error) {
+	if !slices.Contains(fromGates(), journal.Type(e.Type)) { // the rest is the lock's own to say
+		return journal.Event{}, &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
+	}
+	return journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil
 }
 
 // Record puts an event of this gate's into the journal: it speaks for itself alone, and of

@@ -110,11 +110,32 @@ func (l *Lock) Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 
 // recipients has both gates make theirs for an instruction.
 func (l *Lock) recipients(ctx context.Context, i *mandate.Instruction, text []byte) ([]evidence.Signed, error) {
-	for _, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
-		w := exchange.Work{Verb: exchange.MakeRecipient, Migration: i.ID, Papers: map[string][]byte{exchange.PaperInstruction: text}}
-		if _, err := l.ask(ctx, gate, w); err != nil {
-			return nil, err
+	made, err := l.Posted(ctx, i.ID, exchange.RecipientPaper)
+	if err != nil {
+		return nil, err
+	}
+	// Both are asked at a time: what is carried to one gate is what the other waits for.
+	asked := [2]chan error{make(chan error, 1), make(chan error, 1)}
+	for n, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
+		by := func(s evidence.Signed) bool {
+			r, err := evidence.ParseRecipient(s, gate)
+			return err == nil && r.Instruction == i.Digest()
 		}
+		if slices.ContainsFunc(made, by) {
+			asked[n] <- nil
+			continue
+		}
+		go func() {
+			_, err := l.ask(ctx, gate, exchange.Work{Verb: exchange.MakeRecipient, Migration: i.ID, Papers: map[string][]byte{exchange.PaperInstruction: text}})
+			asked[n] <- err
+		}()
+	}
+	source, target := <-asked[0], <-asked[1]
+	if target != nil && (source == nil || ecluse.KindOf(source) == ecluse.WaitsForSign) {
+		source = target // what is wrong before what only waits
+	}
+	if source != nil {
+		return nil, source
 	}
 	return l.Posted(ctx, i.ID, exchange.RecipientPaper)
 }
@@ -133,6 +154,12 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 	over := []procedure.State{procedure.Reading, procedure.Sealed, procedure.Accepted, procedure.Erasing, procedure.Erased, procedure.Closed}
 	if slices.Contains(over, mig.Place.Migration) {
 		return current, nil, nil
+	}
+	if current != nil && mig.Place.Migration != procedure.Instructed {
+		// A gate that is reached by hand compiles again what stands when it reads, no sooner.
+		if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || hand {
+			return current, nil, err
+		}
 	}
 	contract, err := l.contractText(ctx, i.Contract)
 	if err != nil {

@@ -222,6 +222,11 @@ func (l *Lock) ask(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work
 	if err := l.mayAsk(ctx, gate, w.Verb); err != nil {
 		return nil, err
 	}
+	if byHand, err := l.stays(ctx, gate, w.Migration); err != nil {
+		return nil, err
+	} else if byHand {
+		return l.askByHand(ctx, gate, w)
+	}
 	row, err := newWork(gate, w)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 		MayAlsoRead: i.Accounts.Source.MayAlsoRead, Because: i.Accounts.Source.Because,
 		Limits: PlanLimits{
 			Rows: int64(i.Limits.Rows), Bytes: int64(i.Limits.Bytes),
-			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond,
+			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, Lease: i.Limits.Lease,
 		},
 		EraseBy: i.EraseBy.UTC().Truncate(time.Second),
 	}

@@ -29,12 +29,16 @@ type Gate struct {
 	StandsAt string             `yaml:"stands_at" law:"GDPR art. 5(2)"`                // where its machine stands: an organisation and a town, no person
 	Machine  Administrators     `yaml:"machine_administered_by" law:"GDPR art. 5(2)"`  // whose people administer the machine
 	Database Administrators     `yaml:"database_administered_by" law:"GDPR art. 5(2)"` // whose people administer the database
+	Line     string             `yaml:"line,omitempty" enum:"none"`                    // none: what it says is carried by hand
 	Lock     ecluse.Fingerprint `yaml:"lock"`                                          // of the key under journal heads
 	Roots    GateRoots          `yaml:"roots"`                                         // as given at the console
 	Made     time.Time          `yaml:"made"`                                          // UTC, whole seconds
 
 	digest ecluse.Digest
 }
+
+// NoLine is how a gate says that it stands where no line goes to its lock.
+const NoLine = "none"
 
 // GateRoots are both parties' root keys.
 type GateRoots struct {
@@ -100,6 +104,9 @@ func (g *Gate) Bytes() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "ecluse: %s\ngate: %s\nplace: %s\nsystem: %q\nstands_at: %q\n", GateFormat, g.Gate, g.Place, g.System, g.StandsAt)
 	fmt.Fprintf(&b, "machine_administered_by: %s\ndatabase_administered_by: %s\n", g.Machine, g.Database)
+	if g.Line != "" {
+		fmt.Fprintf(&b, "line: %s\n", g.Line)
+	}
 	fmt.Fprintf(&b, "lock: %s\nroots:\n  controller: %s\n  processor: %s\n", g.Lock, g.Roots.Controller, g.Roots.Processor)
 	fmt.Fprintf(&b, "made: %s\n", g.Made.UTC().Format(time.RFC3339Nano))
 	return b.Bytes()
@@ -136,6 +143,12 @@ func (g *Gate) check(p *problems) {
 	}
 	if g.Place != evidence.SourceGate && g.Place != evidence.TargetGate {
 		p.add("place", strconv.Quote(string(g.Place))+" is not source or target", "")
+	}
+	switch {
+	case g.Line != "" && g.Line != NoLine:
+		p.add("line", "want none, or no such field", "")
+	case g.Line == NoLine && g.Place != evidence.SourceGate:
+		p.add("line", "a target gate borrows a half of the key while it loads, and needs a line for it", "")
 	}
 	if why := freeLine(g.System); why != "" {
 		p.add("system", why, "")

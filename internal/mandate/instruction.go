@@ -224,6 +224,39 @@ type Limits struct {
 	Bytes            Size   `yaml:"bytes"` // of ciphertext
 	Window           string `yaml:"window,omitempty"`
 	QueriesPerSecond int    `yaml:"queries_per_second,omitempty"`
+	Lease            string `yaml:"lease,omitempty"` // how long a half of the key is lent at a time: 15m, 24h
+}
+
+// Bounds of how long the source gate lends its half of the key at a time: the target
+// gate keeps it in memory that long, and withholding it suspends no sooner. What is
+// carried by hand takes longer than a line does.
+const (
+	UsualLease = 15 * time.Minute
+	MostLease  = 72 * time.Hour
+)
+
+// LeaseTime is how long a half of the key is lent at a time.
+func (l Limits) LeaseTime() time.Duration { return leaseTime(l.Lease) }
+
+// leaseTime reads what was checked; anything else is the usual.
+func leaseTime(s string) time.Duration {
+	d, err := parseLease(s)
+	if err != nil {
+		return UsualLease
+	}
+	return d
+}
+
+// parseLease reads whole minutes or hours; empty is the usual.
+func parseLease(s string) (time.Duration, error) {
+	if s == "" {
+		return UsualLease, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < UsualLease || d > MostLease || d%time.Minute != 0 {
+		return 0, fmt.Errorf("want whole minutes or hours from %dm to %dh, such as 24h", UsualLease/time.Minute, MostLease/time.Hour)
+	}
+	return d, nil
 }
 
 // ParseInstruction reads and checks an instruction, without any catalogue. What

@@ -303,6 +303,9 @@ func (i *Instruction) checkLimits(p *problems) {
 	if i.Limits.QueriesPerSecond < 0 {
 		p.add("limits.queries_per_second", "want a number from 1", "")
 	}
+	if _, err := parseLease(i.Limits.Lease); err != nil {
+		p.add("limits.lease", err.Error(), "")
+	}
 	if _, err := ParseWindow(i.Limits.Window); err != nil {
 		p.add("limits.window", err.Error(), "")
 	}

@@ -49,7 +49,11 @@ type PlanLimits struct {
 	Bytes            int64  `json:"bytes"` // of ciphertext
 	Window           string `json:"window,omitempty"`
 	QueriesPerSecond int    `json:"queries_per_second,omitempty"`
+	Lease            string `json:"lease,omitempty"` // how long a half of the key is lent at a time; empty: UsualLease
 }
+
+// LeaseTime is how long a half of the key is lent at a time.
+func (l PlanLimits) LeaseTime() time.Duration { return leaseTime(l.Lease) }
 
 // ReadDataset is one dataset of the instruction, resolved against the catalogue.
 type ReadDataset struct {

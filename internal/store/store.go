@@ -86,3 +86,11 @@ type Work struct {
 	Ended     time.Time // zero while it is open
 	Answer    []byte    // as JSON; nil while it is open, and when it was withdrawn
 }
+
+// Carried is how far carrying by hand has come, to a gate that no line reaches and back.
+type Carried struct {
+	Number int64  // of the last dispatch
+	Came   int64  // the dispatch whose return came in last
+	Items  int    // of that return, taken in
+	Digest []byte // of these items
+}

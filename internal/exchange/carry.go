@@ -1,0 +1,191 @@
+package exchange
+
+import (
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// A source gate that no line reaches hears its lock by what is carried to it, and
+// answers by what is carried back, on a disk, over SFTP or a share. Both are signed as
+// a whole: who carries them can lose or delay them, and change nothing.
+
+// Formats of what is carried.
+const (
+	DispatchFormat = "dispatch/v1"
+	ReturnFormat   = "return/v1"
+)
+
+// DispatchLife is how long a gate acts on what was carried to it: what was suspended
+// since, it does not see.
+const DispatchLife = 72 * time.Hour
+
+// Dispatch is all that a lock says to a gate, at one time.
+type Dispatch struct {
+	Format string             `json:"ecluse"`
+	Lock   ecluse.Fingerprint `json:"lock"`
+	Gate   ecluse.Fingerprint `json:"gate"`
+	Number int64              `json:"number"` // counts up from 1, for each gate
+	Made   time.Time          `json:"made"`
+	Came   Came               `json:"came"` // what came back before it
+	Work   []Work             `json:"work"`
+	Cases  []CarriedCase      `json:"cases"` // of the migrations that the gate is of
+}
+
+// Came is how far what a gate returned was taken in.
+type Came struct {
+	Number int64 `json:"number"` // of the dispatch that it answers; 0: nothing came back yet
+	Items  int   `json:"items"`
+}
+
+// CarriedCase is what a source gate may ask its lock about a migration.
+type CarriedCase struct {
+	Migration ecluse.MigrationID                     `json:"migration"`
+	Cases     map[ecluse.PassageKind]*Case           `json:"cases"`
+	Papers    map[Paper][]evidence.Signed            `json:"papers"`
+	Slots     []evidence.Signed                      `json:"slots"`
+	Manifest  *evidence.Signed                       `json:"manifest"`
+	Rejects   []evidence.Signed                      `json:"rejects"`
+	Asked     []evidence.Signed                      `json:"asked"` // for the release secret, and not answered
+	Head      evidence.Signed                        `json:"head"`
+	Leaves    [][]byte                               `json:"leaves"`   // record hashes of the tree under the head, in their order
+	Cosigned  map[ecluse.Fingerprint]evidence.Signed `json:"cosigned"` // the newest head that each gate signed
+}
+
+// Return is what a gate says to its lock, in the order in which it said it.
+type Return struct {
+	Format string             `json:"ecluse"`
+	Lock   ecluse.Fingerprint `json:"lock"`
+	Gate   ecluse.Fingerprint `json:"gate"`
+	Number int64              `json:"number"` // of the dispatch that it answers
+	Made   time.Time          `json:"made"`
+	Items  []Item             `json:"items"`
+}
+
+// ItemKind is which method of gate.Lock an item stands for.
+type ItemKind string
+
+// The kinds.
+const (
+	ItemPost   ItemKind = "post"
+	ItemRecord ItemKind = "record"
+	ItemPut    ItemKind = "put" // the chunk lies beside the return, under its digest
+	ItemClose  ItemKind = "close"
+	ItemLend   ItemKind = "lend"
+	ItemCosign ItemKind = "cosign"
+	ItemAnswer ItemKind = "answer"
+)
+
+// Item is one thing that a gate said.
+type Item struct {
+	Kind      ItemKind           `json:"kind"`
+	Migration ecluse.MigrationID `json:"migration,omitempty"` // of all but answers
+	Paper     Paper              `json:"paper,omitempty"`     // of a post
+	Work      string             `json:"work,omitempty"`      // of an answer
+	Signed    *evidence.Signed   `json:"signed,omitempty"`    // of all but records and answers; of a put the descriptor
+	Event     *Event             `json:"event,omitempty"`     // of a record
+	Answer    *Answer            `json:"answer,omitempty"`
+}
+
+// Taken is how far a return was taken in. Unless all is done, the next item is a chunk,
+// which is wanted.
+type Taken struct {
+	Done int `json:"done"`
+	Of   int `json:"of"`
+}
+
+// ParseDispatch reads what a lock said to a gate; an empty gate is any.
+func ParseDispatch(s evidence.Signed, lock, gate ecluse.Fingerprint) (*Dispatch, error) {
+	d := &Dispatch{}
+	if err := carried(s, lock, d); err != nil {
+		return nil, err
+	}
+	switch {
+	case d.Format != DispatchFormat:
+		return nil, unread("its format is not " + DispatchFormat)
+	case d.Lock != lock:
+		return nil, unread("it is of another lock than this gate's")
+	case gate != "" && d.Gate != gate:
+		return nil, unread("it is for another gate: " + string(d.Gate))
+	case d.Number < 1:
+		return nil, unread("it has no number")
+	}
+	return d, nil
+}
+
+// ParseReturn reads what a gate said to a lock.
+func ParseReturn(s evidence.Signed, lock ecluse.Fingerprint) (*Return, error) {
+	r := &Return{}
+	key, err := s.Verify(evidence.NamespaceCarried)
+	if err != nil {
+		return nil, err
+	}
+	if err := evidence.DecodeJSON(s.Body, r); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Format != ReturnFormat:
+		return nil, unread("its format is not " + ReturnFormat)
+	case r.Lock != lock:
+		return nil, unread("it is for another lock than this one")
+	case r.Gate != evidence.FingerprintOf(key):
+		return nil, unread("another key signed it than the gate's that it speaks of")
+	case r.Number < 1:
+		return nil, unread("it has no number")
+	}
+	for i := range r.Items {
+		if err := r.Items[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func carried(s evidence.Signed, by ecluse.Fingerprint, v any) error {
+	if err := s.VerifyBy(evidence.NamespaceCarried, by); err != nil {
+		return err
+	}
+	return evidence.DecodeJSON(s.Body, v)
+}
+
+func unread(why string) error {
+	return &ecluse.Error{Kind: ecluse.Unverified, What: "read what was carried", Why: why, Next: "carry the folder that was meant for this place; if it is that one, have it carried out anew"}
+}
+
+// Namespace is what an item of its kind is signed in; empty of records and answers.
+func (i *Item) Namespace() string {
+	switch i.Kind {
+	case ItemPost:
+		return i.Paper.Namespace()
+	case ItemPut:
+		return evidence.NamespaceChunk
+	case ItemClose:
+		return evidence.NamespaceManifest
+	case ItemLend:
+		return evidence.NamespaceStatement
+	case ItemCosign:
+		return evidence.NamespaceHead
+	}
+	return ""
+}
+
+// check refuses an item that has not just the parts of its kind.
+func (i *Item) check() error {
+	signed := i.Signed != nil && i.Event == nil && i.Answer == nil && i.Migration != "" && i.Work == ""
+	ok := false
+	switch i.Kind {
+	case ItemPost:
+		ok = signed && i.Paper.Known()
+	case ItemPut, ItemClose, ItemLend, ItemCosign:
+		ok = signed && i.Paper == ""
+	case ItemRecord:
+		ok = i.Event != nil && i.Signed == nil && i.Answer == nil && i.Paper == "" && i.Work == "" && i.Event.Migration == i.Migration
+	case ItemAnswer:
+		ok = i.Answer != nil && i.Signed == nil && i.Event == nil && i.Paper == "" && i.Work != "" && i.Migration == ""
+	}
+	if !ok {
+		return unread("an item of it has not the parts of its kind")
+	}
+	return nil
+}

@@ -1,0 +1,521 @@
+package lock
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// A source gate that no line reaches is asked, and answers, by what is carried by hand
+// (exchange.Dispatch, exchange.Return). What is asked of it stays asked, whoever asked:
+// the answer is there when the same thing is asked again.
+
+// noLine tells whether a gate said, and the controller confirmed, that no line reaches it.
+func (l *Lock) noLine(ctx context.Context, gate ecluse.Fingerprint) (bool, error) {
+	all, err := l.enrolledNow(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(all, func(e enrolment) bool { return e.Gate == gate && e.NoLine && (e.Confirmed || e.Retired) }), nil
+}
+
+// carriedFor finds the gate meant: the one named, or the only one without a line.
+func (l *Lock) carriedFor(ctx context.Context, gate ecluse.Fingerprint) (ecluse.Fingerprint, error) {
+	all, err := l.Gates(ctx)
+	if err != nil {
+		return "", err
+	}
+	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return !v.NoLine || !v.Known() || gate != "" && v.Gate != gate })
+	if len(all) == 1 {
+		return all[0].Gate, nil
+	}
+	where := string(gate)
+	why := fmt.Sprintf("%d gates said that no line reaches them, and were confirmed", len(all))
+	if gate != "" {
+		why = "it is no gate that said so of itself, and was confirmed"
+	}
+	return "", &ecluse.Error{
+		Kind: ecluse.Invalid, What: "find the gate without a line", Where: where, Why: why,
+		Next: "ecluse gates lists them; name one with --gate; one is enrolled with: ecluse gate enrol … --carried FOLDER",
+	}
+}
+
+// CarryOut says all that a gate without a line needs to go on, under the lock's signature.
+func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*evidence.Signed, error) {
+	gate, err := s.carriedFor(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
+	d := &exchange.Dispatch{Format: exchange.DispatchFormat, Lock: s.Key(), Gate: gate, Work: []exchange.Work{}, Cases: []exchange.CarriedCase{}}
+	wanted, err := s.wanted(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
+	d.Work = append(d.Work, wanted...)
+	migrations, err := s.store.Migrations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range migrations {
+		source, _, err := s.gates(ctx, m.ID)
+		if ecluse.KindOf(err) == ecluse.WaitsForSign || err == nil && source != gate {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !m.Ended.IsZero() && !slices.ContainsFunc(wanted, func(w exchange.Work) bool { return w.Migration == m.ID }) {
+			continue
+		}
+		c, err := s.carriedCase(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		d.Cases = append(d.Cases, *c)
+	}
+	event := journal.Event{Tree: evidence.InstallationTree, Type: journal.CarriedOut, IDs: map[string]string{"gate": string(gate)}, Numbers: map[string]int64{}, Body: s.carrier()}
+	var signed evidence.Signed
+	err = s.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		c, err := tx.Carried(ctx, gate)
+		if err != nil {
+			return err
+		}
+		c.Number++
+		d.Number, d.Made, d.Came = c.Number, tx.Now().UTC().Truncate(time.Second), exchange.Came{Number: c.Came, Items: c.Items}
+		event.Numbers["number"], event.Numbers["works"] = c.Number, int64(len(d.Work))
+		text, err := evidence.EncodeJSON(d)
+		if err != nil {
+			return err
+		}
+		if signed, err = evidence.Sign(s.signer, evidence.NamespaceCarried, text); err != nil {
+			return err
+		}
+		return tx.SetCarried(ctx, gate, c)
+	})
+	return &signed, err
+}
+
+// carrier is who carries, for the part of the journal that may be forgotten.
+func (s *Person) carrier() journal.Body {
+	return journal.Carrier{Side: s.roster.Side, Person: journal.PersonID(s.person.ID)}
+}
+
+// carriedCase gathers what a source gate may ask about a migration.
+func (l *Lock) carriedCase(ctx context.Context, m ecluse.MigrationID) (*exchange.CarriedCase, error) {
+	c := &exchange.CarriedCase{
+		Migration: m, Cases: map[ecluse.PassageKind]*exchange.Case{}, Papers: map[exchange.Paper][]evidence.Signed{}, Leaves: [][]byte{},
+		Cosigned: map[ecluse.Fingerprint]evidence.Signed{},
+	}
+	var err error
+	// A source gate asks for one kind: the read plan is the same of all.
+	if c.Cases[ecluse.Final], err = l.Case(ctx, m, ecluse.Final); err != nil {
+		return nil, err
+	}
+	for _, kind := range exchange.PapersOfGates() {
+		if c.Papers[kind], err = l.Posted(ctx, m, kind); err != nil {
+			return nil, err
+		}
+	}
+	if c.Slots, err = l.Slots(ctx, m); err != nil {
+		return nil, err
+	}
+	if c.Manifest, err = l.Manifest(ctx, m); err != nil {
+		return nil, err
+	}
+	if c.Rejects, err = l.Rejects(ctx, m); err != nil {
+		return nil, err
+	}
+	if c.Asked, err = l.Asked(ctx, m); err != nil {
+		return nil, err
+	}
+	source, target, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range []ecluse.Fingerprint{source, target} {
+		s, err := l.Cosigned(ctx, m, g)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			c.Cosigned[g] = *s
+		}
+	}
+	if c.Head, err = l.log.Head(ctx, string(m)); err != nil {
+		return nil, err
+	}
+	head, err := evidence.ParseHead(c.Head.Body)
+	if err != nil {
+		return nil, err
+	}
+	raw, _, err := l.log.Leaves(ctx, string(m), 0, head.Size)
+	if err != nil {
+		return nil, err
+	}
+	for _, leaf := range raw {
+		h := evidence.LeafHash(leaf)
+		c.Leaves = append(c.Leaves, h[:])
+	}
+	return c, nil
+}
+
+// CarryReject opens rows put aside, sealed to the source gate, to be carried to it.
+func (s *Person) CarryReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
+	source, _, err := s.gates(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.carriedFor(ctx, source); err != nil {
+		return nil, err
+	}
+	return s.GetReject(ctx, m, sha256)
+}
+
+// CarryPaper takes in what a gate without a line says of itself.
+func (s *Person) CarryPaper(ctx context.Context, paper evidence.Signed) error {
+	_, err := s.Enrol(ctx, paper)
+	return err
+}
+
+// CarryIn takes in what a gate without a line said, in its order, as far as the next
+// chunk; CarryChunk takes in that chunk and what follows it. What came in before is
+// passed over.
+func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange.Taken, error) {
+	r, err := exchange.ParseReturn(signed, s.Key())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.carriedFor(ctx, r.Gate); err != nil {
+		return nil, err
+	}
+	x := &returned{Return: r, sums: make([][]byte, 1, len(r.Items)+1)}
+	for _, it := range r.Items {
+		text, err := evidence.EncodeJSON(it)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(append(bytes.Clone(x.sums[len(x.sums)-1]), text...))
+		x.sums = append(x.sums, sum[:])
+	}
+	s.carrying.Lock()
+	defer s.carrying.Unlock()
+	s.returned = map[ecluse.Digest]*returned{signed.Digest(): x} // one at a time: whoever comes between begins again
+	return s.take(ctx, x, nil)
+}
+
+// CarryChunk takes in the chunk that is an item of what a gate said, and what follows.
+// A chunk that came in before is passed over, and its body not read.
+func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.Reader) (*exchange.Taken, error) {
+	s.carrying.Lock()
+	defer s.carrying.Unlock()
+	x := s.returned[of]
+	if x == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
+	}
+	return s.take(ctx, x, &chunkAt{item, body})
+}
+
+// chunkAt is a chunk at its place among the items.
+type chunkAt struct {
+	item int
+	body io.Reader
+}
+
+// returned is what a gate said, being taken in. sums[n] is of its first n items: a return
+// that is signed anew with more in it begins with the same.
+type returned struct {
+	*exchange.Return
+	sums [][]byte
+}
+
+func (s *Person) take(ctx context.Context, r *returned, chunk *chunkAt) (*exchange.Taken, error) {
+	refuse := func(why, next string) error {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "carry in", Where: fmt.Sprintf("return %d of %s", r.Number, r.Gate), Why: why, Next: next}
+	}
+	c, err := s.store.Carried(ctx, r.Gate)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Number > c.Number:
+		return nil, refuse(fmt.Sprintf("nothing of that number was carried out: the last was %d", c.Number), "find out where it comes from: this lock's folder may have been put back from a copy")
+	case r.Number < c.Came:
+		return nil, refuse(fmt.Sprintf("the return to dispatch %d came in before", c.Came), "it is late, and what it says is not taken in; carry out anew")
+	case r.Number > c.Came:
+		c.Came, c.Items, c.Digest = r.Number, 0, nil
+		event := journal.Event{
+			Tree: evidence.InstallationTree, Type: journal.CarriedIn, IDs: map[string]string{"gate": string(r.Gate)},
+			Numbers: map[string]int64{"number": r.Number, "items": int64(len(r.Items))}, Body: s.carrier(),
+		}
+		if err := s.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetCarried(ctx, r.Gate, c) }); err != nil {
+			return nil, err
+		}
+	}
+	if c.Items > len(r.Items) || !bytes.Equal(r.sums[c.Items], c.Digest) {
+		return nil, refuse("it does not begin with what came in of it before: the gate's folder was put back from a copy, or another answered", "keep the folder as it is, and call the laboratory's data-protection officer")
+	}
+	defer s.tell()
+	for c.Items < len(r.Items) {
+		it := r.Items[c.Items]
+		if it.Kind == exchange.ItemPut {
+			in, err := s.alreadyIn(it)
+			if err != nil {
+				return nil, err
+			}
+			if !in && (chunk == nil || chunk.item != c.Items) {
+				break // this chunk is what is wanted next
+			}
+		}
+		next := store.Carried{Number: c.Number, Came: c.Came, Items: c.Items + 1, Digest: r.sums[c.Items+1]}
+		if err := s.takeItem(ctx, r.Gate, it, chunk, next); err != nil {
+			return nil, err
+		}
+		c = next
+	}
+	return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil
+}
+
+// alreadyIn tells whether the very chunk of an item is in the chamber.
+func (l *Lock) alreadyIn(it exchange.Item) (bool, error) {
+	all, err := l.chamber.List(it.Migration)
+	return slices.ContainsFunc(all, func(s evidence.Signed) bool { return bytes.Equal(s.Body, it.Signed.Body) }), err
+}
+
+// takeItem takes in one thing that a gate said, by the same checks as over a line. What
+// the journal would have twice after a crash is in one transaction with how far it came.
+func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, chunk *chunkAt, next store.Carried) error {
+	if it.Kind == exchange.ItemRecord {
+		if err := l.Names(ctx, it.Migration, gate); err != nil {
+			return err
+		}
+		event, err := gateEvent(*it.Event)
+		if err != nil {
+			return err
+		}
+		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetCarried(ctx, gate, next) })
+	}
+	if err := l.takeSigned(ctx, gate, it, chunk); err != nil {
+		return err
+	}
+	return l.store.SetCarried(ctx, gate, next)
+}
+
+func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, chunk *chunkAt) error {
+	if it.Kind == exchange.ItemAnswer {
+		err := l.Seat(gate).Answer(ctx, it.Work, *it.Answer)
+		if errors.Is(err, fs.ErrNotExist) { // it was withdrawn and forgotten meanwhile
+			return nil
+		}
+		return err
+	}
+	if err := l.Names(ctx, it.Migration, gate); err != nil {
+		return err
+	}
+	if err := it.Signed.VerifyBy(it.Namespace(), gate); err != nil {
+		return err
+	}
+	switch it.Kind {
+	case exchange.ItemPost:
+		return l.Post(ctx, it.Migration, it.Paper, *it.Signed)
+	case exchange.ItemPut:
+		body := io.Reader(bytes.NewReader(nil)) // it is in: its body is not read again
+		if chunk != nil {
+			body = chunk.body
+		}
+		_, err := l.Put(ctx, it.Migration, *it.Signed, body)
+		return err
+	case exchange.ItemClose:
+		return l.Close(ctx, it.Migration, *it.Signed)
+	case exchange.ItemCosign:
+		return l.Cosign(ctx, it.Migration, *it.Signed)
+	case exchange.ItemLend:
+		err := l.Lend(ctx, it.Migration, *it.Signed)
+		if ecluse.KindOf(err) == ecluse.Refused || errors.Is(err, fs.ErrNotExist) { // it came too late, and is asked for again
+			return nil
+		}
+		return err
+	}
+	return &ecluse.Error{Kind: ecluse.Invalid, What: "carry in", Why: "the gate said something that this program does not know", Next: "let server and gates be of one version"}
+}
+
+// stays tells whether what is asked of a gate stays asked, whoever asked: the gate, or
+// the source gate that it borrows from, is reached by hand only.
+func (l *Lock) stays(ctx context.Context, gate ecluse.Fingerprint, m ecluse.MigrationID) (byHand bool, err error) {
+	if byHand, err = l.noLine(ctx, gate); err != nil || byHand || m == "" {
+		return byHand, err
+	}
+	source, _, err := l.gates(ctx, m)
+	if ecluse.KindOf(err) == ecluse.WaitsForSign {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return l.noLine(ctx, source)
+}
+
+// question names what is asked, so that it is known again: the same of the same gate.
+func question(gate ecluse.Fingerprint, w exchange.Work) (string, error) {
+	w.ID = ""
+	text, err := json.Marshal(w)
+	if err != nil {
+		return "", err
+	}
+	return "carried-" + ecluse.DigestOf(append([]byte(gate), text...)).Hex()[:40], nil
+}
+
+// askByHand asks something whose answer may take days. It is asked once; when it was
+// answered, whoever asks next has the answer.
+func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
+	id, err := question(gate, w)
+	if err != nil {
+		return nil, err
+	}
+	w.ID = id
+	text, err := json.Marshal(w)
+	if err != nil {
+		return nil, err
+	}
+	row, err := l.store.Work(ctx, id)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := l.store.AskWork(ctx, store.Work{ID: id, Gate: gate, Migration: w.Migration, Verb: string(w.Verb), Text: text}); err != nil {
+			return nil, err
+		}
+		l.tell()
+	case err != nil:
+		return nil, err
+	}
+	if row == nil || row.Ended.IsZero() {
+		if row, err = l.awaitByHand(ctx, gate, w); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.store.TakeWork(ctx, id); err != nil {
+		return nil, err
+	}
+	a, err := answerOf(row)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Err()
+}
+
+// awaitByHand waits for an answer as long as it may come over a line: the gate is on one,
+// and borrows nothing from a gate that is not.
+func (l *Lock) awaitByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*store.Work, error) {
+	for {
+		wait, cancel := context.WithTimeoutCause(ctx, handPatience, errByHand)
+		_, err := l.await(wait, gate, w.ID, w.Verb)
+		cancel()
+		switch {
+		case err == nil:
+			return l.store.Work(ctx, w.ID)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !errors.Is(err, errByHand) && !errors.Is(err, exchange.ErrAway):
+			return nil, err
+		}
+		borrows, err := l.borrows(ctx, w.Migration)
+		if err != nil {
+			return nil, err
+		}
+		if borrows || time.Since(l.lastSeen(gate)) > away {
+			return nil, exchange.ByHand(gate, w.Verb)
+		}
+	}
+}
+
+// borrows tells whether a request for the release secret waits for its answer.
+func (l *Lock) borrows(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	if m == "" {
+		return false, nil
+	}
+	asked, err := l.Asked(ctx, m)
+	return len(asked) > 0, err
+}
+
+// handPatience is how long an answer is waited for before it is looked whether it has to
+// be carried.
+const handPatience = 2 * time.Second
+
+var errByHand = errors.New("it has to be carried")
+
+// byHand refuses to go on with an erasure while what was asked for it waits to be carried,
+// and returns the certificate that both gates are to sign, once there is one: days pass
+// between the one signature and the other.
+func (l *Lock) byHand(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
+	if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || !hand {
+		return nil, err
+	}
+	all, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range all {
+		verb := exchange.Verb(w.Verb)
+		if w.Ended.IsZero() && w.Gate == i.Source.Gate && slices.Contains([]exchange.Verb{exchange.Erase, exchange.Search, exchange.Certify}, verb) {
+			return nil, exchange.ByHand(w.Gate, verb)
+		}
+	}
+	text, err := l.current(ctx, m, kindDraft)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	c := &evidence.Certificate{}
+	return c, json.Unmarshal(text, c)
+}
+
+// lookedByHand tells whether a gate without a line cosigned the journal as it stands.
+func (l *Lock) lookedByHand(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint) (bool, error) {
+	if hand, err := l.noLine(ctx, gate); err != nil || !hand {
+		return false, err
+	}
+	s, err := l.Cosigned(ctx, m, gate)
+	if err != nil || s == nil {
+		return false, err
+	}
+	h, err := evidence.ParseHead(s.Body)
+	if err != nil {
+		return false, err
+	}
+	size, err := l.store.Size(ctx, string(m))
+	return h.Size == size, err
+}
+
+// kindDraft is a certificate that both gates are still to sign.
+const kindDraft = "certificate-draft"
+
+// draft keeps the certificate that both gates are to sign, where one signs by hand.
+func (l *Lock) draft(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, c *evidence.Certificate) error {
+	if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || !hand {
+		return err
+	}
+	text, err := evidence.EncodeJSON(c)
+	if err != nil {
+		return err
+	}
+	event := journal.Event{Tree: string(m), Type: journal.DocumentStored, IDs: map[string]string{"document": ecluse.DigestOf(text).String(), "kind": kindDraft}}
+	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		d, err := tx.AddDocument(ctx, kindDraft, m, text)
+		if err != nil {
+			return err
+		}
+		return tx.SetCurrent(ctx, m, kindDraft, d)
+	})
+}
