@@ -48,6 +48,21 @@ func TestServerPage(t *testing.T) {
 	}
 }
 
+// TestCarryPage runs every command of docs/how-to/carry.md: a migration whose source gate
+// no line reaches, from its enrolment to its evidence.
+func TestCarryPage(t *testing.T) {
+	t.Parallel()
+	out := runPage(t, "how-to/carry.md", 30)
+	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAllString(out, -1)); n != 2 {
+		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
+	}
+	for _, file := range []string{"site/disk/", "site/.ecluse"} {
+		if strings.Contains(out, "\n./"+file) {
+			t.Errorf("%s was left behind:\n%s", file, out)
+		}
+	}
+}
+
 // runPage runs the commands of a page of docs, at least so many of them ecluse's,
 // in a folder that is also home; then it lists the files there.
 func runPage(t *testing.T, page string, least int) string {
@@ -64,7 +79,7 @@ func runPage(t *testing.T, page string, least int) string {
 		t.Fatalf("the page has %d commands", n)
 	}
 	dir := roomtest.Temp(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // so long only where all tests run at once
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script+"\ncd ~\nfind . -type f\n")
 	cmd.Dir, cmd.WaitDelay = dir, 5*time.Second
