@@ -196,7 +196,9 @@ func describe(rw http.ResponseWriter, s evidence.Signed) error {
 
 // body bounds what comes to what the descriptor says and how long it may hang: a
 // longer one cuts the connection (http.MaxBytesReader), so does a silence.
-func (d *described) body(rw http.ResponseWriter, r *http.Request) io.Reader { return patiently(rw, r, d.Size) }
+func (d *described) body(rw http.ResponseWriter, r *http.Request) io.Reader {
+	return patiently(rw, r, d.Size)
+}
 
 func patiently(rw http.ResponseWriter, r *http.Request, most int64) io.Reader {
 	c := http.NewResponseController(rw)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -27,7 +28,9 @@ type Beside struct {
 	home  *gate.Home
 	lock  gate.Lock
 
-	sealing func() error // signs what the gate said in a folder that is carried; nil on a line
+	// Of a gate without a line; nil on a line.
+	held    *os.File     // its folder is this process's alone
+	sealing func() error // signs what it said
 
 	mu     sync.Mutex
 	source *gate.Source
@@ -50,6 +53,9 @@ func (b *Beside) Close() error {
 		err = errors.Join(err, b.source.Close())
 	case b.target != nil:
 		err = errors.Join(err, b.target.Close())
+	}
+	if b.held != nil {
+		err = errors.Join(err, b.held.Close())
 	}
 	return err
 }

@@ -42,8 +42,8 @@ func (c *Carry) In(ctx context.Context, tell func(exchange.Taken)) (*carry.In, e
 
 // CarriedOptions say how a gate without a line works.
 type CarriedOptions struct {
-	Folder string            // what was carried here
-	Lost   bool              // what it answered before is lost: it is done again
+	Folder string           // what was carried here
+	Lost   bool             // what it answered before is lost: it is done again
 	Tell   func(gate.Doing) // of what it does; may be nil
 }
 
@@ -53,35 +53,46 @@ type Carried struct {
 	Items  int   `json:"items"`
 }
 
-// openCarried opens a gate's folder with the lock as it was carried there.
-func openCarried(dir, folder string) (*Beside, *carry.Lock, error) {
+// openCarried opens a gate's folder, which no other process may use meanwhile, with the
+// lock as it was carried there.
+func openCarried(dir, folder string, lost bool) (_ *Beside, _ *carry.Lock, err error) {
 	h, at, _, err := gateAt(dir)
 	if err != nil {
 		return nil, nil, err
 	}
+	held, err := claimGate(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			held.Close()
+		}
+	}()
 	l, err := carry.Open(folder, h.Lock(), h.Fingerprint())
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Beside{dir: dir, place: at, home: h, lock: l}, l, nil
+	if err := h.TakeDispatch(l.Dispatch, lost); err != nil {
+		return nil, nil, err
+	}
+	if err := l.GoOn(h.Said(l.Dispatch.Number)); err != nil {
+		return nil, nil, err
+	}
+	return &Beside{dir: dir, place: at, home: h, lock: l, held: held}, l, nil
 }
 
 // RunCarried does what was carried to a gate, and signs what it says to it. Run again
 // after any interruption it goes on.
 func RunCarried(ctx context.Context, dir string, o CarriedOptions) (_ *Carried, err error) {
-	b, l, err := openCarried(dir, o.Folder)
+	b, l, err := openCarried(dir, o.Folder, o.Lost)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	held, err := claimGate(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer held.Close()
-	if err := b.home.TakeDispatch(l.Dispatch, o.Lost); err != nil {
-		return nil, err
-	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	l.Broken = stop // a gate on a line tries again until it is heard; a full disk stays full
 	if err := gate.RunOnce(ctx, l, b.work, o.Tell); err != nil {
 		return nil, err
 	}
@@ -107,11 +118,8 @@ func OpenGateWith(dir, folder string) (*Beside, error) {
 	if folder == "" {
 		return OpenGate(dir)
 	}
-	b, l, err := openCarried(dir, folder)
+	b, l, err := openCarried(dir, folder, false)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.home.TakeDispatch(l.Dispatch, false); err != nil {
 		return nil, err
 	}
 	b.sealing = func() error {

@@ -76,18 +76,19 @@ func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, 
 	}
 	in.Gate, in.Number = r.Gate, r.Number
 	taken, err := l.CarryIn(ctx, r.Signed)
-	for ; err == nil && taken.Done < taken.Of; in.Items = taken.Done {
-		tell(*taken)
-		if taken.Done < in.Items || taken.Of != len(r.Items) {
+	for {
+		if err != nil {
+			return nil, err
+		}
+		if taken.Done < in.Items || taken.Done > taken.Of || taken.Of != len(r.Items) {
 			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Where: dir, Why: "the server says that it took in what it cannot have", Next: "ask who runs it; the folder is as it was"}
+		}
+		tell(*taken)
+		if in.Items = taken.Done; taken.Done == taken.Of {
+			break
 		}
 		taken, err = r.chunk(ctx, l, taken.Done)
 	}
-	if err != nil {
-		return nil, err
-	}
-	tell(*taken)
-	in.Items = taken.Done
 	return in, r.Clear()
 }
 

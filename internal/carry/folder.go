@@ -5,12 +5,12 @@
 //
 //	out-000001/dispatch.json, .sig    what the lock said, which signed it
 //	out-000001/rejects/…              rows put aside, sealed to the gate, by digest
-//	in-000001/items                   what the gate said so far, a line each
 //	in-000001/chunks/…                sealed chunks, by digest
-//	in-000001/return.json, .sig       all of it, which the gate signed
+//	in-000001/return.json, .sig       what the gate said, which it signed
 //
-// The two texts are written last: a dispatch or a return that is there is whole. After a
-// crash the gate goes on with what is in items.
+// The two texts are written last: a dispatch or a return that is there is whole. Before
+// it is signed, what the gate says stands in the gate's own folder, a line each: after a
+// crash it goes on with that.
 package carry
 
 import (
@@ -35,7 +35,6 @@ import (
 const (
 	dispatchFile = "dispatch.json"
 	returnFile   = "return.json"
-	itemsFile    = "items"
 	chunksDir    = "chunks"
 	rejectsDir   = "rejects"
 	paperFile    = "enrolment.json"
@@ -92,9 +91,8 @@ func readText(path string) ([]byte, error) {
 	return text, err
 }
 
-// WriteDispatch puts what a lock said into the folder, and the
-// rows put aside that it speaks of. It takes away what lay there of earlier ones that
-// came back.
+// WriteDispatch puts what a lock said into the folder, and the rows put aside that it
+// speaks of. It takes away earlier dispatches, and returns before the last that came in.
 func WriteDispatch(ctx context.Context, dir string, s evidence.Signed, d *exchange.Dispatch, reject func(context.Context, ecluse.MigrationID, ecluse.Digest) (io.ReadCloser, error)) error {
 	const what = "carry out"
 	if err := durable.Mkdir(dir); err != nil {
@@ -129,7 +127,8 @@ func WriteDispatch(ctx context.Context, dir string, s evidence.Signed, d *exchan
 	if err != nil {
 		return broken(what, dir, err)
 	}
-	return forget(dir, d.Number, d.Came.Number)
+	// Of the return that came in last, a part may still be to come.
+	return forget(dir, d.Number, d.Came.Number-1)
 }
 
 // forget takes away dispatches before the last, and returns that came in.

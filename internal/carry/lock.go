@@ -1,7 +1,6 @@
 package carry
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -28,15 +27,20 @@ import (
 type Lock struct {
 	dir      string
 	gate     ecluse.Fingerprint
+	kept     string // the gate's own file of what it said, a line each
 	Dispatch *exchange.Dispatch
+
+	// Broken is told what keeps the gate from saying anything, such as a full disk: what
+	// it is asked goes on when the same command is run again. It may be nil.
+	Broken func(error)
 
 	mu    sync.Mutex
 	items []exchange.Item
 	moved chan struct{} // closed when the gate said something
 }
 
-// Open reads the latest dispatch in a folder, which the lock signed for this gate, and
-// what the gate answered to it before.
+// Open reads the latest dispatch in a folder, which the lock signed for this gate. GoOn is
+// to be called before anything is said.
 func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 	const what = "read what was carried out"
 	all, err := numbers(dir, "out")
@@ -71,43 +75,74 @@ func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 	if err := durable.Sweep(filepath.Join(inOf(dir, n), chunksDir)); err != nil {
 		return nil, broken(what, dir, err)
 	}
-	return l, l.goOn()
+	return l, nil
 }
 
 func (l *Lock) in() string { return inOf(l.dir, l.Dispatch.Number) }
 
-// goOn reads what the gate said before. A line that a crash cut short was never said.
-func (l *Lock) goOn() error {
+// GoOn reads what the gate said to this dispatch before, and keeps there what it says. The
+// file is in the gate's own folder: to one that is carried, whoever carries it could add
+// what the gate would then sign. A line that a crash cut short was never said.
+func (l *Lock) GoOn(said string) error {
 	const what = "read what the gate said"
-	path := filepath.Join(l.in(), itemsFile)
-	text, err := readText(path)
+	l.kept = said
+	text, err := readText(said)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return broken(what, l.dir, err)
+		return broken(what, filepath.Base(said), err)
 	}
 	whole := bytes.LastIndexByte(text, '\n') + 1
 	if whole < len(text) {
-		if err := os.Truncate(path, int64(whole)); err != nil {
-			return broken(what, l.dir, err)
+		if err := os.Truncate(said, int64(whole)); err != nil {
+			return broken(what, filepath.Base(said), err)
 		}
 	}
-	lines := bufio.NewReader(bytes.NewReader(text[:whole]))
-	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
+	if l.items, err = parseItems(text[:whole]); err != nil {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: what, Where: filepath.Base(said), Why: "it is damaged", Err: err,
+			Next: "where there is a line: ecluse carry out FOLDER; then here, with --lost: what was said is done again",
 		}
+	}
+	return l.whole()
+}
+
+// parseItems reads what a gate said, a line each.
+func parseItems(text []byte) ([]exchange.Item, error) {
+	var all []exchange.Item
+	for line := range bytes.Lines(text) {
 		var it exchange.Item
-		if err == nil {
-			err = json.Unmarshal(line, &it)
+		if err := evidence.DecodeJSON(line, &it); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: itemsFile, Why: "it is damaged", Next: "remove " + filepath.Base(l.in()) + " from the folder and run it again: what is lost is done again"}
+		if err := it.Check(); err != nil {
+			return nil, err
 		}
-		l.items = append(l.items, it)
+		all = append(all, it)
 	}
+	return all, nil
+}
+
+// whole refuses a folder that lacks chunks that the gate sealed: it is a copy of before, or
+// was not carried whole, and what is signed over it could never come in.
+func (l *Lock) whole() error {
+	for _, it := range l.items {
+		if it.Kind != exchange.ItemPut {
+			continue
+		}
+		d, err := evidence.ParseDescriptor(*it.Signed, l.gate)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(filepath.Join(l.in(), chunksDir, d.SHA256.Hex())); err != nil || info.Size() != d.Size {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "go on in the folder", Where: d.Slot.String(), Why: "a chunk that this gate sealed is not in it: it is a copy of before, or was not carried whole",
+				Next: "carry the folder here in which this gate answered; if it is lost: ecluse carry out FOLDER, anew, and then here, with --lost",
+			}
+		}
+	}
+	return nil
 }
 
 // say keeps something that the gate says; the caller holds mu.
@@ -116,26 +151,43 @@ func (l *Lock) say(it exchange.Item) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(l.in(), itemsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err := appendLine(l.kept, text); err != nil {
+		return l.fail(broken("answer the lock", filepath.Base(l.kept), err))
+	}
+	l.items = append(l.items, it)
+	close(l.moved)
+	l.moved = make(chan struct{})
+	return nil
+}
+
+// appendLine adds a whole line to a file, or nothing.
+func appendLine(path string, line []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return broken("answer the lock", l.dir, err)
+		return err
 	}
 	before, err := f.Seek(0, io.SeekEnd)
 	if err == nil {
-		if _, err = f.Write(text); err == nil {
+		if _, err = f.Write(line); err == nil {
 			err = f.Sync()
 		}
 		if err != nil { // half a line must not stand before the next
 			err = errors.Join(err, f.Truncate(before))
 		}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return broken("answer the lock", l.dir, err)
+	err = errors.Join(err, f.Close())
+	if err == nil && before == 0 { // its name, too
+		err = durable.SyncDir(filepath.Dir(path))
 	}
-	l.items = append(l.items, it)
-	close(l.moved)
-	l.moved = make(chan struct{})
-	return nil
+	return err
+}
+
+// fail tells that the gate can say nothing more.
+func (l *Lock) fail(err error) error {
+	if l.Broken != nil {
+		l.Broken(err)
+	}
+	return err
 }
 
 // Items is how many things the gate said.
@@ -358,7 +410,7 @@ func (l *Lock) Put(ctx context.Context, m ecluse.MigrationID, signed evidence.Si
 		}
 	}
 	if err := keep(filepath.Join(l.in(), chunksDir), d, body); err != nil {
-		return evidence.Signed{}, broken("store chunk "+d.Slot.String(), l.dir, err)
+		return evidence.Signed{}, l.fail(broken("store chunk "+d.Slot.String(), l.dir, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

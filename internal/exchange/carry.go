@@ -135,7 +135,7 @@ func ParseReturn(s evidence.Signed, lock ecluse.Fingerprint) (*Return, error) {
 		return nil, unread("it has no number")
 	}
 	for i := range r.Items {
-		if err := r.Items[i].check(); err != nil {
+		if err := r.Items[i].Check(); err != nil {
 			return nil, err
 		}
 	}
@@ -170,8 +170,8 @@ func (i *Item) Namespace() string {
 	return ""
 }
 
-// check refuses an item that has not just the parts of its kind.
-func (i *Item) check() error {
+// Check refuses an item that has not just the parts of its kind.
+func (i *Item) Check() error {
 	signed := i.Signed != nil && i.Event == nil && i.Answer == nil && i.Migration != "" && i.Work == ""
 	ok := false
 	switch i.Kind {

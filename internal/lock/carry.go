@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
 	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
@@ -203,7 +204,7 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 	if _, err := s.carriedFor(ctx, r.Gate); err != nil {
 		return nil, err
 	}
-	x := &returned{Return: r, sums: make([][]byte, 1, len(r.Items)+1)}
+	x := &returned{Return: r, digest: signed.Digest(), sums: make([][]byte, 1, len(r.Items)+1)}
 	for _, it := range r.Items {
 		text, err := evidence.EncodeJSON(it)
 		if err != nil {
@@ -212,38 +213,79 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 		sum := sha256.Sum256(append(bytes.Clone(x.sums[len(x.sums)-1]), text...))
 		x.sums = append(x.sums, sum[:])
 	}
-	s.carrying.Lock()
-	defer s.carrying.Unlock()
-	s.returned = map[ecluse.Digest]*returned{signed.Digest(): x} // one at a time: whoever comes between begins again
-	return s.take(ctx, x, nil)
+	over, err := s.inTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer over()
+	s.returned = x // one at a time: whoever comes between begins again
+	return s.take(ctx, x)
 }
 
 // CarryChunk takes in the chunk that is an item of what a gate said, and what follows.
-// A chunk that came in before is passed over, and its body not read.
+// While its body comes in, which may take long, others carry in as well: a chunk comes in
+// as over a line, and is no part of the order before its item is taken.
 func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.Reader) (*exchange.Taken, error) {
-	s.carrying.Lock()
-	defer s.carrying.Unlock()
-	x := s.returned[of]
-	if x == nil {
-		return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
+	r, err := s.returning(ctx, of)
+	if err != nil {
+		return nil, err
 	}
-	return s.take(ctx, x, &chunkAt{item, body})
+	c, err := s.store.Carried(ctx, r.Gate)
+	if err != nil {
+		return nil, err
+	}
+	// Any other item than the next one is none that this lock asked for.
+	if c.Came == r.Number && c.Items == item && item < len(r.Items) && r.Items[item].Kind == exchange.ItemPut {
+		it := r.Items[item]
+		if err := s.fromGate(ctx, r.Gate, it); err != nil {
+			return nil, err
+		}
+		if _, err := s.Put(ctx, it.Migration, *it.Signed, body); err != nil {
+			return nil, err
+		}
+	}
+	over, err := s.inTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer over()
+	return s.take(ctx, r)
 }
 
-// chunkAt is a chunk at its place among the items.
-type chunkAt struct {
-	item int
-	body io.Reader
+// inTurn waits until nobody else takes in what was carried.
+func (l *Lock) inTurn(ctx context.Context) (over func(), err error) {
+	select {
+	case l.carrying <- struct{}{}:
+		return func() { <-l.carrying }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// returning is the return that is being taken in, if it is this one.
+func (l *Lock) returning(ctx context.Context, of ecluse.Digest) (*returned, error) {
+	over, err := l.inTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer over()
+	if r := l.returned; r != nil && r.digest == of {
+		return r, nil
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
 }
 
 // returned is what a gate said, being taken in. sums[n] is of its first n items: a return
 // that is signed anew with more in it begins with the same.
 type returned struct {
 	*exchange.Return
-	sums [][]byte
+	digest ecluse.Digest
+	sums   [][]byte
 }
 
-func (s *Person) take(ctx context.Context, r *returned, chunk *chunkAt) (*exchange.Taken, error) {
+// take takes in what a gate said as far as the next chunk that is not in; the caller has
+// its turn.
+func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error) {
 	refuse := func(why, next string) error {
 		return &ecluse.Error{Kind: ecluse.Refused, What: "carry in", Where: fmt.Sprintf("return %d of %s", r.Number, r.Gate), Why: why, Next: next}
 	}
@@ -277,15 +319,18 @@ func (s *Person) take(ctx context.Context, r *returned, chunk *chunkAt) (*exchan
 			if err != nil {
 				return nil, err
 			}
-			if !in && (chunk == nil || chunk.item != c.Items) {
-				break // this chunk is what is wanted next
+			if !in {
+				return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil // this chunk is what is wanted next
 			}
 		}
 		next := store.Carried{Number: c.Number, Came: c.Came, Items: c.Items + 1, Digest: r.sums[c.Items+1]}
-		if err := s.takeItem(ctx, r.Gate, it, chunk, next); err != nil {
+		if err := s.takeItem(ctx, r.Gate, it, next); err != nil {
 			return nil, err
 		}
 		c = next
+	}
+	if s.returned == r {
+		s.returned = nil // it may be large, and is over
 	}
 	return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil
 }
@@ -298,7 +343,7 @@ func (l *Lock) alreadyIn(it exchange.Item) (bool, error) {
 
 // takeItem takes in one thing that a gate said, by the same checks as over a line. What
 // the journal would have twice after a crash is in one transaction with how far it came.
-func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, chunk *chunkAt, next store.Carried) error {
+func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, next store.Carried) error {
 	if it.Kind == exchange.ItemRecord {
 		if err := l.Names(ctx, it.Migration, gate); err != nil {
 			return err
@@ -309,13 +354,21 @@ func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchang
 		}
 		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetCarried(ctx, gate, next) })
 	}
-	if err := l.takeSigned(ctx, gate, it, chunk); err != nil {
+	if err := l.takeSigned(ctx, gate, it); err != nil {
 		return err
 	}
 	return l.store.SetCarried(ctx, gate, next)
 }
 
-func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, chunk *chunkAt) error {
+// fromGate refuses what is not signed by a gate of its migration.
+func (l *Lock) fromGate(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item) error {
+	if err := l.Names(ctx, it.Migration, gate); err != nil {
+		return err
+	}
+	return it.Signed.VerifyBy(it.Namespace(), gate)
+}
+
+func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item) error {
 	if it.Kind == exchange.ItemAnswer {
 		err := l.Seat(gate).Answer(ctx, it.Work, *it.Answer)
 		if errors.Is(err, fs.ErrNotExist) { // it was withdrawn and forgotten meanwhile
@@ -323,24 +376,17 @@ func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it excha
 		}
 		return err
 	}
-	if err := l.Names(ctx, it.Migration, gate); err != nil {
-		return err
-	}
-	if err := it.Signed.VerifyBy(it.Namespace(), gate); err != nil {
+	if err := l.fromGate(ctx, gate, it); err != nil {
 		return err
 	}
 	switch it.Kind {
 	case exchange.ItemPost:
 		return l.Post(ctx, it.Migration, it.Paper, *it.Signed)
-	case exchange.ItemPut:
-		body := io.Reader(bytes.NewReader(nil)) // it is in: its body is not read again
-		if chunk != nil {
-			body = chunk.body
-		}
-		_, err := l.Put(ctx, it.Migration, *it.Signed, body)
+	case exchange.ItemPut: // the chunk is in: only what a crash kept from the journal is made good
+		_, err := l.Put(ctx, it.Migration, *it.Signed, bytes.NewReader(nil))
 		return err
 	case exchange.ItemClose:
-		return l.Close(ctx, it.Migration, *it.Signed)
+		return l.closeOnce(ctx, it.Migration, *it.Signed)
 	case exchange.ItemCosign:
 		return l.Cosign(ctx, it.Migration, *it.Signed)
 	case exchange.ItemLend:
@@ -351,6 +397,21 @@ func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it excha
 		return err
 	}
 	return &ecluse.Error{Kind: ecluse.Invalid, What: "carry in", Why: "the gate said something that this program does not know", Next: "let server and gates be of one version"}
+}
+
+// closeOnce is Close, unless a crash came after it and before it was noted that it came.
+func (l *Lock) closeOnce(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
+	stored, err := l.Manifest(ctx, m)
+	if err != nil {
+		return err
+	}
+	if stored != nil && bytes.Equal(stored.Body, manifest.Body) {
+		mig, err := l.store.Migration(ctx, m)
+		if err != nil || mig.Place.Migration != procedure.Reading {
+			return err
+		}
+	}
+	return l.Close(ctx, m, manifest)
 }
 
 // stays tells whether what is asked of a gate stays asked, whoever asked: the gate, or
@@ -419,24 +480,38 @@ func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchang
 // awaitByHand waits for an answer as long as it may come over a line: the gate is on one,
 // and borrows nothing from a gate that is not.
 func (l *Lock) awaitByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*store.Work, error) {
+	hand, err := l.noLine(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
 	for {
 		wait, cancel := context.WithTimeoutCause(ctx, handPatience, errByHand)
 		_, err := l.await(wait, gate, w.ID, w.Verb)
 		cancel()
+		var row *store.Work
+		if err == nil {
+			row, err = l.store.Work(ctx, w.ID)
+		}
 		switch {
 		case err == nil:
-			return l.store.Work(ctx, w.ID)
+			return row, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case !errors.Is(err, errByHand) && !errors.Is(err, exchange.ErrAway):
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "have a gate " + string(w.Verb), Where: string(gate), Why: "somebody who asked the same took the answer", Next: "run the same command again"}
+		case !errors.Is(err, errByHand):
 			return nil, err
 		}
 		borrows, err := l.borrows(ctx, w.Migration)
 		if err != nil {
 			return nil, err
 		}
-		if borrows || time.Since(l.lastSeen(gate)) > away {
+		switch seen := l.lastSeen(gate); {
+		case borrows, hand && time.Since(seen) > away:
 			return nil, exchange.ByHand(gate, w.Verb)
+		case time.Since(seen) > away && time.Since(begun) > patience:
+			return nil, exchange.Away(gate, seen, w.Verb)
 		}
 	}
 }
@@ -468,8 +543,23 @@ func (l *Lock) byHand(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 		return nil, err
 	}
 	for _, w := range all {
-		verb := exchange.Verb(w.Verb)
-		if w.Ended.IsZero() && w.Gate == i.Source.Gate && slices.Contains([]exchange.Verb{exchange.Erase, exchange.Search, exchange.Certify}, verb) {
+		if !w.Ended.IsZero() || w.Gate != i.Source.Gate {
+			continue
+		}
+		switch verb := exchange.Verb(w.Verb); verb {
+		case exchange.Erase: // the other half of the key and the ciphertext go first
+			target := &keyHolder{lock: l, at: exchange.TargetPlace, gate: i.Target.Gate}
+			if said, err := target.said(ctx, m); err != nil || said == nil {
+				return nil, err
+			}
+			if inv, err := l.chamber.Inventory(m); err != nil || inv == nil {
+				return nil, err
+			}
+			if left, err := l.chamber.Remains(m); err != nil || len(left) > 0 {
+				return nil, err
+			}
+			return nil, exchange.ByHand(w.Gate, verb)
+		case exchange.Search, exchange.Certify:
 			return nil, exchange.ByHand(w.Gate, verb)
 		}
 	}

@@ -48,8 +48,8 @@ type Lock struct {
 	due      *due.Runner
 	opened   time.Time
 
-	carrying     sync.Mutex // held while what was carried by hand is taken in, and of returned
-	returned     map[ecluse.Digest]*returned
+	carrying     chan struct{} // has one while what was carried by hand is taken in
+	returned     *returned     // the last that was not all taken in; held by carrying
 	mu           sync.Mutex
 	moved        chan struct{}                          // closed when something was put, asked, lent or answered
 	chunks       map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows
@@ -148,7 +148,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 // and version.
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
-		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), chunks: map[ecluse.MigrationID]map[string]bool{},
+		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), carrying: make(chan struct{}, 1), chunks: map[ecluse.MigrationID]map[string]bool{},
 		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{},
 	}
 	var err error

@@ -10,10 +10,10 @@ import (
 )
 
 // AskWork keeps what is asked of a gate, in the transaction of what made it
-// necessary.
+// necessary. What two ask at once under one id is asked once.
 func (tx *Tx) AskWork(ctx context.Context, w store.Work) error {
 	_, err := tx.q.ExecContext(
-		ctx, `INSERT INTO work (id, gate, migration, verb, text, asked) VALUES (?, ?, ?, ?, ?, ?)`,
+		ctx, `INSERT INTO work (id, gate, migration, verb, text, asked) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		w.ID, string(w.Gate), string(w.Migration), w.Verb, w.Text, millis(tx.now),
 	)
 	return failed("ask a gate", err)

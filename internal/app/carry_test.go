@@ -1,0 +1,563 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/carry"
+	"ecluse/internal/demo"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/lock"
+	"ecluse/internal/mandate"
+	"ecluse/internal/words"
+)
+
+// hand is a room whose source gate no line reaches: a lock alone, a folder that is
+// carried, and the gate beside its database.
+type hand struct {
+	*testing.T
+	d      *roomtest.Dir
+	folder string
+	gate   ssh.Signer // the source gate's key
+	lock   *lock.Lock
+	desk   *desk.Desk
+}
+
+// byHand brings a room to the beginning of reading, with a gate that said that no line
+// reaches it.
+func byHand(t *testing.T) *hand {
+	t.Helper()
+	return byHandOf(t, 3)
+}
+
+// byHandOf is byHand with so many patients: the keys of others are others.
+func byHandOf(t *testing.T, patients int) *hand {
+	t.Helper()
+	h := &hand{T: t, d: roomtest.At(t, roomtest.Ready, patients)}
+	r := h.d.Open()
+	home := r.HomeOf(exchange.SourcePlace)
+	_, signed, err := home.Describe(mandate.Gate{
+		Place: evidence.SourceGate, System: "ANCILAB", StandsAt: "Laboratory, Saumur", Line: mandate.NoLine,
+		Machine: mandate.Administrators{ecluse.Controller}, Database: mandate.Administrators{ecluse.Controller},
+	}, false)
+	h.must(err)
+	_, err = r.Enrol(t.Context(), signed)
+	h.must(err)
+	g, err := mandate.ParseGate(signed)
+	h.must(err)
+	q := desk.GateRequest{Gate: g.Gate, Roots: h.d.Roots(), Lock: r.LockKey(), Key: h.d.Key(roomtest.Claire)}
+	_, err = r.ConfirmGate(t.Context(), q, spoken(t, g, words.English))
+	h.must(err)
+	h.must(r.Close())
+
+	settings := "ecluse: gate/v1\nserver: https://127.0.0.1:1\nlaboratory: lab\npin: " + ecluse.DigestOf(nil).String() +
+		"\nengine: sqlite\ncatalogue: {file: ../../ancilab.db}\nrows: {file: ../../ancilab.db}\n"
+	h.d.Write([]byte(settings), "room", "source", "gate.yaml")
+	h.gate, err = ssh.ParsePrivateKey(h.d.Read("room", "source", "gate_key"))
+	h.must(err)
+	h.folder = h.d.Join("disk")
+	h.open()
+	t.Cleanup(func() { h.lock.Shut() })
+	h.begin()
+	return h
+}
+
+func (h *hand) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// open opens the lock, as a server that starts does.
+func (h *hand) open() {
+	h.Helper()
+	var err error
+	h.lock, err = lock.Open(h.Context(), h.d.Join("room", "lock"), "test")
+	h.must(err)
+	h.desk = desk.New(func(ctx context.Context, key ssh.Signer) (desk.Lock, error) {
+		return h.lock.As(ctx, evidence.FingerprintOf(key.PublicKey()))
+	}, h.d.Join("room", "plans"), h.lock.TakeRoster)
+}
+
+// killed has the server end and start again.
+func (h *hand) killed() {
+	h.Helper()
+	h.must(h.lock.Shut())
+	h.open()
+}
+
+func (h *hand) marc() *lock.Person {
+	h.Helper()
+	p, err := h.lock.As(h.Context(), evidence.FingerprintOf(h.d.Key(roomtest.Marc).PublicKey()))
+	h.must(err)
+	return p
+}
+
+// begin has everything that is approved carried out.
+func (h *hand) begin() {
+	h.Helper()
+	_, err := h.marc().Begin(h.Context(), roomtest.Migration, ecluse.Final, ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")))
+	h.must(err)
+}
+
+// lines are a person's, without a network between.
+type lines struct{ *lock.Person }
+
+func (l lines) CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.ReadSeeker) (*exchange.Taken, error) {
+	return l.Person.CarryChunk(ctx, of, item, body)
+}
+
+func (h *hand) out() *carry.Out {
+	h.Helper()
+	v, err := carry.CarryOut(h.Context(), lines{h.marc()}, h.lock.Key(), h.folder, "")
+	h.must(err)
+	return v
+}
+
+func (h *hand) in() (*carry.In, error) {
+	return carry.CarryIn(h.Context(), lines{h.marc()}, h.lock.Key(), h.folder, func(exchange.Taken) {})
+}
+
+func (h *hand) atGate(lost bool) (*app.Carried, error) {
+	return app.RunCarried(h.Context(), h.d.Join("room", "source"), app.CarriedOptions{Folder: h.folder, Lost: lost})
+}
+
+// answered carries out, has the gate answer, and returns what it said.
+func (h *hand) answered() *carry.Returned {
+	h.Helper()
+	h.out()
+	_, err := h.atGate(false)
+	h.must(err)
+	return h.returned()
+}
+
+func (h *hand) returned() *carry.Returned {
+	h.Helper()
+	r, err := carry.ReadReturn(h.folder, h.lock.Key())
+	h.must(err)
+	return r
+}
+
+// signed is a return that the gate's key signed.
+func (h *hand) signed(r exchange.Return, key ssh.Signer) evidence.Signed {
+	h.Helper()
+	text, err := evidence.EncodeJSON(r)
+	h.must(err)
+	s, err := evidence.Sign(key, evidence.NamespaceCarried, text)
+	h.must(err)
+	return s
+}
+
+// taken is how far what was carried came in, and how much the journal has.
+func (h *hand) taken() string {
+	h.Helper()
+	return strings.Join(append(
+		h.d.Query("room/lock/control.db", "SELECT number || ' ' || came || ' ' || items || ' ' || hex(digest) FROM carried"),
+		h.d.Query("room/lock/control.db", "SELECT tree || ' ' || count(*) FROM leaf GROUP BY tree ORDER BY tree")...,
+	), ", ")
+}
+
+// events counts a type of event in the migration's journal.
+func (h *hand) events(kind string) int {
+	h.Helper()
+	return len(h.d.Query("room/lock/control.db", "SELECT idx FROM leaf WHERE tree = '"+string(roomtest.Migration)+"' AND CAST(text AS TEXT) LIKE '%\""+kind+"\"%'"))
+}
+
+// puts are the places of chunks among what a gate said.
+func puts(r *exchange.Return) []int {
+	var all []int
+	for i, it := range r.Items {
+		if it.Kind == exchange.ItemPut {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// refused wants an error of a kind with words, and nothing taken in.
+func (h *hand) refused(what string, err error, kind ecluse.Kind, words, before string) {
+	h.Helper()
+	if ecluse.KindOf(err) != kind || !strings.Contains(fmt.Sprint(err), words) {
+		h.Errorf("%s: %v, want %s: %s", what, err, kind, words)
+	}
+	if now := h.taken(); now != before {
+		h.Errorf("%s: taken in: %s; before: %s", what, now, before)
+	}
+}
+
+// TestCarriedReturnRefused: what a gate did not say, or said to somebody else or before, is
+// refused with its own words, and nothing of it is taken in.
+func TestCarriedReturnRefused(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	good := h.answered()
+	stranger := h.d.Key("root-processor")
+	with := func(change func(*exchange.Return)) exchange.Return {
+		r := *good.Return
+		r.Items = slices.Clone(r.Items)
+		change(&r)
+		return r
+	}
+	altered := evidence.Signed{Body: bytes.Replace(good.Signed.Body, []byte(`"number":1`), []byte(`"number":2`), 1), Signature: good.Signed.Signature}
+	for name, x := range map[string]struct {
+		signed evidence.Signed
+		kind   ecluse.Kind
+		words  string
+	}{
+		"a byte altered":           {altered, ecluse.Unverified, "signature"},
+		"another's signature":      {evidence.Signed{Body: good.Signed.Body, Signature: h.signed(*good.Return, stranger).Signature}, ecluse.Unverified, "another key signed it"},
+		"another gate":             {h.signed(with(func(r *exchange.Return) { r.Gate = evidence.FingerprintOf(stranger.PublicKey()) }), stranger), ecluse.Invalid, "it is no gate that said so"},
+		"for another lock":         {h.signed(with(func(r *exchange.Return) { r.Lock = r.Gate }), h.gate), ecluse.Unverified, "for another lock"},
+		"a number never carried":   {h.signed(with(func(r *exchange.Return) { r.Number = 99 }), h.gate), ecluse.Refused, "nothing of that number was carried out: the last was 1"},
+		"no number":                {h.signed(with(func(r *exchange.Return) { r.Number = 0 }), h.gate), ecluse.Unverified, "it has no number"},
+		"an item of two kinds":     {h.signed(with(func(r *exchange.Return) { r.Items[0].Answer = &exchange.Answer{} }), h.gate), ecluse.Unverified, "not the parts of its kind"},
+		"a dispatch, not a return": {h.signed(with(func(r *exchange.Return) { r.Format = exchange.DispatchFormat }), h.gate), ecluse.Unverified, "its format is not return/v1"},
+	} {
+		before := h.taken()
+		_, err := h.marc().CarryIn(t.Context(), x.signed)
+		h.refused(name, err, x.kind, x.words, before)
+	}
+
+	// A part comes in, as far as the second chunk.
+	taken, err := h.marc().CarryIn(t.Context(), good.Signed)
+	h.must(err)
+	first := puts(good.Return)[0]
+	if taken.Done != first || first == 0 {
+		t.Fatalf("taken %+v, the first chunk is item %d", taken, first)
+	}
+	chunk, err := good.Chunk(first)
+	h.must(err)
+	defer chunk.Close()
+	taken, err = h.marc().CarryChunk(t.Context(), good.Signed.Digest(), first, chunk)
+	h.must(err)
+	if taken.Done <= first {
+		t.Fatalf("taken %+v", taken)
+	}
+	const begins = "does not begin with what came in of it before"
+	for name, r := range map[string]exchange.Return{
+		"in another order": with(func(r *exchange.Return) { r.Items[0], r.Items[1] = r.Items[1], r.Items[0] }),
+		"cut":              with(func(r *exchange.Return) { r.Items = r.Items[:first] }),
+		"emptied":          with(func(r *exchange.Return) { r.Items = []exchange.Item{} }),
+		"one left out":     with(func(r *exchange.Return) { r.Items = slices.Delete(r.Items, 0, 1) }),
+	} {
+		before := h.taken()
+		_, err := h.marc().CarryIn(t.Context(), h.signed(r, h.gate))
+		h.refused(name, err, ecluse.Refused, begins, before)
+	}
+	_, err = h.in()
+	h.must(err)
+
+	// Again, from a copy: once.
+	before := h.taken()
+	taken, err = h.marc().CarryIn(t.Context(), good.Signed)
+	if err != nil || taken.Done != taken.Of || h.taken() != before {
+		t.Errorf("again: %+v, %v", taken, err)
+	}
+	// Older than what came in since.
+	h.answered()
+	_, err = h.in()
+	h.must(err)
+	before = h.taken()
+	_, err = h.marc().CarryIn(t.Context(), good.Signed)
+	h.refused("a late one", err, ecluse.Refused, "the return to dispatch 1 came in before", before)
+}
+
+// TestCarriedKilled: a server that is killed between two chunks goes on; whoever carries
+// in sees it and runs the same again.
+func TestCarriedKilled(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	r := h.answered()
+	taken, err := h.marc().CarryIn(t.Context(), r.Signed)
+	h.must(err)
+	chunk := func(item int) (*exchange.Taken, error) {
+		f, err := r.Chunk(item)
+		h.must(err)
+		defer f.Close()
+		return h.marc().CarryChunk(t.Context(), r.Signed.Digest(), item, f)
+	}
+	taken, err = chunk(taken.Done)
+	h.must(err)
+	h.killed()
+	if _, err := chunk(taken.Done); ecluse.KindOf(err) != ecluse.Interrupted {
+		t.Errorf("to a server that started again: %v", err)
+	}
+	again, err := h.marc().CarryIn(t.Context(), r.Signed)
+	if err != nil || again.Done != taken.Done {
+		t.Fatalf("%+v, %v; before %+v", again, err, taken)
+	}
+	// A chunk at another place than the next is not read, and harms nothing.
+	for _, item := range []int{0, again.Done - 1, again.Done + 1, len(r.Items), -1} {
+		if v, err := h.marc().CarryChunk(t.Context(), r.Signed.Digest(), item, unread{t}); err != nil || v.Done != again.Done {
+			t.Errorf("at %d: %+v, %v", item, v, err)
+		}
+	}
+	v, err := h.in()
+	h.must(err)
+	if v.Items != len(r.Items) || h.events("epoch-begun") != 1 || h.events("chunk-stored") != len(puts(r.Return)) || h.events("manifest-closed") != 1 {
+		t.Errorf("%+v; epochs %d, chunks %d of %d, manifests %d", v, h.events("epoch-begun"), h.events("chunk-stored"), len(puts(r.Return)), h.events("manifest-closed"))
+	}
+	if left, _ := os.ReadDir(h.folder); len(left) != 0 {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+type unread struct{ *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.Error("the body was read")
+	return 0, io.ErrUnexpectedEOF
+}
+
+// TestCarriedSeams: a crash after anything that a gate said came in, and before it was
+// noted that it did, takes it in once.
+func TestCarriedSeams(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	r := h.answered()
+	sum := []byte{}
+	for n, it := range r.Items {
+		part := *r.Return
+		part.Items = part.Items[:n+1]
+		signed := h.signed(part, h.gate)
+		text, err := evidence.EncodeJSON(it)
+		h.must(err)
+		before, records := sum, it.Kind == exchange.ItemRecord
+		next := sha256.Sum256(append(bytes.Clone(sum), text...))
+		sum = next[:]
+		for try := range 2 {
+			taken, err := h.marc().CarryIn(t.Context(), signed)
+			if err == nil && taken.Done == n {
+				f, open := r.Chunk(n)
+				h.must(open)
+				taken, err = h.marc().CarryChunk(t.Context(), signed.Digest(), n, f)
+				h.must(f.Close())
+			}
+			if err != nil || taken.Done != n+1 {
+				t.Fatalf("item %d, %s, the %d. time: %+v, %v", n, it.Kind, try+1, taken, err)
+			}
+			if try == 0 && !records { // which are one with the note
+				h.must(h.lock.Shut())
+				h.d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE carried SET items = %d, digest = x'%s'", n, hex.EncodeToString(before)))
+				h.open()
+			}
+		}
+	}
+	for kind, want := range map[string]int{"epoch-begun": 1, "chunk-stored": len(puts(r.Return)), "manifest-closed": 1} {
+		if n := h.events(kind); n != want {
+			t.Errorf("%s: %d, want %d", kind, n, want)
+		}
+	}
+}
+
+// TestCarriedSuspended: chunks of a suspended migration do not come in; when it goes on,
+// so do they.
+func TestCarriedSuspended(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	r := h.answered()
+	order := desk.Order{Migration: roomtest.Migration, Because: "a question is open", Key: h.d.Key(roomtest.Claire)}
+	_, err := h.desk.Suspend(t.Context(), order)
+	h.must(err)
+	if _, err := h.in(); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "suspended") {
+		t.Errorf("%v", err)
+	}
+	if n := h.events("chunk-stored"); n != 0 {
+		t.Errorf("%d chunks came in", n)
+	}
+	// A dispatch since says so, and keeps the return that is not in.
+	h.out()
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "has not reached the lock, or not all of it") {
+		t.Errorf("the gate goes on: %v", err)
+	}
+	_, err = h.desk.Resume(t.Context(), order)
+	h.must(err)
+	v, err := h.in()
+	if err != nil || v.Items != len(r.Items) {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestCarriedLost: a return that is lost is done again when whoever stands at the gate
+// says so, and then the folder that was found again is refused.
+func TestCarriedLost(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	found := h.d.Join("found")
+	h.must(os.Rename(h.folder, found))
+	h.out()
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("done twice: %v", err)
+	}
+	_, err := h.atGate(true)
+	h.must(err)
+	_, err = h.in()
+	h.must(err)
+	before := h.taken()
+	h.folder = found
+	_, err = h.in()
+	h.refused("found again", err, ecluse.Refused, "came in before", before)
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "was here already") {
+		t.Errorf("an old dispatch at the gate: %v", err)
+	}
+}
+
+// TestHostileCarrier: whoever carries the folder changes nothing in it that either end
+// takes.
+func TestHostileCarrier(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.out()
+	keep := func() string {
+		h.Helper()
+		at := filepath.Join(roomtest.Temp(t), "copy")
+		h.must(os.CopyFS(at, os.DirFS(h.folder)))
+		return at
+	}
+	flip := func(path string) {
+		h.Helper()
+		text, err := os.ReadFile(path)
+		h.must(err)
+		text[len(text)/2] ^= 1
+		h.must(os.WriteFile(path, text, 0o600))
+	}
+	asked := keep()
+
+	flip(filepath.Join(h.folder, "out-000001", "dispatch.json"))
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("a dispatch with a byte altered: %v", err)
+	}
+	h.folder = asked
+	// Words put into the gate's mouth: it goes by its own folder.
+	h.must(os.MkdirAll(filepath.Join(h.folder, "in-000001"), 0o700))
+	forged, err := evidence.EncodeJSON(exchange.Item{Kind: exchange.ItemAnswer, Work: "x", Answer: &exchange.Answer{}})
+	h.must(err)
+	for _, name := range []string{"items", "said-000001", "return.json"} {
+		h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", name), forged, 0o600))
+	}
+	fresh := keep() // as the gate finds it
+	_, err = h.atGate(false)
+	h.must(err)
+	good := h.returned()
+	for _, it := range good.Items {
+		if it.Work == "x" {
+			t.Error("the gate signed what it did not say")
+		}
+	}
+	done := keep()
+
+	// The same dispatch once more, from a copy: the gate's chunks are not in it.
+	h.folder = fresh
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "a chunk that this gate sealed is not in it") {
+		t.Errorf("a copy of before: %v", err)
+	}
+	h.folder = done
+
+	chunks := func() []string {
+		all, err := filepath.Glob(filepath.Join(h.folder, "in-000001", "chunks", "*"))
+		h.must(err)
+		return all
+	}
+	whole := keep()
+	flip(chunks()[0])
+	if _, err := h.in(); ecluse.KindOf(err) != ecluse.Unverified && ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("a chunk with a byte altered: %v", err)
+	}
+	h.folder = whole
+	whole = keep()
+	h.must(os.Remove(chunks()[0]))
+	if _, err := h.in(); ecluse.KindOf(err) != ecluse.Failed || !strings.Contains(fmt.Sprint(err), "it was not carried whole") {
+		t.Errorf("a chunk dropped: %v", err)
+	}
+	h.folder = whole
+	whole = keep()
+	a, b := chunks()[0], chunks()[1]
+	h.must(os.Rename(a, a+"x"))
+	h.must(os.Rename(b, a))
+	h.must(os.Rename(a+"x", b))
+	if _, err := h.in(); err == nil {
+		t.Error("two chunks swapped: taken in")
+	}
+	h.folder = whole
+	whole = keep()
+	flip(filepath.Join(h.folder, "in-000001", "return.json"))
+	if _, err := h.in(); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("a return with a byte altered: %v", err)
+	}
+	h.folder = whole
+	if v, err := h.in(); err != nil || v.Items != len(good.Items) {
+		t.Errorf("as it was: %+v, %v", v, err)
+	}
+	if n := h.events("chunk-stored"); n != len(puts(good.Return)) {
+		t.Errorf("%d chunks of %d", n, len(puts(good.Return)))
+	}
+}
+
+// TestCarriedStrangers: what another laboratory's lock said, or its gate, is refused in this
+// one's places.
+func TestCarriedStrangers(t *testing.T) {
+	t.Parallel()
+	h, other := byHand(t), byHandOf(t, 4)
+	h.out()
+	other.answered()
+	mine := h.folder
+	h.folder = other.folder
+	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("another laboratory's dispatch: %v", err)
+	}
+	before := h.taken()
+	_, err := h.in()
+	h.refused("another laboratory's return", err, ecluse.Unverified, "for another lock", before)
+	h.folder = mine
+	_, err = h.atGate(false)
+	h.must(err)
+}
+
+// TestCarriedNothingInClear: the folder that is carried, and the gate's own, hold no value of
+// a record.
+func TestCarriedNothingInClear(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	c := h.d.Plant()
+	h.answered()
+	leaks := h.d.Leaks(c)
+	if len(leaks) > 0 {
+		t.Errorf("in clear in %v", leaks)
+	}
+	// The same search finds what was put there.
+	h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", "chunks", "x"), []byte(c.Moved), 0o600))
+	found, err := demo.Find(h.folder, func(string) bool { return false }, c.Moved)
+	if err != nil || len(found) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
+}
+
+// TestCarriedOld: at a gate, what was carried three days ago is no longer acted on.
+func TestCarriedOld(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.out()
+	h.d.Seen(time.Now().Add(exchange.DispatchLife+time.Hour), "source")
+	if _, err := h.atGate(false); err == nil {
+		t.Error("an old dispatch was acted on")
+	}
+}
