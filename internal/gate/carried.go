@@ -14,7 +14,7 @@ import (
 // acted on: it is not old, nothing newer came before it, and what this gate answered last
 // has reached the lock, or is lost, as whoever stands at its console says.
 func (h *Home) TakeDispatch(d *exchange.Dispatch, lost bool) error {
-	now, err := h.Now()
+	now, err := h.Latest() // erasing goes on while the clock is set back; what may not, is refused then
 	if err != nil {
 		return err
 	}
