@@ -83,6 +83,11 @@ func TestInstructionRefuses(t *testing.T) {
 		"reach within a list":  {"[public.patient.address]", "[all]", `"all" is not table.column`, ecluse.Invalid},
 		"reach without why":    {", because: a view is not possible before 2026-12-01", "", "accounts.source.because: missing", ecluse.Invalid},
 		"window":               {"Europe/Paris", "Europe/Nulle", "limits.window", ecluse.Invalid},
+		"lease too short":      {"limits: {", "limits: {lease: 14m, ", "i.yaml:33: limits.lease: want whole minutes or hours from 15m to 72h", ecluse.Invalid},
+		"lease too long":       {"limits: {", "limits: {lease: 73h, ", "limits.lease: want whole minutes or hours from 15m to 72h", ecluse.Invalid},
+		"lease in seconds":     {"limits: {", "limits: {lease: 20m30s, ", "limits.lease: want whole minutes", ecluse.Invalid},
+		"lease in days":        {"limits: {", "limits: {lease: 2d, ", "limits.lease: want whole minutes", ecluse.Invalid},
+		"lease backwards":      {"limits: {", "limits: {lease: -24h, ", "limits.lease: want whole minutes", ecluse.Invalid},
 		"size":                 {"20GB", "lots", "limits.bytes: want a size", ecluse.Invalid},
 		"administered by":      {"administered_by: processor", "administered_by: somebody", `source.administered_by: "somebody" is not controller or processor`, ecluse.Invalid},
 		"nobody administers":   {", administered_by: controller}", "}", "target.administered_by: missing (GDPR art. 5(2))", ecluse.Invalid},
@@ -228,4 +233,23 @@ func FuzzParseInstruction(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLeaseTime: a half of the key is lent as long as the instruction says, and as long as
+// is usual when it says nothing.
+func TestLeaseTime(t *testing.T) {
+	t.Parallel()
+	for lease, want := range map[string]time.Duration{"": UsualLease, "15m": 15 * time.Minute, "1h30m": 90 * time.Minute, "24h": 24 * time.Hour, "72h": MostLease} {
+		text := readFile(t, "testdata/instruction.yaml")
+		if lease != "" {
+			text = strings.Replace(text, "limits: {", "limits: {lease: "+lease+", ", 1)
+		}
+		i, err := ParseInstruction("i.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := i.Limits.LeaseTime(); got != want || (PlanLimits{Lease: lease}).LeaseTime() != want {
+			t.Errorf("%q: %s, want %s", lease, got, want)
+		}
+	}
 }
