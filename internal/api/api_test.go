@@ -167,6 +167,7 @@ func fill(path string) string {
 		"{lab}", "lab", "{migration}", string(roomtest.Migration), "{kind}", "report", "{request}", ecluse.DigestOf(nil).String(),
 		"{dataset}", "result", "{sequence}", "0", "{version}", "0", "{sha256}", ecluse.DigestOf(nil).String(), "{work}", "abc",
 		"{digest}", ecluse.DigestOf(nil).String(), "{id}", "0123456789abcdef0123456789abcdef",
+		"{return}", ecluse.DigestOf(nil).String(), "{item}", "0",
 	).Replace(path)
 }
 
@@ -272,6 +273,38 @@ func TestEveryRouteAsksForItsIdentity(t *testing.T) {
 	}
 	if a := s.ask(gate, http.MethodGet, "/v1/labs/lab/gate/migrations/"+string(roomtest.Migration)+"/slots", "", nil); a.status != http.StatusOK {
 		t.Errorf("slots: %d %s", a.status, a.body)
+	}
+}
+
+// TestWhoCarries: operators and signatories of both parties carry; whoever else reads all,
+// and a gate by its own key, do not.
+func TestWhoCarries(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	plain, gate := s.client(nil), s.client(s.gateKey("source"))
+	tokens := map[string]string{}
+	for _, who := range []string{roomtest.Claire, roomtest.Helene, roomtest.Julie, roomtest.Marc} {
+		tokens[who] = s.login(plain, who)
+	}
+	n := 0
+	for _, r := range s.Routes {
+		if !strings.HasPrefix(r.Path, "/v1/labs/{lab}/carried/") {
+			continue
+		}
+		n++
+		if a := s.ask(gate, r.Method, fill(r.Path), "", []byte("{}")); a.status != http.StatusUnauthorized {
+			t.Errorf("%s %s, of a gate: %d %s", r.Method, r.Path, a.status, a.body)
+		}
+		for who, token := range tokens {
+			a := s.ask(plain, r.Method, fill(r.Path), token, []byte(`{"body":"eA==","signature":"eA=="}`))
+			barred := bytes.Contains(a.body, []byte("your roster makes you neither operator nor signatory"))
+			if barred != (who == roomtest.Helene) || a.status < 400 {
+				t.Errorf("%s %s, of %s: %d %s", r.Method, r.Path, who, a.status, a.body)
+			}
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d routes carry", n)
 	}
 }
 

@@ -108,7 +108,7 @@ type idsOfLab struct {
 func (w idsOfLab) fill(path string) string {
 	return strings.NewReplacer(
 		"{lab}", w.lab, "{migration}", w.migration, "{work}", w.work, "{id}", w.session, "{digest}", w.document, "{sha256}", w.sha256, "{request}", w.document,
-		"{kind}", "instruction", "{dataset}", "patient", "{sequence}", "0", "{version}", "0",
+		"{kind}", "instruction", "{dataset}", "patient", "{sequence}", "0", "{version}", "0", "{return}", w.document, "{item}", "0",
 	).Replace(path)
 }
 
@@ -129,7 +129,10 @@ func bodyOf(r api.Route, w idsOfLab) []byte {
 			return []byte(text)
 		}
 	}
-	if strings.HasSuffix(r.Path, "/chunks") || strings.HasSuffix(r.Path, "/rejects") {
+	if strings.HasSuffix(r.Path, "/carried/out") {
+		return []byte("{}")
+	}
+	if strings.HasSuffix(r.Path, "/chunks") || strings.HasSuffix(r.Path, "/{item}") || strings.HasSuffix(r.Path, "/rejects") {
 		return []byte("x")
 	}
 	return []byte(act)
