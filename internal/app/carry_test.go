@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -23,6 +26,7 @@ import (
 	"ecluse/internal/demo"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/lock"
 	"ecluse/internal/mandate"
 	"ecluse/internal/words"
@@ -92,6 +96,9 @@ func (h *hand) open() {
 	h.lock, err = lock.Open(h.Context(), h.d.Join("room", "lock"), "test")
 	h.must(err)
 	h.desk = desk.New(func(ctx context.Context, key ssh.Signer) (desk.Lock, error) {
+		if key == nil {
+			return h.lock.Nobody(), nil
+		}
 		return h.lock.As(ctx, evidence.FingerprintOf(key.PublicKey()))
 	}, h.d.Join("room", "plans"), h.lock.TakeRoster)
 }
@@ -547,5 +554,139 @@ func TestCarriedNothingInClear(t *testing.T) {
 	found, err := demo.Find(h.folder, func(string) bool { return false }, c.Moved)
 	if err != nil || len(found) != 1 {
 		t.Errorf("found %v, %v", found, err)
+	}
+}
+
+// TestCarriedSlow: whoever sends a chunk slowly, or not at all, keeps nobody else of the
+// laboratory from carrying in; and whoever waits for their turn waits no longer than their
+// own context.
+func TestCarriedSlow(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	r := h.answered()
+	taken, err := h.marc().CarryIn(t.Context(), r.Signed)
+	h.must(err)
+	body, stuck := io.Pipe()
+	slow := make(chan error, 1)
+	go func() {
+		_, err := h.marc().CarryChunk(t.Context(), r.Signed.Digest(), taken.Done, body)
+		slow <- err
+	}()
+	_, err = stuck.Write([]byte("a")) // it is being read
+	h.must(err)
+	v, err := h.in()
+	if err != nil || v.Items != len(r.Items) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	h.must(stuck.CloseWithError(io.ErrUnexpectedEOF))
+	if err := <-slow; err == nil {
+		t.Error("half a chunk came in")
+	}
+	if n := h.events(evidence.LeafChunk); n != len(puts(r.Return)) {
+		t.Errorf("%d chunks of %d", n, len(puts(r.Return)))
+	}
+}
+
+// TestAskedByHand: what is asked of a gate without a line stays asked when whoever asked
+// goes away; the answer is there for whoever asks the same next, once.
+func TestAskedByHand(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	ask := func(within time.Duration) (*exchange.Inspection, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return h.marc().Inspect(ctx, exchange.SourcePlace)
+	}
+	if _, err := ask(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("somebody who went away: %v", err)
+	}
+	var both sync.WaitGroup
+	for range 2 { // at once
+		both.Go(func() {
+			if _, err := ask(time.Minute); ecluse.KindOf(err) != ecluse.WaitsForSign || !strings.Contains(fmt.Sprint(err), "waits to be carried") {
+				t.Errorf("asked again: %v", err)
+			}
+		})
+	}
+	both.Wait()
+	v := h.out()
+	if n := len(slices.DeleteFunc(v.Work, func(v exchange.Verb) bool { return v != exchange.Inspect })); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	_, err := h.atGate(false)
+	h.must(err)
+	_, err = h.in()
+	h.must(err)
+	if v, err := ask(time.Minute); err != nil || len(v.Catalogue) == 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := ask(time.Minute); ecluse.KindOf(err) != ecluse.WaitsForSign { // anew
+		t.Errorf("%v", err)
+	}
+}
+
+// TestErasedByHand: while what is asked of the source gate waits to be carried, the other
+// half of the key and the ciphertext go, as soon as the target gate is there; the journal
+// does not grow by the minute meanwhile.
+func TestErasedByHand(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	_, err := h.in()
+	h.must(err)
+	due := func() string {
+		t.Helper()
+		v, err := h.desk.Due(t.Context())
+		h.must(err)
+		return fmt.Sprint(v.Failed)
+	}
+	_, err = h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if err == nil {
+		t.Error("erased without either gate")
+	}
+	statements := func() int {
+		return len(h.d.Query("room/lock/control.db", "SELECT digest FROM document WHERE kind = '"+string(exchange.ErasureReport)+"'"))
+	}
+	if n := statements(); n != 0 {
+		t.Fatalf("%d gates erased", n)
+	}
+	if all, err := h.lock.Slots(t.Context(), roomtest.Migration); err != nil || len(all) != 0 {
+		t.Errorf("ciphertext is left: %d, %v", len(all), err)
+	}
+	at, err := ssh.ParsePrivateKey(h.d.Read("room", "target", "gate_key"))
+	h.must(err)
+	seat := h.lock.Seat(evidence.FingerprintOf(at.PublicKey()))
+	target, err := app.Target(h.d.Join("room", "target"), seat)
+	h.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = gate.Run(ctx, seat, target.Work, nil) })
+	defer func() { cancel(); running.Wait(); target.Close() }()
+
+	if said := due(); !strings.Contains(said, "waits to be carried") {
+		t.Errorf("due: %s", said)
+	}
+	if n := statements(); n != 1 {
+		t.Errorf("%d gates erased, want the target gate", n)
+	}
+	before := h.taken()
+	for range 3 {
+		due()
+	}
+	if now := h.taken(); now != before {
+		t.Errorf("the journal grows by waiting: %s, before %s", now, before)
+	}
+	for range 6 {
+		h.out()
+		_, err := h.atGate(false)
+		h.must(err)
+		_, err = h.in()
+		h.must(err)
+		if due() == "[]" {
+			break
+		}
+	}
+	if n := h.events("erased"); n != 1 {
+		t.Errorf("erased %d times; due: %s", n, due())
 	}
 }
