@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -49,8 +50,9 @@ type CarriedOptions struct {
 
 // Carried is what a gate without a line answered.
 type Carried struct {
-	Number int64 `json:"number"` // of the dispatch
-	Items  int   `json:"items"`
+	Number int64           `json:"number"` // of the dispatch
+	Items  int             `json:"items"`
+	Failed []exchange.Verb `json:"failed"` // what was asked and did not succeed; the lock hears why
 }
 
 // openCarried opens a gate's folder, which no other process may use meanwhile, with the
@@ -93,10 +95,26 @@ func RunCarried(ctx context.Context, dir string, o CarriedOptions) (_ *Carried, 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	l.Broken = stop // a gate on a line tries again until it is heard; a full disk stays full
-	if err := gate.RunOnce(ctx, l, b.work, o.Tell); err != nil {
+	var mu sync.Mutex
+	failed := []exchange.Verb{}
+	err = gate.RunOnce(ctx, l, b.work, func(x gate.Doing) {
+		if x.Done && x.Err != nil {
+			mu.Lock()
+			failed = append(failed, x.Work.Verb)
+			mu.Unlock()
+		}
+		if o.Tell != nil {
+			o.Tell(x)
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
-	return b.answer(l)
+	v, err := b.answer(l)
+	if err == nil {
+		v.Failed = failed
+	}
+	return v, err
 }
 
 // answer signs what the gate said.

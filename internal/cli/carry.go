@@ -92,13 +92,17 @@ func (u *ui) taken(t exchange.Taken) {
 
 type gateCarryCmd struct {
 	inGate
-	Folder string `arg:"" help:"${gate_carry_folder}"`
+	Folder string `arg:"" help:"${carry_folder}"`
 	Lost   bool   `help:"${gate_lost}"`
 }
 
 func (x *gateCarryCmd) Run(ctx context.Context, c *call) error {
 	d := &doings{ui: c.ui, watch: map[string]func(exchange.Progress){}}
-	v, err := app.RunCarried(ctx, x.Dir, app.CarriedOptions{Folder: x.Folder, Lost: x.Lost, Tell: d.tell})
+	o := app.CarriedOptions{Folder: x.Folder, Lost: x.Lost}
+	if !c.ui.json { // which is one object
+		o.Tell = d.tell
+	}
+	v, err := app.RunCarried(ctx, x.Dir, o)
 	if err != nil {
 		return err
 	}

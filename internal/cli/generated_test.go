@@ -161,7 +161,7 @@ func TestGeneratedCLI(t *testing.T) {
 
 // lists names the command whose --json prints a list of fields.
 var lists = map[string]string{
-	"apply-dry": "apply", "apply-read": "apply", "plan-read": "plan", "sign-contract": "sign", "status-empty": "status", "demo-prepare": "demo", "status-held": "status",
+	"apply-dry": "apply", "apply-read": "apply", "plan-read": "plan", "sign-contract": "sign", "status-empty": "status", "demo-prepare": "demo", "status-held": "status", "carry-in-paper": "carry-in",
 }
 
 func reference(t *testing.T) string {

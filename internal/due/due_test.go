@@ -173,6 +173,42 @@ func TestFailureKeepsNothing(t *testing.T) {
 	})
 }
 
+// TestFailureSaidHourly: what fails at every beat is journalled once an hour, and at once
+// when it fails in another way, or again after it succeeded.
+func TestFailureSaidHourly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		defer s.Close()
+		schedule(t, s, due.Item{Kind: due.Erase, Migration: id, At: time.Now().Add(time.Minute)})
+		kind := ecluse.WaitsForSign
+		d := &diary{do: func(due.Item) error {
+			return &ecluse.Error{Kind: kind, What: "have a gate erase", Why: "it waits to be carried"}
+		}}
+		r, err := due.New(s, d.actions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		watch := func(within time.Duration) int {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			if err := r.Watch(ctx, func(due.Report, error) {}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			return count(t, s, string(id), journal.Failed)
+		}
+		if n := watch(90 * time.Minute); n != 2 {
+			t.Errorf("journalled %d times in an hour and a half", n)
+		}
+		kind = ecluse.Failed
+		if n := watch(5 * time.Minute); n != 3 {
+			t.Errorf("journalled %d times when it failed in another way", n)
+		}
+		if n := watch(24 * time.Hour); n < 26 || n > 27 {
+			t.Errorf("journalled %d times in a day more", n)
+		}
+	})
+}
+
 func count(t *testing.T, s *sqlite.Store, tree string, typ journal.Type) (n int) {
 	t.Helper()
 	size, err := s.Size(t.Context(), tree)
