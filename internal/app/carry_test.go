@@ -47,13 +47,15 @@ type hand struct {
 // reaches it.
 func byHand(t *testing.T) *hand {
 	t.Helper()
-	return byHandOf(t, 3)
+	h := byHandAt(t, roomtest.Ready, 3)
+	h.begin()
+	return h
 }
 
-// byHandOf is byHand with so many patients: the keys of others are others.
-func byHandOf(t *testing.T, patients int) *hand {
+// byHandAt is a room at a stage, of so many patients: of other numbers all keys are others.
+func byHandAt(t *testing.T, at roomtest.Stage, patients int) *hand {
 	t.Helper()
-	h := &hand{T: t, d: roomtest.At(t, roomtest.Ready, patients)}
+	h := &hand{T: t, d: roomtest.At(t, at, patients)}
 	r := h.d.Open()
 	home := r.HomeOf(exchange.SourcePlace)
 	_, signed, err := home.Describe(mandate.Gate{
@@ -78,7 +80,6 @@ func byHandOf(t *testing.T, patients int) *hand {
 	h.folder = h.d.Join("disk")
 	h.open()
 	t.Cleanup(func() { h.lock.Shut() })
-	h.begin()
 	return h
 }
 
@@ -115,6 +116,24 @@ func (h *hand) marc() *lock.Person {
 	p, err := h.lock.As(h.Context(), evidence.FingerprintOf(h.d.Key(roomtest.Marc).PublicKey()))
 	h.must(err)
 	return p
+}
+
+// target has the target gate work, on its line, until stop is called.
+func (h *hand) target() (stop func()) {
+	h.Helper()
+	key, err := ssh.ParsePrivateKey(h.d.Read("room", "target", "gate_key"))
+	h.must(err)
+	seat := h.lock.Seat(evidence.FingerprintOf(key.PublicKey()))
+	target, err := app.Target(h.d.Join("room", "target"), seat)
+	h.must(err)
+	ctx, cancel := context.WithCancel(h.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = gate.Run(ctx, seat, target.Work, nil) })
+	return func() {
+		cancel()
+		running.Wait()
+		target.Close()
+	}
 }
 
 // begin has everything that is approved carried out.
@@ -314,6 +333,14 @@ func TestCarriedKilled(t *testing.T) {
 	for _, item := range []int{0, again.Done - 1, again.Done + 1, len(r.Items), -1} {
 		if v, err := h.marc().CarryChunk(t.Context(), r.Signed.Digest(), item, unread{t}); err != nil || v.Done != again.Done {
 			t.Errorf("at %d: %+v, %v", item, v, err)
+		}
+	}
+	for again.Done < again.Of {
+		at := again.Done
+		again, err = chunk(at)
+		h.must(err)
+		if same, err := chunk(at); err != nil || same.Done != again.Done { // what was answered was not heard
+			t.Errorf("again at %d: %+v, %v", at, same, err)
 		}
 	}
 	v, err := h.in()
@@ -522,7 +549,8 @@ func TestHostileCarrier(t *testing.T) {
 // one's places.
 func TestCarriedStrangers(t *testing.T) {
 	t.Parallel()
-	h, other := byHand(t), byHandOf(t, 4)
+	h, other := byHand(t), byHandAt(t, roomtest.Ready, 4)
+	other.begin()
 	h.out()
 	other.answered()
 	mine := h.folder
@@ -653,15 +681,7 @@ func TestErasedByHand(t *testing.T) {
 	if all, err := h.lock.Slots(t.Context(), roomtest.Migration); err != nil || len(all) != 0 {
 		t.Errorf("ciphertext is left: %d, %v", len(all), err)
 	}
-	at, err := ssh.ParsePrivateKey(h.d.Read("room", "target", "gate_key"))
-	h.must(err)
-	seat := h.lock.Seat(evidence.FingerprintOf(at.PublicKey()))
-	target, err := app.Target(h.d.Join("room", "target"), seat)
-	h.must(err)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = gate.Run(ctx, seat, target.Work, nil) })
-	defer func() { cancel(); running.Wait(); target.Close() }()
+	defer h.target()()
 
 	if said := due(); !strings.Contains(said, "waits to be carried") {
 		t.Errorf("due: %s", said)
@@ -688,5 +708,33 @@ func TestErasedByHand(t *testing.T) {
 	}
 	if n := h.events("erased"); n != 1 {
 		t.Errorf("erased %d times; due: %s", n, due())
+	}
+}
+
+// TestUndoneByHand: what is loaded and not accepted is undone before it is erased; while the
+// loan for it waits to be carried, nothing else that is due waits with it.
+func TestUndoneByHand(t *testing.T) {
+	t.Parallel()
+	h := byHandAt(t, roomtest.Loaded, 3)
+	defer h.target()()
+	begun := time.Now()
+	_, err := h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if !strings.Contains(fmt.Sprint(err), "waits to be carried") || time.Since(begun) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(begun), err)
+	}
+	for range 8 {
+		h.out()
+		_, err := h.atGate(false)
+		h.must(err)
+		_, err = h.in()
+		h.must(err)
+		v, err := h.desk.Due(t.Context())
+		h.must(err)
+		if len(v.Failed) == 0 {
+			break
+		}
+	}
+	if h.events("undo-ended") != 1 || h.events("erased") != 1 || h.events("passage-left") != 0 {
+		t.Errorf("undone %d times, erased %d, left %d", h.events("undo-ended"), h.events("erased"), h.events("passage-left"))
 	}
 }

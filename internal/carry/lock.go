@@ -36,7 +36,8 @@ type Lock struct {
 
 	mu    sync.Mutex
 	items []exchange.Item
-	moved chan struct{} // closed when the gate said something
+	slots map[ecluse.MigrationID]map[ecluse.Slot][]byte // bodies of descriptors; of a migration nil before a first is put
+	moved chan struct{}                                 // closed when the gate said something
 }
 
 // Open reads the latest dispatch in a folder, which the lock signed for this gate. GoOn is
@@ -62,7 +63,7 @@ func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 	if err != nil {
 		return nil, broken(what, dir, err)
 	}
-	l := &Lock{dir: dir, gate: gate, moved: make(chan struct{})}
+	l := &Lock{dir: dir, gate: gate, moved: make(chan struct{}), slots: map[ecluse.MigrationID]map[ecluse.Slot][]byte{}}
 	if l.Dispatch, err = exchange.ParseDispatch(s, lock, gate); err != nil {
 		return nil, err
 	}
@@ -392,29 +393,59 @@ func (l *Lock) Put(ctx context.Context, m ecluse.MigrationID, signed evidence.Si
 	if err != nil {
 		return evidence.Signed{}, err
 	}
-	there, err := l.Slots(ctx, m)
+	there, err := l.taken(ctx, m)
 	if err != nil {
 		return evidence.Signed{}, err
 	}
-	for _, s := range there {
-		x, err := descriptor(s)
-		if err != nil {
-			return evidence.Signed{}, err
-		}
-		switch {
-		case x.Slot != d.Slot:
-		case bytes.Equal(s.Body, signed.Body):
-			return s, nil
-		default:
-			return s, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the slot holds another chunk, and is written once", Next: "a chunk that is read again with another content takes the next version"}
-		}
+	l.mu.Lock()
+	before := there[d.Slot]
+	l.mu.Unlock()
+	switch {
+	case before == nil:
+	case bytes.Equal(before, signed.Body):
+		return signed, nil
+	default:
+		return evidence.Signed{}, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the slot holds another chunk, and is written once", Next: "a chunk that is read again with another content takes the next version"}
 	}
 	if err := keep(filepath.Join(l.in(), chunksDir), d, body); err != nil {
 		return evidence.Signed{}, l.fail(broken("store chunk "+d.Slot.String(), l.dir, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return signed, l.say(exchange.Item{Kind: exchange.ItemPut, Migration: m, Signed: &signed})
+	if err := l.say(exchange.Item{Kind: exchange.ItemPut, Migration: m, Signed: &signed}); err != nil {
+		return evidence.Signed{}, err
+	}
+	there[d.Slot] = signed.Body
+	return signed, nil
+}
+
+// taken are the slots that hold a chunk, or will once it is carried in; held by mu.
+func (l *Lock) taken(ctx context.Context, m ecluse.MigrationID) (map[ecluse.Slot][]byte, error) {
+	l.mu.Lock()
+	there := l.slots[m]
+	l.mu.Unlock()
+	if there != nil {
+		return there, nil
+	}
+	all, err := l.Slots(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.slots[m] != nil { // another was first
+		return l.slots[m], nil
+	}
+	there = map[ecluse.Slot][]byte{}
+	for _, s := range all {
+		d, err := descriptor(s)
+		if err != nil {
+			return nil, err
+		}
+		there[d.Slot] = s.Body
+	}
+	l.slots[m] = there
+	return there, nil
 }
 
 // Get fetches nothing: the gate that seals chunks opens none.

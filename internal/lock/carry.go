@@ -227,8 +227,8 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 // as over a line, and is no part of the order before its item is taken.
 func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.Reader) (*exchange.Taken, error) {
 	r, err := s.returning(ctx, of)
-	if err != nil {
-		return nil, err
+	if err != nil || r.over != nil {
+		return r.taken(), err
 	}
 	c, err := s.store.Carried(ctx, r.Gate)
 	if err != nil {
@@ -281,6 +281,14 @@ type returned struct {
 	*exchange.Return
 	digest ecluse.Digest
 	sums   [][]byte
+	over   *exchange.Taken // once all of it is in; then there is nothing else
+}
+
+func (r *returned) taken() *exchange.Taken {
+	if r == nil {
+		return nil
+	}
+	return r.over
 }
 
 // take takes in what a gate said as far as the next chunk that is not in; the caller has
@@ -315,7 +323,7 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 	for c.Items < len(r.Items) {
 		it := r.Items[c.Items]
 		if it.Kind == exchange.ItemPut {
-			in, err := s.alreadyIn(it)
+			in, err := s.alreadyIn(r.Gate, it)
 			if err != nil {
 				return nil, err
 			}
@@ -329,16 +337,26 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 		}
 		c = next
 	}
-	if s.returned == r {
-		s.returned = nil // it may be large, and is over
+	if s.returned == r { // it may be large, and is over; whoever did not hear so asks again
+		s.returned = &returned{digest: r.digest, over: &exchange.Taken{Done: c.Items, Of: len(r.Items)}}
 	}
 	return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil
 }
 
 // alreadyIn tells whether the very chunk of an item is in the chamber.
-func (l *Lock) alreadyIn(it exchange.Item) (bool, error) {
-	all, err := l.chamber.List(it.Migration)
-	return slices.ContainsFunc(all, func(s evidence.Signed) bool { return bytes.Equal(s.Body, it.Signed.Body) }), err
+func (l *Lock) alreadyIn(gate ecluse.Fingerprint, it exchange.Item) (bool, error) {
+	d, err := evidence.ParseDescriptor(*it.Signed, gate)
+	if err != nil {
+		return false, err
+	}
+	s, body, err := l.chamber.Get(it.Migration, d.Slot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return bytes.Equal(s.Body, it.Signed.Body), body.Close()
 }
 
 // takeItem takes in one thing that a gate said, by the same checks as over a line. What

@@ -230,11 +230,28 @@ func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	if err != nil {
 		return err
 	}
-	a, err := l.await(ctx, target, id, exchange.Undo)
+	a, err := l.undone(ctx, m, target, id)
 	if err != nil {
 		return err
 	}
 	return a.Err()
+}
+
+// undone waits until a load is taken out, but not for a loan that is carried by hand:
+// other things are due meanwhile.
+func (l *Lock) undone(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, id string) (*exchange.Answer, error) {
+	byHand, err := l.stays(ctx, target, m)
+	if err != nil {
+		return nil, err
+	}
+	if !byHand {
+		return l.await(ctx, target, id, exchange.Undo)
+	}
+	row, err := l.awaitByHand(ctx, target, exchange.Work{ID: id, Verb: exchange.Undo, Migration: m})
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(row)
 }
 
 // keep lets the target forget an accepted passage's markers. They hold no value:
