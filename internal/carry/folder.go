@@ -47,6 +47,7 @@ const maxText = 256 << 20
 func outOf(dir string, number int64) string {
 	return filepath.Join(dir, fmt.Sprintf("out-%06d", number))
 }
+
 func inOf(dir string, number int64) string { return filepath.Join(dir, fmt.Sprintf("in-%06d", number)) }
 
 var numbered = regexp.MustCompile(`^(out|in)-([0-9]{6,18})$`)

@@ -389,7 +389,6 @@ func TestForgotten(t *testing.T) {
 type liar struct {
 	Lines
 	says []exchange.Taken
-	err  error
 }
 
 func (l *liar) CarryIn(context.Context, evidence.Signed) (*exchange.Taken, error) {

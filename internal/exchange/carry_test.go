@@ -73,8 +73,11 @@ func FuzzParseReturn(f *testing.F) {
 	items := []exchange.Item{
 		{Kind: exchange.ItemPost, Migration: "m", Paper: exchange.ExtractReport, Signed: &s},
 		{Kind: exchange.ItemRecord, Migration: "m", Event: &exchange.Event{Migration: "m", Type: "epoch", IDs: map[string]string{"a": "b"}, Numbers: map[string]int64{"n": 1}}},
-		{Kind: exchange.ItemPut, Migration: "m", Signed: &s}, {Kind: exchange.ItemClose, Migration: "m", Signed: &s}, {Kind: exchange.ItemLend, Migration: "m", Signed: &s},
-		{Kind: exchange.ItemCosign, Migration: "m", Signed: &s}, {Kind: exchange.ItemAnswer, Work: "w", Answer: &exchange.Answer{}},
+		{Kind: exchange.ItemPut, Migration: "m", Signed: &s},
+		{Kind: exchange.ItemClose, Migration: "m", Signed: &s},
+		{Kind: exchange.ItemLend, Migration: "m", Signed: &s},
+		{Kind: exchange.ItemCosign, Migration: "m", Signed: &s},
+		{Kind: exchange.ItemAnswer, Work: "w", Answer: &exchange.Answer{}},
 	}
 	whole := exchange.Return{Format: exchange.ReturnFormat, Lock: "SHA256:lock", Gate: me, Number: 1, Made: time.Unix(1e9, 0).UTC(), Items: items}
 	if _, err := exchange.ParseReturn(signedBy(f, key, encoded(f, whole)), "SHA256:lock"); err != nil {
