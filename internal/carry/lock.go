@@ -290,7 +290,7 @@ func (l *Lock) drop(work string) {
 // of is what was carried out of a migration.
 func (l *Lock) of(m ecluse.MigrationID) (*exchange.CarriedCase, error) {
 	for i := range l.Dispatch.Cases {
-		if l.Dispatch.Cases[i].Migration == m {
+		if c := &l.Dispatch.Cases[i]; c.Migration == m && c.Case != nil {
 			return &l.Dispatch.Cases[i], nil
 		}
 	}
@@ -311,21 +311,17 @@ func (l *Lock) said(m ecluse.MigrationID, kind exchange.ItemKind) []exchange.Ite
 }
 
 // Case returns what stood about a migration when it was carried out.
-func (l *Lock) Case(_ context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error) {
+func (l *Lock) Case(_ context.Context, m ecluse.MigrationID, _ ecluse.PassageKind) (*exchange.Case, error) {
 	c, err := l.of(m)
 	if err != nil {
 		return nil, err
 	}
-	x := c.Cases[kind]
-	if x == nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "look for the case", Where: string(m), Why: "nothing was carried out of a " + string(kind) + " passage"}
-	}
 	if posted := l.posted(c, exchange.RecipientPaper); len(posted) > len(c.Papers[exchange.RecipientPaper]) {
-		with := *x
+		with := *c.Case
 		with.Recipients = posted
 		return &with, nil
 	}
-	return x, nil
+	return c.Case, nil
 }
 
 func (l *Lock) posted(c *exchange.CarriedCase, kind exchange.Paper) []evidence.Signed {

@@ -63,7 +63,7 @@ func (b *bench) must(err error) {
 // dispatch asks to look and to read, of a migration whose journal has seven entries.
 func (b *bench) dispatch() *exchange.Dispatch {
 	b.Helper()
-	c := exchange.CarriedCase{Migration: migration, Cases: map[ecluse.PassageKind]*exchange.Case{ecluse.Final: {}}, Leaves: [][]byte{}}
+	c := exchange.CarriedCase{Migration: migration, Case: &exchange.Case{}, Leaves: [][]byte{}}
 	var tree evidence.Tree
 	b.heads = nil
 	for n := range int64(8) {
@@ -255,6 +255,24 @@ func TestPutOnce(t *testing.T) {
 	l, err = Open(b.dir, print(b.lock), print(b.gate))
 	b.must(err)
 	b.refused("a copy of before", l.GoOn(b.said), ecluse.Refused, "a chunk that this gate sealed is not in it")
+}
+
+// TestCase: what a source gate asks about a migration is there whatever the kind of passage:
+// rows that a dry one put aside are shown, too.
+func TestCase(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	l := b.open()
+	recipient := b.chunk(0, "stands for one")
+	b.must(l.Post(t.Context(), migration, exchange.RecipientPaper, recipient))
+	b.must(l.Post(t.Context(), migration, exchange.RecipientPaper, recipient)) // once
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Final} {
+		if c, err := l.Case(t.Context(), migration, kind); err != nil || len(c.Recipients) != 1 {
+			t.Errorf("%s: %+v, %v", kind, c, err)
+		}
+	}
+	_, err := l.Case(t.Context(), "other", ecluse.Final)
+	b.refused("another migration", err, ecluse.Invalid, "nothing of it was carried out")
 }
 
 // TestHead: the journal's head comes with the proof that it continues whichever earlier one

@@ -42,7 +42,7 @@ type Came struct {
 // CarriedCase is what a source gate may ask its lock about a migration.
 type CarriedCase struct {
 	Migration ecluse.MigrationID                     `json:"migration"`
-	Cases     map[ecluse.PassageKind]*Case           `json:"cases"`
+	Case      *Case                                  `json:"case"` // of a source gate the same, whatever the kind of passage
 	Papers    map[Paper][]evidence.Signed            `json:"papers"`
 	Slots     []evidence.Signed                      `json:"slots"`
 	Manifest  *evidence.Signed                       `json:"manifest"`

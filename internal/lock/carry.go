@@ -119,12 +119,12 @@ func (s *Person) carrier() journal.Body {
 // carriedCase gathers what a source gate may ask about a migration.
 func (l *Lock) carriedCase(ctx context.Context, m ecluse.MigrationID) (*exchange.CarriedCase, error) {
 	c := &exchange.CarriedCase{
-		Migration: m, Cases: map[ecluse.PassageKind]*exchange.Case{}, Papers: map[exchange.Paper][]evidence.Signed{}, Leaves: [][]byte{},
+		Migration: m, Papers: map[exchange.Paper][]evidence.Signed{}, Leaves: [][]byte{},
 		Cosigned: map[ecluse.Fingerprint]evidence.Signed{},
 	}
 	var err error
-	// A source gate asks for one kind: the read plan is the same of all.
-	if c.Cases[ecluse.Final], err = l.Case(ctx, m, ecluse.Final); err != nil {
+	// What a source gate looks at in it is the same of every kind.
+	if c.Case, err = l.Case(ctx, m, ecluse.Final); err != nil {
 		return nil, err
 	}
 	for _, kind := range exchange.PapersOfGates() {
