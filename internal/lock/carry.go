@@ -363,10 +363,7 @@ func (l *Lock) alreadyIn(gate ecluse.Fingerprint, it exchange.Item) (bool, error
 // the journal would have twice after a crash is in one transaction with how far it came.
 func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, next store.Carried) error {
 	if it.Kind == exchange.ItemRecord {
-		if err := l.Names(ctx, it.Migration, gate); err != nil {
-			return err
-		}
-		event, err := gateEvent(*it.Event)
+		event, err := l.Seat(gate).event(ctx, *it.Event)
 		if err != nil {
 			return err
 		}

@@ -219,15 +219,24 @@ func gateEvent(e exchange.Event) (journal.Event, error) {
 	return journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil
 }
 
-// Record puts an event of this gate's into the journal: it speaks for itself alone, and of
-// what happens where it stands.
+// Record puts an event of this gate's into the journal.
 func (s *Seat) Record(ctx context.Context, e exchange.Event) error {
-	source, target, err := s.gates(ctx, e.Migration)
+	event, err := s.event(ctx, e)
 	if err != nil {
 		return err
 	}
+	return s.store.Do(ctx, event, nil)
+}
+
+// event is what this gate tells the journal: it speaks for itself alone, and of what
+// happens where it stands.
+func (s *Seat) event(ctx context.Context, e exchange.Event) (journal.Event, error) {
+	source, target, err := s.gates(ctx, e.Migration)
+	if err != nil {
+		return journal.Event{}, err
+	}
 	if s.gate != source && (s.gate != target || journal.Type(e.Type) != journal.GateHeld) {
-		return &ecluse.Error{
+		return journal.Event{}, &ecluse.Error{
 			Kind: ecluse.Refused, What: "record an event", Where: string(e.Migration), Why: string(s.gate) + " is not the gate that tells of it", Article: "GDPR art. 29",
 			Next: "let the gate tell of it that the instruction names",
 		}
@@ -236,7 +245,7 @@ func (s *Seat) Record(ctx context.Context, e exchange.Event) error {
 		e.IDs = maps.Clone(e.IDs)
 		e.IDs["gate"] = string(s.gate)
 	}
-	return s.Lock.Record(ctx, e)
+	return gateEvent(e)
 }
 
 // fromGates are the events that gates tell of.
