@@ -390,12 +390,6 @@ func TestFoundAfterwards(t *testing.T) {
 		"a key": func(w *world) {
 			w.gone[evidence.TargetGate] = []evidence.DestroyedKey{{Name: "k", Algorithm: "a", Destroyed: w.clock}}
 		},
-		"a file put back": func(w *world) {
-			if _, err := w.c.Erase(migration, w.clock); err != nil {
-				w.Fatal(err)
-			}
-			w.write("chamber/live/"+string(migration)+"/chunks/objects/x.age", []byte("restored"))
-		},
 	} {
 		w := newWorld(t)
 		leave(w)

@@ -46,8 +46,8 @@ func FuzzParseDispatch(f *testing.F) {
 	key := carrier(f)
 	me := evidence.FingerprintOf(key.PublicKey())
 	f.Add(encoded(f, exchange.Dispatch{
-		Format: exchange.DispatchFormat, Lock: me, Gate: me, Number: 1, Made: time.Unix(1e9, 0).UTC(), Work: []exchange.Work{{ID: "w", Verb: exchange.Read, Migration: "m"}},
-		Cases: []exchange.CarriedCase{{Migration: "m", Leaves: [][]byte{{1}}}},
+		Format: exchange.DispatchFormat, Lock: me, Gate: me, Number: 1, Made: time.Unix(1e9, 0).UTC(), Work: []exchange.Work{{ID: "w", Verb: exchange.Read, Migration: "megabus-01"}},
+		Cases: []exchange.CarriedCase{{Migration: "megabus-01", Leaves: [][]byte{{1}}}},
 	}))
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -71,12 +71,12 @@ func FuzzParseReturn(f *testing.F) {
 	me := evidence.FingerprintOf(key.PublicKey())
 	s := signedBy(f, key, []byte("x"))
 	items := []exchange.Item{
-		{Kind: exchange.ItemPost, Migration: "m", Paper: exchange.ExtractReport, Signed: &s},
-		{Kind: exchange.ItemRecord, Migration: "m", Event: &exchange.Event{Migration: "m", Type: "epoch", IDs: map[string]string{"a": "b"}, Numbers: map[string]int64{"n": 1}}},
-		{Kind: exchange.ItemPut, Migration: "m", Signed: &s},
-		{Kind: exchange.ItemClose, Migration: "m", Signed: &s},
-		{Kind: exchange.ItemLend, Migration: "m", Signed: &s},
-		{Kind: exchange.ItemCosign, Migration: "m", Signed: &s},
+		{Kind: exchange.ItemPost, Migration: "megabus-01", Paper: exchange.ExtractReport, Signed: &s},
+		{Kind: exchange.ItemRecord, Migration: "megabus-01", Event: &exchange.Event{Migration: "megabus-01", Type: "epoch", IDs: map[string]string{"a": "b"}, Numbers: map[string]int64{"n": 1}}},
+		{Kind: exchange.ItemPut, Migration: "megabus-01", Signed: &s},
+		{Kind: exchange.ItemClose, Migration: "megabus-01", Signed: &s},
+		{Kind: exchange.ItemLend, Migration: "megabus-01", Signed: &s},
+		{Kind: exchange.ItemCosign, Migration: "megabus-01", Signed: &s},
 		{Kind: exchange.ItemAnswer, Work: "w", Answer: &exchange.Answer{}},
 	}
 	whole := exchange.Return{Format: exchange.ReturnFormat, Lock: "SHA256:lock", Gate: me, Number: 1, Made: time.Unix(1e9, 0).UTC(), Items: items}
