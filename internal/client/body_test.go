@@ -74,3 +74,31 @@ func TestBrokenBody(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokenProbe: a line that breaks while it is measured is measured again: what a gate
+// compiled is not lost to it.
+func TestBrokenProbe(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method != http.MethodGet {
+			return
+		}
+		size, err := strconv.Atoi(r.URL.Query().Get("size"))
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		if asked.Add(1) == 1 {
+			_, _ = w.Write(make([]byte, size/2))
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(make([]byte, size))
+	}))
+	defer s.Close()
+	g := &Gate{&line{http: s.Client(), base: s.URL, patience: time.Minute, silence: time.Minute}}
+	if l, err := g.Probe(t.Context()); err != nil || l.Up <= 0 || l.Down <= 0 || asked.Load() < 2 {
+		t.Errorf("%+v, %v, asked %d times", l, err, asked.Load())
+	}
+}

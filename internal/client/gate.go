@@ -367,8 +367,10 @@ func (g *Gate) measure(ctx context.Context, method string) (rate float64, err er
 				return err
 			}
 			defer res.Body.Close()
-			_, err = io.Copy(io.Discard, io.LimitReader(res.Body, probeSecond))
-			return err
+			if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, probeSecond)); err != nil {
+				return broken(err)
+			}
+			return nil
 		})
 		if err != nil {
 			return 0, err
