@@ -56,10 +56,11 @@ func TestCarryPage(t *testing.T) {
 	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAllString(out, -1)); n != 2 {
 		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
 	}
-	for _, file := range []string{"site/disk/", "site/.ecluse"} {
-		if strings.Contains(out, "\n./"+file) {
-			t.Errorf("%s was left behind:\n%s", file, out)
-		}
+	if want := "is lent for 24h at a time"; !strings.Contains(out, want) {
+		t.Errorf("%q is missing:\n%s", want, out)
+	}
+	if strings.Contains(out, "\n./site/disk/") {
+		t.Errorf("something is left in the folder that was carried:\n%s", out)
 	}
 }
 
