@@ -17,7 +17,7 @@ type carryCmd struct {
 }
 
 type carried struct {
-	Folder string `arg:"" help:"${carry_folder}"`
+	Folder string `arg:"" placeholder:"DIR" help:"${carry_folder}"`
 	as
 }
 
@@ -92,7 +92,7 @@ func (u *ui) taken(t exchange.Taken) {
 
 type gateCarryCmd struct {
 	inGate
-	Folder string `arg:"" help:"${carry_folder}"`
+	Folder string `arg:"" placeholder:"DIR" help:"${carry_folder}"`
 	Lost   bool   `help:"${gate_lost}"`
 }
 

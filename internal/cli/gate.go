@@ -37,7 +37,7 @@ type inGate struct {
 
 // carriedTo names what was carried to a gate without a line.
 type carriedTo struct {
-	Carried string `help:"${gate_carried}" placeholder:"FOLDER"`
+	Carried string `help:"${gate_carried}" placeholder:"DIR"`
 }
 
 // beside runs f beside the gate.
@@ -59,7 +59,7 @@ type gateEnrolCmd struct {
 	DatabaseBy []ecluse.Side      `required:"" help:"${gate_database}" placeholder:"PARTY,…"`
 	Controller ecluse.Fingerprint `placeholder:"SHA256:…" help:"${gate_root_controller}"`
 	Processor  ecluse.Fingerprint `placeholder:"SHA256:…" help:"${gate_root_processor}"`
-	Carried    string             `help:"${gate_enrol_carried}" placeholder:"FOLDER"`
+	Carried    string             `help:"${gate_enrol_carried}" placeholder:"DIR"`
 }
 
 func (x *gateEnrolCmd) Run(ctx context.Context, c *call) error {
