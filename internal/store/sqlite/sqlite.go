@@ -133,7 +133,7 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 	}
 	s.read.SetMaxOpenConns(4)
 	s.read.SetConnMaxIdleTime(time.Minute)
-	s.reads = reads{q: s.read, docs: filepath.Join(dir, docsFolder)}
+	s.reads = reads{q: &statements{DB: s.read}, docs: filepath.Join(dir, docsFolder)}
 	return s, s.migrate(ctx)
 }
 
