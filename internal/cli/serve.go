@@ -14,7 +14,7 @@ import (
 
 // gcPercent keeps a server small: what it holds is little, and most requests are
 // garbage at once.
-const gcPercent = 50
+const gcPercent = 100
 
 // serverAt are settings of a server's folder that the command line may replace.
 type serverAt struct {

@@ -42,18 +42,35 @@ func (l *Lock) Manifest(_ context.Context, m ecluse.MigrationID) (*evidence.Sign
 
 // terms are what the approved read plan allows into the chamber.
 func (l *Lock) terms(ctx context.Context, m ecluse.MigrationID) (chamber.Terms, error) {
-	text, err := l.current(ctx, m, evidence.KindReadPlan)
+	plan, err := l.store.Current(ctx, m, evidence.KindReadPlan)
 	if err != nil {
 		return chamber.Terms{}, err
 	}
-	if text == nil {
+	if plan.IsZero() {
 		return chamber.Terms{}, &ecluse.Error{Kind: ecluse.Refused, What: "open the chamber", Where: string(m), Why: "there is no read plan"}
+	}
+	l.mu.Lock()
+	known, ok := l.allowed[m]
+	l.mu.Unlock()
+	if ok && known.Plan == plan {
+		return known, nil
+	}
+	text, err := l.store.Document(ctx, plan)
+	if err != nil {
+		return chamber.Terms{}, err
 	}
 	p, err := mandate.ParseReadPlan(text)
 	if err != nil {
 		return chamber.Terms{}, err
 	}
-	return chamber.Terms{Migration: m, Plan: p.Digest(), Gate: p.Source.Gate, Rows: p.Limits.Rows, Bytes: p.Limits.Bytes}, nil
+	t := chamber.Terms{Migration: m, Plan: plan, Gate: p.Source.Gate, Rows: p.Limits.Rows, Bytes: p.Limits.Bytes}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.allowed) > mostRead {
+		clear(l.allowed)
+	}
+	l.allowed[m] = t
+	return t, nil
 }
 
 // Put stores a chunk, when the procedure lets one come in now.

@@ -59,6 +59,7 @@ type Lock struct {
 	standings    map[ecluse.Fingerprint]Standing        // of gates that enrolled; nil: to be read again
 	papers       map[ecluse.Digest]*gatePaper           // gates' papers that verified
 	instructions map[ecluse.Digest]*mandate.Instruction // read and parsed: they never change
+	allowed      map[ecluse.MigrationID]chamber.Terms   // by the read plan that each names
 	lines        map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
 	alerted      map[ecluse.MigrationID]bool            // whose damage the journal knows of
 }
@@ -149,7 +150,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
 		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), carrying: make(chan struct{}, 1), chunks: map[ecluse.MigrationID]map[string]bool{},
-		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{},
+		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{}, allowed: map[ecluse.MigrationID]chamber.Terms{},
 	}
 	var err error
 	if l.signer, err = readKey(dir); err != nil {

@@ -282,49 +282,60 @@ func answerOf(row *store.Work) (*exchange.Answer, error) {
 	return a, json.Unmarshal(row.Answer, a)
 }
 
+// How long a look waits: whoever follows hears how far it has come a few times a second,
+// and of its end at once.
+const (
+	pace     = 250 * time.Millisecond
+	lookTime = time.Second
+)
+
 // look waits until something about a piece of work has changed since a version, or
 // a while.
 func (l *Lock) look(ctx context.Context, id string, since int64) (*exchange.WorkView, error) {
-	until := time.NewTimer(time.Second)
-	defer until.Stop()
-	for {
+	for begun := time.Now(); ; {
 		moved := l.moving()
-		row, err := l.store.Work(ctx, id)
+		v, err := l.workView(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		v := &exchange.WorkView{Gate: row.Gate, Seen: l.lastSeen(row.Gate)}
-		v.Away = time.Since(v.Seen) > away && time.Since(l.opened) > patience
-		if err := json.Unmarshal(row.Text, &v.Work); err != nil {
-			return nil, err
-		}
-		v.Work.Papers, v.Work.Signed = nil, nil
-		l.mu.Lock()
-		if t := l.told[id]; t != nil {
-			v.Progress, v.Version = slices.Clone(t.progress), t.version
-		}
-		l.mu.Unlock()
-		if !row.Ended.IsZero() {
-			if v.Answer, err = answerOf(row); err != nil {
-				v.Answer = &exchange.Answer{Problem: exchange.ProblemOf(err)}
-			}
-			v.Version++
+		if took := time.Since(begun); v.Answer != nil || took >= lookTime || took >= pace && v.Version > since {
 			return v, nil
 		}
-		if v.Version > since {
-			return v, nil
-		}
-		tick := time.NewTimer(100 * time.Millisecond)
+		t := time.NewTimer(pace)
 		select {
 		case <-moved:
-			tick.Stop()
-		case <-tick.C:
-		case <-until.C:
-			tick.Stop()
-			return v, nil
+		case <-t.C:
 		case <-ctx.Done():
-			tick.Stop()
+			t.Stop()
 			return nil, context.Cause(ctx)
 		}
+		t.Stop()
 	}
+}
+
+// workView is what is known of a piece of work now.
+func (l *Lock) workView(ctx context.Context, id string) (*exchange.WorkView, error) {
+	row, err := l.store.Work(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	v := &exchange.WorkView{Gate: row.Gate, Seen: l.lastSeen(row.Gate)}
+	v.Away = time.Since(v.Seen) > away && time.Since(l.opened) > patience
+	if err := json.Unmarshal(row.Text, &v.Work); err != nil {
+		return nil, err
+	}
+	v.Work.Papers, v.Work.Signed = nil, nil
+	l.mu.Lock()
+	if t := l.told[id]; t != nil {
+		v.Progress, v.Version = slices.Clone(t.progress), t.version
+	}
+	l.mu.Unlock()
+	if row.Ended.IsZero() {
+		return v, nil
+	}
+	if v.Answer, err = answerOf(row); err != nil {
+		v.Answer = &exchange.Answer{Problem: exchange.ProblemOf(err)}
+	}
+	v.Version++
+	return v, nil
 }
