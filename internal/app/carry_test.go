@@ -615,6 +615,40 @@ func TestCarriedSlow(t *testing.T) {
 	}
 }
 
+// TestCarriedNumbers: no number is given to two dispatches, while what was carried comes
+// in, too.
+func TestCarriedNumbers(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	marc := h.marc()
+	in := make(chan error, 1)
+	go func() {
+		_, err := h.in()
+		in <- err
+	}()
+	seen := map[int64]bool{1: true}
+	for over := false; !over; {
+		select {
+		case err := <-in:
+			h.must(err)
+			over = true
+		default:
+		}
+		s, err := marc.CarryOut(t.Context(), "")
+		h.must(err)
+		d, err := exchange.ParseDispatch(*s, h.lock.Key(), "")
+		h.must(err)
+		if seen[d.Number] {
+			t.Fatalf("two dispatches have the number %d", d.Number)
+		}
+		seen[d.Number] = true
+	}
+	if now := h.taken(); !strings.HasPrefix(now, fmt.Sprintf("%d 1 ", len(seen))) {
+		t.Errorf("after %d dispatches: %s", len(seen), now)
+	}
+}
+
 // TestAskedByHand: what is asked of a gate without a line stays asked when whoever asked
 // goes away; the answer is there for whoever asks the same next, once.
 func TestAskedByHand(t *testing.T) {

@@ -62,6 +62,11 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 	if err != nil {
 		return nil, err
 	}
+	over, err := s.inTurn(ctx) // what comes in meanwhile would be in the cases and not in Came, or the other way round
+	if err != nil {
+		return nil, err
+	}
+	defer over()
 	d := &exchange.Dispatch{Format: exchange.DispatchFormat, Lock: s.Key(), Gate: gate, Work: []exchange.Work{}, Cases: []exchange.CarriedCase{}}
 	wanted, err := s.wanted(ctx, gate)
 	if err != nil {
@@ -106,7 +111,7 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 		if signed, err = evidence.Sign(s.signer, evidence.NamespaceCarried, text); err != nil {
 			return err
 		}
-		return tx.SetCarried(ctx, gate, c)
+		return tx.CarriedOut(ctx, gate, c.Number)
 	})
 	return &signed, err
 }
@@ -252,7 +257,7 @@ func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, bod
 	return s.take(ctx, r)
 }
 
-// inTurn waits until nobody else takes in what was carried.
+// inTurn waits until nobody else carries out, or takes in what was carried.
 func (l *Lock) inTurn(ctx context.Context) (over func(), err error) {
 	select {
 	case l.carrying <- struct{}{}:
@@ -312,7 +317,7 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 			Tree: evidence.InstallationTree, Type: journal.CarriedIn, IDs: map[string]string{"gate": string(r.Gate)},
 			Numbers: map[string]int64{"number": r.Number, "items": int64(len(r.Items))}, Body: s.carrier(),
 		}
-		if err := s.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetCarried(ctx, r.Gate, c) }); err != nil {
+		if err := s.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.CarriedIn(ctx, r.Gate, c) }); err != nil {
 			return nil, err
 		}
 	}
@@ -367,12 +372,12 @@ func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchang
 		if err != nil {
 			return err
 		}
-		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.SetCarried(ctx, gate, next) })
+		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.CarriedIn(ctx, gate, next) })
 	}
 	if err := l.takeSigned(ctx, gate, it); err != nil {
 		return err
 	}
-	return l.store.SetCarried(ctx, gate, next)
+	return l.store.CarriedIn(ctx, gate, next)
 }
 
 // fromGate refuses what is not signed by a gate of its migration.

@@ -48,7 +48,7 @@ type Lock struct {
 	due      *due.Runner
 	opened   time.Time
 
-	carrying     chan struct{} // has one while what was carried by hand is taken in
+	carrying     chan struct{} // has one while somebody carries out, or in
 	returned     *returned     // the last that was not all taken in; held by carrying
 	mu           sync.Mutex
 	moved        chan struct{}                          // closed when something was put, asked, lent or answered

@@ -19,18 +19,27 @@ func (r reads) Carried(ctx context.Context, gate ecluse.Fingerprint) (store.Carr
 	return all[0], nil
 }
 
-// SetCarried keeps how far it has come.
-func (tx *Tx) SetCarried(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error {
+// CarriedOut keeps the number of the last dispatch, and nothing of what came in.
+func (tx *Tx) CarriedOut(ctx context.Context, gate ecluse.Fingerprint, number int64) error {
 	_, err := tx.q.ExecContext(
-		ctx, `INSERT INTO carried VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET number = ?2, came = ?3, items = ?4, digest = ?5`,
-		string(gate), c.Number, c.Came, c.Items, append([]byte{}, c.Digest...),
+		ctx, `INSERT INTO carried (gate, number) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET number = ?2`,
+		string(gate), number,
 	)
 	return failed("note what was carried", err)
 }
 
-// SetCarried keeps how far it has come and changes nothing else.
-func (s *Store) SetCarried(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error {
-	return s.do(ctx, func(tx *Tx) error { return tx.SetCarried(ctx, gate, c) })
+// CarriedIn keeps how far what came in was taken, and no number of a dispatch.
+func (tx *Tx) CarriedIn(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error {
+	_, err := tx.q.ExecContext(
+		ctx, `UPDATE carried SET came = ?2, items = ?3, digest = ?4 WHERE gate = ?1`,
+		string(gate), c.Came, c.Items, append([]byte{}, c.Digest...),
+	)
+	return failed("note what was carried", err)
+}
+
+// CarriedIn keeps how far what came in was taken and changes nothing else.
+func (s *Store) CarriedIn(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error {
+	return s.do(ctx, func(tx *Tx) error { return tx.CarriedIn(ctx, gate, c) })
 }
 
 // TakeWork forgets something asked that was answered: whoever asked has its answer.
