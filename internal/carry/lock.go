@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -44,14 +45,16 @@ type Lock struct {
 // to be called before anything is said.
 func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 	const what = "read what was carried out"
-	all, err := numbers(dir, "out")
+	at, err := openDisk(dir)
 	if err != nil {
 		return nil, broken(what, dir, err)
 	}
-	all = slices.DeleteFunc(all, func(n int64) bool {
-		_, err := os.Stat(filepath.Join(outOf(dir, n), dispatchFile))
-		return err != nil
-	})
+	defer at.Close()
+	all, err := at.numbers("out")
+	if err != nil {
+		return nil, broken(what, dir, err)
+	}
+	all = slices.DeleteFunc(all, func(n int64) bool { return !at.has(path.Join(outOf(n), dispatchFile)) })
 	if len(all) == 0 {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: what, Where: dir, Why: "nothing was carried out into this folder", Err: fs.ErrNotExist,
@@ -59,7 +62,7 @@ func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 		}
 	}
 	n := slices.Max(all)
-	s, err := readSigned(filepath.Join(outOf(dir, n), dispatchFile))
+	s, err := at.readSigned(path.Join(outOf(n), dispatchFile))
 	if err != nil {
 		return nil, broken(what, dir, err)
 	}
@@ -68,18 +71,18 @@ func Open(dir string, lock, gate ecluse.Fingerprint) (*Lock, error) {
 		return nil, err
 	}
 	if l.Dispatch.Number != n {
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: filepath.Base(outOf(dir, n)), Why: "the dispatch in it has another number", Next: "carry it out anew"}
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: outOf(n), Why: "the dispatch in it has another number", Next: "carry it out anew"}
 	}
-	if err := durable.Mkdir(filepath.Join(inOf(dir, n), chunksDir)); err != nil {
+	if err := at.mkdir(l.chunks()); err != nil {
 		return nil, broken(what, dir, err)
 	}
-	if err := durable.Sweep(filepath.Join(inOf(dir, n), chunksDir)); err != nil {
+	if err := at.sweep(l.chunks()); err != nil {
 		return nil, broken(what, dir, err)
 	}
 	return l, nil
 }
 
-func (l *Lock) in() string { return inOf(l.dir, l.Dispatch.Number) }
+func (l *Lock) chunks() string { return path.Join(inOf(l.Dispatch.Number), chunksDir) }
 
 // GoOn reads what the gate said to this dispatch before, and keeps there what it says. The
 // file is in the gate's own folder: to one that is carried, whoever carries it could add
@@ -87,7 +90,7 @@ func (l *Lock) in() string { return inOf(l.dir, l.Dispatch.Number) }
 func (l *Lock) GoOn(said string) error {
 	const what = "read what the gate said"
 	l.kept = said
-	text, err := readText(said)
+	text, err := readFile(said)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -109,6 +112,15 @@ func (l *Lock) GoOn(said string) error {
 	return l.whole()
 }
 
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readText(f)
+}
+
 // parseItems reads what a gate said, a line each.
 func parseItems(text []byte) ([]exchange.Item, error) {
 	var all []exchange.Item
@@ -128,6 +140,11 @@ func parseItems(text []byte) ([]exchange.Item, error) {
 // whole refuses a folder that lacks chunks that the gate sealed: it is a copy of before, or
 // was not carried whole, and what is signed over it could never come in.
 func (l *Lock) whole() error {
+	at, err := openDisk(l.dir)
+	if err != nil {
+		return broken("go on in the folder", l.dir, err)
+	}
+	defer at.Close()
 	for _, it := range l.items {
 		if it.Kind != exchange.ItemPut {
 			continue
@@ -136,7 +153,7 @@ func (l *Lock) whole() error {
 		if err != nil {
 			return err
 		}
-		if info, err := os.Stat(filepath.Join(l.in(), chunksDir, d.SHA256.Hex())); err != nil || info.Size() != d.Size {
+		if info, err := at.Lstat(path.Join(l.chunks(), d.SHA256.Hex())); err != nil || !info.Mode().IsRegular() || info.Size() != d.Size {
 			return &ecluse.Error{
 				Kind: ecluse.Refused, What: "go on in the folder", Where: d.Slot.String(), Why: "a chunk that this gate sealed is not in it: it is a copy of before, or was not carried whole",
 				Next: "carry the folder here in which this gate answered; if it is lost: ecluse carry out FOLDER, anew, and then here, with --lost",
@@ -213,13 +230,7 @@ func (l *Lock) Seal(sign func(namespace string, body []byte) (evidence.Signed, e
 	if err != nil {
 		return err
 	}
-	err = durable.Remove(filepath.Join(l.in(), returnFile)) // never a text beside another's signature
-	if err == nil {
-		err = durable.WriteFile(filepath.Join(l.in(), returnFile+sig), s.Signature)
-	}
-	if err == nil {
-		err = durable.WriteFile(filepath.Join(l.in(), returnFile), s.Body)
-	}
+	err = inDisk(l.dir, func(at disk) error { return at.writeSigned(path.Join(inOf(l.Dispatch.Number), returnFile), s) })
 	return broken("sign what is carried in", l.dir, err)
 }
 
@@ -403,7 +414,7 @@ func (l *Lock) Put(ctx context.Context, m ecluse.MigrationID, signed evidence.Si
 	default:
 		return evidence.Signed{}, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the slot holds another chunk, and is written once", Next: "a chunk that is read again with another content takes the next version"}
 	}
-	if err := keep(filepath.Join(l.in(), chunksDir), d, body); err != nil {
+	if err := inDisk(l.dir, func(at disk) error { return at.keep(l.chunks(), d, body) }); err != nil {
 		return evidence.Signed{}, l.fail(broken("store chunk "+d.Slot.String(), l.dir, err))
 	}
 	l.mu.Lock()
@@ -491,7 +502,12 @@ func (l *Lock) Rejects(_ context.Context, m ecluse.MigrationID) ([]evidence.Sign
 
 // GetReject opens rows put aside, which were carried out with the dispatch.
 func (l *Lock) GetReject(_ context.Context, _ ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error) {
-	f, err := os.Open(filepath.Join(outOf(l.dir, l.Dispatch.Number), rejectsDir, sha256.Hex()))
+	at, err := openDisk(l.dir)
+	if err != nil {
+		return nil, broken("open rows put aside", l.dir, err)
+	}
+	defer at.Close()
+	f, _, err := at.open(path.Join(outOf(l.Dispatch.Number), rejectsDir, sha256.Hex()))
 	if err != nil {
 		return nil, broken("open rows put aside", l.dir, err)
 	}
