@@ -687,6 +687,83 @@ func TestAskedByHand(t *testing.T) {
 	}
 }
 
+// TestOldAnswer: what a gate answered more than a day ago is asked anew.
+func TestOldAnswer(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	for _, old := range []bool{false, true} {
+		if _, err := h.marc().Inspect(t.Context(), exchange.SourcePlace); ecluse.KindOf(err) != ecluse.WaitsForSign {
+			t.Errorf("%v", err)
+		}
+		h.out()
+		_, err := h.atGate(false)
+		h.must(err)
+		_, err = h.in()
+		h.must(err)
+		if old {
+			h.must(h.lock.Shut())
+			h.d.Exec("room/lock/control.db", "UPDATE work SET ended = ended - 24*3600*1000 - 1 WHERE verb = 'inspect'")
+			h.open()
+		}
+		_, err = h.marc().Inspect(t.Context(), exchange.SourcePlace)
+		if got := ecluse.KindOf(err) == ecluse.WaitsForSign; got != old {
+			t.Errorf("old %v: %v", old, err)
+		}
+	}
+	if n := len(h.d.Query("room/lock/control.db", "SELECT id FROM work WHERE verb = 'inspect' AND ended = 0")); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestLoadPlanOfNow: what the target gate is to compile stays asked for nobody, where the
+// source gate has no line either, and what it compiled of another mapping than the one in
+// force is none.
+func TestLoadPlanOfNow(t *testing.T) {
+	t.Parallel()
+	h := byHandAt(t, roomtest.Ready, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := h.marc().Plan(ctx, roomtest.Migration, ecluse.Final); err == nil {
+		t.Error("compiled by nobody")
+	}
+	if n := len(h.d.Query("room/lock/control.db", "SELECT id FROM work WHERE verb = 'compile-load' AND ended = 0")); n != 0 {
+		t.Errorf("%d questions stay", n)
+	}
+
+	plan := h.d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json")
+	p, err := mandate.ParseLoadPlan(plan)
+	h.must(err)
+	current := func() string {
+		return fmt.Sprint(h.d.Query("room/lock/control.db", "SELECT kind || digest FROM current ORDER BY 1"))
+	}
+	before := current()
+	other := bytes.ReplaceAll(plan, []byte(p.Shape.Mapping.String()), []byte(ecluse.DigestOf([]byte("another")).String()))
+	if bytes.Equal(other, plan) {
+		t.Fatal("the plan names no mapping")
+	}
+	key, err := ssh.ParsePrivateKey(h.d.Read("room", "target", "gate_key"))
+	h.must(err)
+	seat := h.lock.Seat(evidence.FingerprintOf(key.PublicKey()))
+	go func() {
+		all, err := seat.Wanted(t.Context(), nil)
+		for err == nil && len(all) == 0 {
+			all, err = seat.Wanted(t.Context(), nil)
+		}
+		if err == nil {
+			err = seat.Answer(t.Context(), all[0].ID, exchange.Answer{Papers: map[string][]byte{exchange.PaperLoadPlan: other, exchange.PaperShape: []byte("{}")}})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := h.marc().Plan(t.Context(), roomtest.Migration, ecluse.Final); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "another mapping than the one that is in force") {
+		t.Errorf("%v", err)
+	}
+	if now := current(); now != before {
+		t.Errorf("in force: %s; before: %s", now, before)
+	}
+}
+
 // TestErasedByHand: while what is asked of the source gate waits to be carried, the other
 // half of the key and the ciphertext go, as soon as the target gate is there; the journal
 // does not grow by the minute meanwhile.

@@ -434,10 +434,20 @@ func (l *Lock) closeOnce(ctx context.Context, m ecluse.MigrationID, manifest evi
 	return l.Close(ctx, m, manifest)
 }
 
-// stays tells whether what is asked of a gate stays asked, whoever asked: the gate, or
-// the source gate that it borrows from, is reached by hand only.
-func (l *Lock) stays(ctx context.Context, gate ecluse.Fingerprint, m ecluse.MigrationID) (byHand bool, err error) {
-	if byHand, err = l.noLine(ctx, gate); err != nil || byHand || m == "" {
+// stays tells whether what is asked of a gate stays asked, whoever asked: the gate is
+// reached by hand only. Of a target gate nothing does but to make its recipient, which is
+// asked together with the source gate's: what it compiles is of now.
+func (l *Lock) stays(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (bool, error) {
+	if w.Verb == exchange.MakeRecipient {
+		return l.borrowsByHand(ctx, gate, w.Migration)
+	}
+	return l.noLine(ctx, gate)
+}
+
+// borrowsByHand tells whether a gate, or the source gate that it borrows from, is reached by
+// hand only.
+func (l *Lock) borrowsByHand(ctx context.Context, gate ecluse.Fingerprint, m ecluse.MigrationID) (bool, error) {
+	if byHand, err := l.noLine(ctx, gate); err != nil || byHand {
 		return byHand, err
 	}
 	source, _, err := l.gates(ctx, m)
@@ -450,20 +460,62 @@ func (l *Lock) stays(ctx context.Context, gate ecluse.Fingerprint, m ecluse.Migr
 	return l.noLine(ctx, source)
 }
 
-// question names what is asked, so that it is known again: the same of the same gate.
-func question(gate ecluse.Fingerprint, w exchange.Work) (string, error) {
+// question names what is asked, so that it is known again: the same of the same gate, under
+// the same papers in force.
+func question(gate ecluse.Fingerprint, w exchange.Work, inForce []ecluse.Digest) (string, error) {
 	w.ID = ""
-	text, err := json.Marshal(w)
+	text, err := json.Marshal(struct {
+		Gate    ecluse.Fingerprint
+		Work    exchange.Work
+		InForce []ecluse.Digest
+	}{gate, w, inForce})
 	if err != nil {
 		return "", err
 	}
-	return "carried-" + ecluse.DigestOf(append([]byte(gate), text...)).Hex()[:40], nil
+	return "carried-" + ecluse.DigestOf(text).Hex()[:40], nil
+}
+
+// restsOn are the digests of the papers that an answer about a migration may rest on; zero
+// before there is one.
+func (l *Lock) restsOn(ctx context.Context, m ecluse.MigrationID) ([]ecluse.Digest, error) {
+	if m == "" {
+		return nil, nil
+	}
+	var all []ecluse.Digest
+	for _, kind := range []string{evidence.KindInstruction, evidence.KindReadPlan, evidence.KindMapping} {
+		d, err := l.store.Current(ctx, m, kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// answerLife is how long an answer that nobody took is one: the database that it speaks of
+// may be another by then. What a gate ended stays ended.
+const answerLife = 24 * time.Hour
+
+// forgetOld forgets an answer that is too old, and tells whether it was.
+func (l *Lock) forgetOld(ctx context.Context, row *store.Work) (bool, error) {
+	if row.Ended.IsZero() || exchange.Verb(row.Verb).Ends() {
+		return false, nil
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil || now.Sub(row.Ended) <= answerLife {
+		return false, err
+	}
+	return true, l.store.TakeWork(ctx, row.ID)
 }
 
 // askByHand asks something whose answer may take days. It is asked once; when it was
 // answered, whoever asks next has the answer.
 func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
-	id, err := question(gate, w)
+	papers, err := l.restsOn(ctx, w.Migration)
+	if err != nil {
+		return nil, err
+	}
+	id, err := question(gate, w, papers)
 	if err != nil {
 		return nil, err
 	}
@@ -473,6 +525,12 @@ func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchang
 		return nil, err
 	}
 	row, err := l.store.Work(ctx, id)
+	if err == nil {
+		var old bool
+		if old, err = l.forgetOld(ctx, row); err == nil && old {
+			row, err = nil, fs.ErrNotExist
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := l.store.AskWork(ctx, store.Work{ID: id, Gate: gate, Migration: w.Migration, Verb: string(w.Verb), Text: text}); err != nil {

@@ -240,7 +240,7 @@ func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 // undone waits until a load is taken out, but not for a loan that is carried by hand:
 // other things are due meanwhile.
 func (l *Lock) undone(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, id string) (*exchange.Answer, error) {
-	byHand, err := l.stays(ctx, target, m)
+	byHand, err := l.borrowsByHand(ctx, target, m)
 	if err != nil {
 		return nil, err
 	}

@@ -240,8 +240,18 @@ func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 	}
 	l.measured(target, a)
 	plan = a.Papers[exchange.PaperLoadPlan]
-	if _, err := mandate.ParseLoadPlan(plan); err != nil {
+	parsed, err := mandate.ParseLoadPlan(plan)
+	if err != nil {
 		return nil, nil, err
+	}
+	if c, err = l.Case(ctx, m, kind); err != nil { // as it stands now: the gate took its time
+		return nil, nil, err
+	}
+	if parsed.Shape.Mapping != ecluse.DigestOf(c.Mapping) {
+		return nil, nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "compile the load plan", Where: string(m), Why: "the target gate compiled another mapping than the one that is in force: it was signed meanwhile",
+			Next: "run the same command again",
+		}
 	}
 	inForce := mig.Place.Kind == kind && mig.Place.Passage != procedure.None && mig.Place.Passage != procedure.Undone
 	if inForce && bytes.Equal(c.LoadPlan, plan) {

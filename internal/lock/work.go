@@ -222,7 +222,7 @@ func (l *Lock) ask(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work
 	if err := l.mayAsk(ctx, gate, w.Verb); err != nil {
 		return nil, err
 	}
-	if byHand, err := l.stays(ctx, gate, w.Migration); err != nil {
+	if byHand, err := l.stays(ctx, gate, w); err != nil {
 		return nil, err
 	} else if byHand {
 		return l.askByHand(ctx, gate, w)

@@ -396,3 +396,22 @@ func TestWorkLeavesNoPapers(t *testing.T) {
 		}
 	}
 }
+
+// TestQuestion: the same is asked once, and under other papers it is another.
+func TestQuestion(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, papers := range [][]ecluse.Digest{nil, {{}, {}, {}}, {ecluse.DigestOf([]byte("mapping")), {}, {}}, {{}, {}, ecluse.DigestOf([]byte("mapping"))}} {
+		for _, w := range []exchange.Work{{Verb: exchange.Look, Migration: "m-01"}, {Verb: exchange.Look, Migration: "m-02"}} {
+			id, err := question(gateA, w, papers)
+			if err != nil || seen[id] {
+				t.Errorf("%v of %v: %s, %v", w, papers, id, err)
+			}
+			seen[id] = true
+			w.ID = id
+			if again, err := question(gateA, w, papers); err != nil || again != id {
+				t.Errorf("again: %s, want %s, %v", again, id, err)
+			}
+		}
+	}
+}
