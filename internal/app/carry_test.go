@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -819,6 +820,55 @@ func TestErasedByHand(t *testing.T) {
 	}
 	if n := h.events("erased"); n != 1 {
 		t.Errorf("erased %d times; due: %s", n, due())
+	}
+}
+
+// TestRetiredByHand: a gate without a line that was retired destroys its half of the key and
+// says so; whatever else it says is passed over, chunks of before too.
+func TestRetiredByHand(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	h.must(h.lock.Shut())
+	settings := map[string]any{}
+	h.must(json.Unmarshal(h.d.Read("room", "lock", "lock.json"), &settings))
+	gates, ok := settings["gates"].(map[string]any)
+	if !ok {
+		t.Fatalf("%v", settings)
+	}
+	delete(gates, string(exchange.SourcePlace)) // let in by its paper alone
+	text, err := json.Marshal(settings)
+	h.must(err)
+	h.d.Write(text, "room", "lock", "lock.json")
+	h.open()
+	defer h.target()()
+	gate := evidence.FingerprintOf(h.gate.PublicKey())
+	_, err = h.desk.RetireGate(t.Context(), desk.GateRequest{Gate: gate, Roots: h.d.Roots(), Lock: h.lock.Key(), Key: h.d.Key(roomtest.Julie)})
+	h.must(err)
+
+	v, err := h.in()
+	if err != nil || v.Items == 0 || h.events(evidence.LeafChunk) != 0 || h.events("manifest") != 0 {
+		t.Errorf("%+v, %v: %d chunks, %d manifests", v, err, h.events(evidence.LeafChunk), h.events("manifest"))
+	}
+	_, err = h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if err == nil {
+		t.Error("erased without the gate")
+	}
+	said := ""
+	for range 6 {
+		h.out()
+		_, err := h.atGate(false)
+		h.must(err)
+		_, err = h.in()
+		h.must(err)
+		v, err := h.desk.Due(t.Context())
+		h.must(err)
+		if said = fmt.Sprint(v.Failed); said == "[]" {
+			break
+		}
+	}
+	if n := h.events("erased"); n != 1 {
+		t.Errorf("erased %d times; due: %s", n, said)
 	}
 }
 

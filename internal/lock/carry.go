@@ -32,21 +32,32 @@ func (l *Lock) noLine(ctx context.Context, gate ecluse.Fingerprint) (bool, error
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(all, func(e enrolment) bool { return e.Gate == gate && e.NoLine && (e.Confirmed || e.Retired) }), nil
+	return withoutLine(all, gate, false), nil
 }
 
-// carriedFor finds the gate meant: the one named, or the only one without a line.
+// carriedFor finds the gate meant: the one named, or the only one without a line. One that
+// was retired is carried to as well while it has keys to destroy (Standing).
 func (l *Lock) carriedFor(ctx context.Context, gate ecluse.Fingerprint) (ecluse.Fingerprint, error) {
 	all, err := l.Gates(ctx)
 	if err != nil {
 		return "", err
 	}
-	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return !v.NoLine || !v.Known() || gate != "" && v.Gate != gate })
-	if len(all) == 1 {
-		return all[0].Gate, nil
+	all = slices.DeleteFunc(all, func(v exchange.GateView) bool { return !v.NoLine || gate != "" && v.Gate != gate })
+	var let []ecluse.Fingerprint
+	for _, v := range all {
+		s, err := l.Standing(ctx, v.Gate)
+		if err != nil {
+			return "", err
+		}
+		if s != Stranger {
+			let = append(let, v.Gate)
+		}
+	}
+	if len(let) == 1 {
+		return let[0], nil
 	}
 	where := string(gate)
-	why := fmt.Sprintf("%d gates said that no line reaches them, and were confirmed", len(all))
+	why := fmt.Sprintf("%d gates said that no line reaches them, and were confirmed", len(let))
 	if gate != "" {
 		why = "it is no gate that said so of itself, and was confirmed"
 	}
@@ -239,8 +250,12 @@ func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, bod
 	if err != nil {
 		return nil, err
 	}
+	standing, err := s.Standing(ctx, r.Gate)
+	if err != nil {
+		return nil, err
+	}
 	// Any other item than the next one is none that this lock asked for.
-	if c.Came == r.Number && c.Items == item && item < len(r.Items) && r.Items[item].Kind == exchange.ItemPut {
+	if standing == Known && c.Came == r.Number && c.Items == item && item < len(r.Items) && r.Items[item].Kind == exchange.ItemPut {
 		it := r.Items[item]
 		if err := s.fromGate(ctx, r.Gate, it); err != nil {
 			return nil, err
@@ -324,10 +339,18 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 	if c.Items > len(r.Items) || !bytes.Equal(r.sums[c.Items], c.Digest) {
 		return nil, refuse("it does not begin with what came in of it before: the gate's folder was put back from a copy, or another answered", "keep the folder as it is, and call the laboratory's data-protection officer")
 	}
+	standing, err := s.Standing(ctx, r.Gate)
+	if err != nil {
+		return nil, err
+	}
 	defer s.tell()
 	for c.Items < len(r.Items) {
 		it := r.Items[c.Items]
-		if it.Kind == exchange.ItemPut {
+		let, err := s.lets(ctx, standing, it)
+		if err != nil {
+			return nil, err
+		}
+		if let && it.Kind == exchange.ItemPut {
 			in, err := s.alreadyIn(r.Gate, it)
 			if err != nil {
 				return nil, err
@@ -337,7 +360,12 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 			}
 		}
 		next := store.Carried{Number: c.Number, Came: c.Came, Items: c.Items + 1, Digest: r.sums[c.Items+1]}
-		if err := s.takeItem(ctx, r.Gate, it, next); err != nil {
+		if let {
+			err = s.takeItem(ctx, r.Gate, it, next)
+		} else {
+			err = s.store.CarriedIn(ctx, r.Gate, next)
+		}
+		if err != nil {
 			return nil, err
 		}
 		c = next
@@ -346,6 +374,26 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 		s.returned = &returned{digest: r.digest, over: &exchange.Taken{Done: c.Items, Of: len(r.Items)}}
 	}
 	return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil
+}
+
+// lets tells whether a gate of a standing is let say something. One that was retired says
+// what it ended, as over a line: the rest is passed over, for an erasure must not wait for it.
+func (l *Lock) lets(ctx context.Context, standing Standing, it exchange.Item) (bool, error) {
+	switch {
+	case standing == Known:
+		return true, nil
+	case standing != Leaving:
+		return false, nil
+	case it.Kind == exchange.ItemPost:
+		return it.Paper.Ends(), nil
+	case it.Kind != exchange.ItemAnswer:
+		return false, nil
+	}
+	w, err := l.store.Work(ctx, it.Work)
+	if errors.Is(err, fs.ErrNotExist) { // it was withdrawn and forgotten meanwhile
+		return false, nil
+	}
+	return err == nil && exchange.Verb(w.Verb).Ends(), err
 }
 
 // alreadyIn tells whether the very chunk of an item is in the chamber.

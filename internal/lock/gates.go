@@ -89,6 +89,7 @@ func (l *Lock) Enrol(ctx context.Context, signed evidence.Signed) (ecluse.Finger
 type enrolment struct {
 	exchange.GateView
 	signed evidence.Signed
+	made   time.Time
 	lapsed bool // nobody confirmed it in time: it is not shown any more
 	let    bool // it was confirmed once, whatever was said since
 	empty  bool // of one that lapsed only the digest is left
@@ -137,7 +138,7 @@ func (l *Lock) enrolled(ctx context.Context, from reads, now time.Time) ([]enrol
 		if err != nil {
 			return nil, err
 		}
-		e := enrolment{signed: p.signed, GateView: exchange.GateView{
+		e := enrolment{signed: p.signed, made: p.gate.Made, GateView: exchange.GateView{
 			Gate: p.gate.Gate, Place: exchange.Place(p.gate.Place), Paper: d.Digest, System: p.gate.System, StandsAt: p.gate.StandsAt, NoLine: p.gate.Line == mandate.NoLine,
 		}}
 		e.let, e.Retired = judged(acts, d.Digest)
@@ -309,7 +310,30 @@ func withGates(all []exchange.GateView, enrolled []enrolment) []exchange.GateVie
 			all[at] = v
 		}
 	}
+	for i := range all {
+		all[i].NoLine = withoutLine(enrolled, all[i].Gate, all[i].NoLine)
+	}
 	return all
+}
+
+// withoutLine tells whether no line reaches a gate: its last paper says so that the
+// controller confirmed, one in force before one that was retired. Of a gate that nobody
+// confirmed yet it is what it says.
+func withoutLine(all []enrolment, gate ecluse.Fingerprint, says bool) bool {
+	var last *enrolment
+	for i := range all {
+		e := &all[i]
+		if e.Gate != gate || !e.let {
+			continue
+		}
+		if last == nil || e.Confirmed && !last.Confirmed || e.Confirmed == last.Confirmed && !e.made.Before(last.made) {
+			last = e
+		}
+	}
+	if last == nil {
+		return says
+	}
+	return last.NoLine
 }
 
 // gatePapers are the papers, as confirmed, of the gates of a migration.

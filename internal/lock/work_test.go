@@ -415,3 +415,38 @@ func TestQuestion(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutLine: what the last confirmed paper says, whenever its gate made it, and of a
+// retired gate its last; a paper that nobody confirmed changes nothing.
+func TestWithoutLine(t *testing.T) {
+	t.Parallel()
+	e := func(made int64, noLine, let, retired bool) enrolment {
+		return enrolment{made: time.Unix(made, 0), let: let, GateView: exchange.GateView{Gate: gateA, NoLine: noLine, Confirmed: let && !retired, Retired: retired}}
+	}
+	const line, hand, let, gone = false, true, true, true
+	for name, c := range map[string]struct {
+		papers []enrolment
+		want   bool
+	}{
+		"none":                           {nil, line},
+		"not confirmed":                  {[]enrolment{e(1, hand, !let, !gone)}, line},
+		"refused before it was":          {[]enrolment{e(1, hand, !let, gone)}, line},
+		"confirmed":                      {[]enrolment{e(1, hand, let, !gone)}, hand},
+		"it has a line since":            {[]enrolment{e(1, hand, let, !gone), e(2, line, let, !gone)}, line},
+		"confirmed in another order":     {[]enrolment{e(2, line, let, !gone), e(1, hand, let, !gone)}, line},
+		"a newer one that nobody let in": {[]enrolment{e(1, hand, let, !gone), e(2, line, !let, !gone)}, hand},
+		"retired":                        {[]enrolment{e(1, hand, let, gone)}, hand},
+		"a newer one is retired":         {[]enrolment{e(1, line, let, !gone), e(2, hand, let, gone)}, line},
+		"both retired":                   {[]enrolment{e(1, line, let, gone), e(2, hand, let, gone)}, hand},
+		"another gate's":                 {[]enrolment{{made: time.Unix(9, 0), let: true, GateView: exchange.GateView{Gate: gateB, NoLine: true, Confirmed: true}}}, line},
+	} {
+		if got := withoutLine(c.papers, gateA, false); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		for _, v := range withGates(nil, c.papers) { // the list says the same as what decides
+			if v.Gate == gateA && (v.Confirmed || c.want) && v.NoLine != c.want {
+				t.Errorf("%s: it is shown as %v", name, v.NoLine)
+			}
+		}
+	}
+}
