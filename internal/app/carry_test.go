@@ -872,6 +872,25 @@ func TestRetiredByHand(t *testing.T) {
 	}
 }
 
+// TestCarriedDamaged: a migration whose papers are damaged keeps no dispatch from being
+// carried out; nothing is asked about it.
+func TestCarriedDamaged(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, _ = h.marc().Inspect(ctx, exchange.SourcePlace) // of no migration
+	if v := h.out(); !slices.Contains(v.Work, exchange.Read) || !slices.Contains(v.Work, exchange.Inspect) {
+		t.Fatalf("asked %v", v.Work)
+	}
+	h.must(h.lock.Shut())
+	h.d.Exec("room/lock/control.db", "UPDATE current SET digest = '"+ecluse.DigestOf(nil).String()+"' WHERE kind = 'readplan'")
+	h.open()
+	if v := h.out(); !slices.Equal(v.Work, []exchange.Verb{exchange.Inspect}) {
+		t.Errorf("asked %v", v.Work)
+	}
+}
+
 // TestUndoneByHand: what is loaded and not accepted is undone before it is erased; while the
 // loan for it waits to be carried, nothing else that is due waits with it.
 func TestUndoneByHand(t *testing.T) {

@@ -89,21 +89,18 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 		return nil, err
 	}
 	for _, m := range migrations {
-		source, _, err := s.gates(ctx, m.ID)
-		if ecluse.KindOf(err) == ecluse.WaitsForSign || err == nil && source != gate {
+		c, err := s.carriedOf(ctx, gate, m, wanted)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil { // the others of the laboratory go on; nothing is asked about this one
+			s.alert(ctx, m.ID, err)
+			d.Work = slices.DeleteFunc(d.Work, func(w exchange.Work) bool { return w.Migration == m.ID })
 			continue
 		}
-		if err != nil {
-			return nil, err
+		if c != nil {
+			d.Cases = append(d.Cases, *c)
 		}
-		if !m.Ended.IsZero() && !slices.ContainsFunc(wanted, func(w exchange.Work) bool { return w.Migration == m.ID }) {
-			continue
-		}
-		c, err := s.carriedCase(ctx, m.ID)
-		if err != nil {
-			return nil, err
-		}
-		d.Cases = append(d.Cases, *c)
 	}
 	event := journal.Event{Tree: evidence.InstallationTree, Type: journal.CarriedOut, IDs: map[string]string{"gate": string(gate)}, Numbers: map[string]int64{}, Body: s.carrier()}
 	var signed evidence.Signed
@@ -125,6 +122,22 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 		return tx.CarriedOut(ctx, gate, c.Number)
 	})
 	return &signed, err
+}
+
+// carriedOf gathers what a gate may ask about a migration; nil when it is none of its, or is
+// over and nothing is asked about it.
+func (s *Person) carriedOf(ctx context.Context, gate ecluse.Fingerprint, m store.Migration, wanted []exchange.Work) (*exchange.CarriedCase, error) {
+	source, _, err := s.gates(ctx, m.ID)
+	if ecluse.KindOf(err) == ecluse.WaitsForSign || err == nil && source != gate {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !m.Ended.IsZero() && !slices.ContainsFunc(wanted, func(w exchange.Work) bool { return w.Migration == m.ID }) {
+		return nil, nil
+	}
+	return s.carriedCase(ctx, m.ID)
 }
 
 // carrier is who carries, for the part of the journal that may be forgotten.
