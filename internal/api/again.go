@@ -114,8 +114,10 @@ func (a *answers) end(x *answer, rec *recorder, ended bool) {
 	rec.keep = nil
 	if ended && rec.status < http.StatusInternalServerError && rec.status != http.StatusTooManyRequests && x.body.Len() <= longest {
 		x.status, x.kind = rec.status, rec.Header().Get("Content-Type")
-		x.size += x.body.Len()
-		a.bytes += x.body.Len()
+		if a.all[x.name] == x { // else it was forgotten meanwhile, and nobody would subtract it
+			x.size += x.body.Len()
+			a.bytes += x.body.Len()
+		}
 	} else {
 		x.body = bytes.Buffer{}
 		a.drop(x)

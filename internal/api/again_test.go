@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ask sends a request through a memory of answers.
@@ -84,5 +85,29 @@ func TestAnswersBound(t *testing.T) {
 	}
 	if got, _ := a.ask("claire", "long0", "", func(rw http.ResponseWriter, _ *http.Request) {}); got.Header().Get("Idempotent-Replay") != "" {
 		t.Error("the oldest was not")
+	}
+}
+
+// TestAnswersForgottenUnderWay: what was forgotten before it was answered counts for nothing.
+func TestAnswersForgottenUnderWay(t *testing.T) {
+	t.Parallel()
+	a := newAnswers()
+	for i := range 100 {
+		a.ask("claire", fmt.Sprint("slow", i), "", func(rw http.ResponseWriter, _ *http.Request) {
+			a.mu.Lock()
+			for _, x := range a.order {
+				x.at = time.Now().Add(-answerLife)
+			}
+			a.trim()
+			a.mu.Unlock()
+			fmt.Fprint(rw, strings.Repeat("a", longest))
+		})
+	}
+	if a.bytes != 0 || len(a.order) != 0 {
+		t.Errorf("%d bytes counted of %d answers", a.bytes, len(a.order))
+	}
+	a.ask("claire", "quick", "", func(http.ResponseWriter, *http.Request) {})
+	if got, _ := a.ask("claire", "quick", "", func(http.ResponseWriter, *http.Request) {}); got.Header().Get("Idempotent-Replay") != "true" {
+		t.Error("nothing is kept any more")
 	}
 }
