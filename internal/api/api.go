@@ -71,7 +71,8 @@ type server struct {
 	closed *account.Challenges // what unknown laboratories answer with
 	limit  *limits
 	again  *answers
-	bodies *space
+	bodies *space // of those who are known
+	others *space // of strangers
 	routes []Route
 	named  map[string]bool // fields that an error may name
 
@@ -96,7 +97,7 @@ type Server struct {
 // New makes the handler of a server.
 func New(o Options) (*Server, error) {
 	s := &server{
-		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), bodies: newSpace(), known: map[string]time.Time{},
+		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), bodies: newSpace(bodiesOfAll, bodiesOfOne), others: newSpace(bodiesOfStrangers, bodiesOfNetwork), known: map[string]time.Time{},
 		closed: account.NewChallenges(),
 	}
 	if s.Log == nil {
@@ -169,6 +170,9 @@ type callerKey struct{}
 // route registers an operation in JSON.
 func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(context.Context, *caller, *I) (*O, error)) {
 	s.add(op, w)
+	if w.stranger {
+		op.BodyReadTimeout = readingStrangers
+	}
 	op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, rw := humago.Unwrap(ctx)
 		c, ok := s.admit(rw, r, w, may, ctx.Param)
@@ -177,7 +181,11 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		}
 		do := func() { next(huma.WithValue(ctx, callerKey{}, c)) }
 		if n := sizeOf(r, op.MaxBodyBytes); n > small {
-			leave, ok := s.bodies.take(r.Context(), c.name(), n)
+			bodies, of := s.bodies, c.name()
+			if w.stranger {
+				bodies, of = s.others, wire.Network(r.RemoteAddr).String()
+			}
+			leave, ok := bodies.take(r.Context(), of, n)
 			if !ok {
 				busy(rw)
 				return

@@ -835,3 +835,44 @@ func TestUnknownLaboratory(t *testing.T) {
 		t.Errorf("a log-in to nowhere: %d %s", a.status, a.body)
 	}
 }
+
+// TestStrangersBodies: whoever is nobody has a few of their bodies wait to come whole, not
+// for long, and takes no room of those who are known.
+func TestStrangersBodies(t *testing.T) {
+	t.Parallel()
+	s := open(t, roomtest.Sealed)
+	c := s.client(nil)
+	token := s.login(c, roomtest.Claire)
+	const stalled = 40
+	statuses := make(chan int, stalled)
+	begun := time.Now()
+	for range stalled {
+		body, more := io.Pipe()
+		t.Cleanup(func() { more.Close() })
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v1/labs/lab/rosters", body)
+		s.must(err)
+		r.ContentLength = -1
+		r.Header.Set("Content-Type", "application/json")
+		go func() {
+			res, err := s.client(nil).Do(r)
+			if err != nil {
+				statuses <- 0
+				return
+			}
+			res.Body.Close()
+			statuses <- res.StatusCode
+		}()
+	}
+	busy := 0
+	for range stalled {
+		if status := <-statuses; status == http.StatusTooManyRequests {
+			busy++
+		}
+	}
+	if took := time.Since(begun); busy < stalled/2 || took > time.Minute {
+		s.Errorf("%d of %d strangers were turned away, after %s", busy, stalled, took)
+	}
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/acts", token, []byte(`{"x":"`+strings.Repeat("a", 1<<20)+`"}`)); a.status == http.StatusTooManyRequests {
+		s.Errorf("somebody who is known finds no room: %d %s", a.status, a.body)
+	}
+}

@@ -16,15 +16,28 @@ const (
 	mostValues  = 100_000         // that a body may have: a byte of JSON can be a hundred in memory
 )
 
+// What bodies of strangers may take, in bytes, of all and of one network: they have a
+// space of their own, and leave that of whoever is known alone, however many there are. A
+// body of theirs has less time to come.
+const (
+	bodiesOfStrangers = 4 << 20
+	bodiesOfNetwork   = 1 << 20
+	readingStrangers  = 10 * time.Second
+)
+
 // space is what is left of memory for large bodies.
 type space struct {
+	most, mostOfOne int64
+
 	mu    sync.Mutex
 	all   int64
 	of    map[string]int64
 	freed chan struct{} // closed when something ends
 }
 
-func newSpace() *space { return &space{of: map[string]int64{}, freed: make(chan struct{})} }
+func newSpace(most, mostOfOne int64) *space {
+	return &space{most: most, mostOfOne: mostOfOne, of: map[string]int64{}, freed: make(chan struct{})}
+}
 
 // take waits for room for n bytes of a caller, a while; leave gives it back.
 func (s *space) take(ctx context.Context, caller string, n int64) (leave func(), ok bool) {
@@ -32,7 +45,7 @@ func (s *space) take(ctx context.Context, caller string, n int64) (leave func(),
 	defer until.Stop()
 	for {
 		s.mu.Lock()
-		if s.all+n <= bodiesOfAll && s.of[caller]+n <= bodiesOfOne {
+		if s.all+n <= s.most && s.of[caller]+n <= s.mostOfOne {
 			s.all += n
 			s.of[caller] += n
 			s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 func TestSpace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSpace()
+		s := newSpace(bodiesOfAll, bodiesOfOne)
 		a, ok := s.take(t.Context(), "claire", papers)
 		if !ok {
 			t.Fatal("no room for the first")
