@@ -83,17 +83,24 @@ func TestLoanTime(t *testing.T) {
 				l := &lease{}
 				l.put([]byte("half"), time.Now().Add(until), source.lasts)
 				time.Sleep(c.kept)
-				if l.take(time.Now()) == nil {
+				if l.take(time.Now(), source.lasts) == nil {
 					t.Errorf("lease %q, %s: forgotten too early", c.lease, name)
 				}
 				time.Sleep(time.Second)
-				if l.take(time.Now()) != nil || l.secret != nil {
+				if l.take(time.Now(), source.lasts) != nil || l.secret != nil {
 					t.Errorf("lease %q, %s: kept too long", c.lease, name)
+				}
+			}
+			if l := (&lease{}); source.lasts > mandate.UsualLease { // got under a draft that said more
+				l.put([]byte("half"), time.Now().Add(source.lasts), source.lasts)
+				time.Sleep(mandate.UsualLease + time.Second)
+				if l.take(time.Now(), mandate.UsualLease) != nil {
+					t.Errorf("lease %q: a signed instruction's quarter of an hour is over", c.lease)
 				}
 			}
 			l := &lease{}
 			l.put([]byte("half"), time.Now().Add(time.Minute), source.lasts) // lent for less
-			if l.take(time.Now().Add(2*time.Minute)) != nil {
+			if l.take(time.Now().Add(2*time.Minute), source.lasts) != nil {
 				t.Errorf("lease %q: kept longer than it was lent", c.lease)
 			}
 		})

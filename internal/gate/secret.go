@@ -100,11 +100,12 @@ type lender struct {
 	lasts time.Duration
 }
 
-// take returns the secret while the lease lasts, and forgets it after.
-func (l *lease) take(now time.Time) []byte {
+// take returns the secret while the lease lasts, and forgets it after. It lasts no longer
+// than whoever takes it may be lent it for: a draft that nobody signed may have said more.
+func (l *lease) take(now time.Time, lasts time.Duration) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > l.lasts) {
+	if l.secret != nil && (now.After(l.until) || time.Since(l.got) > min(l.lasts, lasts)) {
 		clear(l.secret)
 		l.secret = nil
 	}
@@ -132,7 +133,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source le
 		return nil, err
 	}
 	l := t.lease(m)
-	if s := l.take(now); s != nil {
+	if s := l.take(now, source.lasts); s != nil {
 		return s, nil
 	}
 	identity, err := age.GenerateHybridIdentity()
