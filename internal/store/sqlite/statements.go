@@ -18,14 +18,14 @@ type statements struct {
 const mostPrepared = 100
 
 func (s *statements) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	if p := s.prepare(ctx, text); p != nil {
+	if p := s.prepare(ctx, text); p != nil { //nolint:sqlclosecheck // kept until the database is closed
 		return p.QueryContext(ctx, args...)
 	}
 	return s.DB.QueryContext(ctx, text, args...)
 }
 
 func (s *statements) QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row {
-	if p := s.prepare(ctx, text); p != nil {
+	if p := s.prepare(ctx, text); p != nil { //nolint:sqlclosecheck // kept until the database is closed
 		return p.QueryRowContext(ctx, args...)
 	}
 	return s.DB.QueryRowContext(ctx, text, args...)
@@ -46,7 +46,7 @@ func (s *statements) prepare(ctx context.Context, text string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first := s.prepared[text]; first != nil {
-		_ = p.Close()
+		_ = p.Close() //nolint:sqlclosecheck // the one of two that is not kept
 		return first
 	}
 	if s.prepared == nil {
