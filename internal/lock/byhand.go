@@ -1,0 +1,271 @@
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
+)
+
+// stays tells whether what is asked of a gate stays asked, whoever asked: the gate is
+// reached by hand only. Of a target gate nothing does but to make its recipient, which is
+// asked together with the source gate's: what it compiles is of now.
+func (l *Lock) stays(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (bool, error) {
+	if w.Verb == exchange.MakeRecipient {
+		return l.borrowsByHand(ctx, gate, w.Migration)
+	}
+	return l.noLine(ctx, gate)
+}
+
+// borrowsByHand tells whether a gate, or the source gate that it borrows from, is reached by
+// hand only.
+func (l *Lock) borrowsByHand(ctx context.Context, gate ecluse.Fingerprint, m ecluse.MigrationID) (bool, error) {
+	if byHand, err := l.noLine(ctx, gate); err != nil || byHand {
+		return byHand, err
+	}
+	source, _, err := l.gates(ctx, m)
+	if ecluse.KindOf(err) == ecluse.WaitsForSign {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return l.noLine(ctx, source)
+}
+
+// question names what is asked, so that it is known again: the same of the same gate, under
+// the same papers in force.
+func question(gate ecluse.Fingerprint, w exchange.Work, inForce []ecluse.Digest) (string, error) {
+	w.ID = ""
+	text, err := json.Marshal(struct {
+		Gate    ecluse.Fingerprint
+		Work    exchange.Work
+		InForce []ecluse.Digest
+	}{gate, w, inForce})
+	if err != nil {
+		return "", err
+	}
+	return "carried-" + ecluse.DigestOf(text).Hex()[:40], nil
+}
+
+// restsOn are the digests of the papers that an answer about a migration may rest on; zero
+// before there is one.
+func (l *Lock) restsOn(ctx context.Context, m ecluse.MigrationID) ([]ecluse.Digest, error) {
+	if m == "" {
+		return nil, nil
+	}
+	var all []ecluse.Digest
+	for _, kind := range []string{evidence.KindInstruction, evidence.KindReadPlan, evidence.KindMapping} {
+		d, err := l.store.Current(ctx, m, kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// forgetOld forgets an answer that is too old, and tells whether it was.
+func (l *Lock) forgetOld(ctx context.Context, row *store.Work) (bool, error) {
+	if row.Ended.IsZero() || exchange.Verb(row.Verb).Ends() {
+		return false, nil
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil || now.Sub(row.Ended) <= answerLife {
+		return false, err
+	}
+	return true, l.store.TakeWork(ctx, row.ID)
+}
+
+// askByHand asks something whose answer may take days. It is asked once; when it was
+// answered, whoever asks next has the answer.
+func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
+	papers, err := l.restsOn(ctx, w.Migration)
+	if err != nil {
+		return nil, err
+	}
+	id, err := question(gate, w, papers)
+	if err != nil {
+		return nil, err
+	}
+	w.ID = id
+	text, err := json.Marshal(w)
+	if err != nil {
+		return nil, err
+	}
+	row, err := l.store.Work(ctx, id)
+	if err == nil {
+		var old bool
+		if old, err = l.forgetOld(ctx, row); err == nil && old {
+			row, err = nil, fs.ErrNotExist
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := l.store.AskWork(ctx, store.Work{ID: id, Gate: gate, Migration: w.Migration, Verb: string(w.Verb), Text: text}); err != nil {
+			return nil, err
+		}
+		l.tell()
+	case err != nil:
+		return nil, err
+	}
+	if row == nil || row.Ended.IsZero() {
+		if row, err = l.awaitByHand(ctx, gate, w); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.store.TakeWork(ctx, id); err != nil {
+		return nil, err
+	}
+	a, err := answerOf(row)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Err()
+}
+
+// awaitByHand waits for an answer as long as it may come over a line: the gate is on one,
+// and borrows nothing from a gate that is not.
+func (l *Lock) awaitByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*store.Work, error) {
+	hand, err := l.noLine(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	for {
+		wait, cancel := context.WithTimeoutCause(ctx, handPatience, errByHand)
+		_, err := l.await(wait, gate, w.ID, w.Verb)
+		cancel()
+		var row *store.Work
+		if err == nil {
+			row, err = l.store.Work(ctx, w.ID)
+		}
+		switch {
+		case err == nil:
+			return row, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "have a gate " + string(w.Verb), Where: string(gate), Why: "somebody who asked the same took the answer", Next: "run the same command again"}
+		case !errors.Is(err, errByHand):
+			return nil, err
+		}
+		borrows, err := l.borrows(ctx, w.Migration)
+		if err != nil {
+			return nil, err
+		}
+		switch seen := l.lastSeen(gate); {
+		case borrows, hand && time.Since(seen) > away:
+			return nil, exchange.ByHand(gate, w.Verb)
+		case time.Since(seen) > away && time.Since(begun) > patience:
+			return nil, exchange.Away(gate, seen, w.Verb)
+		}
+	}
+}
+
+// borrows tells whether a request for the release secret waits for its answer.
+func (l *Lock) borrows(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	if m == "" {
+		return false, nil
+	}
+	asked, err := l.Asked(ctx, m)
+	return len(asked) > 0, err
+}
+
+// byHand refuses to go on with an erasure while what was asked for it waits to be carried,
+// and returns the certificate that both gates are to sign, once there is one: days pass
+// between the one signature and the other.
+func (l *Lock) byHand(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
+	if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || !hand {
+		return nil, err
+	}
+	all, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range all {
+		if !w.Ended.IsZero() || w.Gate != i.Source.Gate {
+			continue
+		}
+		switch verb := exchange.Verb(w.Verb); verb {
+		case exchange.Erase: // the other half of the key and the ciphertext go first
+			target := &keyHolder{lock: l, at: exchange.TargetPlace, gate: i.Target.Gate}
+			if said, err := target.said(ctx, m); err != nil || said == nil {
+				return nil, err
+			}
+			if inv, err := l.chamber.Inventory(m); err != nil || inv == nil {
+				return nil, err
+			}
+			if left, err := l.chamber.Remains(m); err != nil || len(left) > 0 {
+				return nil, err
+			}
+			return nil, exchange.ByHand(w.Gate, verb)
+		case exchange.Search, exchange.Certify:
+			return nil, exchange.ByHand(w.Gate, verb)
+		}
+	}
+	text, err := l.current(ctx, m, kindDraft)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	c := &evidence.Certificate{}
+	return c, json.Unmarshal(text, c)
+}
+
+// lookedByHand tells whether a gate without a line cosigned the journal as it stands.
+func (l *Lock) lookedByHand(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint) (bool, error) {
+	if hand, err := l.noLine(ctx, gate); err != nil || !hand {
+		return false, err
+	}
+	s, err := l.Cosigned(ctx, m, gate)
+	if err != nil || s == nil {
+		return false, err
+	}
+	h, err := evidence.ParseHead(s.Body)
+	if err != nil {
+		return false, err
+	}
+	size, err := l.store.Size(ctx, string(m))
+	return h.Size == size, err
+}
+
+// draft keeps the certificate that both gates are to sign, where one signs by hand.
+func (l *Lock) draft(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, c *evidence.Certificate) error {
+	if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || !hand {
+		return err
+	}
+	text, err := evidence.EncodeJSON(c)
+	if err != nil {
+		return err
+	}
+	event := journal.Event{Tree: string(m), Type: journal.DocumentStored, IDs: map[string]string{"document": ecluse.DigestOf(text).String(), "kind": kindDraft}}
+	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		d, err := tx.AddDocument(ctx, kindDraft, m, text)
+		if err != nil {
+			return err
+		}
+		return tx.SetCurrent(ctx, m, kindDraft, d)
+	})
+}
+
+// answerLife is how long an answer that nobody took is one: the database that it speaks of
+// may be another by then. What a gate ended stays ended.
+const answerLife = 24 * time.Hour
+
+// handPatience is how long an answer is waited for before it is looked whether it has to
+// be carried.
+const handPatience = 2 * time.Second
+
+var errByHand = errors.New("it has to be carried")
+
+// kindDraft is a certificate that both gates are still to sign.
+const kindDraft = "certificate-draft"
