@@ -9,9 +9,9 @@ import (
 	"math/bits"
 )
 
-// A row's digest is made of two lanes of 128 bits, each under a key of its own:
+// A row's digest is two blocks of 128 bits of one number:
 //
-//	AES-128_k( c₁·r^(n+1) + c₂·r^n + … + cₙ·r² + ℓ·r  mod 2^127 − 1 )
+//	AES-128_k(v) ‖ AES-128_k′(v),  v = c₁·r^(n+1) + c₂·r^n + … + cₙ·r² + ℓ·r  mod 2^127 − 1
 //
 // c₁ … cₙ are the canonical encoding's bytes, fifteen at a time, little-endian, the
 // last filled up with zeros; ℓ is their number. r is secret, of 126 bits.
@@ -20,40 +20,36 @@ import (
 // "New Hash Functions and Their Use in Authentication and Set Equality", 1981,
 // whose last section is multisets; AES-GCM-SIV, RFC 8452, makes its tags so).
 // Encodings that differ differ in a coefficient. Their polynomials then agree for
-// at most n + 1 of the 2^126 values of r: both lanes of two rows of a kibibyte agree
-// with a probability below 2^-238, whatever they hold, for whoever has not the key.
-// Nobody sees a polynomial's value, and sums of digests alone leave the gate: AES keeps
-// them from saying anything of r or of a row. Used on 2^40 rows it is told from a
-// random function with a probability below 2^-48 (PRP/PRF switching lemma).
+// at most n + 1 of the 2^126 values of r: a row of a kibibyte that was altered is
+// taken for the one that was sealed with a probability below 2^-119 (a tag of AES-GCM or
+// Poly1305 promises less), whatever both hold, for whoever has not the key. Nobody sees v,
+// and sums of digests alone leave the gate: AES keeps them from saying anything of r or of a
+// row. Used on 2^40 rows it is told from a random function with a probability below
+// 2^-40 (two rows with one v, and the PRP/PRF switching lemma).
 //
-// HMAC-SHA-256 would need no such argument; with it, summing a row took two fifths
-// more time, and it is summed twice.
+// HMAC-SHA-256 would need no such argument; with it, summing a row took twice the
+// time, and it is summed twice.
 type digester struct {
-	lanes [2]lane
-	in    [16]byte
-	out   [32]byte
+	r      point
+	blocks [2]cipher.Block
+	in     [16]byte
+	out    [32]byte
 }
 
-type lane struct {
-	lo, hi uint64 // r
-	block  cipher.Block
-}
+// point is where a polynomial is evaluated.
+type point struct{ lo, hi uint64 }
 
-// newDigester derives both lanes' keys from a table's sub-key.
+// newDigester derives r and both keys of AES from a table's sub-key.
 func newDigester(key [32]byte) *digester {
-	const each = 16 + 16
-	k, err := hkdf.Expand(sha256.New, key[:], "ecluse/v1\x00row digest", 2*each)
+	k, err := hkdf.Expand(sha256.New, key[:], "ecluse/v1\x00row digest", 3*16)
 	if err != nil {
-		panic("hkdf of 64 bytes: " + err.Error()) // only for lengths over 8160
+		panic("hkdf of 48 bytes: " + err.Error()) // only for lengths over 8160
 	}
-	d := &digester{}
-	for i := range d.lanes {
-		own := k[i*each:][:each]
-		block, err := aes.NewCipher(own[16:])
-		if err != nil {
+	d := &digester{r: point{binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:]) & (1<<62 - 1)}}
+	for i := range d.blocks {
+		if d.blocks[i], err = aes.NewCipher(k[16*(i+1):][:16]); err != nil {
 			panic("AES-128: " + err.Error()) // only for other lengths of key
 		}
-		d.lanes[i] = lane{binary.LittleEndian.Uint64(own), binary.LittleEndian.Uint64(own[8:]) & (1<<62 - 1), block}
 	}
 	return d
 }
@@ -62,29 +58,22 @@ const piece = 15 // bytes of a coefficient
 
 // digest is a row's, as a number of 256 bits.
 func (d *digester) digest(row []byte) words {
-	var a, b residue
-	r, s := &d.lanes[0], &d.lanes[1]
+	var v residue
 	length := uint64(len(row))
-	for ; len(row) >= piece; row = row[piece:] {
-		lo, hi := binary.LittleEndian.Uint64(row), binary.LittleEndian.Uint64(row[7:])>>8
-		a, b = a.next(lo, hi, r), b.next(lo, hi, s)
+	for ; len(row) >= piece+1; row = row[piece:] {
+		v = v.next(binary.LittleEndian.Uint64(row), binary.LittleEndian.Uint64(row[8:])&(1<<56-1), d.r)
 	}
 	if len(row) > 0 {
 		var last [16]byte
 		copy(last[:], row)
-		lo, hi := binary.LittleEndian.Uint64(last[:]), binary.LittleEndian.Uint64(last[8:])
-		a, b = a.next(lo, hi, r), b.next(lo, hi, s)
+		v = v.next(binary.LittleEndian.Uint64(last[:]), binary.LittleEndian.Uint64(last[8:]), d.r)
 	}
-	d.seal(0, a.next(length, 0, r))
-	d.seal(1, b.next(length, 0, s))
-	return (*Total)(&d.out).words()
-}
-
-func (d *digester) seal(i int, a residue) {
-	lo, hi := a.reduced()
+	lo, hi := v.next(length, 0, d.r).reduced()
 	binary.LittleEndian.PutUint64(d.in[:], lo)
 	binary.LittleEndian.PutUint64(d.in[8:], hi)
-	d.lanes[i].block.Encrypt(d.out[16*i:16*i+16], d.in[:])
+	d.blocks[0].Encrypt(d.out[:16], d.in[:])
+	d.blocks[1].Encrypt(d.out[16:], d.in[:])
+	return (*Total)(&d.out).words()
 }
 
 // residue is a number modulo p = 2^127 − 1, at most 2^127.
@@ -93,7 +82,7 @@ type residue struct{ lo, hi uint64 }
 const low63 = 1<<63 - 1
 
 // next is (a + c)·r, for a coefficient c below 2^120.
-func (a residue) next(lo, hi uint64, by *lane) residue {
+func (a residue) next(lo, hi uint64, by point) residue {
 	var c uint64
 	lo, c = bits.Add64(a.lo, lo, 0)
 	hi, _ = bits.Add64(a.hi, hi, c) // below 2^127 + 2^121

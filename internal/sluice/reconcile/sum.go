@@ -244,7 +244,19 @@ func (s *Summer) encode(i, from, to int) error {
 	row := s.row[:0]
 	var ok bool
 	for n := from; n < to; n++ {
-		if row, ok = s.forms[n].append(row, i); !ok {
+		f := &s.forms[n]
+		switch { // the commonest without a call
+		case f.nulls && f.column.Null(i):
+			row = append(row, tagNull)
+			continue
+		case f.kind == formExact:
+			row = appendInt(row, f.ints[i], f.exponent)
+			continue
+		case f.kind == formText:
+			row = appendText(row, f.column.Bytes(i))
+			continue
+		}
+		if row, ok = f.append(row, i); !ok {
 			return &ecluse.Error{
 				Kind: ecluse.Invalid, What: "sum rows of " + s.table.Name.String(), Where: fmt.Sprintf("row %d of the batch: %s", i, s.table.Columns[n].Name),
 				Why: "a column of numbers holds text that is no number",

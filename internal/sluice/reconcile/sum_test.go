@@ -78,7 +78,7 @@ func TestVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"table":"lab.patient","count":1,"total":"e1a4555ec6a8ddedc92cc8e670e7b015e9ec50a7bd718c4f90519d892371e2ee"}`
+	const want = `{"table":"lab.patient","count":1,"total":"e1a4555ec6a8ddedc92cc8e670e7b0154e2632efeecc39fb93dcccf812dccac9"}`
 	if string(got) != want {
 		t.Errorf("%s, want %s", got, want)
 	}
