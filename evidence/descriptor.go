@@ -31,7 +31,7 @@ type Descriptor struct {
 	Last      bool               `json:"last"`   // the dataset ends with this chunk
 	Size      int64              `json:"size"`   // bytes of ciphertext
 	SHA256    ecluse.Digest      `json:"sha256"` // of the ciphertext
-	Sum       ecluse.Digest      `json:"sum"`    // HMAC-SHA-256 over the uncompressed batch stream
+	Sum       ecluse.Digest      `json:"sum"`    // keyed, over the uncompressed batch stream (internal/sluice/seal)
 }
 
 func checkSlot(what string, s ecluse.Slot) error {

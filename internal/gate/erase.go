@@ -30,7 +30,7 @@ type DestroyedKey struct {
 // secrets are what each file of a gate's folder held.
 func secrets() map[string]DestroyedKey {
 	return map[string]DestroyedKey{
-		kFile:        {"K, key of sums, notes and bookmarks", "", "HMAC-SHA-256, polynomial hash and AES-128, AES-256-GCM"},
+		kFile:        {"K, key of sums, notes and bookmarks", "", "HMAC-SHA-256, GMAC, polynomial hash and AES-128, AES-256-GCM"},
 		releaseFile:  {"release secret, source gate's half of the chunk key", evidence.ForChunks, "HKDF-SHA-256 input, 256 bits"},
 		rejectsFile:  {"identity of rejects", evidence.ForRejects, "age, ML-KEM-768 with X25519"},
 		secretFile:   {"target gate's half of the chunk key", evidence.ForChunks, "HKDF-SHA-256 input, 256 bits"},

@@ -2,11 +2,9 @@ package seal
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"maps"
 
@@ -25,7 +23,7 @@ type Reader struct {
 	held   blocks // the ciphertext
 	unzip  *zstd.Decoder
 	stream *record.StreamReader
-	sum    hash.Hash    // over the batches; nil while the key is not known
+	sum    *sum         // over the batches; nil while the key is not known
 	raw    bytes.Buffer // the batches themselves, then
 	rows   int64
 	begun  bool // the schema has been read: what follows is summed
@@ -43,11 +41,10 @@ func Open(src io.Reader, d *evidence.Descriptor, id age.Identity, k *Key) (*Read
 // slot, number of rows and end. Any other chunk is ecluse.Unverified, and not a
 // byte of it has been decompressed for nothing: the digest comes first.
 func (p *Pool) Open(src io.Reader, d *evidence.Descriptor, id age.Identity, k *Key) (*Reader, error) {
-	sub := k.Sub(UseChunks, string(d.Slot.Dataset))
-	return p.open(src, d, id, hmac.New(sha256.New, sub[:]))
+	return p.open(src, d, id, newSum(k.Sub(UseChunks, string(d.Slot.Dataset))))
 }
 
-func (p *Pool) open(src io.Reader, d *evidence.Descriptor, id age.Identity, sum hash.Hash) (*Reader, error) {
+func (p *Pool) open(src io.Reader, d *evidence.Descriptor, id age.Identity, sum *sum) (*Reader, error) {
 	r := &Reader{pool: p, d: d, held: blocks{pool: p}, sum: sum}
 	if err := r.fetch(src); err != nil {
 		r.Close()
@@ -160,7 +157,7 @@ func (r *Reader) end() error {
 	if r.rows != r.d.Rows {
 		return fmt.Errorf("it holds %d rows, its descriptor says %d", r.rows, r.d.Rows)
 	}
-	if r.sum != nil && !hmac.Equal(r.sum.Sum(nil), r.d.Sum[:]) {
+	if r.sum != nil && !r.sum.is(r.d.Sum) {
 		return errors.New("its keyed sum is not the one the source gate signed")
 	}
 	return nil

@@ -21,7 +21,7 @@
 //	ecluse.rows        rows in all its batches
 //	ecluse.last        "true" when the dataset ends with it, else "false"
 //
-// The keyed sum is HMAC-SHA-256, under the sub-key (chunks, dataset) of K, over
+// The keyed sum (sum.go), under the sub-key (chunks, dataset) of K, is over
 // everything after the schema message: the uncompressed bytes of frame 2. It
 // depends on the rows, and on how they are cut into batches, alone: a re-reading
 // in another epoch gives the same sum.

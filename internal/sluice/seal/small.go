@@ -2,8 +2,6 @@ package seal
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"strings"
@@ -49,10 +47,9 @@ func OpenKey(src io.Reader, d *evidence.Descriptor, id age.Identity) (*Key, erro
 	if err != nil {
 		return nil, r.failed(err)
 	}
-	sub := k.Sub(UseChunks, string(ecluse.KeyDataset))
-	sum := hmac.New(sha256.New, sub[:])
+	sum := newSum(k.Sub(UseChunks, string(ecluse.KeyDataset)))
 	sum.Write(r.raw.Bytes())
-	if !hmac.Equal(sum.Sum(nil), d.Sum[:]) {
+	if !sum.is(d.Sum) {
 		return nil, r.failed(errors.New("its keyed sum is not the one the source gate signed"))
 	}
 	return k, nil

@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ type Writer struct {
 	stream *record.StreamWriter
 	zip    *zstd.Encoder
 	held   blocks
-	sum    hash.Hash
+	sum    *sum
 	rows   int64
 	err    error
 }
@@ -45,8 +44,7 @@ func (p *Pool) NewWriter(dst io.Writer, h Header, to age.Recipient, k *Key, s *r
 	if w.err = hybrid(to); w.err != nil {
 		return w
 	}
-	sub := k.Sub(UseChunks, string(h.Slot.Dataset))
-	w.sum = hmac.New(sha256.New, sub[:])
+	w.sum = newSum(k.Sub(UseChunks, string(h.Slot.Dataset)))
 	if w.zip, w.err = p.encoder(&w.held); w.err != nil {
 		return w
 	}
@@ -96,7 +94,7 @@ func (w *Writer) Close(rows int64, last bool) (Sealed, error) {
 	w.zip.Reset(nil)
 	w.pool.encoders.Put(w.zip)
 	return Sealed{
-		Size: out.size, SHA256: ecluse.Digest(out.digest.Sum(nil)), Sum: ecluse.Digest(w.sum.Sum(nil)), Rows: w.rows,
+		Size: out.size, SHA256: ecluse.Digest(out.digest.Sum(nil)), Sum: w.sum.digest(), Rows: w.rows,
 	}, nil
 }
 
