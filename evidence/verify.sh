@@ -474,6 +474,12 @@ sed -n 's/.*"left":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
 	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"why":"\([a-z]*\)".*/\1-\2 \3/p' | sort >"$tmp/left"
 sed -n 's/.*"type":"passage-left","ids":{"passage":"\([a-z0-9-]*\)","reason":"\([a-z]*\)"}.*/\1 \2/p' journal/leaves.jsonl | sort >"$tmp/journal-left"
 run cmp "$tmp/left" "$tmp/journal-left" >>"$log" 2>&1 || ko "the passages said to be left in the target are not those the journal names"
+list 'loadplan-rehearsal-[0-9]*\.json' >"$tmp/rehearsals"
+while read -r f; do
+	n=${f#loadplan-rehearsal-} && n=${n%.json}
+	grep -q "^rehearsal-$n " "$tmp/left" || cat statements/target-*.json 2>/dev/null |
+		grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$(digest "$f")\",\"passage\":{\"kind\":\"rehearsal\",\"number\":$n}" || ko "the target gate does not say that rehearsal-$n was taken out of the test base"
+done <"$tmp/rehearsals"
 outcome=$(sed -n 's/.*"outcome":"\([a-z ]*\)".*/\1/p' certificate.json)
 [ -s "$tmp/left" ] && [ "$outcome" != 'not undone' ] && ko "a passage was left in the target, and the outcome is $outcome"
 [ ! -s "$tmp/left" ] && [ "$outcome" = 'not undone' ] && ko "the certificate does not name what was not undone"

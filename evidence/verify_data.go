@@ -3,6 +3,7 @@ package evidence
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"ecluse"
@@ -301,6 +302,7 @@ func (v *verifier) checkExtract(name string) (bool, error) {
 // undone the target gate's.
 func (v *verifier) checkStatements() (string, error) {
 	undone, read := v.certificate.Outcome != Undone, v.manifest == nil
+	out := map[undoView]bool{}
 	names := v.named("statements/", ".json")
 	for _, name := range names {
 		g := TargetGate
@@ -314,7 +316,13 @@ func (v *verifier) checkStatements() (string, error) {
 		if name != StatementFile(g, v.digest(name)) {
 			return "", unverified("verify statement", "%s is not named by its own hash", name)
 		}
-		undone = undone || g == TargetGate && h.Format == UndoFormat
+		if g == TargetGate && h.Format == UndoFormat {
+			u := undoView{Plan: h.Plan}
+			if err := readView(name, v.files[name], &u); err != nil {
+				return "", err
+			}
+			undone, out[u] = true, true
+		}
 		if g == SourceGate && h.Format == ExtractFormat && h.Plan == v.readPlan.digest {
 			of, err := v.checkExtract(name)
 			if err != nil {
@@ -329,7 +337,38 @@ func (v *verifier) checkStatements() (string, error) {
 	if !undone {
 		return "", unverified("verify statement", "the target gate's statement of what it took out again is missing")
 	}
+	if err := v.checkRehearsals(out); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%d statements", len(names)), nil
+}
+
+// undoView is what the verifier needs of undo/v1.
+type undoView struct {
+	Plan    ecluse.Digest  `json:"plan"`
+	Passage ecluse.Passage `json:"passage"`
+}
+
+// checkRehearsals demands, of each rehearsal that began, the target gate's word that it
+// was taken out of the test base; but of one that the certificate names as left there.
+func (v *verifier) checkRehearsals(out map[undoView]bool) error {
+	for _, name := range v.named("loadplan-"+string(ecluse.Rehearsal)+"-", ".json") {
+		var u undoView
+		for _, l := range v.certificate.Left {
+			if name == LoadPlanFile(l.Passage) {
+				u.Passage = l.Passage
+			}
+		}
+		if u.Passage.Number > 0 {
+			continue
+		}
+		number, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(name, "loadplan-"+string(ecluse.Rehearsal)+"-"), ".json"))
+		u.Plan, u.Passage = v.digest(name), ecluse.Passage{Kind: ecluse.Rehearsal, Number: number}
+		if err != nil || !out[u] {
+			return unverified("verify statement", "the target gate's statement that %s was taken out of the test base is missing", u.Passage)
+		}
+	}
+	return nil
 }
 
 // checkPrivileges checks the records of what accounts could do. A completed

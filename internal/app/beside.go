@@ -90,11 +90,11 @@ func (b *Beside) Target() (*gate.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, dialect, err := openTarget(c)
+	main, rehearsal, err := openBases(c)
 	if err != nil {
 		return nil, err
 	}
-	b.target = gate.NewTarget(b.home, b.lock, db, dialect, procedure.Digest())
+	b.target = gate.NewTarget(b.home, b.lock, main, rehearsal, procedure.Digest())
 	return b.target, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/config"
+	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/engine/mysql"
 	"ecluse/internal/sluice/engine/postgres"
@@ -21,7 +23,6 @@ import (
 	mysqlreader "ecluse/internal/sluice/reader/mysql"
 	postgresreader "ecluse/internal/sluice/reader/postgres"
 	sqlitereader "ecluse/internal/sluice/reader/sqlite"
-	"ecluse/internal/sluice/writer"
 	postgreswriter "ecluse/internal/sluice/writer/postgres"
 	sqlitewriter "ecluse/internal/sluice/writer/sqlite"
 )
@@ -44,25 +45,39 @@ func openSource(c *config.Gate) (reader.Source, mandate.Dialect, error) {
 		s, err := mysqlreader.New(mysqlreader.Config{Catalogue: catalogue, Read: rows})
 		return s, mysql.Dialect{}, err
 	}
-	return nil, nil, unknownEngine(c, "read from")
+	return nil, nil, unknownEngine(c.Engine, "read from")
 }
 
 // openTarget connects to a new laboratory's database.
-func openTarget(c *config.Gate) (writer.Target, mandate.Dialect, error) {
-	switch c.Engine {
+func openTarget(d config.Database) (gate.Base, error) {
+	switch d.Engine {
 	case ecluse.SQLite:
-		return sqlitewriter.New(c.Rows.File), sqlite.Dialect{}, nil
+		return gate.Base{DB: sqlitewriter.New(d.Rows.File), Dialect: sqlite.Dialect{}}, nil
 	case ecluse.PostgreSQL:
-		rows, err := postgresConfig(&c.Rows)
-		return postgreswriter.New(rows), postgres.Dialect{}, err
+		rows, err := postgresConfig(&d.Rows)
+		return gate.Base{DB: postgreswriter.New(rows), Dialect: postgres.Dialect{}}, err
 	}
-	return nil, nil, unknownEngine(c, "written to")
+	return gate.Base{}, unknownEngine(d.Engine, "written to")
 }
 
-func unknownEngine(c *config.Gate, what string) error {
+// openBases connects to all that a target gate writes into: its database, and the test
+// base where gate.yaml has one.
+func openBases(c *config.Gate) (main gate.Base, rehearsal *gate.Base, err error) {
+	if main, err = openTarget(c.Database()); err != nil || c.Rehearsal == nil {
+		return main, nil, err
+	}
+	test, err := openTarget(c.Rehearsal.Database())
+	if err != nil {
+		return main, nil, errors.Join(err, main.DB.Close())
+	}
+	test.System = c.Rehearsal.System
+	return main, &test, nil
+}
+
+func unknownEngine(e ecluse.Engine, what string) error {
 	return &ecluse.Error{
 		Kind: ecluse.Invalid, What: connecting, Where: config.FileName + ": engine",
-		Why: fmt.Sprintf("%s cannot be %s", c.Engine, what), Next: "read: sqlite, postgresql, mysql; write: sqlite, postgresql",
+		Why: fmt.Sprintf("%s cannot be %s", e, what), Next: "read: sqlite, postgresql, mysql; write: sqlite, postgresql",
 	}
 }
 

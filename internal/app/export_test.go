@@ -75,11 +75,11 @@ func Target(dir string, l gate.Lock) (*gate.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, dialect, err := openTarget(c)
+	main, rehearsal, err := openBases(c)
 	if err != nil {
 		return nil, err
 	}
-	return gate.NewTarget(h, l, db, dialect, procedure.Digest()), nil
+	return gate.NewTarget(h, l, main, rehearsal, procedure.Digest()), nil
 }
 
 // PostgresConfig is how an account of gate.yaml connects.

@@ -70,7 +70,7 @@ func CheckGate(ctx context.Context, dir string) ([]GateFinding, error) {
 	} else {
 		x.add(PartClock, wire.OK, "the clock goes on from what the gate's ledger knows", "l'horloge continue à partir de ce que sait le registre du programme")
 	}
-	x.database(ctx, c, at)
+	x.databases(ctx, c, at)
 	x.network(ctx, c, h)
 	return x.found, nil
 }
@@ -123,12 +123,25 @@ func (x *checkup) held(h *gate.Home) {
 	}
 }
 
+// databases looks at the gate's database, and at the test base of a target gate.
+func (x *checkup) databases(ctx context.Context, c *config.Gate, at exchange.Place) {
+	x.database(ctx, c.Database(), at)
+	switch r := c.Rehearsal; {
+	case r == nil:
+	case at != exchange.TargetPlace:
+		x.add(PartDatabase, wire.Stop, "rehearsal: a source gate loads nothing: take it out of %s", "rehearsal : un programme côté ancien logiciel ne charge rien : retirez-le de %s", config.FileName)
+	default:
+		x.add(PartDatabase, wire.OK, "rehearsals go into %s, and nowhere else", "les migrations à blanc vont dans %s, et nulle part ailleurs", r.System)
+		x.database(ctx, r.Database(), at)
+	}
+}
+
 // database connects both accounts and says what can be told of their rights.
-func (x *checkup) database(ctx context.Context, c *config.Gate, at exchange.Place) {
+func (x *checkup) database(ctx context.Context, c config.Database, at exchange.Place) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if c.Engine == ecluse.MySQL && at == exchange.TargetPlace {
-		x.fails(PartDatabase, unknownEngine(c, "written to"))
+		x.fails(PartDatabase, unknownEngine(c.Engine, "written to"))
 		return
 	}
 	for _, a := range []struct {

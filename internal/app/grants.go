@@ -17,6 +17,7 @@ type GrantsRequest struct {
 	Migration ecluse.MigrationID
 	Verb      string // inspect, read or load
 	User      string // empty: the one that gate.yaml names
+	Rehearsal bool   // of the target's test base
 	Host      string // that MySQL's account may come from; empty: the address this gate connects from
 }
 
@@ -27,9 +28,19 @@ func (b *Beside) Grants(ctx context.Context, q GrantsRequest) (string, error) {
 	if !ok {
 		place = b.place
 	}
-	c, err := b.config(place)
+	g, err := b.config(place)
 	if err != nil {
 		return "", err
+	}
+	c := g.Database()
+	if q.Rehearsal {
+		if g.Rehearsal == nil || b.place != exchange.TargetPlace || q.Verb == "read" {
+			return "", &ecluse.Error{
+				Kind: ecluse.Invalid, What: "write grants", Where: "--rehearsal", Why: "this gate has no test base",
+				Next: "write rehearsal: in the target gate's " + config.FileName,
+			}
+		}
+		c = g.Rehearsal.Database()
 	}
 	a := &c.Rows
 	if q.Verb == "inspect" {

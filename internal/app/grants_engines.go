@@ -12,7 +12,7 @@ import (
 )
 
 // grants writes the statements of one engine and verb.
-func (b *Beside) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (string, error) {
+func (b *Beside) grants(ctx context.Context, q GrantsRequest, c config.Database) (string, error) {
 	switch q.Verb {
 	case "inspect":
 		switch c.Engine {
@@ -22,7 +22,7 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (s
 			return mysql.InspectGrants(mysql.Account{User: q.User, Host: q.Host}, []string{c.Catalogue.Database}), nil
 		}
 	case "read":
-		plan, err := b.planInForce(ctx, q.Migration, func(c *exchange.Case) []byte { return c.ReadPlan })
+		plan, err := b.planInForce(ctx, q.Migration, ecluse.Final, func(c *exchange.Case) []byte { return c.ReadPlan })
 		if err != nil {
 			return "", err
 		}
@@ -37,7 +37,11 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (s
 			return mysql.ReadGrants(p, mysql.Account{User: q.User, Host: q.Host})
 		}
 	case "load":
-		plan, err := b.planInForce(ctx, q.Migration, func(c *exchange.Case) []byte { return c.LoadPlan })
+		kind := ecluse.Final
+		if q.Rehearsal {
+			kind = ecluse.Rehearsal
+		}
+		plan, err := b.planInForce(ctx, q.Migration, kind, func(c *exchange.Case) []byte { return c.LoadPlan })
 		if err != nil {
 			return "", err
 		}
@@ -49,22 +53,22 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c *config.Gate) (s
 			return postgres.LoadGrants(p, q.User)
 		}
 	}
-	return "", unknownEngine(c, "granted "+q.Verb+" rights on")
+	return "", unknownEngine(c.Engine, "granted "+q.Verb+" rights on")
 }
 
 // planInForce reads a plan that is compiled.
-func (b *Beside) planInForce(ctx context.Context, id ecluse.MigrationID, of func(*exchange.Case) []byte) ([]byte, error) {
+func (b *Beside) planInForce(ctx context.Context, id ecluse.MigrationID, kind ecluse.PassageKind, of func(*exchange.Case) []byte) ([]byte, error) {
 	m, err := b.migration(id)
 	if err != nil {
 		return nil, err
 	}
-	c, err := b.lock.Case(ctx, m, ecluse.Final)
+	c, err := b.lock.Case(ctx, m, kind)
 	if err != nil {
 		return nil, err
 	}
 	text := of(c)
 	if text == nil {
-		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no plan is compiled yet", Next: "ecluse plan -m " + string(m)}
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no plan is compiled yet", Next: "ecluse plan -m " + string(m) + " --passage " + string(kind)}
 	}
 	return text, nil
 }

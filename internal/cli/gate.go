@@ -309,7 +309,12 @@ func (x *gateConfigCheckCmd) Run(_ context.Context, c *call) error {
 	} else {
 		c.ui.tell("nothing is wrong in it: %s, in one room with its lock", "rien à corriger : %s, dans la même pièce que son écluse", g.Engine)
 	}
-	return c.ui.object(map[string]any{"engine": g.Engine, "server": g.Server, "laboratory": g.Laboratory})
+	view := map[string]any{"engine": g.Engine, "server": g.Server, "laboratory": g.Laboratory}
+	if r := g.Rehearsal; r != nil {
+		c.ui.tell("rehearsals go into %s: %s", "les migrations à blanc vont dans %s : %s", r.System, r.Engine)
+		view["rehearsal"] = r.System
+	}
+	return c.ui.object(view)
 }
 
 type gateHoldCmd struct {
@@ -404,12 +409,14 @@ type gateGrantsCmd struct {
 	Verb string `arg:"" enum:"inspect,read,load" help:"${grants_verb}"`
 	User string `help:"${grants_user}"`
 	Host string `help:"${grants_host}"`
+
+	Rehearsal bool `help:"${grants_rehearsal}"`
 	which
 }
 
 func (x *gateGrantsCmd) Run(ctx context.Context, c *call) error {
 	return x.beside("", func(b *app.Beside) error {
-		sql, err := b.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, User: x.User, Host: x.Host})
+		sql, err := b.Grants(ctx, app.GrantsRequest{Migration: x.Migration, Verb: x.Verb, User: x.User, Host: x.Host, Rehearsal: x.Rehearsal})
 		if err != nil {
 			return err
 		}

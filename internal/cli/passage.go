@@ -20,7 +20,7 @@ type which struct {
 
 type planCmd struct {
 	which
-	Passage     string `enum:"dry,final" default:"final" help:"${plan_passage}"`
+	Passage     string `enum:"dry,rehearsal,final" default:"final" help:"${plan_passage}"`
 	Instruction string `help:"${plan_instruction}" placeholder:"FILE"`
 	as
 }
@@ -46,6 +46,7 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 			c.ui.statements(p)
 		}
 		if p.Load != nil {
+			c.ui.into(p.Load)
 			c.ui.shape(&p.Load.Shape)
 			c.ui.unused(p.Unused)
 		}
@@ -109,6 +110,11 @@ func (u *ui) statements(p *desk.Plans) {
 	u.text(b.String())
 }
 
+// into says which system a load plan is for: a rehearsal's is not the one where people work.
+func (u *ui) into(p *mandate.LoadPlan) {
+	u.tell("%s into %s", "%s dans %s", u.kindWord(p.Passage), u.paint(bold, p.Target.System))
+}
+
 // shape shows what a mapping writes.
 func (u *ui) shape(s *ecluse.Shape) {
 	var b strings.Builder
@@ -136,15 +142,19 @@ func (u *ui) unused(columns []string) {
 
 type applyCmd struct {
 	which
-	Plan   string `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
-	DryRun bool   `help:"${apply_dry}"`
+	Plan      string `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
+	DryRun    bool   `help:"${apply_dry}" xor:"kind"`
+	Rehearsal bool   `help:"${apply_rehearsal}" xor:"kind"`
 	as
 }
 
 func (x *applyCmd) Run(ctx context.Context, c *call) error {
 	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
-	if x.DryRun {
+	switch {
+	case x.DryRun:
 		q.Passage = ecluse.Dry
+	case x.Rehearsal:
+		q.Passage = ecluse.Rehearsal
 	}
 	if x.Plan != "" {
 		var err error
@@ -196,8 +206,11 @@ func (u *ui) applied(v *desk.Applied) {
 		u.extract(v.Read)
 	}
 	if v.Load != nil {
-		u.tell("loaded  %12s rows; %s source rows put aside", "chargé  %12s lignes ; %s lignes source mises de côté", count(v.RowsLoaded), count(v.RowsRejected))
+		u.tell("loaded  %12s rows into %s; %s source rows put aside", "chargé  %12s lignes dans %s ; %s lignes source mises de côté", count(v.RowsLoaded), v.Load.System, count(v.RowsRejected))
 		u.verdict(v.Reconciled, v.Passage.Kind)
+		if v.Passage.Kind == ecluse.Rehearsal {
+			u.tell("  a rehearsal is never accepted: ecluse undo --as KEY takes it out of %s, and before its deadline the lock does", "  une migration à blanc n'est jamais reçue : ecluse undo --as CLÉ la retire de %s, et à son échéance l'écluse le fait", v.Load.System)
+		}
 	}
 }
 

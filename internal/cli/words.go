@@ -81,6 +81,8 @@ func (u *ui) dueWord(k due.Kind) string {
 		return u.say("a roster is too old", "une liste de personnes est trop ancienne")
 	case due.ApprovalLapse:
 		return u.say("lapse of an approval", "péremption d'une approbation")
+	case due.RehearsalEnd:
+		return u.say("undoing of the rehearsal", "annulation de la migration à blanc")
 	case due.LeaseEnd:
 		return u.say("end of a loan of the release secret", "fin d'un prêt du secret de libération")
 	case due.Hunt:

@@ -33,6 +33,10 @@ type Gate struct {
 	// DIR read` made) or loads them at the target (`… load`).
 	Rows Account `yaml:"rows"`
 
+	// Rehearsal is the test base of the new software, of a target gate alone: rehearsals
+	// go into it and nowhere else. Without it the gate rehearses nothing.
+	Rehearsal *Rehearsal `yaml:"rehearsal,omitempty"`
+
 	// Server, Laboratory and Pin are where this gate is asked for work, as in
 	// contexts.yaml. `ecluse gate enrol` writes them; a gate that stands in one room
 	// with its lock has none of them.
@@ -44,6 +48,30 @@ type Gate struct {
 	Proxy             string `yaml:"proxy,omitempty"`
 	ProxyPasswordFile string `yaml:"proxy_password_file,omitempty"`
 }
+
+// Database is what a gate stands beside: an engine, and the two accounts there.
+type Database struct {
+	Engine    ecluse.Engine
+	Catalogue Account
+	Rows      Account
+}
+
+// Database is the gate's own.
+func (g *Gate) Database() Database { return Database{g.Engine, g.Catalogue, g.Rows} }
+
+// Rehearsal is a second database, and the name under which instructions have it.
+type Rehearsal struct {
+	// System is what the instruction calls it under target.pre_production: a rehearsal
+	// is refused where the two differ.
+	System string `yaml:"system"`
+	// Engine, Catalogue and Rows are as the gate's own.
+	Engine    ecluse.Engine `yaml:"engine"`
+	Catalogue Account       `yaml:"catalogue"`
+	Rows      Account       `yaml:"rows"`
+}
+
+// Database is where rehearsals go.
+func (r *Rehearsal) Database() Database { return Database{r.Engine, r.Catalogue, r.Rows} }
 
 // Remote tells whether the gate's lock is on a server.
 func (g *Gate) Remote() bool { return g.Server != "" }
@@ -119,18 +147,9 @@ func parseGate(dir, path string, text []byte) (*Gate, error) {
 	if g.Format != "gate/v1" {
 		wrong("ecluse", "want gate/v1")
 	}
-	switch g.Engine {
-	case ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite:
-	default:
-		wrong("engine", fmt.Sprintf("want %s, %s or %s", ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite))
-	}
-	for name, a := range map[string]*Account{"catalogue": &g.Catalogue, "rows": &g.Rows} {
-		a.check(g.Engine, func(field, why string) { wrong(name+"."+field, why) })
-		for _, p := range []*string{&a.File, &a.PasswordFile, &a.CAFile} {
-			if *p != "" && !filepath.IsAbs(*p) {
-				*p = filepath.Join(dir, *p)
-			}
-		}
+	checkDatabase(dir, "", g.Engine, &g.Catalogue, &g.Rows, wrong)
+	if g.Rehearsal != nil {
+		g.Rehearsal.check(dir, &g, wrong)
 	}
 	if g.way() != (way{}) {
 		g.way().check(wrong)
@@ -143,6 +162,52 @@ func parseGate(dir, path string, text []byte) (*Gate, error) {
 		return nil, problems
 	}
 	return &g, nil
+}
+
+// checkDatabase checks an engine and its accounts, and makes paths absolute.
+func checkDatabase(dir, at string, e ecluse.Engine, catalogue, rows *Account, wrong func(field, why string)) {
+	switch e {
+	case ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite:
+	default:
+		wrong(at+"engine", fmt.Sprintf("want %s, %s or %s", ecluse.PostgreSQL, ecluse.MySQL, ecluse.SQLite))
+	}
+	for name, a := range map[string]*Account{"catalogue": catalogue, "rows": rows} {
+		a.check(e, func(field, why string) { wrong(at+name+"."+field, why) })
+		for _, p := range []*string{&a.File, &a.PasswordFile, &a.CAFile} {
+			if *p != "" && !filepath.IsAbs(*p) {
+				*p = filepath.Join(dir, *p)
+			}
+		}
+	}
+}
+
+// check refuses a test base that has no name, or that is where people work.
+func (r *Rehearsal) check(dir string, g *Gate, wrong func(field, why string)) {
+	const at = "rehearsal."
+	checkDatabase(dir, at, r.Engine, &r.Catalogue, &r.Rows, wrong)
+	if r.System == "" {
+		wrong(at+"system", "missing: the name that the instruction has under target.pre_production")
+	}
+	if r.Engine == ecluse.MySQL {
+		wrong(at+"engine", "rows are written to "+string(ecluse.PostgreSQL)+" or "+string(ecluse.SQLite))
+	}
+	if r.Engine == g.Engine && r.Rows.sameDatabase(&g.Rows) {
+		wrong(at+"rows", "it is the gate's own database: a rehearsal is loaded elsewhere than where people work")
+	}
+}
+
+// sameDatabase tells whether two accounts of one engine are of one database, as far as
+// the names tell.
+func (a *Account) sameDatabase(b *Account) bool {
+	return a.File == b.File && a.Host == b.Host && a.port() == b.port() && a.Database == b.Database
+}
+
+// port is PostgreSQL's where none is given: it is the one server engine written to.
+func (a *Account) port() int {
+	if a.Port == 0 && a.Host != "" {
+		return 5432
+	}
+	return a.Port
 }
 
 func (a *Account) check(e ecluse.Engine, wrong func(field, why string)) {
@@ -290,6 +355,14 @@ rows:
 # the system's authorities do not know it, with one of
 #   ca_file: authority.pem             # the authority that signed it
 #   pin: "AA:BB:…"                     # openssl x509 -noout -fingerprint -sha256 -in server.crt
+
+# Of a target gate: the test base that rehearsals go into, another database than the
+# one above. system is its name under target.pre_production of the instruction.
+#   rehearsal:
+#     system: NOVALAB-TEST
+#     engine: postgresql
+#     catalogue: {host: 127.0.0.1, port: 5432, database: laboratory_test, user: ecluse_catalogue, password_file: catalogue.password}
+#     rows: {host: 127.0.0.1, port: 5432, database: laboratory_test, user: ecluse_rows, password_file: rows.password}
 
 # A SQLite database instead:
 #   engine: sqlite

@@ -101,3 +101,28 @@ func TestPasswordFileMustBePrivate(t *testing.T) {
 		t.Errorf("world-readable password: %v", err)
 	}
 }
+
+// TestRehearsal: a test base has a name, rights as any database, and is another one than
+// the gate's own.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	const head = "ecluse: gate/v1\nengine: postgresql\ncatalogue: {host: 127.0.0.1, database: lab, user: c}\nrows: {host: 127.0.0.1, port: 5432, database: lab, user: r}\n"
+	const test = "catalogue: {host: 127.0.0.1, database: lab_test, user: c}, rows: {host: 127.0.0.1, database: lab_test, user: r, password_file: p}"
+	g, err := parseGate("/gate", "gate.yaml", []byte(head+"rehearsal: {system: NOVALAB-TEST, engine: postgresql, "+test+"}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db := g.Rehearsal.Database(); db.Rows.PasswordFile != filepath.Join("/gate", "p") || db.Rows.Database != "lab_test" || g.Database().Rows.Database != "lab" {
+		t.Errorf("%+v", db)
+	}
+	for want, text := range map[string]string{
+		"rehearsal.system":         "rehearsal: {engine: postgresql, " + test + "}\n",
+		"rehearsal.engine":         "rehearsal: {system: X, engine: mysql, " + test + "}\n",
+		"rehearsal.rows":           "rehearsal: {system: X, engine: postgresql, " + strings.ReplaceAll(test, "lab_test", "lab") + "}\n",
+		"rehearsal.catalogue.user": "rehearsal: {system: X, engine: postgresql, " + strings.Replace(test, ", user: c", "", 1) + "}\n",
+	} {
+		if _, err := parseGate("/gate", "gate.yaml", []byte(head+text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want a problem at %s, got %v", want, err)
+		}
+	}
+}

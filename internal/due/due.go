@@ -30,6 +30,7 @@ const (
 	WarnContract  Kind = "warn-contract"  // its end comes near
 	RosterAge     Kind = "roster-age"     // no gate accepts the roster any longer; the subject is its digest
 	ApprovalLapse Kind = "approval-lapse" // a passage did not begin in time; the subject is the plan's digest
+	RehearsalEnd  Kind = "rehearsal-end"  // a rehearsal may no longer stand in the test base; the subject is the passage
 	LeaseEnd      Kind = "lease-end"      // the release secret may no longer be held; the subject is the request's digest
 	Forget        Kind = "forget"         // the journal's bodies have reached their retention
 	Hunt          Kind = "hunt"           // files that belong to no live migration are looked for
@@ -37,7 +38,7 @@ const (
 
 // Kinds lists them all.
 func Kinds() []Kind {
-	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, RosterAge, ApprovalLapse, LeaseEnd, Forget, Hunt}
+	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, RosterAge, ApprovalLapse, RehearsalEnd, LeaseEnd, Forget, Hunt}
 }
 
 // How long things last.
@@ -98,6 +99,11 @@ func ForRoster(roster ecluse.Digest, issued time.Time) Item {
 // ForApproval is when the approval of a plan lapses.
 func ForApproval(m ecluse.MigrationID, plan ecluse.Digest, approved time.Time) Item {
 	return Item{Kind: ApprovalLapse, Migration: m, Subject: plan.String(), At: approved.Add(ApprovalLife)}
+}
+
+// ForRehearsal is when a rehearsal is taken out of the test base by itself.
+func ForRehearsal(m ecluse.MigrationID, p ecluse.Passage, at time.Time) Item {
+	return Item{Kind: RehearsalEnd, Migration: m, Subject: p.String(), At: at}
 }
 
 // ForLease is when a lease ends.

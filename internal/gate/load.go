@@ -25,6 +25,7 @@ import (
 // checked is a mapping as this gate checked it itself, against its own live
 // schema.
 type checked struct {
+	base      *Base // whose schema that is
 	program   *mapping.Program
 	catalogue *ecluse.Catalogue
 	held      []mandate.LoadHeld
@@ -33,13 +34,13 @@ type checked struct {
 }
 
 // check compiles a mapping against the read plan's datasets and the target.
-func (t *Target) check(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (*checked, error) {
+func (t *Target) check(ctx context.Context, base *Base, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (*checked, error) {
 	doc, err := mapping.Parse("mapping", text)
 	if err != nil {
 		return nil, err
 	}
-	c := &checked{codes: map[string]map[string]string{}}
-	if c.catalogue, err = t.db.Catalogue(ctx); err != nil {
+	c := &checked{base: base, codes: map[string]map[string]string{}}
+	if c.catalogue, err = base.DB.Catalogue(ctx); err != nil {
 		return nil, err
 	}
 	schemas := map[ecluse.DatasetID]*record.Schema{}
@@ -73,7 +74,7 @@ func (t *Target) hold(ctx context.Context, m ecluse.MigrationID, papers *exchang
 		return err
 	}
 	for _, target := range targets {
-		rows, err := t.db.Rows(ctx, target.Table, target.Columns, target.Rows)
+		rows, err := c.base.DB.Rows(ctx, target.Table, target.Columns, target.Rows)
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (t *Target) heldKey(m ecluse.MigrationID) ([]byte, error) {
 // CheckMapping checks a mapping and says what it reads and writes (step 4), and
 // which instructed columns ("dataset.column") it has no use for.
 func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text []byte, frozen [][]byte) (shape ecluse.Shape, unused []string, err error) {
-	c, err := t.check(ctx, plan, text, frozen)
+	c, err := t.check(ctx, &t.main, plan, text, frozen)
 	if err != nil {
 		return shape, nil, err
 	}
@@ -128,7 +129,11 @@ func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	k, err := t.check(ctx, read, c.Mapping, c.Frozen)
+	base, err := t.base(kind, i.Target.PreProduction)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	k, err := t.check(ctx, base, read, c.Mapping, c.Frozen)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -137,7 +142,7 @@ func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	}
 	plan, err := mandate.CompileLoad(mandate.LoadInputs{
 		Instruction: i, ReadPlan: read, Passage: kind, Shape: k.program.Shape(), Target: k.catalogue, Held: k.held,
-		Procedure: t.procedure, Dialect: t.dialect,
+		Procedure: t.procedure, Dialect: k.base.Dialect,
 	})
 	return k, plan, read, err
 }
@@ -177,7 +182,11 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if out.read, err = mandate.ParseReadPlan(c.ReadPlan); err != nil {
 		return nil, err
 	}
-	if out.checked, err = t.check(ctx, out.read, c.Mapping, c.Frozen); err != nil {
+	base, err := t.base(p.Kind, i.Target.PreProduction)
+	if err != nil {
+		return nil, err
+	}
+	if out.checked, err = t.check(ctx, base, out.read, c.Mapping, c.Frozen); err != nil {
 		return nil, err
 	}
 	if err := t.hold(ctx, m, c, out.checked); err != nil {
@@ -196,7 +205,7 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
-		Procedure: t.procedure, Dialect: t.dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
+		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
 	})
 	if err != nil {
 		return nil, err
@@ -297,7 +306,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
-		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: t.db, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime()}, t.home.Now), Rejects: k.rejects,
+		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime()}, t.home.Now), Rejects: k.rejects,
 		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }
@@ -312,6 +321,7 @@ type LoadStatement struct {
 	evidence.StatementHead                   // Plan is the load plan's
 	ReadPlan               ecluse.Digest     `json:"read_plan"`
 	Passage                ecluse.Passage    `json:"passage"`
+	System                 string            `json:"system"` // that was loaded into, as the plan names it
 	Chunks                 int               `json:"chunks"`
 	RowsRead               int64             `json:"rows_read"`
 	RowsLoaded             int64             `json:"rows_loaded"`
@@ -330,7 +340,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	s := &LoadStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
-		ReadPlan:      k.read.Digest(), Passage: l.Passage, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
 	for _, d := range l.Opened {

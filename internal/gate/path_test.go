@@ -45,7 +45,7 @@ func TestNoPathFromServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := gate.NewSource(h, nil, nil, nil, ecluse.Digest{})
-	target := gate.NewTarget(h, nil, nil, nil, ecluse.Digest{})
+	target := gate.NewTarget(h, nil, gate.Base{}, nil, ecluse.Digest{})
 	kept := func(what string, v exchange.Verb, m ecluse.MigrationID) {
 		t.Helper()
 		for _, path := range []string{victim, other} {

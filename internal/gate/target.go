@@ -19,8 +19,8 @@ import (
 type Target struct {
 	home      *Home
 	lock      Lock
-	db        writer.Target
-	dialect   mandate.Dialect
+	main      Base
+	rehearsal *Base // nil: nothing is rehearsed here
 	procedure ecluse.Digest
 	patience  time.Duration // how long to wait for the release secret
 
@@ -28,19 +28,51 @@ type Target struct {
 	leases map[ecluse.MigrationID]*lease
 }
 
+// Base is a database that a target gate writes into. Which one a passage is loaded
+// into, compared in and undone from, its kind alone says.
+type Base struct {
+	System  string // of a test base: its name in the gate's own settings
+	DB      writer.Target
+	Dialect mandate.Dialect
+}
+
 // patience is how long a target gate waits for the source gate's answer.
 const patience = 2 * time.Minute
 
 // NewTarget puts a target gate together.
-func NewTarget(home *Home, lock Lock, db writer.Target, dialect mandate.Dialect, procedure ecluse.Digest) *Target {
+func NewTarget(home *Home, lock Lock, main Base, rehearsal *Base, procedure ecluse.Digest) *Target {
 	return &Target{
-		home: home, lock: lock, db: db, dialect: dialect, procedure: procedure, patience: patience,
+		home: home, lock: lock, main: main, rehearsal: rehearsal, procedure: procedure, patience: patience,
 		leases: map[ecluse.MigrationID]*lease{},
 	}
 }
 
 // Home is the gate's own folder.
 func (t *Target) Home() *Home { return t.home }
+
+// base is where a kind of passage goes: a rehearsal into the test base that both the
+// instruction and the gate's own settings name, everything else into the gate's database.
+func (t *Target) base(kind ecluse.PassageKind, system string) (*Base, error) {
+	if kind != ecluse.Rehearsal {
+		return &t.main, nil
+	}
+	e := &ecluse.Error{Kind: ecluse.Refused, What: "rehearse", Where: system, Article: "GDPR art. 29"}
+	switch {
+	case t.rehearsal == nil:
+		e.Why, e.Next = "this gate has no test base", "write rehearsal: in the target gate's gate.yaml, with system: "+system+", and run ecluse gate check"
+	case t.rehearsal.System != system:
+		e.Why = "the controller names this system, and the test base of this gate is " + t.rehearsal.System
+		e.Next = "compare system under rehearsal: in gate.yaml with target.pre_production of the instruction; one of them is to be corrected"
+	default:
+		return t.rehearsal, nil
+	}
+	return nil, e
+}
+
+// baseOf is where the plan of a permit goes.
+func (t *Target) baseOf(p mandate.LoadPermit) (*Base, error) {
+	return t.base(p.Plan().Passage, p.Plan().Target.System)
+}
 
 // Close disconnects from the database and forgets what was lent.
 func (t *Target) Close() error {
@@ -49,7 +81,11 @@ func (t *Target) Close() error {
 		l.forget()
 	}
 	t.mu.Unlock()
-	return t.db.Close()
+	err := t.main.DB.Close()
+	if t.rehearsal != nil {
+		err = errors.Join(err, t.rehearsal.DB.Close())
+	}
+	return err
 }
 
 func (t *Target) lease(m ecluse.MigrationID) *lease {
@@ -64,7 +100,9 @@ func (t *Target) lease(m ecluse.MigrationID) *lease {
 }
 
 // Inspect lists the target's structure.
-func (t *Target) Inspect(ctx context.Context) (*ecluse.Catalogue, error) { return t.db.Catalogue(ctx) }
+func (t *Target) Inspect(ctx context.Context) (*ecluse.Catalogue, error) {
+	return t.main.DB.Catalogue(ctx)
+}
 
 // Recipient makes, once, the migration's identity, keeps it wrapped under both
 // halves of the key, and posts the signed recipient that chunks are sealed to.

@@ -10,12 +10,14 @@ import (
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/writer"
 )
 
 // UndoStatement is undo/v1: what the target gate says of a passage taken out.
 type UndoStatement struct {
 	evidence.StatementHead
 	Passage ecluse.Passage          `json:"passage"`
+	System  string                  `json:"system"` // that it was taken out of, as the plan names it
 	Chunks  int                     `json:"chunks"`
 	Rows    int64                   `json:"rows"`
 	Tables  []reconcile.TableResult `json:"tables"` // the target then, against the sums of before
@@ -78,7 +80,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 			return nil, err
 		}
 	}
-	return t.stateUndone(ctx, m, permit.Digest(), p)
+	return t.stateUndone(ctx, permit)
 }
 
 // permitUndo lets out what this gate's ledger says it loaded. A passage that the
@@ -107,7 +109,7 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 	if err != nil || page.Undone[p] != nil {
 		return err
 	}
-	session, err := t.db.Open(ctx, permit)
+	session, err := t.open(ctx, permit)
 	if err != nil {
 		return err
 	}
@@ -128,15 +130,27 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 	})
 }
 
+// open opens the database that a permit's passage went into.
+func (t *Target) open(ctx context.Context, permit mandate.LoadPermit) (writer.Session, error) {
+	base, err := t.baseOf(permit)
+	if err != nil {
+		return nil, err
+	}
+	return base.DB.Open(ctx, permit)
+}
+
 // takeOut maps what was loaded once more and deletes it by its keys.
 func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.LoadPermit, watch sluice.Watch) error {
 	m, p := permit.Plan().Migration, permit.Passage()
-	l := sluice.Loading{Permit: permit, Target: t.db, Signer: t.home.signer, Watch: watch}
-	var err error
+	base, err := t.baseOf(permit)
+	if err != nil {
+		return err
+	}
+	l := sluice.Loading{Permit: permit, Target: base.DB, Signer: t.home.signer, Watch: watch}
 	if l.ReadPlan, err = mandate.ParseReadPlan(c.ReadPlan); err != nil {
 		return err
 	}
-	k, err := t.check(ctx, l.ReadPlan, c.Mapping, c.Frozen)
+	k, err := t.check(ctx, base, l.ReadPlan, c.Mapping, c.Frozen)
 	if err != nil {
 		return err
 	}
@@ -178,7 +192,7 @@ const (
 
 // over replaces a passage's markers in the target by one tombstone.
 func (t *Target) over(ctx context.Context, permit mandate.LoadPermit, outcome string) error {
-	session, err := t.db.Open(ctx, permit)
+	session, err := t.open(ctx, permit)
 	if err != nil {
 		return err
 	}
@@ -205,15 +219,16 @@ func (t *Target) Keep(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 
 // stateUndone says what an undoing came to, under the gate's signature. Called
 // again it says the same.
-func (t *Target) stateUndone(ctx context.Context, m ecluse.MigrationID, plan ecluse.Digest, p ecluse.Passage) (*UndoStatement, error) {
+func (t *Target) stateUndone(ctx context.Context, permit mandate.LoadPermit) (*UndoStatement, error) {
+	m, p := permit.Plan().Migration, permit.Passage()
 	page, err := t.home.Entry(m)
 	if err != nil {
 		return nil, err
 	}
 	taken := page.Undone[p.String()]
 	s := &UndoStatement{
-		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: plan},
-		Passage:       p, Chunks: taken.Chunks, Rows: taken.Rows, Tables: taken.Tables, At: taken.At,
+		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: permit.Digest()},
+		Passage:       p, System: permit.Plan().Target.System, Chunks: taken.Chunks, Rows: taken.Rows, Tables: taken.Tables, At: taken.At,
 	}
 	signed, err := evidence.SignStatement(t.home.signer, s)
 	if err != nil {

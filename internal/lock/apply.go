@@ -8,6 +8,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/due"
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
@@ -200,6 +201,11 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 			return err
 		}
 		event.IDs["passage"] = p.String()
+		if kind == ecluse.Rehearsal {
+			if err := rehearsalDue(ctx, tx, i, p); err != nil {
+				return err
+			}
+		}
 		row, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Load, Migration: i.ID, Passage: p})
 		if err != nil {
 			return err
@@ -208,6 +214,20 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 		return tx.AskWork(ctx, row)
 	})
 	return p, id, err
+}
+
+// rehearsalDue sets when a rehearsal is undone by itself: counted from when it began,
+// however often it goes on.
+func rehearsalDue(ctx context.Context, tx *sqlite.Tx, i *mandate.Instruction, p ecluse.Passage) error {
+	passages, err := tx.Passages(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	n := slices.IndexFunc(passages, func(x store.Passage) bool { return x.Passage == p })
+	if n < 0 {
+		return ecluse.Errorf(ecluse.Failed, "begin passage", "%s was not noted", p)
+	}
+	return tx.Schedule(ctx, ecluse.Digest{}, due.ForRehearsal(i.ID, p, i.RehearsalUntil(passages[n].Begun)))
 }
 
 // Look waits until something about a gate's work has changed since a version, or a

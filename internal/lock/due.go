@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
 
@@ -65,6 +66,7 @@ func (l *Lock) runner() (*due.Runner, error) {
 		due.WarnContract:  l.warn,
 		due.RosterAge:     l.warn,
 		due.ApprovalLapse: l.lapse,
+		due.RehearsalEnd:  l.rehearsalEnd,
 		due.LeaseEnd: func(ctx context.Context, it due.Item, _ time.Time) error {
 			request, err := ecluse.ParseDigest(it.Subject)
 			if err != nil {
@@ -132,6 +134,23 @@ func (l *Lock) lapse(ctx context.Context, it due.Item, _ time.Time) error {
 		}
 	}
 	return nil
+}
+
+// rehearsalEnd takes a rehearsal that nobody undid out of the test base.
+func (l *Lock) rehearsalEnd(ctx context.Context, it due.Item, _ time.Time) error {
+	mig, err := l.store.Migration(ctx, it.Migration)
+	if err != nil {
+		return err
+	}
+	passages, err := l.store.Passages(ctx, it.Migration)
+	if err != nil {
+		return err
+	}
+	stands := func(p store.Passage) bool { return p.Ended.IsZero() && p.String() == it.Subject }
+	if mig.Place.Kind != ecluse.Rehearsal || !slices.ContainsFunc(passages, stands) {
+		return nil
+	}
+	return l.undoUnaccepted(ctx, it.Migration)
 }
 
 // contractEnd brings forward the erasure of every migration under a contract. One

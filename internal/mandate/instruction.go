@@ -224,7 +224,28 @@ type Limits struct {
 	Bytes            Size   `yaml:"bytes"` // of ciphertext
 	Window           string `yaml:"window,omitempty"`
 	QueriesPerSecond int    `yaml:"queries_per_second,omitempty"`
-	Lease            string `yaml:"lease,omitempty"` // how long a half of the key is lent at a time: 15m, 24h
+	Lease            string `yaml:"lease,omitempty"`          // how long a half of the key is lent at a time: 15m, 24h
+	RehearsalDays    int    `yaml:"rehearsal_days,omitempty"` // how long a rehearsal may stand in the test base; 7 where nothing is said
+}
+
+// Bounds of how long a rehearsal may stand in the test base: real people's data stand
+// there, for the length of a test.
+const (
+	UsualRehearsalDays = 7
+	MostRehearsalDays  = 90
+)
+
+// RehearsalUntil is when a rehearsal begun at a time is undone by itself.
+func (i *Instruction) RehearsalUntil(begun time.Time) time.Time {
+	days := i.Limits.RehearsalDays
+	if days == 0 {
+		days = UsualRehearsalDays
+	}
+	until := begun.AddDate(0, 0, days)
+	if until.After(i.EraseBy) {
+		return i.EraseBy
+	}
+	return until
 }
 
 // Bounds of how long the source gate lends its half of the key at a time: the target

@@ -303,6 +303,9 @@ func (i *Instruction) checkLimits(p *problems) {
 	if i.Limits.QueriesPerSecond < 0 {
 		p.add("limits.queries_per_second", "want a number from 1", "")
 	}
+	if n := i.Limits.RehearsalDays; n < 0 || n > MostRehearsalDays {
+		p.add("limits.rehearsal_days", fmt.Sprintf("want a number from 1 to %d, or nothing: %d", MostRehearsalDays, UsualRehearsalDays), "GDPR art. 5(1)(e)")
+	}
 	if _, err := parseLease(i.Limits.Lease); err != nil {
 		p.add("limits.lease", err.Error(), "")
 	}

@@ -103,6 +103,7 @@ func TestInstructionRefuses(t *testing.T) {
 		"frozen by nobody":     {"consistency: snapshot", "consistency: frozen, frozen: {by: to be defined, from: 2026-06-01T20:00:00+02:00}", "source.frozen.by: says nothing", ecluse.Invalid},
 		"frozen elsewhere":     {"consistency: snapshot", "consistency: frozen, frozen: {by: see annex, from: 2026-06-01T20:00:00+02:00}", "source.frozen.by: points elsewhere", ecluse.Invalid},
 		"consistency":          {"consistency: snapshot", "consistency: dirty", `"dirty" is not one of`, ecluse.Invalid},
+		"rehearsal too long":   {"limits: {", "limits: {rehearsal_days: 91, ", "limits.rehearsal_days: want a number from 1 to 90", ecluse.Invalid},
 		"rehearsal":            {"rehearsal: 0", "rehearsal: 1", "target.pre_production", ecluse.Invalid},
 		"one gate":             {"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "is the source's gate", ecluse.Invalid},
 		"id":                   {"id: megabus-2026-01", "id: Megabus", "id: want 3 to 64", ecluse.Invalid},

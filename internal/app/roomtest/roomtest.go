@@ -24,6 +24,12 @@ import (
 	"ecluse/internal/exchange"
 )
 
+// PreProduction is the system that rehearsals go into, and TestBase its database.
+const (
+	PreProduction = "NOVALAB-TEST"
+	TestBase      = "novalab-test.db"
+)
+
 // Migration is the one that rooms hold.
 const Migration ecluse.MigrationID = "quatre-vents-01"
 
@@ -206,8 +212,10 @@ func begin(ctx context.Context, dir string, patients int) error {
 	if _, err := demo.MakeOld(ctx, old, patients); err != nil {
 		return err
 	}
-	if err := demo.MakeNew(ctx, fresh); err != nil {
-		return err
+	for _, path := range []string{fresh, filepath.Join(dir, TestBase)} {
+		if err := demo.MakeNew(ctx, path); err != nil {
+			return err
+		}
 	}
 	cast, err := demo.NewCast(filepath.Join(dir, "keys"))
 	if err != nil {
@@ -219,6 +227,9 @@ func begin(ctx context.Context, dir string, patients int) error {
 	}
 	for gate, db := range map[string]string{"source": "ancilab.db", "target": "novalab.db"} {
 		text := fmt.Sprintf("ecluse: gate/v1\nengine: sqlite\ncatalogue: {file: ../../%[1]s}\nrows: {file: ../../%[1]s}\n", db)
+		if gate == "target" {
+			text += fmt.Sprintf("rehearsal: {system: %s, engine: sqlite, catalogue: {file: ../../%[2]s}, rows: {file: ../../%[2]s}}\n", PreProduction, TestBase)
+		}
 		if err := os.WriteFile(filepath.Join(room, gate, "gate.yaml"), []byte(text), 0o600); err != nil {
 			return err
 		}
@@ -346,6 +357,15 @@ func (w *work) plan() error {
 	text, err := demo.Instruction(ecluse.DigestOf(contract), w.room.Gate(exchange.SourcePlace), w.room.Gate(exchange.TargetPlace), w.patients, time.Now().AddDate(0, 1, 0))
 	if err != nil {
 		return err
+	}
+	for _, x := range [][2]string{
+		{"system: NOVALAB,", "system: NOVALAB, pre_production: " + PreProduction + ","},
+		{"passages: {dry: 2, rehearsal: 0,", "passages: {dry: 2, rehearsal: 2,"},
+	} {
+		if !bytes.Contains(text, []byte(x[0])) {
+			return fmt.Errorf("the demonstration's instruction has no %q", x[0])
+		}
+		text = bytes.Replace(text, []byte(x[0]), []byte(x[1]), 1)
 	}
 	if w.window != "" {
 		text = bytes.Replace(text, []byte("limits: {"), []byte(`limits: {window: "`+w.window+`", `), 1)

@@ -1,0 +1,182 @@
+package app_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+	"ecluse/internal/procedure"
+)
+
+// planFor plans a passage and has it approved.
+func planFor(t *testing.T, d *roomtest.Dir, r *app.Room, kind ecluse.PassageKind, by string) *desk.Plans {
+	t.Helper()
+	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(p.LoadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Approve(t.Context(), text, d.Key(by)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func testRows(d *roomtest.Dir) string {
+	return strings.Join(d.Query(roomtest.TestBase, "SELECT count(*) FROM patient"), "")
+}
+
+// TestRehearsal: a rehearsal goes into the test base that the instruction and the gate's
+// own settings name, is compared there, is never accepted, and is undone before anything
+// else is planned; the target that people work in stays as it was, and the evidence has
+// the gate's word that the test base stands as before.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	r := d.Open()
+	before, _ := d.Facts()
+	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Rehearsal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Load.Target.System != roomtest.PreProduction || p.Load.Passage != ecluse.Rehearsal {
+		t.Errorf("planned into %s", p.Load.Target.System)
+	}
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	v := apply(t, r, ecluse.Rehearsal)
+	if !v.Reconciled || v.RowsLoaded == 0 || v.Load.System != roomtest.PreProduction || v.Passage.String() != "rehearsal-1" {
+		t.Errorf("%+v", v.Load)
+	}
+	if after, _ := d.Facts(); after != before {
+		t.Error("a rehearsal wrote where people work")
+	}
+	if testRows(d) == "0" {
+		t.Error("nothing was loaded into the test base")
+	}
+	_, err = r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Final} {
+		if _, err := r.Plan(t.Context(), desk.PlanRequest{Passage: kind}); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("a %s passage is planned over a rehearsal: %v", kind, err)
+		}
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Undo.System != roomtest.PreProduction || u.Rows != v.RowsLoaded || testRows(d) != "0" {
+		t.Errorf("took %d of %d rows out of %s", u.Rows, v.RowsLoaded, u.Undo.System)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Load.System == roomtest.PreProduction {
+		t.Errorf("%+v", v.Load)
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	d.Verify(r)
+	if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") {
+		t.Errorf("verify.sh:\n%s", out)
+	}
+
+	statements, err := filepath.Glob(d.Join("evidence", "statements", "target-*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range statements {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(`{"ecluse":"`+gate.UndoFormat)) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if out := script(t, d, d.Join("evidence")); strings.HasPrefix(out, "OK\n") {
+		t.Error("evidence without the word that the rehearsal is out passes")
+	}
+}
+
+// TestOnlyNamedTestBases (AC-15): there is no test base but the one that the controller
+// names in the instruction and that the target gate's own settings have under that name.
+func TestOnlyNamedTestBases(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	settings := d.Read("room", "target", "gate.yaml")
+	for name, edit := range map[string][2]string{
+		"no test base":           {"rehearsal: {", "# {"},
+		"one under another name": {roomtest.PreProduction, "FORMATION"},
+	} {
+		d.Write(bytes.Replace(settings, []byte(edit[0]), []byte(edit[1]), 1), "room", "target", "gate.yaml")
+		_, err := d.Open().Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Rehearsal})
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "test base") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	d.Write(bytes.Replace(settings, []byte("../../"+roomtest.TestBase), []byte("../../novalab.db"), 2), "room", "target", "gate.yaml")
+	_, err := d.Open().Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Rehearsal})
+	if ecluse.KindOf(err) != ecluse.Invalid || !strings.Contains(err.Error(), "the gate's own database") {
+		t.Errorf("the database where people work as a test base: %v", err)
+	}
+
+	d.Write(settings, "room", "target", "gate.yaml")
+	r := d.Open()
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	d.Write(bytes.Replace(settings, []byte(roomtest.PreProduction), []byte("FORMATION"), 1), "room", "target", "gate.yaml")
+	_, err = d.Open().Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Rehearsal})
+	wantError(t, err, ecluse.Refused)
+	if testRows(d) != "0" {
+		t.Error("it was loaded all the same")
+	}
+}
+
+// TestRehearsalEnds: nobody undoes it, and the lock has it undone when its days are over,
+// counted from when it began and never past the erasure.
+func TestRehearsalEnds(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	r := d.Open()
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	begun := time.Now()
+	apply(t, r, ecluse.Rehearsal)
+	at := d.Query("room/lock/control.db", "SELECT (at - "+strconv.FormatInt(begun.UnixMilli(), 10)+") / 3600000 FROM due WHERE kind = 'rehearsal-end' AND subject = 'rehearsal-1'")
+	if len(at) != 1 || at[0] != "168" && at[0] != "167" && at[0] != "169" {
+		t.Errorf("it ends after %v hours, want seven days", at)
+	}
+	// A corrected mapping that is signed meanwhile keeps nothing in the test base.
+	corrected := append(d.Read("mapping.yaml"), "# corrected\n"...)
+	d.Write(corrected, "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: corrected, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	isDue(d, "rehearsal-end")
+	runDue(t, r)
+	if p := place(t, r); p.Passage != procedure.Undone || testRows(d) != "0" {
+		t.Errorf("it stands at %+v with %s patients", p, testRows(d))
+	}
+	said, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.UndoReport)
+	if err != nil || len(said) != 1 {
+		t.Fatalf("%d statements, %v", len(said), err)
+	}
+	var u gate.UndoStatement
+	if err := evidence.ParseStatement(said[0], r.Gate(exchange.TargetPlace), gate.UndoFormat, &u); err != nil || u.System != roomtest.PreProduction {
+		t.Errorf("%+v: %v", u, err)
+	}
+}
