@@ -180,3 +180,97 @@ func TestRehearsalEnds(t *testing.T) {
 		t.Errorf("%+v: %v", u, err)
 	}
 }
+
+// TestCorrections: three mistakes of the mapping are corrected one by one over the same
+// sealed chunks. Each plan is shown as the difference from the one tried before, nothing
+// is read twice, and what is loaded in the end is what the right mapping loads.
+func TestCorrections(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	r := d.Open()
+	chunks := strings.Join(chamberFiles(t, d), "\n")
+	right := string(d.Read("mapping.yaml"))
+	mistakes := [][3]string{
+		{"parse_date(DATNAIS, 'DD/MM/YYYY')", "parse_date(DATNAIS, 'MM/DD/YYYY')", "column birth_date"},
+		{"given_name: PRENOM", "given_name: NOM", "column given_name"},
+		{"'pending' : 'final'", "'final' : 'pending'", "column status"},
+	}
+	with := func(n int) []byte {
+		text := right
+		for _, m := range mistakes[:n] {
+			if !strings.Contains(text, m[0]) {
+				t.Fatalf("the mapping has no %s", m[0])
+			}
+			text = strings.Replace(text, m[0], m[1], 1)
+		}
+		return []byte(text)
+	}
+	sign := func(text []byte) {
+		t.Helper()
+		d.Write(text, "mapping.yaml")
+		if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rejected []int64
+	for n, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Dry, ecluse.Rehearsal, ecluse.Rehearsal} {
+		sign(with(3 - n))
+		p := planFor(t, d, r, kind, roomtest.Marc)
+		switch {
+		case n == 0 && p.Since != nil:
+			t.Errorf("the first plan is shown as the difference from %s", p.Since.Passage)
+		case n > 0 && (p.Since == nil || p.Since.SameMapping || len(p.Since.Changes) != 1 || p.Since.RowsRejected != rejected[n-1]):
+			t.Errorf("correction %d: %+v", n, p.Since)
+		case n > 0:
+			if c := p.Since.Changes[0]; c.What != mistakes[3-n][2] || c.Before == "" || c.After == "" {
+				t.Errorf("correction %d is shown as %+v", n, c)
+			}
+		}
+		v := apply(t, r, kind)
+		if v.Read != nil {
+			t.Errorf("%s read the source again", v.Passage)
+		}
+		rejected = append(rejected, v.RowsRejected)
+		if kind == ecluse.Rehearsal {
+			if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if rejected[2] <= rejected[3] {
+		t.Errorf("put aside, mistake by mistake: %v", rejected)
+	}
+	p := planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if p.Since == nil || !p.Since.SameMapping || len(p.Since.Changes) != 0 || p.Since.Passage.String() != "rehearsal-2" {
+		t.Errorf("the final plan against what was rehearsed: %+v", p.Since)
+	}
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.RowsRejected != rejected[3] {
+		t.Errorf("%+v", v.Load)
+	}
+	if got, _ := d.Facts(); got != loadedFacts(t, patients) {
+		t.Error("the target holds other rows than the right mapping loads")
+	}
+	if strings.Join(chamberFiles(t, d), "\n") != chunks {
+		t.Error("the sealed chunks are not the same")
+	}
+}
+
+// chamberFiles are the sealed chunks, by name, size and time.
+func chamberFiles(t *testing.T, d *roomtest.Dir) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(d.Join("room", "lock", "chamber"), func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || strings.Contains(path, "reject") {
+			return err
+		}
+		at, err := e.Info()
+		if err == nil {
+			all = append(all, path+" "+strconv.FormatInt(at.Size(), 10)+" "+at.ModTime().String())
+		}
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d files in the chamber, %v", len(all), err)
+	}
+	return all
+}

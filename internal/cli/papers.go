@@ -262,6 +262,7 @@ func (x *approveCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
+		c.ui.since(v.Since)
 		c.ui.signature(v)
 		return c.ui.object(v)
 	})

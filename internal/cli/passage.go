@@ -48,6 +48,7 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 		if p.Load != nil {
 			c.ui.into(p.Load)
 			c.ui.shape(&p.Load.Shape)
+			c.ui.since(p.Since)
 			c.ui.unused(p.Unused)
 		}
 		c.ui.predicted(p)
@@ -113,6 +114,37 @@ func (u *ui) statements(p *desk.Plans) {
 // into says which system a load plan is for: a rehearsal's is not the one where people work.
 func (u *ui) into(p *mandate.LoadPlan) {
 	u.tell("%s into %s", "%s dans %s", u.kindWord(p.Passage), u.paint(bold, p.Target.System))
+}
+
+// since shows a load plan as the difference from the last one that was tried.
+func (u *ui) since(s *desk.Since) {
+	if s == nil {
+		return
+	}
+	var b strings.Builder
+	switch {
+	case s.SameMapping && len(s.Changes) == 0:
+		fmt.Fprintln(&b, u.say("the same mapping as %s:", "la même table de transcodage que %s :", u.passageWord(s.Passage)))
+	default:
+		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
+	}
+	for _, x := range s.Changes {
+		fmt.Fprintf(&b, "  %s  %s\n", u.paint(bold, x.Where), x.What)
+		if x.Before != "" {
+			fmt.Fprintf(&b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
+		}
+		if x.After != "" {
+			fmt.Fprintf(&b, "    %s\n", u.paint(green, "+ "+printable(x.After)))
+		}
+	}
+	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
+	u.reportGroups(&b, u.say("  put aside then", "  mises de côté alors"), s.Rejected)
+	u.text(b.String())
+}
+
+// passageWord names a passage.
+func (u *ui) passageWord(p ecluse.Passage) string {
+	return fmt.Sprintf("%s %d", u.kindWord(p.Kind), p.Number)
 }
 
 // shape shows what a mapping writes.

@@ -97,6 +97,9 @@ func (d *Desk) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 		return nil, another("read the load plan", string(id), fmt.Sprintf("it is of the migration %q, for a %s passage", p.Load.Migration, p.Load.Passage))
 	}
 	p.LoadPlan = p.Load.Digest()
+	if p.Since, err = since(ctx, l, id, p.Load); err != nil {
+		return nil, err
+	}
 	p.LoadFile, err = d.writePlan(id, "loadplan-"+string(q.Passage), x.Load)
 	return p, err
 }

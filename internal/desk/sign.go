@@ -377,8 +377,21 @@ func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read plan", Why: "it is not a plan that `ecluse plan` wrote", Err: err}
 	}
 	kind := evidence.KindReadPlan
+	var against *Since
 	if head.Format == mandate.LoadPlanFormat {
 		kind = evidence.KindLoadPlan
+		plan, err := mandate.ParseLoadPlan(text)
+		if err != nil {
+			return nil, err
+		}
+		if against, err = since(ctx, l, head.Migration, plan); err != nil {
+			return nil, err
+		}
 	}
-	return d.sign(ctx, l, key, head.Migration, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: ecluse.DigestOf(text)}})
+	s, err := d.sign(ctx, l, key, head.Migration, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: ecluse.DigestOf(text)}})
+	if err != nil {
+		return nil, err
+	}
+	s.Since = against
+	return s, nil
 }

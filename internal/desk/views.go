@@ -41,6 +41,7 @@ type Signature struct {
 	Role      ecluse.Role        `json:"role"`
 	Clauses   []string           `json:"clauses"`
 	Waits     string             `json:"waits,omitempty"` // for whom, in words
+	Since     *Since             `json:"since,omitempty"` // of the approval of a load plan: against the last one tried
 }
 
 // PlanRequest asks for plans to be compiled.
@@ -63,6 +64,7 @@ type Plans struct {
 	LoadPlan  ecluse.Digest              `json:"load_plan,omitzero"`
 	LoadFile  string                     `json:"load_file,omitempty"`
 	Passage   ecluse.PassageKind         `json:"passage"`
+	Since     *Since                     `json:"since,omitempty"` // nil: no load plan, or none was tried before
 	Counts    VerdictCounts              `json:"columns"`
 	Unused    []string                   `json:"unused,omitempty"`    // instructed columns, "dataset.column", that the mapping has no use for
 	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display

@@ -1,0 +1,69 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reconcile"
+)
+
+// Since is a load plan as the difference from the last one that was carried out dry or
+// in rehearsal, and what that one came to.
+type Since struct {
+	Passage      ecluse.Passage          `json:"passage"`
+	LoadPlan     ecluse.Digest           `json:"load_plan"`
+	SameMapping  bool                    `json:"same_mapping"`
+	Changes      []mandate.Change        `json:"changes,omitempty"`
+	RowsRead     int64                   `json:"rows_read"`
+	RowsLoaded   int64                   `json:"rows_loaded"`
+	RowsRejected int64                   `json:"rows_rejected"`
+	Rejected     []reconcile.PublicGroup `json:"rejected,omitempty"` // small counts are masked
+}
+
+// since holds a load plan against the last one tried; nil when none was. What was tried
+// is said by the target gate's signed report, and the plan is the one it names.
+func since(ctx context.Context, l Lock, m ecluse.MigrationID, plan *mandate.LoadPlan) (*Since, error) {
+	i, err := instructionOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	reports, err := l.Posted(ctx, m, exchange.LoadReport)
+	if err != nil {
+		return nil, err
+	}
+	for _, signed := range slices.Backward(reports) {
+		var s gate.LoadStatement
+		if err := evidence.ParseStatement(signed, i.Target.Gate, evidence.ReportFormat, &s); err != nil {
+			return nil, err
+		}
+		if s.Migration != m || s.Passage.Kind == ecluse.Final {
+			continue
+		}
+		text, err := l.Document(ctx, s.Plan)
+		if err != nil {
+			return nil, err
+		}
+		if got := ecluse.DigestOf(text); got != s.Plan {
+			return nil, another("compare with "+s.Passage.String(), string(m), fmt.Sprintf("the lock shows the load plan %s for %s", got, s.Plan))
+		}
+		tried, err := mandate.ParseLoadPlan(text)
+		if err != nil {
+			return nil, err
+		}
+		v := &Since{
+			Passage: s.Passage, LoadPlan: s.Plan, SameMapping: tried.Shape.Mapping == plan.Shape.Mapping, Changes: mandate.CompareLoads(tried, plan),
+			RowsRead: s.RowsRead, RowsLoaded: s.RowsLoaded, RowsRejected: s.RowsRejected,
+		}
+		if s.Compared != nil {
+			v.Rejected = s.Compared.Rejected
+		}
+		return v, nil
+	}
+	return nil, nil
+}
