@@ -16,6 +16,7 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // leftOut are the instructed rows of the old laboratory that are not in the new
@@ -125,8 +126,67 @@ func TestRejects(t *testing.T) {
 			t.Errorf("the journal does not say that somebody looked: no %s in %s", want, leaves[0])
 		}
 	}
+	sameShapes(t, r, v.Load.Compared.Shapes)
 	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: "final-2"}, nil); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a passage that never began: %v", err)
+	}
+}
+
+// sameShapes: the laboratory's counts by column and shape are those of the rows that
+// were put aside, and others are told none that fewer than ten rows have.
+func sameShapes(t *testing.T, r *app.Room, told []reconcile.PublicShaped) {
+	t.Helper()
+	type at struct {
+		set        ecluse.DatasetID
+		by, column string
+		shape      reconcile.Shape
+	}
+	rows := map[at]int64{}
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
+		for _, c := range x.Cells {
+			shape := reconcile.ShapeOf(c.Text)
+			if c.Null {
+				shape = reconcile.ShapeNull
+			}
+			rows[at{x.Dataset, x.Reason, c.Column, shape}]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rare := 0
+	sums := map[[3]string]int64{}
+	for _, s := range x.Exact.Shapes {
+		if n := rows[at{s.Dataset, s.By, s.Column, s.Shape}]; n != s.Count || n == 0 {
+			t.Errorf("%s, %s, %s %s: %d, and %d rows lie there", s.Dataset, s.By, s.Column, s.Shape, s.Count, n)
+		}
+		if s.Count < 10 {
+			rare++
+		}
+		sums[[3]string{string(s.Dataset), s.By, s.Column}] += s.Count
+	}
+	if rare == 0 || len(told) == 0 {
+		t.Errorf("%d rare shapes of %d, %d told: this test looks at nothing", rare, len(x.Exact.Shapes), len(told))
+	}
+	for _, s := range told {
+		if s.Shape == reconcile.ShapeOther {
+			continue
+		}
+		if n := rows[at{s.Dataset, s.By, s.Column, s.Shape}]; n < 10 || s.Count != fmt.Sprint(n) {
+			t.Errorf("%s, %s, %s: a shape of %d rows is told", s.Dataset, s.By, s.Column, n)
+		}
+	}
+	for _, g := range x.Exact.Rejected { // each reason of a column has all its rows
+		for of, n := range sums {
+			if of[0] == string(g.Dataset) && of[1] == g.By && n != g.Count {
+				t.Errorf("%v: %d rows by shape, %d put aside", of, n, g.Count)
+			}
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ func (u *ui) report(s *gate.LoadStatement) {
 		u.reportTraced(&b, p)
 		u.reportChecks(&b, p)
 		u.reportGroups(&b, u.say("put aside", "mises de côté"), p.Rejected)
+		u.reportShapes(&b, toldShapes(p.Shapes))
 		u.reportGroups(&b, u.say("replaced or missing", "remplacé ou manquant"), p.Reported)
 	}
 	u.text(b.String())
@@ -98,6 +99,60 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []reconcile.P
 	w.Flush()
 }
 
+// shapeLine is the rows put aside for a reason whose column has a shape.
+type shapeLine struct {
+	reconcile.Shaped
+	count string
+}
+
+func toldShapes(all []reconcile.PublicShaped) []shapeLine {
+	out := make([]shapeLine, len(all))
+	for i, x := range all {
+		out[i] = shapeLine{reconcile.Shaped{Dataset: x.Dataset, By: x.By, Column: x.Column, Shape: x.Shape}, x.Count}
+	}
+	return out
+}
+
+func exactShapes(all []reconcile.Shaped) []shapeLine {
+	out := make([]shapeLine, len(all))
+	for i, x := range all {
+		out[i] = shapeLine{x, count(x.Count)}
+	}
+	return out
+}
+
+// reportShapes shows what was put aside by reason, column and shape.
+func (u *ui) reportShapes(b *strings.Builder, all []shapeLine) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s:\n", u.say("put aside, by what the column behind the reason looks like (A a letter, 9 a digit)",
+		"mises de côté, selon l'aspect de la colonne en cause (A une lettre, 9 un chiffre)"))
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for i, x := range all {
+		if i == 0 || x.Dataset != all[i-1].Dataset || x.By != all[i-1].By || x.Column != all[i-1].Column {
+			fmt.Fprintf(w, "  %s.%s\t\t%s\n", x.Dataset, printable(x.Column), printable(x.By))
+		}
+		fmt.Fprintf(w, "    %s\t%s\t\n", u.shapeText(x.Shape), x.count)
+	}
+	w.Flush()
+}
+
+// shapeText is a shape between quotes, or the word for one that has no text.
+func (u *ui) shapeText(s reconcile.Shape) string {
+	switch s {
+	case reconcile.ShapeNull:
+		return "null"
+	case reconcile.ShapeEmpty:
+		return u.say("empty", "vide")
+	case reconcile.ShapeBytes:
+		return u.say("bytes", "octets")
+	case reconcile.ShapeOther:
+		return u.say("other shapes", "autres aspects")
+	}
+	return "«" + s.String() + "»"
+}
+
 // exact shows what a report masks: counts under ten, and the keys of checks that
 // differ, which can be patients'.
 func (u *ui) exact(r *reconcile.Report) {
@@ -119,6 +174,7 @@ func (u *ui) exact(r *reconcile.Report) {
 		}
 	}
 	w.Flush()
+	u.reportShapes(&b, exactShapes(r.Shapes))
 	u.text(b.String())
 }
 

@@ -8,6 +8,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/seal"
 	"ecluse/internal/sluice/writer"
@@ -82,6 +83,37 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 		err = &ecluse.Error{Kind: ecluse.Differs, What: "put rows aside", Where: "chunk " + slot.String(), Why: "another version of the chunk came meanwhile", Next: "ecluse undo, then ecluse apply"}
 	}
 	return err
+}
+
+// shapes counts what the columns behind each row's reason look like.
+func (a *aside) shapes(p *mapping.Program, id ecluse.DatasetID) []reconcile.Shaped {
+	var all reconcile.Shapes
+	behind := map[string][]int{}
+	for i := range a.batch.Rows() {
+		why := string(a.batch.Columns[a.fields+1].Bytes(i))
+		columns, known := behind[why]
+		if !known {
+			for _, name := range p.Behind(id, why) {
+				columns = append(columns, a.batch.Schema.Index(name))
+			}
+			behind[why] = columns
+		}
+		for _, n := range columns {
+			all.Add(reconcile.Shaped{Dataset: id, By: why, Column: a.batch.Schema.Fields[n].Name, Shape: shapeOf(a.batch.Columns[n], i), Count: 1})
+		}
+	}
+	return all.List()
+}
+
+// shapeOf is the shape of one value.
+func shapeOf(c *record.Column, i int) reconcile.Shape {
+	switch {
+	case c.Null(i):
+		return reconcile.ShapeNull
+	case c.Type().Kind == ecluse.Bytes:
+		return reconcile.ShapeBytes
+	}
+	return reconcile.ShapeOf(c.Show(i))
 }
 
 // RejectsOf names the rows of a dataset that a passage put aside.

@@ -168,6 +168,7 @@ type loader struct {
 	rejected map[group]int64
 	reported map[group]int64
 	figures  *figures              // of rejected rows, for the cross-checks
+	shapes   reconcile.Shapes      // of their values
 	slots    map[place]ecluse.Slot // of every chunk gone through
 	out      Loaded
 	meter    meter

@@ -69,6 +69,7 @@ type outcome struct {
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
+	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
 }
 
 // noted finds what an earlier run did with a chunk; nil when that is not known.
@@ -118,6 +119,9 @@ func (o *loader) take(id ecluse.DatasetID, n *outcome) {
 	}
 	for why, rows := range n.Reports {
 		o.reported[group{id, why}] += rows
+	}
+	for _, x := range n.Shapes {
+		o.shapes.Add(x)
 	}
 	o.figures.restore(n.Figures)
 }
@@ -214,6 +218,7 @@ func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
 		own := newFigures(o.ReadPlan)
 		own.add(slot.Dataset, b)
 		n.Figures = own.keep()
+		n.Shapes = m.aside.shapes(o.Program, slot.Dataset)
 	}
 	text, err := json.Marshal(n)
 	if err != nil {
@@ -235,6 +240,9 @@ func (o *loader) discard(ctx context.Context, m *mapped) error {
 	for _, r := range m.out.Rejected {
 		n.Rejected[r.Reason]++
 	}
+	if m.aside.batch != nil {
+		n.Shapes = m.aside.shapes(o.Program, m.descriptor.Slot.Dataset)
+	}
 	o.take(m.descriptor.Slot.Dataset, n)
 	return o.putAside(ctx, m)
 }
@@ -248,6 +256,7 @@ func (o *loader) count() {
 	for _, g := range sorted(o.reported) {
 		r.Reported = append(r.Reported, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: o.reported[g]})
 	}
+	r.Shapes = o.shapes.List()
 }
 
 func sorted(m map[group]int64) []group {

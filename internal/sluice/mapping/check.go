@@ -151,7 +151,7 @@ func (k *checking) dataset(name string, list []Into) error {
 		return err
 	}
 	d := &datasetCheck{
-		checking: k, c: c, dataset: &dataset{id: id, schema: schema},
+		checking: k, c: c, dataset: &dataset{id: id, schema: schema, behind: map[string][]string{}},
 		shape: ecluse.ShapeDataset{Dataset: id}, link: link{dataset: id, name: name},
 	}
 	for i := range list {
@@ -174,6 +174,7 @@ type datasetCheck struct {
 	c     *expr.Compiler
 	shape ecluse.ShapeDataset
 	link  link
+	lists map[string][]string // of the entry under way: what the list that a piece is of is made from
 }
 
 // needed is the registers that rules read.
@@ -207,6 +208,22 @@ func (d *datasetCheck) reason(s string) int {
 	return len(d.reasons) - 1
 }
 
+// because notes the source columns that an expression is made from, for a reason or a
+// written column: what is known by a list's piece is known by the list.
+func (d *datasetCheck) because(of string, o expr.Operand) {
+	names := slices.Clone(d.behind[of])
+	for _, n := range o.Names {
+		if list, ok := d.lists[n]; ok {
+			names = append(names, list...)
+		} else {
+			names = append(names, n)
+		}
+	}
+	at := d.dataset.schema.Index
+	slices.SortFunc(names, func(a, b string) int { return at(a) - at(b) })
+	d.behind[of] = slices.Compact(names)
+}
+
 // expr compiles an expression of a field, or notes what is wrong with it.
 func (d *datasetCheck) expr(field, text string) (expr.Operand, bool) {
 	o, err := d.c.Compile(text)
@@ -222,6 +239,7 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 	if err := d.c.Enter(); err != nil {
 		return err
 	}
+	d.lists = map[string][]string{}
 	tab, ok := d.in.Target.Table(in.Into)
 	if !ok {
 		d.add(field+".into", "the target has no table "+in.Into.String())
@@ -244,14 +262,16 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 	}
 	if in.Skip != "" {
 		shape.Skip = oneLine(in.Skip)
-		e.skip = d.condition(field+".skip", in.Skip, e.domain)
+		_, e.skip = d.condition(field+".skip", in.Skip, e.domain)
 	}
 	for i, r := range in.Reject {
 		at := fmt.Sprintf("%s.reject[%d]", field, i)
 		if r.Reason == "" {
 			d.add(at, "reason: missing")
 		}
-		e.rejects = append(e.rejects, condition{d.condition(at, r.When, e.domain), d.reason(r.Reason)})
+		when, reg := d.condition(at, r.When, e.domain)
+		d.because(r.Reason, when)
+		e.rejects = append(e.rejects, condition{reg, d.reason(r.Reason)})
 		if !slices.Contains(d.shape.Rejects, r.Reason) {
 			d.shape.Rejects = append(d.shape.Rejects, r.Reason)
 		}
@@ -296,6 +316,7 @@ func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.Shap
 			return
 		}
 		piece, at := d.c.Explode(o, name)
+		d.lists[name] = o.Names
 		e.domain = piece.Domain
 		if err := d.name(name, piece); err != nil {
 			d.add(field+".each."+name, err.Error())
@@ -312,17 +333,17 @@ func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.Shap
 
 // condition compiles skip and reject: what is neither true nor false does not
 // hold, so it may not come from a miss that nobody has thought of.
-func (d *datasetCheck) condition(field, text string, domain int) int {
+func (d *datasetCheck) condition(field, text string, domain int) (expr.Operand, int) {
 	o, ok := d.expr(field, text)
 	switch {
 	case !ok:
-		return 0
+		return expr.Operand{}, 0
 	case o.Type.Kind != ecluse.Bool:
 		d.add(field, "want a condition, true or false")
 	case o.MayMiss:
 		d.add(field, "the condition may have no result: test x == null, or use coalesce(…, false)")
 	}
-	return d.c.In(o, domain).Reg
+	return o, d.c.In(o, domain).Reg
 }
 
 // columns compiles the written columns of an entry.

@@ -10,6 +10,8 @@
 package mapping
 
 import (
+	"strings"
+
 	"ecluse"
 	"ecluse/internal/sluice/mapping/expr"
 	"ecluse/internal/sluice/record"
@@ -51,6 +53,22 @@ func (p *Program) Unused() []string { return p.unused }
 // target's codes back into the source's with: as the file writes them.
 func (p *Program) Codes(table string) map[string]string { return p.codes[table] }
 
+// Behind lists the source columns whose values put a row aside for a reason: those
+// that the rule's expression is made from, in the dataset's order. Of a reason that
+// the target gave ("lims.patient.sex: …") it is what the written column is made from;
+// one that names no column has none.
+func (p *Program) Behind(d ecluse.DatasetID, reason string) []string {
+	set := p.datasets[d]
+	if set == nil {
+		return nil
+	}
+	if names, ok := set.behind[reason]; ok {
+		return names
+	}
+	written, _, _ := strings.Cut(reason, ": ")
+	return set.behind[written]
+}
+
 // dataset is the compiled rules of one dataset.
 type dataset struct {
 	id      ecluse.DatasetID
@@ -58,6 +76,7 @@ type dataset struct {
 	code    *expr.Code
 	entries []*entry
 	reasons []string
+	behind  map[string][]string // by reason, and by written column ("lims.patient.sex"): source columns
 }
 
 // entry is one target table of a dataset.

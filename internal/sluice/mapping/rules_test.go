@@ -395,3 +395,35 @@ func TestRunsShareAProgram(t *testing.T) {
 		t.Error("two runs of one program differ")
 	}
 }
+
+// TestBehind: a reason is known by the source columns that its rule is made from.
+func TestBehind(t *testing.T) {
+	p, err := build(t, `
+from:
+  d:
+    - into: t
+      let: {both: "code + sex"}
+      reject: {when: "both == 'xM'", reason: odd}
+      columns: {id: id, a: {value: "{'M': 'man'}[sex]", miss: reject}, k: {value: "to_int(code)", miss: reject, report: no number}}
+    - into: u
+      each: {piece: "split(values, ',')", position: n}
+      columns: {id: counter, t_id: id, pos: n, v: piece}
+`, labInputs(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reason, want := range map[string]string{
+		"odd": "sex code", "no number": "code", "t.a: no result": "sex", "u.v: the value does not fit the column": "values",
+		"t.a: too long (22001)":                   "sex", // as a database says it
+		"t: unique key t_pk (23505)":              "",
+		"u.id: the value does not fit the column": "", // a counter's
+		"": "",
+	} {
+		if got := strings.Join(p.Behind("d", reason), " "); got != want {
+			t.Errorf("behind %q: %q, want %q", reason, got, want)
+		}
+	}
+	if p.Behind("other", "odd") != nil {
+		t.Error("of a dataset that the mapping does not read")
+	}
+}

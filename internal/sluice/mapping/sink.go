@@ -40,6 +40,9 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 		d.add(field, err.Error())
 		return nil
 	}
+	for _, of := range []string{name, d.reasons[s.onMiss], d.reasons[s.onMisfit], d.reasons[s.onNull]} {
+		d.because(of, o)
+	}
 	if s.reg, ok = d.target(field, o, c, s, e.domain); !ok {
 		return nil
 	}

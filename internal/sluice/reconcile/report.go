@@ -17,6 +17,7 @@ type Report struct {
 	Checks   []CheckResult   `json:"checks"`    // third
 	Rejected []Grouped       `json:"rejected,omitempty"`
 	Reported []Grouped       `json:"reported,omitempty"`
+	Shapes   []Shaped        `json:"shapes,omitempty"` // of what was put aside, as Shapes.List lists it
 
 	Traced      []Difference `json:"traced,omitempty"`       // rows behind tables that are not equal
 	TracedWhole bool         `json:"traced_whole,omitempty"` // there are no others of what was loaded
@@ -120,10 +121,13 @@ func (r *Report) Equal() bool {
 	return len(r.Datasets) > 0 && len(r.Tables) > 0
 }
 
+// maskBelow is how many there must be to be counted before others.
+const maskBelow = 10
+
 // Mask hides a small count grouped by a value from those who may not know whom it
 // counts: 1 to 9 show as "<10".
 func Mask(n int64) string {
-	if n > 0 && n < 10 {
+	if n > 0 && n < maskBelow {
 		return "<10"
 	}
 	return strconv.FormatInt(n, 10)
@@ -139,6 +143,7 @@ type Public struct {
 	Checks   []PublicCheck   `json:"checks"`
 	Rejected []PublicGroup   `json:"rejected,omitempty"`
 	Reported []PublicGroup   `json:"reported,omitempty"`
+	Shapes   []PublicShaped  `json:"shapes,omitempty"` // of what was put aside, rare ones folded together
 
 	Traced      []Difference `json:"traced,omitempty"` // ordinals and columns, no value
 	TracedWhole bool         `json:"traced_whole,omitempty"`
@@ -163,7 +168,7 @@ func (r *Report) Public() *Public {
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
 		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
-		Traced: r.Traced, TracedWhole: r.TracedWhole,
+		Shapes: foldShapes(r.Shapes), Traced: r.Traced, TracedWhole: r.TracedWhole,
 	}
 	for i, c := range r.Checks {
 		p.Checks[i] = PublicCheck{Name: c.Name, Lines: c.Lines, Off: len(c.Off) + c.More}
