@@ -51,6 +51,10 @@ const (
 	KindGate         = "gate"      // what a gate is and where it stands, in its own words
 	KindAct          = "act"       // an act that stopped a migration: what resuming it lifts
 	KindReason       = "reason"    // why an order was given: plain text, signed with it
+
+	// Of what is signed at the source gate's console, inside what the gate states of it.
+	KindShown    = "shown"        // rows put aside, or exact figures, of a passage
+	KindReleased = "released-row" // one row, masked: its subject is the digest of that
 )
 
 // Clause is one thing that an act says of one document.

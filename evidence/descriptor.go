@@ -14,6 +14,7 @@ const (
 	PrivilegesFormat  = "privileges/v1"
 	ExtractFormat     = "extract/v1"
 	ReportFormat      = "report/v1"
+	ReleasedFormat    = "released/v1"
 	UndoFormat        = "undo/v1"
 	ErasureFormat     = "erasure/v1"
 	CertificateFormat = "certificate/v1"

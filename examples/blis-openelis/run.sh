@@ -180,7 +180,8 @@ say "9. the load, 10. its comparison"
 ecluse apply "$plans-loadplan-final.json"
 ecluse report
 ecluse status
-ecluse gate rejects "$room/source" | tail -1
+ecluse rejects
+ecluse gate rejects "$room/source" --as keys/claire-aubry | tail -1
 
 say "11. acceptance, 12. erasure, 13. evidence"
 ecluse accept --as keys/claire-aubry # no row was put aside, so there is none to say what becomes of

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/crypto/ssh"
+
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/config"
@@ -111,7 +113,8 @@ func (b *Beside) config(at exchange.Place) (*config.Gate, error) {
 // RejectsRequest asks for the rows that a passage put aside.
 type RejectsRequest struct {
 	Migration ecluse.MigrationID
-	Passage   string // "final-1"; empty: the last that began
+	Passage   string     // "final-1"; empty: the last that began
+	Key       ssh.Signer // of one of the controller's people
 }
 
 // RejectsView says how many rows were shown, never what they hold.
@@ -125,24 +128,12 @@ type RejectsView struct {
 // Rejects shows the rows put aside on the laboratory's side, where the source gate
 // opens them in memory: nothing of them is kept, printed or journalled here.
 func (b *Beside) Rejects(ctx context.Context, q RejectsRequest, each func(*gate.Rejected) error) (*RejectsView, error) {
-	s, err := b.Source()
-	if err != nil {
-		return nil, err
-	}
-	m, err := b.migration(q.Migration)
-	if err != nil {
-		return nil, err
-	}
-	c, err := b.lock.Case(ctx, m, ecluse.Final)
-	if err != nil {
-		return nil, err
-	}
-	p, err := passageOf(c, m, q.Passage)
+	s, m, c, p, err := b.aside(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
 	v := &RejectsView{Migration: m, Passage: p}
-	err = s.Rejects(ctx, m, p, func(x *gate.Rejected) error {
+	err = s.Rejects(ctx, m, p, q.Key, func(x *gate.Rejected) error {
 		v.Rows++
 		return each(x)
 	})
@@ -154,6 +145,30 @@ func (b *Beside) Rejects(ctx context.Context, q RejectsRequest, each func(*gate.
 		v.Reported = &said.RowsRejected
 	}
 	return v, err
+}
+
+// aside finds the passage whose rows are meant.
+func (b *Beside) aside(ctx context.Context, q *RejectsRequest) (s *gate.Source, m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage, err error) {
+	if s, err = b.Source(); err != nil {
+		return
+	}
+	if m, err = b.migration(q.Migration); err != nil {
+		return
+	}
+	if c, err = b.lock.Case(ctx, m, ecluse.Final); err != nil {
+		return
+	}
+	p, err = passageOf(c, m, q.Passage)
+	return
+}
+
+// Release lets others see one row put aside, masked.
+func (b *Beside) Release(ctx context.Context, q RejectsRequest, d ecluse.DatasetID, row int64) (*gate.Released, error) {
+	s, m, _, p, err := b.aside(ctx, &q)
+	if err != nil {
+		return nil, err
+	}
+	return s.Release(ctx, m, p, d, row, q.Key)
 }
 
 // migration is the one meant: the one named, or the only one that this gate knows.
@@ -218,7 +233,7 @@ type ExactReport struct {
 // ReportExact opens the exact figures of the last report, on the laboratory's side:
 // small counts, and which keys of a check differ. What others were shown must follow
 // from them.
-func (b *Beside) ReportExact(ctx context.Context, id ecluse.MigrationID) (*ExactReport, error) {
+func (b *Beside) ReportExact(ctx context.Context, id ecluse.MigrationID, key ssh.Signer) (*ExactReport, error) {
 	source, err := b.Source()
 	if err != nil {
 		return nil, err
@@ -246,7 +261,7 @@ func (b *Beside) ReportExact(ctx context.Context, id ecluse.MigrationID) (*Exact
 	if err != nil {
 		return nil, err
 	}
-	x, err := source.Exact(ctx, s.Migration, s.Passage)
+	x, err := source.Exact(ctx, s.Migration, s.Passage, key)
 	if err != nil {
 		return nil, err
 	}

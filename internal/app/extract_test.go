@@ -119,7 +119,7 @@ func TestExtractStatement(t *testing.T) {
 		}
 	}
 
-	exact, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
+	exact, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "", d.Key(roomtest.Claire))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -812,6 +812,9 @@ func TestNotes(t *testing.T) {
 			if diff := cmp.Diff(want.Load.Compared.Rejected, got.Load.Compared.Rejected); (diff == "") != (name == "there") {
 				t.Error(diff)
 			}
+			if diff := cmp.Diff(want.Load.Compared.Shapes, got.Load.Compared.Shapes, cmp.Comparer(func(a, b reconcile.Shape) bool { return a == b })); diff != "" && name == "there" {
+				t.Error(diff)
+			}
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/internal/app"
@@ -45,7 +48,7 @@ func TestRejects(t *testing.T) {
 	reasons := map[string]int64{}
 	columns := map[ecluse.DatasetID][]string{}
 	last := map[ecluse.DatasetID]int64{}
-	seen, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
+	seen, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(x *gate.Rejected) error {
 		var names, values []string
 		for _, cell := range x.Cells {
 			names = append(names, cell.Column)
@@ -121,20 +124,24 @@ func TestRejects(t *testing.T) {
 		t.Errorf("found in %v", leaks)
 	}
 	leaves := d.Query("room/lock/control.db", "SELECT text FROM leaf WHERE tree = '"+string(roomtest.Migration)+"' ORDER BY idx DESC LIMIT 1")
-	for _, want := range []string{`"rejects-shown"`, fmt.Sprintf(`"rows":%d`, seen.Rows), `"passage":"final-1"`} {
+	who := d.Query("room/lock/control.db", "SELECT count(*) FROM body JOIN leaf USING (tree, idx) WHERE CAST(leaf.text AS TEXT) LIKE '%rejects-shown%' AND CAST(body.text AS TEXT) LIKE '%"+roomtest.Claire+"%'")
+	if !slices.Equal(who, []string{"1"}) {
+		t.Errorf("the journal does not say who looked: %v", who)
+	}
+	for _, want := range []string{`"rejects-shown"`, `"act":"sha256:`, fmt.Sprintf(`"rows":%d`, seen.Rows), `"passage":"final-1"`} {
 		if !strings.Contains(leaves[0], want) {
 			t.Errorf("the journal does not say that somebody looked: no %s in %s", want, leaves[0])
 		}
 	}
-	sameShapes(t, r, v.Load.Compared.Shapes)
-	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: "final-2"}, nil); ecluse.KindOf(err) != ecluse.Invalid {
+	sameShapes(t, d, r, v.Load.Compared.Shapes)
+	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: "final-2", Key: d.Key(roomtest.Claire)}, nil); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a passage that never began: %v", err)
 	}
 }
 
 // sameShapes: the laboratory's counts by column and shape are those of the rows that
 // were put aside, and others are told none that fewer than ten rows have.
-func sameShapes(t *testing.T, r *app.Room, told []reconcile.PublicShaped) {
+func sameShapes(t *testing.T, d *roomtest.Dir, r *app.Room, told []reconcile.PublicShaped) {
 	t.Helper()
 	type at struct {
 		set        ecluse.DatasetID
@@ -142,7 +149,7 @@ func sameShapes(t *testing.T, r *app.Room, told []reconcile.PublicShaped) {
 		shape      reconcile.Shape
 	}
 	rows := map[at]int64{}
-	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(x *gate.Rejected) error {
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(x *gate.Rejected) error {
 		for _, c := range x.Cells {
 			shape := reconcile.ShapeOf(c.Text)
 			if c.Null {
@@ -155,7 +162,7 @@ func sameShapes(t *testing.T, r *app.Room, told []reconcile.PublicShaped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
+	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "", d.Key(roomtest.Claire))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,13 +202,13 @@ func TestRejectsOfEachPassage(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Approved, patients)
 	r := d.Open()
-	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, nil)
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, nil)
 	wantError(t, err, ecluse.Invalid)
 	planDry(t, d, r)
 	apply(t, r, ecluse.Dry)
 	count := func(passage string) int64 {
 		t.Helper()
-		v, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: passage}, func(*gate.Rejected) error { return nil })
+		v, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Passage: passage, Key: d.Key(roomtest.Claire)}, func(*gate.Rejected) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,11 +220,116 @@ func TestRejectsOfEachPassage(t *testing.T) {
 	}
 }
 
+// TestRejectsRelease: a person of the controller's lets others see one row, masked; what
+// they see holds nothing of it, is signed by the gate, and carries who did it.
+func TestRejectsRelease(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, patients)
+	c := d.Plant()
+	r := d.Open()
+	apply(t, r, ecluse.Final)
+	gateSide := r.Beside(exchange.SourcePlace)
+	var row *gate.Rejected
+	_, err := gateSide.Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(x *gate.Rejected) error {
+		for _, cell := range x.Cells {
+			if strings.Contains(cell.Text, c.Moved) {
+				row = x
+			}
+		}
+		return nil
+	})
+	if err != nil || row == nil {
+		t.Fatalf("no row with a canary: %v", err)
+	}
+
+	// Whoever is not of the controller's people, or holds no key, sees and releases nothing.
+	nothing := func(*gate.Rejected) error {
+		t.Error("a row was shown")
+		return nil
+	}
+	for name, key := range map[string]ssh.Signer{"the processor's": d.Key(roomtest.Marc), "nobody's": nobody(t), "none": nil} {
+		_, err := gateSide.Rejects(t.Context(), app.RejectsRequest{Key: key}, nothing)
+		want := ecluse.Refused
+		if key == nil {
+			want = ecluse.WaitsForSign
+		}
+		if ecluse.KindOf(err) != want {
+			t.Errorf("with a key that is %s: %v", name, err)
+		}
+		if _, err := gateSide.Release(t.Context(), app.RejectsRequest{Key: key}, row.Dataset, row.Ordinal); ecluse.KindOf(err) != want {
+			t.Errorf("released with a key that is %s: %v", name, err)
+		}
+		if _, err := gateSide.ReportExact(t.Context(), "", key); ecluse.KindOf(err) != want {
+			t.Errorf("exact figures with a key that is %s: %v", name, err)
+		}
+	}
+	if _, err := gateSide.Release(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, row.Dataset, 1<<40); ecluse.KindOf(err) != ecluse.Invalid {
+		t.Errorf("a row that was not put aside: %v", err)
+	}
+	if v, err := r.Rejects(t.Context(), ""); err != nil || len(v.Released) != 0 || len(v.Shapes) == 0 {
+		t.Fatalf("%+v, %v: nothing was released yet", v, err)
+	}
+
+	released, err := gateSide.Release(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, row.Dataset, row.Ordinal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Rejects(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Released) != 1 || v.Released[0].By != roomtest.Claire || v.Released[0].Act != released.ActDigest || len(v.Released[0].Row.Cells) != len(row.Cells) {
+		t.Fatalf("others see %+v", v.Released)
+	}
+	for i, cell := range v.Released[0].Row.Cells {
+		want := reconcile.ShapeOf(row.Cells[i].Text)
+		if row.Cells[i].Null {
+			want = reconcile.ShapeNull
+		}
+		if cell.Column != row.Cells[i].Column || cell.Shape != want {
+			t.Errorf("column %s is shown as %s, want %s", cell.Column, cell.Shape, want)
+		}
+	}
+	leaves := strings.Join(d.Query("room/lock/control.db", "SELECT text FROM leaf WHERE tree = '"+string(roomtest.Migration)+"'"), "\n")
+	if !strings.Contains(leaves, `"reject-released"`) || !strings.Contains(leaves, released.ActDigest.String()) {
+		t.Error("the journal does not say that it was released, and by which act")
+	}
+	if leaks := d.Leaks(c); len(leaks) > 0 {
+		t.Errorf("found in %v", leaks)
+	}
+
+	// It is evidence; a statement whose act is of another row is not.
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "released", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+	found, _ := filepath.Glob(d.Join("evidence", "statements", "source-*.json"))
+	if !slices.ContainsFunc(found, func(f string) bool {
+		text, err := os.ReadFile(f)
+		return err == nil && strings.HasPrefix(string(text), `{"ecluse":"released/v1"`)
+	}) {
+		t.Error("the evidence does not have the released row")
+	}
+}
+
+func nobody(t *testing.T) ssh.Signer {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // TestRejectsErased: after erasure there is nothing to show, and it says so.
 func TestRejectsErased(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Erased, 40)
-	_, err := d.Open().Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+	_, err := d.Open().Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(*gate.Rejected) error {
 		t.Error("a row was shown")
 		return nil
 	})
@@ -246,7 +358,7 @@ func TestRejectsBad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(*gate.Rejected) error {
+	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(*gate.Rejected) error {
 		t.Error("a row of a damaged chunk was shown")
 		return nil
 	})
@@ -271,12 +383,12 @@ func TestExactFigures(t *testing.T) {
 	if v.Reconciled {
 		t.Fatal("the checks count rows that were not loaded, and are equal")
 	}
-	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
+	x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "", d.Key(roomtest.Claire))
 	if err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]int64{}
-	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{}, func(row *gate.Rejected) error {
+	_, err = r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(row *gate.Rejected) error {
 		counts[fmt.Sprintf("%s %s", row.Dataset, row.Reason)]++
 		return nil
 	})
@@ -335,6 +447,6 @@ func TestExactFigures(t *testing.T) {
 	if _, err := os.Stat(d.Join("evidence", "rejects", "ecluse.exact.final-1", "000000.0.json")); err != nil {
 		t.Errorf("the evidence does not list the exact figures: %v", err)
 	}
-	_, err = r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "")
+	_, err = r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "", d.Key(roomtest.Claire))
 	wantError(t, err, ecluse.Refused)
 }

@@ -77,12 +77,19 @@ func TestCanaries(t *testing.T) {
 		t.Error("no row was put aside: this test looks for too little")
 	}
 	printed("report", "--json")
-	shown(t, d, c, "gate", "rejects", d.Join("room", "source"))
-	shown(t, d, c, "gate", "rejects", d.Join("room", "source"), "--json", "--passage", "final-1")
+	shown(t, d, c, "gate", "rejects", d.Join("room", "source"), "--as", as(roomtest.Claire))
+	shown(t, d, c, "gate", "rejects", d.Join("room", "source"), "--as", as(roomtest.Claire), "--json", "--passage", "final-1")
+	shapes := printed("gate", "rejects", d.Join("room", "source"), "--as", as(roomtest.Claire), "--by", "shape")
+	if !strings.Contains(shapes.out, "A{") {
+		t.Error("no shape was shown")
+	}
+	if r := printed("rejects", "--json"); !strings.Contains(r.out, `"shapes"`) {
+		t.Error("no shape is told")
+	}
 	printed("status")
 	printed("undo", "--as", as(roomtest.Marc))
 	printed("erase", "--because", "a rehearsal of the worst", "--as", as(roomtest.Claire))
-	if r := printed("gate", "rejects", d.Join("room", "source")); r.code != 3 || !strings.Contains(r.err, "erased on") {
+	if r := printed("gate", "rejects", d.Join("room", "source"), "--as", as(roomtest.Claire)); r.code != 3 || !strings.Contains(r.err, "erased on") {
 		t.Errorf("rows are shown after erasure: exit %d, %s", r.code, r.err)
 	}
 	printed("evidence", d.Join("evidence"))

@@ -47,6 +47,7 @@ type commands struct {
 	Apply       applyCmd       `cmd:"" help:"${apply}"`
 	Status      statusCmd      `cmd:"" help:"${status}"`
 	Report      reportCmd      `cmd:"" help:"${report}"`
+	Rejects     rejectsCmd     `cmd:"" help:"${rejects}"`
 	Accept      acceptCmd      `cmd:"" help:"${accept}"`
 	Object      objectCmd      `cmd:"" help:"${object}"`
 	Suspend     suspendCmd     `cmd:"" help:"${suspend}"`

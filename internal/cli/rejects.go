@@ -1,18 +1,62 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"ecluse"
+	"ecluse/internal/desk"
 	"ecluse/internal/gate"
 )
 
-// What this file prints are patients' data: to the screen of the laboratory's own
+// rejectsCmd shows what others than the laboratory may know of rows put aside.
+type rejectsCmd struct {
+	which
+	as
+}
+
+func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Rejects(ctx, x.Migration)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s %s\n", c.ui.paint(bold, string(v.Migration)), v.Passage)
+		c.ui.reportGroups(&b, c.ui.say("put aside", "mises de côté"), v.Rejected)
+		c.ui.reportShapes(&b, toldShapes(v.Shapes))
+		if len(v.Rejected) == 0 {
+			fmt.Fprintln(&b, c.ui.say("nothing was put aside", "rien n'a été mis de côté"))
+		}
+		c.ui.text(b.String())
+		for i := range v.Released {
+			c.ui.tell("released, masked, by %s on %s (%s)", "communiquée, masquée, par %s le %s (%s)",
+				v.Released[i].By, v.Released[i].At.Local().Format(time.DateTime), v.Released[i].Passage)
+			c.ui.maskedRow(&v.Released[i].Row)
+		}
+		return c.ui.object(v)
+	})
+}
+
+// maskedRow shows a row as its shapes.
+func (u *ui) maskedRow(row *gate.Masked) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, string(row.Dataset)), row.Ordinal, printable(row.Reason)))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, c := range row.Cells {
+		fmt.Fprintf(w, "  %s\t%s\n", printable(c.Column), u.shapeText(c.Shape))
+	}
+	w.Flush()
+	u.text(b.String())
+}
+
+// What follows prints patients' data: to the screen of the laboratory's own
 // machine and nowhere else.
 
 // rejectedRows is what --json prints.

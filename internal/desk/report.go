@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -41,6 +42,91 @@ func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, 
 	}
 	x, err := gate.LastExtract(all, source)
 	return &ReportView{s, x}, err
+}
+
+// RejectsView is what others than the laboratory know of rows that were put aside.
+type RejectsView struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Passage   ecluse.Passage     `json:"passage"`
+	Report    ecluse.Digest      `json:"report"`
+	gate.Aside
+	Released []ReleasedRow `json:"released"`
+}
+
+// ReleasedRow is one row, masked, and who of the controller's let others see it.
+type ReleasedRow struct {
+	Passage ecluse.Passage `json:"passage"`
+	Row     gate.Masked    `json:"row"`
+	By      string         `json:"by"`
+	Act     ecluse.Digest  `json:"act"`
+	At      time.Time      `json:"at"`
+}
+
+// Rejects reads what was put aside in the passage in hand, or the last one: by reason,
+// column and shape, and the rows that were released.
+func (d *Desk) Rejects(ctx context.Context, id ecluse.MigrationID) (*RejectsView, error) {
+	l, m, err := d.at(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s, digest, err := lastReport(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	v := &RejectsView{Migration: m, Passage: s.Passage, Report: digest, Aside: s.Aside(), Released: []ReleasedRow{}}
+	source, _, err := gatesOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	said, err := l.Posted(ctx, m, exchange.ReleasedRow)
+	if err != nil || len(said) == 0 {
+		return v, err
+	}
+	rosters, err := d.controllers(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range said {
+		r, act, err := gate.ParseReleased(x, source)
+		if err != nil {
+			return nil, err
+		}
+		if r.Migration != m {
+			return nil, another("read a released row", string(m), "it is of another migration")
+		}
+		if _, _, err := evidence.VerifyAct(r.Act, rosters, act.NotBefore); err != nil {
+			return nil, err
+		}
+		v.Released = append(v.Released, ReleasedRow{Passage: r.Passage, Row: r.Row, By: act.Person, Act: r.ActDigest, At: r.At})
+	}
+	return v, nil
+}
+
+// controllers are the controller's rosters, by the root that this device knows.
+func (d *Desk) controllers(ctx context.Context, l Lock) (*evidence.Rosters, error) {
+	signed, err := l.Rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := &evidence.Rosters{}
+	for _, s := range signed {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return nil, err
+		}
+		if r.Side != ecluse.Controller {
+			continue
+		}
+		if d.roots != nil {
+			if r, err = evidence.VerifyRoster(s, d.roots[ecluse.Controller]); err != nil {
+				return nil, err
+			}
+		}
+		if err := all.Add(r); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // lastReport reads the report of the passage in hand, or the last one, as the

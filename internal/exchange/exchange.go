@@ -37,6 +37,7 @@ const (
 	ExtractReport    Paper = "extract"
 	LoadReport       Paper = "report"
 	UndoReport       Paper = "undo"
+	ReleasedRow      Paper = "released"
 	ErasureReport    Paper = "erasure"
 	Certificate      Paper = "certificate"
 )
@@ -51,7 +52,7 @@ func (p Paper) Namespace() string {
 
 // PapersOfGates are the kinds that gates sign.
 func PapersOfGates() []Paper {
-	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ErasureReport, Certificate}
+	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ReleasedRow, ErasureReport, Certificate}
 }
 
 // Known tells whether gates sign papers of this kind.
@@ -66,6 +67,7 @@ type Event struct {
 	Type      string             `json:"type"`
 	IDs       map[string]string  `json:"ids,omitempty"`
 	Numbers   map[string]int64   `json:"numbers,omitempty"`
+	Act       *evidence.Signed   `json:"act,omitempty"` // of whoever stood at the gate's console, where somebody had to
 }
 
 // Place is one of the two databases, and the gate beside it.

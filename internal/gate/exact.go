@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -74,9 +75,9 @@ func (t *Target) sealExact(ctx context.Context, to age.Recipient, x *Exact) erro
 // maxExact bounds a sealed paper of exact figures.
 const maxExact = 64 << 20
 
-// Exact opens the exact figures of a passage, in memory. That somebody looked is
-// journalled before.
-func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage) (*Exact, error) {
+// Exact opens the exact figures of a passage, in memory, for whom of the controller's
+// people the key is. That they looked is journalled before.
+func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, key ssh.Signer) (*Exact, error) {
 	const what = "open the exact figures"
 	o, err := s.opening(ctx, what, m, p)
 	if err != nil {
@@ -92,7 +93,8 @@ func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passa
 	if last == nil {
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: what, Where: p.String(), Why: "the target gate has handed none in", Next: "they come when the passage ends: ecluse apply"}
 	}
-	err = s.lock.Record(ctx, exchange.Event{Migration: m, Type: "figures-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())}})
+	shown := evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindShown, Subject: last.SHA256}
+	err = s.attended(ctx, m, key, shown, exchange.Event{Type: "figures-shown", IDs: map[string]string{"passage": p.String()}})
 	if err != nil {
 		return nil, err
 	}

@@ -331,6 +331,21 @@ type LoadStatement struct {
 	At                     time.Time         `json:"at"`
 }
 
+// Aside is what a report tells of the rows put aside.
+type Aside struct {
+	Rejected []reconcile.PublicGroup  `json:"rejected"`
+	Shapes   []reconcile.PublicShaped `json:"shapes"`
+}
+
+// Aside is that part of the report.
+func (s *LoadStatement) Aside() Aside {
+	a := Aside{Rejected: []reconcile.PublicGroup{}, Shapes: []reconcile.PublicShaped{}}
+	if s.Compared != nil {
+		a.Rejected, a.Shapes = append(a.Rejected, s.Compared.Rejected...), append(a.Shapes, s.Compared.Shapes...)
+	}
+	return a
+}
+
 // state signs and posts what a passage came to, after it has sealed the exact
 // figures for the controller: a report that stands has them beside it.
 func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -58,9 +59,10 @@ func (c Cell) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 func (c Cell) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }
 
 // Rejects opens the rows that a passage put aside, in memory, and tells each of
-// them in the order of the source. That somebody looked, and at how many rows, is
-// journalled before the first is shown. They are there until erasure.
-func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, each func(*Rejected) error) error {
+// them in the order of the source, to whom of the controller's people the key is. That
+// they looked, and at how many rows, is journalled before the first is shown. They are
+// there until erasure.
+func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, key ssh.Signer, each func(*Rejected) error) error {
 	const what = "open the rows put aside"
 	o, err := s.opening(ctx, what, m, p)
 	if err != nil {
@@ -83,9 +85,8 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return err
 	}
-	err = s.lock.Record(ctx, exchange.Event{
-		Migration: m, Type: "rejects-shown", IDs: map[string]string{"passage": p.String(), "gate": string(s.home.Fingerprint())},
-		Numbers: map[string]int64{"rows": rows, "chunks": int64(len(all))},
+	err = s.attended(ctx, m, key, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindShown, Subject: digestOfAll(all)}, exchange.Event{
+		Type: "rejects-shown", IDs: map[string]string{"passage": p.String()}, Numbers: map[string]int64{"rows": rows, "chunks": int64(len(all))},
 	})
 	if err != nil {
 		return err
@@ -108,6 +109,15 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		}
 	}
 	return nil
+}
+
+// digestOfAll is of the descriptors of what is shown.
+func digestOfAll(all []*evidence.Descriptor) ecluse.Digest {
+	var b strings.Builder
+	for _, d := range all {
+		fmt.Fprintln(&b, d.SHA256)
+	}
+	return ecluse.DigestOf([]byte(b.String()))
 }
 
 // opening is what was sealed to the source gate in a passage, and what opens it.

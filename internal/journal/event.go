@@ -42,8 +42,9 @@ const (
 	ReadingBegun      Type = "reading-begun"
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
-	RejectsShown      Type = "rejects-shown" // rows put aside were opened on the laboratory's side
-	FiguresShown      Type = "figures-shown" // exact figures were, too
+	RejectsShown      Type = "rejects-shown"   // rows put aside were opened on the laboratory's side
+	FiguresShown      Type = "figures-shown"   // exact figures were, too
+	RejectReleased    Type = "reject-released" // one of those rows may be seen by others, masked
 	PassageBegun      Type = "passage-begun"
 	PassageEnded      Type = "passage-ended"
 	PassageStopped    Type = "passage-stopped"
@@ -80,7 +81,7 @@ func Types() []Type {
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
-		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
+		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,
@@ -105,7 +106,8 @@ type Body interface{ body() }
 // PersonID is a person's id in their side's roster.
 type PersonID string
 
-// Act is the body of ActRecorded and ContractSigned.
+// Act is the body of ActRecorded and ContractSigned, and of what somebody did at a
+// gate's console.
 type Act struct {
 	Side   ecluse.Side `json:"side"`
 	Person PersonID    `json:"person"`

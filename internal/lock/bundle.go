@@ -373,13 +373,15 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
-	extracts, err := b.lock.signed(ctx, b.m, string(exchange.ExtractReport), evidence.NamespaceStatement)
-	if err != nil {
-		return err
-	}
-	for _, s := range extracts {
-		if err := b.AddStatement(evidence.SourceGate, s); err != nil {
+	for _, kind := range []exchange.Paper{exchange.ExtractReport, exchange.ReleasedRow} {
+		said, err := b.lock.signed(ctx, b.m, string(kind), evidence.NamespaceStatement)
+		if err != nil {
 			return err
+		}
+		for _, s := range said {
+			if err := b.AddStatement(evidence.SourceGate, s); err != nil {
+				return err
+			}
 		}
 	}
 	undone, err := b.lock.signed(ctx, b.m, string(exchange.UndoReport), evidence.NamespaceStatement)

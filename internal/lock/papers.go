@@ -204,7 +204,7 @@ func (l *Lock) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.P
 
 // Record puts a gate's event into the journal.
 func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
-	event, err := gateEvent(e)
+	event, err := l.gateEvent(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -212,11 +212,56 @@ func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
 }
 
 // gateEvent is what a gate tells the journal.
-func gateEvent(e exchange.Event) (journal.Event, error) {
+func (l *Lock) gateEvent(ctx context.Context, e exchange.Event) (journal.Event, error) {
 	if !slices.Contains(fromGates(), journal.Type(e.Type)) { // the rest is the lock's own to say
 		return journal.Event{}, &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Why: "it is none that a gate tells of"}
 	}
-	return journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}, nil
+	out := journal.Event{Tree: string(e.Migration), Type: journal.Type(e.Type), IDs: e.IDs, Numbers: e.Numbers}
+	if !slices.Contains(byPeople(), out.Type) {
+		return out, nil
+	}
+	act, err := l.atConsole(ctx, e)
+	if err != nil {
+		return journal.Event{}, err
+	}
+	out.IDs = maps.Clone(e.IDs)
+	out.IDs["act"] = e.Act.Digest().String()
+	out.Body = journal.Act{Side: act.Side, Person: journal.PersonID(act.Person), Role: act.Role}
+	return out, nil
+}
+
+// atConsole is the act of whoever stood at a gate's console, by the rosters that the gate
+// could know then: what is carried by hand comes late, and is taken in all the same.
+func (l *Lock) atConsole(ctx context.Context, e exchange.Event) (*evidence.Act, error) {
+	refused := func(why string, err error) error {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Where: string(e.Migration), Why: why, Err: err, Article: "GDPR art. 32(4)", Next: "let it be done by a person of the controller's roster, with their key"}
+	}
+	if e.Act == nil {
+		return nil, refused("it does not say who did it", nil)
+	}
+	act, err := evidence.ParseAct(e.Act.Body)
+	if err != nil {
+		return nil, err
+	}
+	known, err := l.knownRosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	then := &evidence.Rosters{}
+	for _, r := range known.Side(act.Side) {
+		if r.Number <= act.RosterNumber {
+			if err := then.Add(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, _, err := evidence.VerifyAct(*e.Act, then, act.NotBefore); err != nil {
+		return nil, refused("the act of whoever did it does not hold", err)
+	}
+	if act.Migration != e.Migration || act.Side != ecluse.Controller {
+		return nil, refused("whoever did it is not of the controller's, or did it in another migration", nil)
+	}
+	return act, nil
 }
 
 // Record puts an event of this gate's into the journal.
@@ -245,10 +290,15 @@ func (s *Seat) event(ctx context.Context, e exchange.Event) (journal.Event, erro
 		e.IDs = maps.Clone(e.IDs)
 		e.IDs["gate"] = string(s.gate)
 	}
-	return gateEvent(e)
+	return s.gateEvent(ctx, e)
 }
 
 // fromGates are the events that gates tell of.
 func fromGates() []journal.Type {
-	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.GateHeld}
+	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.RejectReleased, journal.GateHeld}
+}
+
+// byPeople are those that a person does, at the gate's console and with their own key.
+func byPeople() []journal.Type {
+	return []journal.Type{journal.RejectsShown, journal.FiguresShown, journal.RejectReleased}
 }

@@ -2,8 +2,10 @@ package lock_test
 
 import (
 	"testing"
+	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/exchange"
 	"ecluse/internal/lock"
@@ -24,8 +26,69 @@ func TestGatesTellOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %v", typ, err)
 		}
 	}
-	if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "rejects-shown"}); err != nil {
+	if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "epoch"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConsole: that somebody looked at rows is journalled with who it was, by their own
+// signature, and not otherwise.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 3)
+	l, err := lock.Open(t.Context(), d.Join("room", "lock"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Shut()
+	c, err := l.Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	act := func(m ecluse.MigrationID, side ecluse.Side, who, key string) *evidence.Signed {
+		t.Helper()
+		for _, x := range c.Rosters {
+			r, err := evidence.ParseRoster("roster", x.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, ok := r.Person(who)
+			if r.Side != side || !ok {
+				continue
+			}
+			now := time.Now().UTC().Truncate(time.Second)
+			s, err := evidence.SignAct(d.Key(key), &evidence.Act{
+				Migration: m, Side: side, Person: who, Role: p.Roles[0], Roster: r.Digest(), RosterNumber: r.Number, NotBefore: now, NotAfter: now.Add(time.Minute),
+				Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindShown, Subject: ecluse.DigestOf(nil)}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &s
+		}
+		t.Fatal("nobody of that name")
+		return nil
+	}
+	for name, c := range map[string]*evidence.Signed{
+		"nobody's":                    nil,
+		"the processor's":             act(roomtest.Migration, ecluse.Processor, roomtest.Marc, roomtest.Marc),
+		"another's key":               act(roomtest.Migration, ecluse.Controller, roomtest.Claire, roomtest.Marc),
+		"another migration's":         act("another-01", ecluse.Controller, roomtest.Claire, roomtest.Claire),
+		"no act, though signed bytes": {Body: []byte("x"), Signature: []byte("y")},
+	} {
+		for _, typ := range []string{"rejects-shown", "figures-shown", "reject-released"} {
+			if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: typ, Act: c}); err == nil {
+				t.Errorf("%s, with an act that is %s, is journalled", typ, name)
+			}
+		}
+	}
+	good := act(roomtest.Migration, ecluse.Controller, roomtest.Claire, roomtest.Claire)
+	if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "rejects-shown", Act: good}); err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := lock.LastLeaf(t.Context(), l, roomtest.Migration)
+	if err != nil || leaf.Type != "rejects-shown" || leaf.IDs["act"] != good.Digest().String() {
+		t.Errorf("journalled: %+v, %v", leaf, err)
 	}
 }
 

@@ -1,0 +1,188 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reconcile"
+)
+
+// Released is released/v1: one row that was put aside, masked, which a person of the
+// controller's lets others see. The source gate signs it; the person's act stands in it.
+// There is no room in it for a value.
+type Released struct {
+	evidence.StatementHead                 // Plan is the read plan's
+	Passage                ecluse.Passage  `json:"passage"`
+	Row                    Masked          `json:"row"`
+	ActDigest              ecluse.Digest   `json:"act_digest"`
+	Act                    evidence.Signed `json:"act"`
+	At                     time.Time       `json:"at"`
+}
+
+// Masked is a row put aside as its shapes.
+type Masked struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	Ordinal int64            `json:"ordinal"` // its place in the dataset, from 0
+	Reason  string           `json:"reason"`
+	Cells   []MaskedCell     `json:"cells"`
+}
+
+// MaskedCell is what one value looks like.
+type MaskedCell struct {
+	Column string          `json:"column"`
+	Shape  reconcile.Shape `json:"shape"`
+}
+
+// digest is the subject of the act that releases the row: of the row as it stands in the
+// statement.
+func (m *Masked) digest() (ecluse.Digest, error) {
+	text, err := evidence.EncodeJSON(m)
+	return ecluse.DigestOf(bytes.TrimSuffix(text, []byte("\n"))), err
+}
+
+// masked masks a row.
+func (r *Rejected) masked() Masked {
+	m := Masked{Dataset: r.Dataset, Ordinal: r.Ordinal, Reason: r.Reason, Cells: []MaskedCell{}}
+	for _, c := range r.Cells {
+		shape := reconcile.ShapeOf(c.Text)
+		if c.Null {
+			shape = reconcile.ShapeNull
+		}
+		m.Cells = append(m.Cells, MaskedCell{c.Column, shape})
+	}
+	return m
+}
+
+// ParseReleased reads released/v1 as the source gate signed it, and the act in it: only
+// the canonical text, whose row has shapes alone.
+func ParseReleased(s evidence.Signed, source ecluse.Fingerprint) (*Released, *evidence.Act, error) {
+	const what = "read a released row"
+	x := &Released{}
+	if err := evidence.ParseStatement(s, source, evidence.ReleasedFormat, x); err != nil {
+		return nil, nil, err
+	}
+	act, err := evidence.ParseAct(x.Act.Body)
+	if err != nil {
+		return nil, nil, err
+	}
+	digest, err := x.Row.digest()
+	if err != nil {
+		return nil, nil, err
+	}
+	if x.ActDigest != x.Act.Digest() || act.Side != ecluse.Controller || act.Migration != x.Migration || !act.Has(evidence.VerbSign, evidence.KindReleased, digest) {
+		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: string(x.Row.Dataset), Why: "the act in it releases another row"}
+	}
+	return x, act, nil
+}
+
+// errFound ends looking for a row.
+var errFound = errors.New("found")
+
+// Release lets others see one row that a passage put aside, masked, by the act of one of
+// the controller's people, whose key it is. Releasing it again is another act.
+func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, d ecluse.DatasetID, ordinal int64, key ssh.Signer) (*Released, error) {
+	const what = "release a row"
+	var row *Rejected
+	err := s.Rejects(ctx, m, p, key, func(x *Rejected) error {
+		if x.Dataset == d && x.Ordinal == ordinal {
+			row = x
+			return errFound
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errFound) {
+		return nil, err
+	}
+	if row == nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: what, Where: p.String(), Why: "no such row was put aside", Next: "ecluse gate rejects names them: DATASET:ROW"}
+	}
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.home.Now()
+	if err != nil {
+		return nil, err
+	}
+	out := &Released{
+		StatementHead: evidence.StatementHead{Format: evidence.ReleasedFormat, Migration: m, Plan: page.ReadPlan}, Passage: p, Row: row.masked(), At: now,
+	}
+	digest, err := out.Row.digest()
+	if err != nil {
+		return nil, err
+	}
+	act, err := s.actOf(ctx, m, key, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindReleased, Subject: digest})
+	if err != nil {
+		return nil, err
+	}
+	out.Act, out.ActDigest = *act, act.Digest()
+	signed, err := evidence.SignStatement(s.home.signer, out)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := ParseReleased(signed, s.home.Fingerprint()); err != nil {
+		return nil, err
+	}
+	err = s.record(ctx, m, act, exchange.Event{
+		Type: "reject-released", IDs: map[string]string{"passage": p.String(), "dataset": string(d), "statement": signed.Digest().String()}, Numbers: map[string]int64{"row": ordinal},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, s.lock.Post(ctx, m, exchange.ReleasedRow, signed)
+}
+
+// attended journals what one of the controller's people does at this gate's console, with
+// who it is, before it is done.
+func (s *Source) attended(ctx context.Context, m ecluse.MigrationID, key ssh.Signer, c evidence.Clause, e exchange.Event) error {
+	act, err := s.actOf(ctx, m, key, c)
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, m, act, e)
+}
+
+func (s *Source) record(ctx context.Context, m ecluse.MigrationID, act *evidence.Signed, e exchange.Event) error {
+	e.Migration, e.Act = m, act
+	e.IDs["gate"] = string(s.home.Fingerprint())
+	return s.lock.Record(ctx, e)
+}
+
+// actOf has whoever is at the console sign what they do, and checks it by this gate's own
+// roots: the lock is not asked who may.
+func (s *Source) actOf(ctx context.Context, m ecluse.MigrationID, key ssh.Signer, c evidence.Clause) (*evidence.Signed, error) {
+	if key == nil {
+		return nil, &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: "find who is at the console", Where: string(m), Why: "no key is named", Article: "GDPR art. 32(4)",
+			Next: "add --as KEY: the key of one of the controller's people",
+		}
+	}
+	papers, err := s.lock.Case(ctx, m, ecluse.Final)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.home.trust(m)
+	if err != nil {
+		return nil, err
+	}
+	who, err := mandate.AtConsole(t, m, standingPapers(papers), evidence.FingerprintOf(key.PublicKey()))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.home.saw(papers); err != nil {
+		return nil, err
+	}
+	signed, err := evidence.SignAct(key, who.Act(c))
+	if err != nil {
+		return nil, err
+	}
+	return &signed, who.Verify(signed)
+}

@@ -1,0 +1,70 @@
+package mandate
+
+import (
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// actAtConsole is how long an act at a gate's console holds: it is made and used at once.
+const actAtConsole = 5 * time.Minute
+
+// Attendant is one of the controller's people at a gate's console, by the rosters that
+// the gate verified itself.
+type Attendant struct {
+	now     time.Time
+	m       ecluse.MigrationID
+	rosters evidence.Rosters
+	roster  *evidence.Roster
+	person  *evidence.Person
+}
+
+// AtConsole finds who of the controller's people a key is. Rosters are verified as for a
+// permit; whether the migration stands is not asked: who may look at what was put aside
+// may do so in one that was stopped.
+func AtConsole(t Trust, m ecluse.MigrationID, p Papers, key ecluse.Fingerprint) (*Attendant, error) {
+	const what = "find who is at the console"
+	d := &docket{trust: t}
+	var err error
+	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
+		return nil, err
+	}
+	if err := d.verifyRosters(p.Rosters); err != nil {
+		return nil, err
+	}
+	out := &Attendant{now: t.Now, m: m, rosters: d.rosters}
+	for _, r := range d.rosters.Side(ecluse.Controller) {
+		if !r.Issued.After(t.Now) {
+			out.roster = r
+		}
+	}
+	holder, ok := out.roster.Holder(key)
+	if !ok || !holder.Active(t.Now) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Where: string(key), Article: "GDPR art. 32(4)",
+			Why:  "the controller's roster gives this key to nobody whose mandate runs",
+			Next: "use the key of one of the laboratory's own people: --as KEY",
+		}
+	}
+	out.person = holder
+	return out, nil
+}
+
+// Act is what the person is to sign to do something to a document, at once.
+func (a *Attendant) Act(c evidence.Clause) *evidence.Act {
+	begin := a.now.UTC().Truncate(time.Second)
+	return &evidence.Act{
+		Migration: a.m, Side: ecluse.Controller, Person: a.person.ID, Role: a.person.Roles[0], Roster: a.roster.Digest(), RosterNumber: a.roster.Number,
+		NotBefore: begin, NotAfter: begin.Add(actAtConsole), Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{c},
+	}
+}
+
+// Verify checks that the person signed an act that Act made, and so holds the key.
+func (a *Attendant) Verify(s evidence.Signed) error {
+	_, by, err := evidence.VerifyAct(s, &a.rosters, a.now.UTC().Truncate(time.Second))
+	if err == nil && by.ID != a.person.ID {
+		err = &ecluse.Error{Kind: ecluse.Unverified, What: "verify act", Why: "somebody else signed it"}
+	}
+	return err
+}
