@@ -224,7 +224,8 @@ func (l *Lock) gateEvent(ctx context.Context, e exchange.Event) (journal.Event, 
 	if err != nil {
 		return journal.Event{}, err
 	}
-	out.IDs = maps.Clone(e.IDs)
+	out.IDs = map[string]string{}
+	maps.Copy(out.IDs, e.IDs)
 	out.IDs["act"] = e.Act.Digest().String()
 	out.Body = journal.Act{Side: act.Side, Person: journal.PersonID(act.Person), Role: act.Role}
 	return out, nil
