@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -74,6 +75,35 @@ type story struct {
 	journalLeft           []LeftPassage
 	undoFormat            string
 	undoBy                ssh.Signer
+	release               func(x *released, a *Act, by *ssh.Signer) // nil: no row was released
+}
+
+// released is a row that was put aside, released masked.
+type released struct {
+	StatementHead
+	Row       map[string]string `json:"row"`
+	ActDigest ecluse.Digest     `json:"act_digest"`
+	Act       Signed            `json:"act"`
+	At        string            `json:"at"`
+}
+
+// releases is what the source gate says of it.
+func (w *telling) releases(plan ecluse.Digest) {
+	if w.release == nil {
+		return
+	}
+	r, by := w.roster[ecluse.Controller], w.anne
+	x := &released{StatementHead: StatementHead{ReleasedFormat, testMigration, plan}, Row: map[string]string{"column": "SEXE", "shape": `<A>&"\`}, At: "now"}
+	text := bytes.TrimSpace(must(EncodeJSON(x.Row)))
+	a := &Act{
+		Migration: testMigration, Side: ecluse.Controller, Person: w.pAnne.ID, Role: ecluse.Signatory, Roster: r.Digest(), RosterNumber: r.Number,
+		NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Nonce: NewNonce(),
+		Clauses: []Clause{{VerbSign, KindReleased, ecluse.DigestOf(text)}},
+	}
+	w.story.release(x, a, &by)
+	x.Act = must(SignAct(by, a))
+	x.ActDigest = x.Act.Digest()
+	w.do(w.b.AddStatement(SourceGate, must(SignStatement(w.source, x))))
 }
 
 func newStory(c *cast) *story {
@@ -321,6 +351,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 		ecluse.DigestOf(instruction), plan, FingerprintOf(w.target.PublicKey()), ecluse.DigestOf(mapping), ecluse.DigestOf(frozen))))
 	w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 1}, text))
 	load := ecluse.DigestOf(text)
+	w.releases(plan)
 	w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
 	d := testDescriptor("ecluse.rejects.patient", 0, true)
 	d.Plan = load

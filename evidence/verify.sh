@@ -469,6 +469,30 @@ while read -r f; do
 	case $f in privileges/*) format=privileges/v1 ;; statements/*) format='[a-z]*/v1' ;; esac
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
+# A row released, masked: the act of whoever released it stands in the gate's statement.
+grep -l '^{"ecluse":"released/v1"' statements/*.json 2>/dev/null >"$tmp/released"
+while read -r s; do
+	f=$tmp/releasing
+	case $s in statements/source-*) ;; *) ko "$s is not the source gate's to say" ;; esac
+	sed -n 's/.*,"act":{"body":"\([A-Za-z0-9+/=]*\)","signature":"[A-Za-z0-9+/=]*"},.*/\1/p' "$s" | openssl base64 -d -A >"$f"
+	sed -n 's/.*,"act":{"body":"[A-Za-z0-9+/=]*","signature":"\([A-Za-z0-9+/=]*\)"},.*/\1/p' "$s" | openssl base64 -d -A >"$f.sig"
+	row=$(sed 's/.*,"row":\({.*}\),"act_digest":.*/\1/' "$s" | tr -d '\n' | run openssl dgst -sha256 -r | cut -c1-64)
+	{
+		read -r word && read -r _ migration && read -r _ side && read -r _ person && read -r _ role
+		read -r _ number roster && read -r _ begins
+	} <"$f"
+	at=${begins%Z}.000
+	[ "$word $side $migration" = "ecluse act/v1 controller $id" ] && grep -q -F -x "sign released-row sha256:$row" "$f" || ko "$s shows a row that nobody of the controller's released"
+	[ -f "$tmp/roster.$side-$number" ] && [ "$(digest "rosters/$side-$number.yaml")" = "$roster" ] || ko "$s: its act names a roster that is not there"
+	when issued "$side-$number" && issued=$then && when expires "$side-$number"
+	not_after "$issued" "$at" && not_after "$at" "$then" && [ "$at" != "$then" ] || ko "$s: the roster of its act did not run at $at"
+	entitled "$side-$number"
+	for later in "$tmp/roster.$side"-*; do
+		n=${later##*-}
+		when issued "$side-$n"
+		[ "$n" -gt "$number" ] && not_after "$then" "$at" && entitled "$side-$n"
+	done
+done <"$tmp/released"
 grep -q '"outcome":"undone"' certificate.json && { cat statements/target-*.json 2>/dev/null | grep -q '^{"ecluse":"undo/v1"' || ko "the target gate does not say what it took out again"; }
 sed -n 's/.*"left":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
 	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"why":"\([a-z]*\)".*/\1-\2 \3/p' | sort >"$tmp/left"

@@ -520,6 +520,14 @@ func forgeries(t testing.TB) []forgery {
 		{"reading under another format", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Format = ReportFormat } }},
 		{"reading of more rows", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["patient"]++ } }},
 		{"reading of another dataset", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["sida"] = 1 } }},
+		{"row released by nobody of the roster", "other statements", func(s *story) { s.release = func(_ *released, _ *Act, by *ssh.Signer) { *by = stranger } }},
+		{"row released by the processor", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Side = ecluse.Processor } }},
+		{"row released in another migration", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Migration = "other-2026" } }},
+		{"another row released", "other statements", func(s *story) { s.release = func(x *released, _ *Act, _ *ssh.Signer) { x.Row["shape"] = "AAA" } }},
+		{"row released in another role", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Role = ecluse.DPO } }},
+		{"row released before its roster", "other statements", func(s *story) {
+			s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.NotBefore = testDay.AddDate(-1, 0, 0) }
+		}},
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
 		{"statement under another name", "other statements", func(s *story) {
@@ -587,6 +595,20 @@ func forgeries(t testing.TB) []forgery {
 				return true
 			}
 		}},
+	}
+}
+
+// TestVerifyReleased: a row that somebody of the controller's released is no obstacle.
+func TestVerifyReleased(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	s := newStory(c)
+	s.release = func(*released, *Act, *ssh.Signer) {}
+	bundle := s.tell(t)
+	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+		if !strings.HasPrefix(text, "OK\n") {
+			t.Errorf("%s:\n%s", by, text)
+		}
 	}
 }
 
