@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"ecluse"
 	"ecluse/internal/sluice/record"
@@ -88,4 +90,63 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/8192, "ns/row")
 	b.ReportMetric(float64(bytes)/float64(b.N)/8192, "B/row")
+}
+
+// scans is a table of a target that is made while it is scanned.
+type scans func(emit func(*record.Batch) error) error
+
+func (s scans) Scan(_ context.Context, _ ecluse.TableName, _ []string, emit func(*record.Batch) error) error {
+	return s(emit)
+}
+func (scans) Check(context.Context, ecluse.ShapeCheck) (*record.Batch, error) { return nil, nil }
+func (scans) At() time.Time                                                   { return time.Time{} }
+func (scans) Close() error                                                    { return nil }
+
+// BenchmarkTrace finds one altered row among a million, without what reading and mapping
+// cost: rows as loaded are gone through twice, and so are the target's.
+func BenchmarkTrace(b *testing.B) {
+	const chunks, rows, altered = 16, 1 << 16, 12345
+	t, batch := labBatch(rows)
+	source := make([]int32, rows)
+	for i := range source {
+		source[i] = int32(i)
+	}
+	each := func(do func(chunk int) error) {
+		b.Helper()
+		for n := range chunks {
+			for i, ids := 0, batch.Columns[0].Ints(); i < rows; i++ { // every chunk has ids of its own
+				ids[i] = int64(8000000 + n*rows + i)
+			}
+			if err := do(n); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	target := scans(func(emit func(*record.Batch) error) error {
+		each(func(n int) error {
+			if n == chunks/2 {
+				batch.Columns[1].Ints()[altered]++
+				defer func() { batch.Columns[1].Ints()[altered]-- }()
+			}
+			return emit(batch)
+		})
+		return nil
+	})
+	for b.Loop() {
+		tr := NewTracer(t, []string{"id"})
+		each(func(int) error { return tr.Sum(batch) })
+		if err := tr.Narrow(b.Context(), target); err != nil {
+			b.Fatal(err)
+		}
+		for tr.Next() {
+			each(func(n int) error { return tr.Expect(Origin{"result", int64(n * rows)}, batch, source) })
+			if err := tr.Scan(b.Context(), target); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if list, whole := tr.Differences(); !whole || len(list) != 1 || list[0].Ordinal != chunks/2*rows+altered || list[0].Column != "request_id" {
+			b.Fatalf("%v, whole %v", list, whole)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/chunks/rows, "ns/row")
 }
