@@ -30,11 +30,13 @@ const (
 	VerbSuspend Verb = "suspend"
 	VerbResume  Verb = "resume"
 	VerbObject  Verb = "object" // GDPR art. 28(3), last sentence
+	VerbGo      Verb = "go"     // of a final passage's report: the laboratory works in the new software from now on
+	VerbNoGo    Verb = "no-go"  // of one: it does not
 )
 
 // Verbs lists them all.
 func Verbs() []Verb {
-	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbLeave, VerbSuspend, VerbResume, VerbObject}
+	return []Verb{VerbSign, VerbApprove, VerbRefuse, VerbAccept, VerbErase, VerbLeave, VerbSuspend, VerbResume, VerbObject, VerbGo, VerbNoGo}
 }
 
 // Kinds of document that the bundle's verifier looks for in clauses. Others may
@@ -47,10 +49,12 @@ const (
 	KindLoadPlan     = "loadplan"
 	KindReport       = "report"
 	KindDispositions = "dispositions"
-	KindMigration    = "migration" // its subject is the instruction's digest
-	KindGate         = "gate"      // what a gate is and where it stands, in its own words
-	KindAct          = "act"       // an act that stopped a migration: what resuming it lifts
-	KindReason       = "reason"    // why an order was given: plain text, signed with it
+	KindDecision     = "decision"     // what stays open after a go
+	KindReservations = "reservations" // differences accepted with a reason
+	KindMigration    = "migration"    // its subject is the instruction's digest
+	KindGate         = "gate"         // what a gate is and where it stands, in its own words
+	KindAct          = "act"          // an act that stopped a migration: what resuming it lifts
+	KindReason       = "reason"       // why an order was given: plain text, signed with it
 
 	// Of what is signed at the source gate's console, inside what the gate states of it.
 	KindShown    = "shown"        // rows put aside, or exact figures, of a passage
@@ -182,6 +186,9 @@ var (
 // maxID bounds a person's id, in characters.
 const maxID = 64
 
+// ValidPerson tells what can be a person's id in a roster.
+func ValidPerson(id string) bool { return len(id) <= maxID && personPattern.MatchString(id) }
+
 // Check tells what is wrong with an act before it is signed.
 func (a *Act) Check() error {
 	const what = "check act"
@@ -190,7 +197,7 @@ func (a *Act) Check() error {
 		return invalid(what, "%q is not a migration's id", a.Migration)
 	case a.Side != ecluse.Controller && a.Side != ecluse.Processor:
 		return invalid(what, "%q is not a side", a.Side)
-	case len(a.Person) > maxID || !personPattern.MatchString(a.Person):
+	case !ValidPerson(a.Person):
 		return invalid(what, "%q is not a person's id", a.Person)
 	case !slices.Contains(roles(), a.Role):
 		return invalid(what, "%q is not a role", a.Role)

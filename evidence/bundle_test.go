@@ -61,6 +61,7 @@ type story struct {
 	report                func(h *StatementHead)
 	compared              func(c *compared)
 	dispositions          func(d *Dispositions) // nil: none are accepted
+	decided               func(w *telling, report ecluse.Digest) // what was said before acceptance
 	privileges            func(h *StatementHead)
 	extract               func(x *extracted)
 	roster                func(r *Roster)
@@ -146,6 +147,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 		compared:    func(*compared) {},
 
 		dispositions: func(*Dispositions) {},
+		decided:      func(*telling, ecluse.Digest) {},
 		privileges:   func(*StatementHead) {},
 		extract:      func(*extracted) {},
 		roster:       func(*Roster) {},
@@ -377,6 +379,7 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 		w.story.compared(&r.compared)
 		s := must(SignStatement(w.target, r))
 		w.do(w.b.AddReport(s))
+		w.decided(w, s.Digest())
 		clauses := []Clause{{VerbAccept, KindReport, s.Digest()}}
 		if w.dispositions != nil {
 			d := Dispositions{DispositionsFormat, testMigration, s.Digest(), map[string]string{r.Compared.Rejected[0].By: "entered by hand", "no code": `left, see "the list"`}}

@@ -116,6 +116,7 @@ func bundleChecks() []check {
 		{"every chunk is erased", (*verifier).checkErased, false},
 		{"records of privileges", (*verifier).checkPrivileges, false},
 		{"report accepted, or erasure otherwise grounded", (*verifier).checkGround, false},
+		{"go and no-go said by who may", (*verifier).checkDecisions, false},
 		{"passages that stay in the target are named", (*verifier).checkLeft, false},
 		{"other statements of the gates", (*verifier).checkStatements, false},
 	}

@@ -297,8 +297,8 @@ while read -r f; do
 		read -r _ number roster && read -r _ begins && read -r _ ends
 	} <"$tmp/act"
 	begins=${begins%Z}.000 ends=${ends%Z}.000 && at=$begins
-	[ "$migration" = - ] || ! grep -q '^clause [a-z]* gate ' "$tmp/act" || ko "$f: an act on a gate names no migration"
-	if grep '^clause' "$tmp/act" | grep -q -v -E '^clause [a-z]* (contract|gate) '; then
+	[ "$migration" = - ] || ! grep -q '^clause [a-z-]* gate ' "$tmp/act" || ko "$f: an act on a gate names no migration"
+	if grep '^clause' "$tmp/act" | grep -q -v -E '^clause [a-z-]* (contract|gate) '; then
 		at=$(awk -v d="$d" '$3 == "act" && $4 == d { print $2 }' "$tmp/leaves")
 		[ -n "$at" ] || ko "$f was never handed in"
 	elif [ "$migration" = - ]; then
@@ -360,6 +360,39 @@ two "$(said controller signatory sign contract "$contract")" "$(said processor s
 	ko "the contract is not signed by signatories of both parties"
 [ -n "$(said controller signatory sign instruction "$instruction")" ] || ko "the instruction is not signed by the controller"
 ok "contract signed by both parties, instruction by the controller"
+
+# ---- go and no-go ---------------------------------------------------------------
+deputies() { # the plain items of the instruction's list, however it is laid out
+	tr -d "\r\"'" <instruction.yaml | sed -E 's/(^| )#.*$//' | awk '
+		/^[a-z_]+:/ { in_list = ($0 ~ /^deputies:/); sub(/^[a-z_]+:/, "") }
+		in_list { gsub(/[],[]/, " "); sub(/^ *- /, ""); n = split($0, id, / +/); for (i = 1; i <= n; i++) if (id[i] != "") print id[i] }'
+}
+deputies >"$tmp/deputies"
+awk '$5 == "go" || $5 == "no-go"' "$tmp/said" >"$tmp/decided"
+while read -r side role person _ verb kind subject act; do
+	[ "$side $kind" = 'controller report' ] || ko "$verb was said by the $side, of a $kind"
+	[ "$role" = signatory ] || grep -q -x -F "$person" "$tmp/deputies" || ko "$verb was said by $person, who neither signs for the controller nor is named a deputy"
+	[ "$(grep -c " $act\$" "$tmp/decided")" -eq 1 ] || ko "one act says go or no-go of one report"
+	f=report.json && [ "$(digest report.json)" = "$subject" ] || f=statements/target-${subject#sha256:}.json
+	[ -f "$f" ] || ko "$verb was said of a report that is not in the folder"
+	of=$(sed -n "s/^{\"ecluse\":\"report\/v1\",\"migration\":\"$id\",\"plan\":\"\(sha256:[0-9a-f]*\)\".*/\1/p" "$f")
+	printf '%s\n' "${of:-none}" >>"$tmp/decided-plans"
+	grep " $act\$" "$tmp/said" | awk '$6 == "decision" || $6 == "reason" { print $5, $6, $7 }' >"$tmp/goes-with"
+	[ "$(wc -l <"$tmp/goes-with")" -le 1 ] || ko "$verb of $person signs more than one document"
+	signs='' paper='' d='' && read -r signs paper d <"$tmp/goes-with"
+	case $verb:$signs:$paper in
+	no-go:sign:reason | go::) ;;
+	go:sign:decision)
+		f=documents/${d#sha256:}
+		[ -f "$f" ] || ko "what stays open after the go is not in the folder"
+		point='\{"what":"([^"\\]|\\.)+","owner":"[a-z][a-z0-9.-]*","due":"[0-9]{4}-[0-9]{2}-[0-9]{2}"\}'
+		run grep -q -x -E "\{\"ecluse\":\"decision/v1\",\"migration\":\"$id\",\"report\":\"$subject\",\"open\":\[$point(,$point)*\]\}" "$f" || ko "$f does not say what stays open of that report"
+		;;
+	*) ko "$verb of $person: a no-go signs its reason, a go what stays open" ;;
+	esac
+done <"$tmp/decided"
+awk 'FILENAME == ARGV[1] { decides[$8] = 1; next } $6 == "decision" && !decides[$8] { exit 1 }' "$tmp/decided" "$tmp/said" || ko "an act speaks of a decision and says neither go nor no-go"
+ok "$(wc -l <"$tmp/decided") times go or no-go, each by who may say it"
 
 # ---- certificate, plans, recipients ---------------------------------------------
 flat() { tr -d ' \t\n' <"$1"; } # JSON on one line, whatever its layout
@@ -423,6 +456,10 @@ while read -r f; do
 done <"$tmp/plans"
 [ -z "$finals$mapped" ] || [ -n "$mapped" ] || ko "mapping.yaml is not the mapping of a final load plan"
 ok "$(wc -l <"$tmp/plans") load plans approved"
+touch "$tmp/decided-plans"
+while read -r d; do
+	case " $finals " in *" $d "*) ;; *) ko "go or no-go was said of something else than the report of a final passage" ;; esac
+done <"$tmp/decided-plans"
 
 # ---- chunks, manifest, erasure ----------------------------------------------------
 touch "$tmp/loads" "$tmp/chunks" "$tmp/rejects"

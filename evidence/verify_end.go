@@ -98,6 +98,51 @@ func (v *verifier) checkLeft() (string, error) {
 	return strings.Join(said, "; "), nil
 }
 
+// checkDecisions checks who said go or no-go, of a report of a final passage that is in
+// the folder, and that what stays open or the reason goes with it.
+func (v *verifier) checkDecisions() (string, error) {
+	const what = "verify go"
+	var said []string
+	for _, a := range v.acts {
+		if !Decides(a.Act) {
+			if slices.ContainsFunc(a.Clauses, func(c Clause) bool { return c.Kind == KindDecision }) {
+				return "", unverified(what, "%s speaks of a decision and says neither go nor no-go", ActFile(a.digest))
+			}
+			continue
+		}
+		if err := MayDecide(a.Act, v.instruction.deputies); err != nil {
+			return "", because(ecluse.Unverified, what, err)
+		}
+		var decision []byte
+		for _, c := range a.Clauses {
+			if c.Kind == KindDecision {
+				decision = v.files[v.byDigest[c.Subject]]
+			}
+		}
+		if err := Decided(a.Act, decision); err != nil {
+			return "", because(ecluse.Unverified, what, err)
+		}
+		for _, c := range a.Clauses {
+			if c.Verb != VerbGo && c.Verb != VerbNoGo {
+				continue
+			}
+			name := v.byDigest[c.Subject]
+			if name != FileReport && name != StatementFile(TargetGate, c.Subject) {
+				return "", unverified(what, "%s is said of a report that is not in the folder, signed by the target gate", c.Verb)
+			}
+			head, err := peekStatement(v.files[name])
+			if err != nil || head.Format != ReportFormat || !v.finals[head.Plan] {
+				return "", unverified(what, "%s is said of something else than the report of a final passage", c.Verb)
+			}
+			said = append(said, fmt.Sprintf("%s by %s", c.Verb, a.Person))
+		}
+	}
+	if len(said) == 0 {
+		return "none said", nil
+	}
+	return strings.Join(said, "; "), nil
+}
+
 // checkCertificate reads the certificate and what is derived from it.
 func (v *verifier) checkCertificate() (string, error) {
 	const what = "verify certificate"

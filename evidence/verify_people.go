@@ -16,9 +16,8 @@ func sorted(s []string) []string {
 	return s
 }
 
-// scalars is a YAML document flattened: "source.gate" → its text. Lists are left
-// out. It lets the verifier read the few fields it needs of documents whose full
-// form is another package's.
+// scalars is a YAML document flattened: "source.gate" → its text. It lets the verifier read the few fields it needs of documents whose full
+// form is another package's; of lists, their plain items: "deputies[0]".
 type scalars map[string]string
 
 // DecodeNode fills s from a document.
@@ -36,6 +35,11 @@ func (s *scalars) walk(n *document.Node, path string, depth int) error {
 		(*s)[path] = n.Value
 		return nil
 	case document.IsList(n):
+		for i, item := range n.Content {
+			if document.IsScalar(item) {
+				(*s)[fmt.Sprintf("%s[%d]", path, i)] = item.Value
+			}
+		}
 		return nil
 	}
 	seen := map[string]bool{}
@@ -71,6 +75,18 @@ func (s scalars) backup(folder string) string {
 	return s["backups."+folder]
 }
 
+// list is the plain items of a list.
+func (s scalars) list(path string) []string {
+	var all []string
+	for i := 0; ; i++ {
+		item, ok := s[fmt.Sprintf("%s[%d]", path, i)]
+		if !ok {
+			return all
+		}
+		all = append(all, item)
+	}
+}
+
 // contractView is what the verifier needs of contract/v1.
 type contractView struct {
 	digest ecluse.Digest
@@ -86,6 +102,8 @@ type instructionView struct {
 	// What the certificate must say after it.
 	sourceAdmin, targetAdmin ecluse.Side
 	backups                  Backups
+
+	deputies []string // may say go or no-go beside a signatory
 }
 
 // checkDocuments reads contract and instruction and compares the roots given
@@ -119,6 +137,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
 		sourceAdmin: ecluse.Side(in["source.administered_by"]), targetAdmin: ecluse.Side(in["target.administered_by"]),
 		backups: Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
+		deputies: in.list("deputies"),
 	}
 	switch {
 	case !ecluse.MigrationID(in["id"]).Valid():

@@ -48,6 +48,8 @@ type commands struct {
 	Status      statusCmd      `cmd:"" help:"${status}"`
 	Report      reportCmd      `cmd:"" help:"${report}"`
 	Rejects     rejectsCmd     `cmd:"" help:"${rejects}"`
+	Go          goCmd          `cmd:"" help:"${go}"`
+	NoGo        noGoCmd        `cmd:"" help:"${no_go}"`
 	Accept      acceptCmd      `cmd:"" help:"${accept}"`
 	Object      objectCmd      `cmd:"" help:"${object}"`
 	Suspend     suspendCmd     `cmd:"" help:"${suspend}"`

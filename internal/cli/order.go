@@ -62,6 +62,7 @@ func (x *eraseCmd) Run(ctx context.Context, c *call) error {
 type undoCmd struct {
 	which
 	as
+	Because string `help:"${undo_because}"`
 }
 
 func (x *undoCmd) Run(ctx context.Context, c *call) error {
@@ -76,11 +77,88 @@ func (x *undoCmd) Run(ctx context.Context, c *call) error {
 				return err
 			}
 		}
-		v, err := d.Undo(ctx, desk.UndoRequest{Migration: x.Migration, Key: key, Watch: c.ui.watch(nil), Away: c.ui.away})
+		v, err := c.undo(ctx, d, desk.UndoRequest{Migration: x.Migration, Key: key, Because: x.Because})
 		if err != nil {
-			return c.ui.leaving(ctx, err, "undo")
+			return err
 		}
-		c.ui.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
+		return c.ui.object(v)
+	})
+}
+
+// undo takes the passage in hand out, and tells what it came to.
+func (c *call) undo(ctx context.Context, d *desk.Desk, q desk.UndoRequest) (*desk.UndoneView, error) {
+	q.Watch, q.Away = c.ui.watch(nil), c.ui.away
+	v, err := d.Undo(ctx, q)
+	if err != nil {
+		return nil, c.ui.leaving(ctx, err, "undo")
+	}
+	c.ui.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
+	return v, nil
+}
+
+// goCmd says go: with what stays open, by whom and until when.
+type goCmd struct {
+	which
+	as
+	Open []string `help:"${go_open}" placeholder:"WHAT=OWNER,DAY" sep:"none"`
+}
+
+func (x *goCmd) Run(ctx context.Context, c *call) error {
+	q := desk.GoRequest{Migration: x.Migration}
+	for _, s := range x.Open {
+		p, err := desk.ParseOpenPoint(s)
+		if err != nil {
+			return err
+		}
+		q.Open = append(q.Open, p)
+	}
+	var err error
+	if q.Key, err = x.signer(c); err != nil {
+		return err
+	}
+	return c.with(ctx, func(d *desk.Desk) error {
+		v, err := d.Go(ctx, q)
+		if err != nil {
+			return err
+		}
+		c.ui.signature(v)
+		for _, p := range q.Open {
+			c.ui.tell("  open: %s (%s, until %s)", "  reste ouvert : %s (%s, jusqu'au %s)", p.What, p.Owner, p.Due)
+		}
+		return c.ui.object(v)
+	})
+}
+
+// noGoCmd says no-go and, if asked to, takes the passage out of the target.
+type noGoCmd struct {
+	order
+	Undo bool `help:"${no_go_undo}"`
+}
+
+// noGoView is what --json prints.
+type noGoView struct {
+	*desk.Signature
+	Undone *desk.UndoneView `json:"undone,omitempty"`
+}
+
+func (x *noGoCmd) Run(ctx context.Context, c *call) error {
+	key, err := x.signer(c)
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, func(d *desk.Desk) error {
+		s, err := d.NoGo(ctx, desk.Order{Migration: x.Migration, Because: x.Because, Key: key})
+		if err != nil {
+			return err
+		}
+		c.ui.signature(s)
+		v := noGoView{Signature: s}
+		if x.Undo {
+			// A second act: were it one, a no-go could not be said while nobody may undo.
+			if v.Undone, err = c.undo(ctx, d, desk.UndoRequest{Migration: s.Migration, Because: x.Because, Key: key}); err != nil {
+				return err
+			}
+		}
 		return c.ui.object(v)
 	})
 }

@@ -292,6 +292,9 @@ func (x *acceptCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 		c.ui.signature(v)
+		if v.SaysGo {
+			c.ui.tell("  nobody had said go: this acceptance is both", "  personne n'avait donné le feu vert : cette recette vaut les deux")
+		}
 		// Acceptance erases by itself; what keeps it from being done now is told,
 		// and every command tries again.
 		done, err := d.Due(ctx)

@@ -319,6 +319,10 @@ func (u *ui) lock(p procedure.Place) string {
 	switch p.Passage {
 	case procedure.Loading:
 		target, note = "┆", u.say("target gate open: opened, mapped, loaded", "porte aval ouverte : ouvert, transcodé, chargé")
+	case procedure.Live:
+		note = u.say("go was said: the laboratory works in the new software", "feu vert donné : le laboratoire travaille dans le nouveau logiciel")
+	case procedure.Declined:
+		note = u.say("no-go was said: the passage waits to be undone", "feu vert refusé : le passage attend d'être annulé")
 	case procedure.Loaded, procedure.Compared:
 		note = u.say("loaded; the target is read back and compared", "chargé ; la cible est relue et comparée")
 	}

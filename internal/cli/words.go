@@ -25,7 +25,7 @@ func (u *ui) stateWord(s procedure.State) string {
 		procedure.Approved: "plan de lecture approuvé", procedure.Reading: "lecture en cours", procedure.Sealed: "dépôt clos",
 		procedure.Accepted: "recette prononcée", procedure.Erasing: "effacement en cours", procedure.Erased: "effacée", procedure.Closed: "close",
 		procedure.LoadPlanned: "plan de chargement compilé", procedure.LoadApproved: "plan de chargement approuvé", procedure.Loading: "chargement en cours",
-		procedure.Loaded: "chargé", procedure.Compared: "comparé", procedure.Undoing: "annulation en cours", procedure.Undone: "annulé",
+		procedure.Loaded: "chargé", procedure.Compared: "comparé", procedure.Live: "en service", procedure.Declined: "feu vert refusé", procedure.Undoing: "annulation en cours", procedure.Undone: "annulé",
 		procedure.Left: "laissé dans la cible",
 	}[s], string(s))
 }

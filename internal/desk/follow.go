@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -256,6 +257,7 @@ func advised(err error) error {
 type UndoRequest struct {
 	Migration ecluse.MigrationID
 	Key       ssh.Signer // of who orders it; nil to go on with what was ordered
+	Because   string     // signed with the order; after a go there has to be one
 	Watch     Watch
 	Away      Away
 }
@@ -298,7 +300,7 @@ func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 		return nil, err
 	}
 	if p.Passage != procedure.Undoing && all[0].Passage != "" && q.Key != nil {
-		if err := d.orderUndo(ctx, l, m, p, q.Key); err != nil {
+		if err := d.orderUndo(ctx, l, m, p, q); err != nil {
 			return nil, err
 		}
 		if p.Kind == ecluse.Dry {
@@ -326,15 +328,26 @@ func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 }
 
 // orderUndo hands in the act that orders it.
-func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, p procedure.Place, key ssh.Signer) error {
+func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, p procedure.Place, q UndoRequest) error {
 	kind, name := evidence.KindLoadPlan, exchange.KindLoadPlan(p.Kind)
-	if p.Passage == procedure.Compared {
+	if slices.Contains([]procedure.State{procedure.Compared, procedure.Live, procedure.Declined}, p.Passage) {
 		kind, name = evidence.KindReport, evidence.KindReport
 	}
 	text, err := l.Current(ctx, m, name)
 	if err != nil {
 		return err
 	}
-	_, err = d.sign(ctx, l, key, m, []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: ecluse.DigestOf(text)}})
+	clauses := []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: ecluse.DigestOf(text)}}
+	var papers []exchange.Enclosure
+	if q.Because != "" || p.Passage == procedure.Live {
+		because, err := reasonOf(q.Because)
+		if err != nil {
+			return err
+		}
+		reason := exchange.Enclosure{Kind: evidence.KindReason, Text: []byte(because)}
+		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: reason.Kind, Subject: ecluse.DigestOf(reason.Text)})
+		papers = append(papers, reason)
+	}
+	_, err = d.sign(ctx, l, q.Key, m, clauses, papers...)
 	return err
 }

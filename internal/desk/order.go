@@ -36,6 +36,11 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 	if err != nil {
 		return nil, err
 	}
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	saysGo := len(all) == 1 && all[0].Place.Passage == procedure.Compared
 	report, digest, err := lastReport(ctx, l, m)
 	if err != nil {
 		return nil, err
@@ -56,7 +61,12 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindDispositions, Subject: ecluse.DigestOf(text)})
 		papers = append(papers, exchange.Enclosure{Kind: evidence.KindDispositions, Text: text})
 	}
-	return d.sign(ctx, l, q.Key, m, clauses, papers...)
+	s, err := d.sign(ctx, l, q.Key, m, clauses, papers...)
+	if err != nil {
+		return nil, err
+	}
+	s.SaysGo = saysGo
+	return s, nil
 }
 
 // dispose writes the dispositions; every reason needs one. nil: no row was put

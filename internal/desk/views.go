@@ -40,8 +40,9 @@ type Signature struct {
 	Side      ecluse.Side        `json:"side"`
 	Role      ecluse.Role        `json:"role"`
 	Clauses   []string           `json:"clauses"`
-	Waits     string             `json:"waits,omitempty"` // for whom, in words
-	Since     *Since             `json:"since,omitempty"` // of the approval of a load plan: against the last one tried
+	Waits     string             `json:"waits,omitempty"`   // for whom, in words
+	Since     *Since             `json:"since,omitempty"`   // of the approval of a load plan: against the last one tried
+	SaysGo    bool               `json:"says_go,omitempty"` // an acceptance that no go came before: it is both
 }
 
 // PlanRequest asks for plans to be compiled.

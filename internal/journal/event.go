@@ -54,6 +54,7 @@ const (
 	Warned            Type = "warned"
 	ApprovalLapsed    Type = "approval-lapsed"
 	Accepted          Type = "accepted"
+	Decided           Type = "decided" // go or no-go, of a report
 	UndoBegun         Type = "undo-begun"
 	UndoEnded         Type = "undo-ended"
 	PassageLeft       Type = evidence.LeafLeft // the verifier of bundles looks for it
@@ -82,7 +83,7 @@ func Types() []Type {
 		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
-		Warned, ApprovalLapsed, Accepted, UndoBegun, UndoEnded, PassageLeft, GateHeld,
+		Warned, ApprovalLapsed, Accepted, Decided, UndoBegun, UndoEnded, PassageLeft, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,
 	}
@@ -164,7 +165,7 @@ var idForms = compile(map[string]string{
 	"gate": fingerprintForm, "controller": fingerprintForm, "processor": fingerprintForm, "key": fingerprintForm,
 	"side": wordForm, "kind": wordForm, "verb": wordForm, "state": wordForm, "engine": wordForm, "consistency": wordForm,
 	"passage": `(dry|rehearsal|final)-[0-9]+`, "migration": `[a-z0-9-]{3,64}`,
-	"dataset": nameForm, "table": nameForm, "slot": slotForm, "reason": wordForm, "place": wordForm,
+	"dataset": nameForm, "table": nameForm, "slot": slotForm, "reason": wordForm, "place": wordForm, "says": `go|no-go`,
 	"session": `[0-9a-f]{32}`,
 })
 

@@ -192,8 +192,11 @@ func (s *Person) role(ctx context.Context, act *evidence.Act) (ecluse.Role, erro
 	}
 	var first error
 	for _, r := range s.person.Roles {
-		p, err := start, error(nil)
+		p, err := start, s.mayDecide(ctx, act, r)
 		for _, v := range verbs {
+			if err != nil {
+				break
+			}
 			if p, err = step(p, v, procedure.Person(act.Side, r)); err != nil {
 				break
 			}
@@ -213,7 +216,7 @@ func (s *Person) role(ctx context.Context, act *evidence.Act) (ecluse.Role, erro
 // its report is.
 func movesOf(act *evidence.Act, p procedure.Place) ([]procedure.Verb, error) {
 	verbs, err := procedure.ForAct(act)
-	inside := []procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared}
+	inside := slices.DeleteFunc(procedure.InTarget(), func(s procedure.State) bool { return s == procedure.Undoing })
 	for i, v := range verbs {
 		if v == procedure.RefuseLoad && slices.Contains(inside, p.Passage) {
 			verbs[i] = procedure.Undo
@@ -313,6 +316,12 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 			return err
 		}
 	}
+	if v == procedure.Undo && mig.Place.Passage == procedure.Live && subjectOf(act, evidence.KindReason).IsZero() {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "undo", Where: string(m), Why: "the laboratory works in the new software since the go, and nobody said why that ends", Article: "GDPR art. 5(2)",
+			Next: "ecluse undo --because … --as KEY",
+		}
+	}
 	if _, err := tx.Move(ctx, m, v, by); err != nil {
 		return err
 	}
@@ -356,6 +365,8 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindReadPlan), now))
 	case procedure.ApproveLoad:
 		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindLoadPlan), now))
+	case procedure.Go, procedure.NoGo:
+		return decided(ctx, tx, act)
 	case procedure.Accept:
 		if err := explained(ctx, tx, m, subject(evidence.KindReport), subject(evidence.KindDispositions)); err != nil {
 			return err
@@ -401,12 +412,8 @@ func instructionSigned(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID,
 // hand, and one that leaves something unexplained. It stands in the transaction of
 // the act: there is no other way to accept.
 func explained(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report, dispositions ecluse.Digest) error {
-	current, err := tx.Current(ctx, m, evidence.KindReport)
-	if err != nil {
+	if err := reportInHand(ctx, tx, m, report, "accept"); err != nil {
 		return err
-	}
-	if current != report {
-		return &ecluse.Error{Kind: ecluse.Refused, What: "accept", Where: report.String(), Why: "it is not the report of the passage in hand, " + current.String(), Next: "ecluse report, then ecluse accept"}
 	}
 	text, err := tx.Document(ctx, report)
 	if err != nil {
@@ -419,6 +426,15 @@ func explained(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report,
 		}
 	}
 	return evidence.Explained(text, said)
+}
+
+// reportInHand refuses what is said of another report than that of the passage in hand.
+func reportInHand(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report ecluse.Digest, what string) error {
+	current, err := tx.Current(ctx, m, evidence.KindReport)
+	if err != nil || current == report {
+		return err
+	}
+	return &ecluse.Error{Kind: ecluse.Refused, What: what, Where: report.String(), Why: "it is not the report of the passage in hand, " + current.String(), Next: "ecluse report, then ecluse " + what}
 }
 
 // endPassage closes the passage in hand in the list of passages.

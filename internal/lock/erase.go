@@ -208,7 +208,7 @@ func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	switch mig.Place.Passage {
 	case procedure.Accepted:
 		return l.keep(ctx, m)
-	case procedure.Loading, procedure.Loaded, procedure.Compared:
+	case procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Live, procedure.Declined:
 		err := l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
 			if _, err := tx.Move(ctx, m, procedure.Undo, procedure.Lock); err != nil {
 				return err

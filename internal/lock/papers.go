@@ -65,7 +65,7 @@ func (l *Lock) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.Passa
 // mappingFor is the mapping in force, or, while a passage of that kind is in the
 // target, the one it is loaded with: a later one is for the next passage.
 func (l *Lock) mappingFor(ctx context.Context, p procedure.Place, kind ecluse.PassageKind, c *exchange.Case) ([]byte, error) {
-	inside := []procedure.State{procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Undoing, procedure.Accepted}
+	inside := append(procedure.InTarget(), procedure.Accepted)
 	if c.LoadPlan == nil || p.Kind != kind || !slices.Contains(inside, p.Passage) {
 		return c.Mapping, nil
 	}

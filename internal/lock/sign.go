@@ -109,7 +109,7 @@ func (s *Person) judge(ctx context.Context, act *evidence.Act, papers []exchange
 			if _, err := s.CheckMapping(ctx, act.Migration, p.Text, frozen); err != nil {
 				return err
 			}
-		case exchange.KindFrozen, evidence.KindReason, evidence.KindDispositions:
+		case exchange.KindFrozen, evidence.KindReason, evidence.KindDispositions, evidence.KindDecision, evidence.KindReservations:
 		default:
 			return &ecluse.Error{Kind: ecluse.Invalid, What: "hand in an act", Where: p.Kind, Why: "no such document goes with an act"}
 		}

@@ -116,7 +116,7 @@ func (l *Lock) alert(ctx context.Context, m ecluse.MigrationID, why error) {
 // possible and not waited for.
 var steps = []procedure.Verb{
 	procedure.Resume, procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
-	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Accept, procedure.Undo, procedure.FinishUndo,
+	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Go, procedure.Accept, procedure.Undo, procedure.FinishUndo,
 	procedure.Erase, procedure.DestroyKey, procedure.Close,
 }
 
@@ -141,7 +141,7 @@ func (l *Lock) waited(ctx context.Context, m store.Migration) ([]exchange.Next, 
 			}
 		}
 	}
-	if m.Place.Passage == procedure.Compared {
+	if p := m.Place.Passage; p == procedure.Compared || p == procedure.Live {
 		report, err := l.reportInForce(ctx, m.ID)
 		if err != nil {
 			return nil, err
@@ -235,6 +235,10 @@ func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has know
 			c += " --dry-run"
 		}
 		return c
+	case procedure.Go:
+		if p.Passage == procedure.Compared && has.equal {
+			return "ecluse report -m " + string(m) + " && ecluse go -m " + string(m) + " --as KEY"
+		}
 	case procedure.Accept:
 		if has.equal {
 			return decide(m, has)
@@ -245,7 +249,7 @@ func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has know
 		case p.Passage == procedure.Undoing: // ordered
 		case p.Migration == procedure.Erasing:
 			return "ecluse due"
-		case p.Passage == procedure.Loaded:
+		case p.Passage == procedure.Loaded, p.Passage == procedure.Declined:
 			return undo
 		case p.Passage == procedure.Compared && !acceptable:
 			return "ecluse report -m " + string(m) + " && " + undo

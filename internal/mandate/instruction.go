@@ -29,6 +29,7 @@ type Instruction struct {
 	Checks    document.Map[Check]   `yaml:"checks,omitempty"`
 	Accounts  Accounts              `yaml:"accounts,omitempty"`
 	Limits    Limits                `yaml:"limits"`
+	Deputies  []string              `yaml:"deputies,omitempty" law:"GDPR art. 29"` // ids in the controller's roster: who may say go or no-go beside a signatory
 	EraseBy   time.Time             `yaml:"erase_by" law:"GDPR art. 28(3)(g)"`
 
 	digest ecluse.Digest

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ecluse"
+	"ecluse/evidence"
 )
 
 // Ways for a passage to see one state of the source.
@@ -37,7 +38,27 @@ func (i *Instruction) check(p *problems) {
 	i.checkAccounts(p)
 	i.checkPlaces(p)
 	i.checkLimits(p)
+	i.checkDeputies(p)
 }
+
+// checkDeputies checks who may say go or no-go beside a signatory.
+func (i *Instruction) checkDeputies(p *problems) {
+	if len(i.Deputies) > maxDeputies {
+		p.add("deputies", fmt.Sprintf("want at most %d", maxDeputies), "")
+	}
+	for n, id := range i.Deputies {
+		at := fmt.Sprintf("deputies[%d]", n)
+		if !evidence.ValidPerson(id) {
+			p.add(at, "want a person's id in the controller's roster, such as anne-martin", "GDPR art. 29")
+		}
+		if slices.Contains(i.Deputies[:n], id) {
+			p.add(at, "named twice", "")
+		}
+	}
+}
+
+// maxDeputies bounds who may decide in a night beside those who sign.
+const maxDeputies = 10
 
 // checkPlaces checks what the certificate of erasure will say of the places.
 func (i *Instruction) checkPlaces(p *problems) {

@@ -23,6 +23,9 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbRefuse), evidence.KindLoadPlan}:     RefuseLoad,
 		{string(evidence.VerbSign), evidence.KindDispositions}:   SignReasons,
 		{string(evidence.VerbAccept), evidence.KindDispositions}: SignReasons,
+		{string(evidence.VerbGo), evidence.KindReport}:           Go,
+		{string(evidence.VerbNoGo), evidence.KindReport}:         NoGo,
+		{string(evidence.VerbAccept), evidence.KindReservations}: Accept,
 		{string(evidence.VerbAccept), evidence.KindReport}:       Accept,
 		{string(evidence.VerbRefuse), evidence.KindReport}:       Undo,
 		{string(evidence.VerbErase), evidence.KindMigration}:     Erase,
@@ -35,18 +38,22 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 	return v, ok
 }
 
-func isReason(c evidence.Clause) bool {
-	return c.Verb == evidence.VerbSign && c.Kind == evidence.KindReason
+// goesWith tells what moves nothing by itself: a reason, with the order it is given
+// for, and what stays open, with its go.
+func goesWith(c evidence.Clause, a *evidence.Act) bool {
+	if c.Verb != evidence.VerbSign || len(a.Clauses) < 2 {
+		return false
+	}
+	return c.Kind == evidence.KindReason || c.Kind == evidence.KindDecision && evidence.Decides(a)
 }
 
 // ForAct lists the moves that an act makes, each once, in the order of the
-// steps: clauses signed together hold together, whatever their order. A reason
-// moves nothing by itself: it goes with the order it is given for.
+// steps: clauses signed together hold together, whatever their order.
 func ForAct(a *evidence.Act) ([]Verb, error) {
 	var verbs []Verb
 	for _, c := range a.Clauses {
 		v, ok := ForClause(c)
-		if !ok && isReason(c) && len(a.Clauses) > 1 {
+		if !ok && goesWith(c, a) {
 			continue
 		}
 		if !ok {

@@ -64,7 +64,7 @@ func french() language {
 			ByController: "lecture approuvée par le responsable", ByProcessor: "lecture approuvée par le sous-traitant",
 			Approved: "lecture approuvée", Reading: "en lecture", Sealed: "scellée", Accepted: "recette prononcée",
 			Erasing: "en effacement", Erased: "effacée", Closed: "close", LoadPlanned: "chargement planifié",
-			LoadApproved: "chargement approuvé", Loading: "en chargement", Loaded: "chargé", Compared: "comparé",
+			LoadApproved: "chargement approuvé", Loading: "en chargement", Loaded: "chargé", Compared: "comparé", Live: "en service", Declined: "feu vert refusé",
 			Undoing: "en annulation", Undone: "annulé", Left: "laissé dans la cible",
 		},
 		kindNames: map[ecluse.PassageKind]string{ecluse.Dry: "essai à vide", ecluse.Rehearsal: "migration à blanc", ecluse.Final: "bascule"},

@@ -47,6 +47,8 @@ const (
 	Loading      State = "loading"
 	Loaded       State = "loaded"
 	Compared     State = "compared"
+	Live         State = "live"     // after a go: the laboratory works in the new software
+	Declined     State = "declined" // after a no-go
 	Undoing      State = "undoing"
 	Undone       State = "undone"
 	Left         State = "left" // it could not be taken out of the target, and its keys are gone
@@ -62,7 +64,7 @@ func Migrations() []State {
 
 // Passages lists the states of a passage in order, None first.
 func Passages() []State {
-	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Undoing, Undone, Left, Accepted}
+	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Live, Declined, Undoing, Undone, Left, Accepted}
 }
 
 // Sides tells which parties did something.
@@ -122,6 +124,9 @@ func (a Actor) Side() ecluse.Side {
 	}
 	return ""
 }
+
+// InTarget are the states of a passage whose rows are in the target and not accepted.
+func InTarget() []State { return []State{Loading, Loaded, Compared, Live, Declined, Undoing} }
 
 // Move is one line of the table: who may do what, from where to where.
 type Move struct {

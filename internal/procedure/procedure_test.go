@@ -264,7 +264,7 @@ func TestRefusalsSayWho(t *testing.T) {
 		{"wrong person", planned, ApproveRead, []Actor{Person(ecluse.Processor, ecluse.DPO)}, ecluse.Refused, "processor dpo may not", "controller signatory or processor operator"},
 		{"signatures missing", planned, BeginReading, []Actor{SourceGate}, ecluse.WaitsForSign, "the migration is read-planned", "approve the read plan: it takes controller signatory or processor operator"},
 		{"twice by one side", follow(t, planned, act{ApproveRead, operator}), ApproveRead, []Actor{operator}, ecluse.Refused, "operator may not", "it takes controller signatory"},
-		{"out of order", planned, Accept, []Actor{controller}, ecluse.Refused, "this is done when the migration is sealed and the passage compared (final)", ""},
+		{"out of order", planned, Accept, []Actor{controller}, ecluse.Refused, "this is done when the migration is sealed and the passage compared or live (final)", ""},
 		{"unknown verb", planned, "keep", []Actor{controller}, ecluse.Refused, "not in the procedure", ""},
 		{"nobody", planned, Accept, nil, ecluse.Refused, "nobody may not", "controller signatory"},
 	}

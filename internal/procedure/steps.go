@@ -30,7 +30,14 @@ func operators() []Actor {
 	return append(people(ecluse.Controller, ecluse.Operator), people(ecluse.Processor, ecluse.Operator)...)
 }
 
-func controllerSigns() []Actor   { return people(ecluse.Controller, ecluse.Signatory) }
+func controllerSigns() []Actor { return people(ecluse.Controller, ecluse.Signatory) }
+
+// controllersPeople are all of them: whom the instruction names as a deputy may have
+// any role.
+func controllersPeople() []Actor {
+	return people(ecluse.Controller, ecluse.Signatory, ecluse.Operator, ecluse.DPO, ecluse.Security)
+}
+
 func processorOperates() []Actor { return people(ecluse.Processor, ecluse.Operator) }
 
 // written are the kinds of passage that write.
@@ -219,15 +226,17 @@ func waters() []Step {
 			Number: 11,
 			Name:   Text{"Decision", "Décision"},
 			What: Text{
-				"The controller reads the report, looks at the rows put aside on its own machine and signs acceptance, with reservations only for explained differences; or the passage is undone, chunk by chunk, back to the sums of before. A rehearsal is always undone.",
-				"Le responsable lit le rapport, regarde sur sa propre machine les lignes mises de côté et prononce la recette, avec réserves seulement pour des écarts expliqués ; ou le passage est annulé, paquet par paquet, jusqu'aux sommes d'avant. Une migration à blanc est toujours annulée.",
+				"In the night of the cut-over a signatory of the controller, or a deputy whom the instruction names, says go or no-go of the report: go with what stays open, whose it is and until when; no-go with its reason. The controller reads the report, looks at the rows put aside on its own machine and signs acceptance, that night or days later, with reservations only for explained differences; acceptance without a go before it is both. Or the passage is undone, chunk by chunk, back to the sums of before: after a go with a reason. A rehearsal is always undone.",
+				"La nuit de la bascule, un signataire du responsable, ou un suppléant que l'instruction nomme, donne ou refuse le feu vert au vu du rapport : le donne avec les points ouverts, leur porteur et leur date ; le refuse avec son motif. Le responsable lit le rapport, regarde sur sa propre machine les lignes mises de côté et prononce la recette, la même nuit ou des jours plus tard, avec réserves seulement pour des écarts expliqués ; une recette sans feu vert préalable vaut les deux. Ou le passage est annulé, paquet par paquet, jusqu'aux sommes d'avant : après un feu vert, avec un motif. Une migration à blanc est toujours annulée.",
 			},
 			Law:      Text{"GDPR art. 5(2), 24", "RGPD art. 5(2), 24"},
-			Evidence: Text{"the act of acceptance and the dispositions, or the report of undoing", "la recette signée et le sort des rejets, ou le rapport d'annulation"},
+			Evidence: Text{"the act of go or no-go with the open points or the reason, the act of acceptance with dispositions and reservations, or the report of undoing", "le feu vert donné ou refusé, avec les points ouverts ou le motif, la recette signée avec le sort des rejets et les réserves, ou le rapport d'annulation"},
 			Moves: []Move{
-				{Verb: SignReasons, By: controllerSigns(), While: []State{Sealed}, Passage: []State{Loading, Loaded, Compared}, Kinds: written()},
-				{Verb: Accept, By: controllerSigns(), While: []State{Sealed}, To: Accepted, Passage: []State{Compared}, PassageTo: Accepted, Kinds: []ecluse.PassageKind{ecluse.Final}},
-				{Verb: Undo, By: append(append(operators(), controllerSigns()...), Lock), While: []State{Reading, Sealed, Erasing}, Passage: []State{Loading, Loaded, Compared, Undoing}, PassageTo: Undoing, Kinds: written(), Held: true},
+				{Verb: SignReasons, By: controllerSigns(), While: []State{Sealed}, Passage: []State{Loading, Loaded, Compared, Live}, Kinds: written()},
+				{Verb: Go, By: controllersPeople(), While: []State{Sealed}, Passage: []State{Compared, Declined}, PassageTo: Live, Kinds: []ecluse.PassageKind{ecluse.Final}},
+				{Verb: NoGo, By: controllersPeople(), While: []State{Sealed}, Passage: []State{Compared}, PassageTo: Declined, Kinds: []ecluse.PassageKind{ecluse.Final}, Held: true},
+				{Verb: Accept, By: controllerSigns(), While: []State{Sealed}, To: Accepted, Passage: []State{Compared, Live}, PassageTo: Accepted, Kinds: []ecluse.PassageKind{ecluse.Final}},
+				{Verb: Undo, By: append(append(operators(), controllerSigns()...), Lock), While: []State{Reading, Sealed, Erasing}, Passage: InTarget(), PassageTo: Undoing, Kinds: written(), Held: true},
 				{Verb: Undo, By: append(append(operators(), controllerSigns()...), Lock), While: []State{Reading, Sealed, Erasing}, Passage: []State{Loading}, PassageTo: None, Kinds: []ecluse.PassageKind{ecluse.Dry}, Held: true},
 				{Verb: FinishUndo, By: []Actor{TargetGate}, While: []State{Reading, Sealed, Erasing}, Passage: []State{Undoing}, PassageTo: Undone, Held: true},
 			},
@@ -243,7 +252,7 @@ func waters() []Step {
 			Evidence: Text{"the certificate of erasure", "l'attestation d'effacement"},
 			Moves: []Move{
 				{Verb: Erase, By: append(people(ecluse.Controller, ecluse.Signatory, ecluse.DPO), Lock), While: between(Born, Erasing), To: Erasing, Held: true},
-				{Verb: AllowLeaving, By: controllerSigns(), While: []State{Erasing}, Passage: []State{Loading, Loaded, Compared, Undoing}, Kinds: written(), Held: true},
+				{Verb: AllowLeaving, By: controllerSigns(), While: []State{Erasing}, Passage: InTarget(), Kinds: written(), Held: true},
 				{Verb: Leave, By: []Actor{Lock}, While: []State{Erasing}, Passage: []State{Undoing}, PassageTo: Left, Kinds: written(), Held: true},
 				{Verb: DestroyKey, By: []Actor{SourceGate, TargetGate}, While: []State{Erasing}, Passage: quiet(), Held: true},
 				{Verb: FinishErasure, By: []Actor{Lock}, While: []State{Erasing}, To: Erased, Passage: quiet(), Held: true},

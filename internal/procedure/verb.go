@@ -19,6 +19,8 @@ const (
 	ApproveLoad     Verb = "approve-load"
 	RefuseLoad      Verb = "refuse-load"
 	SignReasons     Verb = "sign-dispositions"
+	Go              Verb = "go"
+	NoGo            Verb = "no-go"
 	Accept          Verb = "accept"
 	Undo            Verb = "undo"
 	Erase           Verb = "erase"
@@ -69,6 +71,8 @@ func verbs() map[Verb]Text {
 		ApproveLoad:     {"approve the load plan", "approuver le plan de chargement"},
 		RefuseLoad:      {"refuse the load plan", "refuser le plan de chargement"},
 		SignReasons:     {"sign what becomes of the rejects", "signer le sort des rejets"},
+		Go:              {"say go: the laboratory works in the new software", "donner le feu vert : le laboratoire travaille dans le nouveau logiciel"},
+		NoGo:            {"say no-go", "refuser le feu vert"},
 		Accept:          {"accept the migration", "prononcer la recette"},
 		Undo:            {"order the passage undone", "ordonner l'annulation du passage"},
 		Erase:           {"order erasure", "ordonner l'effacement"},

@@ -57,7 +57,9 @@ func (d *Dir) Leaks(c Canaries) []string {
 	if err != nil {
 		d.Fatal(err)
 	}
-	moved, err := demo.Find(d.Path, func(path string) bool { return strings.HasPrefix(path, old) || strings.HasPrefix(path, fresh) || strings.HasPrefix(path, d.Join(TestBase)) }, c.Moved)
+	moved, err := demo.Find(d.Path, func(path string) bool {
+		return strings.HasPrefix(path, old) || strings.HasPrefix(path, fresh) || strings.HasPrefix(path, d.Join(TestBase))
+	}, c.Moved)
 	if err != nil {
 		d.Fatal(err)
 	}

@@ -74,6 +74,7 @@ type key struct {
 	stage    Stage
 	patients int
 	window   string // of the instruction's limits
+	deputy   string // whom the instruction names
 }
 
 var templates struct {
@@ -100,7 +101,18 @@ func At(t testing.TB, s Stage, patients int) *Dir {
 // InWindow is At, under an instruction whose limits have a window.
 func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
 	t.Helper()
-	from, err := made(t.Context(), key{s, patients, window})
+	return at(t, key{s, patients, window, ""})
+}
+
+// WithDeputy is At, under an instruction that names a deputy.
+func WithDeputy(t testing.TB, s Stage, patients int, deputy string) *Dir {
+	t.Helper()
+	return at(t, key{s, patients, "", deputy})
+}
+
+func at(t testing.TB, k key) *Dir {
+	t.Helper()
+	from, err := made(t.Context(), k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +175,7 @@ func (t *template) make(ctx context.Context, k key) error {
 	if k.stage == Made {
 		return begin(ctx, t.path, k.patients)
 	}
-	from, err := made(ctx, key{k.stage - 1, k.patients, k.window})
+	from, err := made(ctx, key{k.stage - 1, k.patients, k.window, k.deputy})
 	if err != nil {
 		return err
 	}
@@ -369,6 +381,9 @@ func (w *work) plan() error {
 	}
 	if w.window != "" {
 		text = bytes.Replace(text, []byte("limits: {"), []byte(`limits: {window: "`+w.window+`", `), 1)
+	}
+	if w.deputy != "" {
+		text = append(text, "deputies: ["+w.deputy+"]\n"...)
 	}
 	if err := w.write("instruction.yaml", text); err != nil {
 		return err

@@ -1,0 +1,164 @@
+package app_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/procedure"
+)
+
+func point(what, owner string) evidence.OpenPoint {
+	return evidence.OpenPoint{What: what, Owner: owner, Due: "2030-01-31"}
+}
+
+// TestGo: a signatory says go with what stays open, accepts later, and both are in
+// the evidence.
+func TestGo(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, patients)
+	r := d.Open()
+	v, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire), Open: []evidence.OpenPoint{point("two analysers are connected by hand", roomtest.Marc)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Clauses) != 2 || !strings.HasPrefix(v.Clauses[0], "go report ") || !strings.HasPrefix(v.Clauses[1], "sign decision ") {
+		t.Errorf("it says %q", v.Clauses)
+	}
+	if p := place(t, r); p.Passage != procedure.Live || p.Migration != procedure.Sealed {
+		t.Fatalf("after the go: %+v", p)
+	}
+	_, err = r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	nothingLeft(t, d)
+	d.Verify(r)
+}
+
+// TestGoRefused: by whom it is not said, of another report, with open points that are
+// nobody's or of another report.
+func TestGoRefused(t *testing.T) {
+	t.Parallel()
+	d := roomtest.WithDeputy(t, roomtest.Loaded, 60, "paul-somebody")
+	r := d.Open()
+	for _, who := range []string{roomtest.Helene, roomtest.Julie, roomtest.Marc} {
+		_, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(who)})
+		wantError(t, err, ecluse.Refused)
+		_, err = r.NoGo(t.Context(), desk.Order{Because: "the figures are not read", Key: d.Key(who)})
+		wantError(t, err, ecluse.Refused)
+	}
+	for name, open := range map[string]evidence.OpenPoint{
+		"nobody's":        point("cables", "nobody-known"),
+		"not a person's":  point("cables", "The IT"),
+		"nothing":         point(" ", roomtest.Marc),
+		"several lines":   point("a\nb", roomtest.Marc),
+		"without its day": {What: "cables", Owner: roomtest.Marc, Due: "soon"},
+	} {
+		if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire), Open: []evidence.OpenPoint{open}}); err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+	}
+	_, err := r.NoGo(t.Context(), desk.Order{Because: " ", Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Invalid)
+	s, err := r.Report(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evidence.EncodeJSON(s.LoadStatement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(who string, v evidence.Verb, report ecluse.Digest, kind string, text []byte) error {
+		clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindReport, Subject: report}}
+		documents := map[string][]byte{}
+		if kind != "" {
+			clauses = append(clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: kind, Subject: ecluse.DigestOf(text)})
+			documents[kind] = text
+		}
+		return r.HandIn(t.Context(), roomtest.Migration, d.Key(who), clauses, documents)
+	}
+	own, other := ecluse.DigestOf(report), ecluse.DigestOf([]byte("another"))
+	decision := func(of ecluse.Digest) []byte {
+		text, err := evidence.EncodeJSON(evidence.Decision{Format: evidence.DecisionFormat, Migration: roomtest.Migration, Report: of, Open: []evidence.OpenPoint{point("cables", roomtest.Marc)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	// The lock itself refuses, whatever program made the act.
+	for name, err := range map[string]error{
+		"by the data-protection officer": say(roomtest.Helene, evidence.VerbGo, own, "", nil),
+		"by the processor":               say(roomtest.Julie, evidence.VerbGo, own, "", nil),
+		"of another report":              say(roomtest.Claire, evidence.VerbGo, other, "", nil),
+		"points of another report":       say(roomtest.Claire, evidence.VerbGo, own, evidence.KindDecision, decision(other)),
+		"a go with a reason":             say(roomtest.Claire, evidence.VerbGo, own, evidence.KindReason, []byte("because")),
+		"a no-go without one":            say(roomtest.Claire, evidence.VerbNoGo, own, "", nil),
+		"a no-go with open points":       say(roomtest.Claire, evidence.VerbNoGo, own, evidence.KindDecision, decision(own)),
+		"not a decision":                 say(roomtest.Claire, evidence.VerbGo, own, evidence.KindDecision, []byte("{}")),
+	} {
+		if k := ecluse.KindOf(err); err == nil || k != ecluse.Refused && k != ecluse.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if p := place(t, r); p.Passage != procedure.Compared {
+		t.Errorf("it stands at %+v", p)
+	}
+}
+
+// TestNoGo: a deputy whom the instruction names says no-go, nobody accepts then, and the
+// passage is undone; a go after all is possible as long as it is not.
+func TestNoGo(t *testing.T) {
+	t.Parallel()
+	d := roomtest.WithDeputy(t, roomtest.Loaded, 60, roomtest.Helene)
+	r := d.Open()
+	v, err := r.NoGo(t.Context(), desk.Order{Because: "the label printers do not answer", Key: d.Key(roomtest.Helene)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Role != ecluse.DPO {
+		t.Errorf("said as %s", v.Role)
+	}
+	if p := place(t, r); p.Passage != procedure.Declined {
+		t.Fatalf("after the no-go: %+v", p)
+	}
+	_, err = r.Accept(t.Context(), desk.AcceptRequest{ForAll: "by hand", Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	all, err := r.Status(t.Context(), roomtest.Migration)
+	if err != nil || !slices.ContainsFunc(all[0].Next, func(n exchange.Next) bool { return n.Verb == procedure.Undo }) {
+		t.Errorf("%v; what is next: %+v", err, all[0].Next)
+	}
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Helene)}); err != nil {
+		t.Fatal(err)
+	}
+	// The laboratory works in the new software: why that ends is said.
+	_, err = r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Invalid)
+	s, err := r.Report(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evidence.EncodeJSON(s.LoadStatement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: evidence.KindReport, Subject: ecluse.DigestOf(report)}}, nil)
+	wantError(t, err, ecluse.Refused)
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire), Because: "results are printed twice"}); err != nil {
+		t.Fatal(err)
+	}
+	if facts, _ := d.Facts(); facts != sealedFacts(t) {
+		t.Error("the target does not stand as before")
+	}
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "the night is over", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+}

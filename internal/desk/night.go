@@ -1,0 +1,118 @@
+package desk
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+)
+
+// GoRequest says go of the final passage in hand: the laboratory works in the new
+// software from now on, and acceptance comes when it is sure.
+type GoRequest struct {
+	Migration ecluse.MigrationID
+	Open      []evidence.OpenPoint // what stays open
+	Key       ssh.Signer
+}
+
+// Go signs it, with what stays open in a document of the same act.
+func (d *Desk) Go(ctx context.Context, q GoRequest) (*Signature, error) {
+	for _, p := range q.Open {
+		if err := p.Check(); err != nil {
+			return nil, err
+		}
+	}
+	return d.decide(ctx, q.Key, q.Migration, evidence.VerbGo, func(m ecluse.MigrationID, report ecluse.Digest) (kind string, text []byte, err error) {
+		if len(q.Open) == 0 {
+			return "", nil, nil
+		}
+		x := &evidence.Decision{Format: evidence.DecisionFormat, Migration: m, Report: report, Open: q.Open}
+		if err := x.Check(); err != nil {
+			return "", nil, err
+		}
+		text, err = evidence.EncodeJSON(x)
+		return evidence.KindDecision, text, err
+	})
+}
+
+// NoGo says that the laboratory does not go over, with its reason. What is in the
+// target stays there until it is undone, or until somebody says go after all.
+func (d *Desk) NoGo(ctx context.Context, q Order) (*Signature, error) {
+	because, err := reasonOf(q.Because)
+	if err != nil {
+		return nil, err
+	}
+	return d.decide(ctx, q.Key, q.Migration, evidence.VerbNoGo, func(ecluse.MigrationID, ecluse.Digest) (string, []byte, error) {
+		return evidence.KindReason, []byte(because), nil
+	})
+}
+
+// decide signs a go or no-go of the report in hand, with the document that with makes.
+func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID, v evidence.Verb, with func(ecluse.MigrationID, ecluse.Digest) (string, []byte, error)) (*Signature, error) {
+	l, m, err := d.as(ctx, key, id)
+	if err != nil {
+		return nil, err
+	}
+	me, err := l.Me(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, err := instructionOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	// In what role is for the lock to say; whoever holds none in which they may is told here.
+	as := ecluse.Role("")
+	if slices.Contains(me.Roles, ecluse.Signatory) {
+		as = ecluse.Signatory
+	}
+	if err := evidence.MayDecide(&evidence.Act{Side: me.Side, Person: me.ID, Role: as}, i.Deputies); err != nil {
+		return nil, err
+	}
+	report, digest, err := lastReport(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	if report.Passage.Kind != ecluse.Final {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: string(v), Where: string(m), Why: fmt.Sprintf("%s is in hand: go and no-go are said of a final passage", report.Passage), Next: "ecluse status"}
+	}
+	clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindReport, Subject: digest}}
+	kind, text, err := with(m, digest)
+	if err != nil {
+		return nil, err
+	}
+	var papers []exchange.Enclosure
+	if text != nil {
+		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: kind, Subject: ecluse.DigestOf(text)})
+		papers = append(papers, exchange.Enclosure{Kind: kind, Text: text})
+	}
+	return d.sign(ctx, l, key, m, clauses, papers...)
+}
+
+// ParseOpenPoint reads WHAT=OWNER,YYYY-MM-DD, as a person types it: what is open may
+// hold both signs.
+func ParseOpenPoint(s string) (evidence.OpenPoint, error) {
+	var p evidence.OpenPoint
+	fail := func() (evidence.OpenPoint, error) {
+		return p, &ecluse.Error{
+			Kind: ecluse.Invalid, What: "read an open point", Where: "--open", Why: "it does not say what is open, whose it is and until when",
+			Next: "write --open 'what is open=person,YYYY-MM-DD'",
+		}
+	}
+	at := strings.LastIndex(s, "=")
+	if at < 0 {
+		return fail()
+	}
+	owner, day, ok := strings.Cut(s[at+1:], ",")
+	if !ok {
+		return fail()
+	}
+	p = evidence.OpenPoint{What: strings.TrimSpace(s[:at]), Owner: strings.TrimSpace(owner), Due: strings.TrimSpace(day)}
+	return p, p.Check()
+}

@@ -1,0 +1,118 @@
+package lock
+
+import (
+	"context"
+	"slices"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/journal"
+	"ecluse/internal/mandate"
+	"ecluse/internal/store/sqlite"
+)
+
+// mayDecide refuses a go or no-go in a role in which the person may not say it.
+func (s *Person) mayDecide(ctx context.Context, act *evidence.Act, r ecluse.Role) error {
+	if !evidence.Decides(act) {
+		return nil
+	}
+	text, err := s.current(ctx, act.Migration, evidence.KindInstruction)
+	if err != nil {
+		return err
+	}
+	return mayDecide(act, r, text)
+}
+
+func mayDecide(act *evidence.Act, r ecluse.Role, instruction []byte) error {
+	i, err := mandate.ParseInstruction("instruction", instruction)
+	if err != nil {
+		return err
+	}
+	as := *act
+	as.Role = r
+	return evidence.MayDecide(&as, i.Deputies)
+}
+
+// decided refuses a go or no-go by somebody who may not say it, of another report than
+// that of the passage in hand, or with open points that are nobody's. It stands in the
+// transaction of the act: there is no other way to say it.
+func decided(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	m := act.Migration
+	in, err := tx.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return err
+	}
+	instruction, err := tx.Document(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := mayDecide(act, act.Role, instruction); err != nil {
+		return err
+	}
+	report := subjectOf(act, evidence.KindReport)
+	says := string(evidence.VerbNoGo)
+	if act.Has(evidence.VerbGo, evidence.KindReport, report) {
+		says = string(evidence.VerbGo)
+	}
+	if err := reportInHand(ctx, tx, m, report, says); err != nil {
+		return err
+	}
+	var decision []byte
+	points := 0
+	if d := subjectOf(act, evidence.KindDecision); !d.IsZero() {
+		if decision, err = tx.Document(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := evidence.Decided(act, decision); err != nil {
+		return err
+	}
+	if decision != nil {
+		if points, err = owned(ctx, tx, decision); err != nil {
+			return err
+		}
+	}
+	tx.Also(journal.Event{
+		Tree: string(m), Type: journal.Decided, IDs: map[string]string{"report": report.String(), "says": says},
+		Numbers: map[string]int64{"open": int64(points)},
+	})
+	return nil
+}
+
+// owned counts the open points, each of a person of one of the two latest rosters.
+func owned(ctx context.Context, tx *sqlite.Tx, decision []byte) (int, error) {
+	d, err := evidence.ParseDecision(decision)
+	if err != nil {
+		return 0, err
+	}
+	known := []string{}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		rosters, err := tx.Rosters(ctx, side)
+		if err != nil {
+			return 0, err
+		}
+		if len(rosters) == 0 {
+			continue
+		}
+		text, err := tx.Document(ctx, rosters[len(rosters)-1].Digest)
+		if err != nil {
+			return 0, err
+		}
+		r, err := evidence.ParseRoster("roster", text)
+		if err != nil {
+			return 0, err
+		}
+		for _, p := range r.People {
+			known = append(known, p.ID)
+		}
+	}
+	for _, p := range d.Open {
+		if !slices.Contains(known, p.Owner) {
+			return 0, &ecluse.Error{
+				Kind: ecluse.Refused, What: "say go", Where: p.Owner, Why: "an open point is that person's, who is in neither party's roster",
+				Next: "name somebody of a roster: ecluse roster shows them",
+			}
+		}
+	}
+	return len(d.Open), nil
+}
