@@ -60,7 +60,8 @@ type story struct {
 	certificate           func(c *Certificate)
 	report                func(h *StatementHead)
 	compared              func(c *compared)
-	dispositions          func(d *Dispositions) // nil: none are accepted
+	dispositions          func(d *Dispositions)                  // nil: none are accepted
+	reservations          func(d *Reservations)                  // nil: none are made
 	decided               func(w *telling, report ecluse.Digest) // what was said before acceptance
 	privileges            func(h *StatementHead)
 	extract               func(x *extracted)
@@ -387,6 +388,13 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 			text := must(EncodeJSON(d))
 			w.do(w.b.AddDocument(text))
 			clauses = append(clauses, Clause{VerbAccept, KindDispositions, ecluse.DigestOf(text)})
+		}
+		if w.reservations != nil {
+			d := Reservations{ReservationsFormat, testMigration, s.Digest(), nil}
+			w.reservations(&d)
+			text := must(EncodeJSON(d))
+			w.do(w.b.AddDocument(text))
+			clauses = append(clauses, Clause{VerbAccept, KindReservations, ecluse.DigestOf(text)})
 		}
 		return s.Digest(), w.says("accept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, clauses...)
 	case ByOrder:

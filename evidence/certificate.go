@@ -29,7 +29,8 @@ type Outcome string
 // The outcomes. Acknowledged and Delivered are for targets that cannot be read
 // back.
 const (
-	Proven       Outcome = "proven" // read back and compared
+	Proven       Outcome = "proven"                   // read back and compared
+	Reserved     Outcome = "proven with reservations" // the same; the differences found are explained and signed
 	Acknowledged Outcome = "acknowledged"
 	Delivered    Outcome = "delivered"
 	Undone       Outcome = "undone"     // loaded, not accepted, taken out again
@@ -148,7 +149,7 @@ func (c *Certificate) check() error {
 	switch {
 	case !slices.Contains([]Trigger{ByAcceptance, ByDeadline, ByContractEnd, ByOrder}, c.Trigger):
 		return invalid(what, "%q is not a trigger", c.Trigger)
-	case !slices.Contains([]Outcome{Proven, Acknowledged, Delivered, Undone, NotUndone, NotLoaded}, c.Outcome):
+	case !slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered, Undone, NotUndone, NotLoaded}, c.Outcome):
 		return invalid(what, "%q is not an outcome", c.Outcome)
 	case (c.Outcome == NotUndone) != (len(c.Left) > 0):
 		return invalid(what, "passages left in the target are named of a load that was not undone, and only then")
@@ -162,7 +163,7 @@ func (c *Certificate) check() error {
 		return invalid(what, "the act is missing, or there is one that nothing asks for")
 	case (c.Trigger == ByAcceptance) == c.Report.IsZero():
 		return invalid(what, "a report is named after acceptance, and only then")
-	case c.Trigger == ByAcceptance != slices.Contains([]Outcome{Proven, Acknowledged, Delivered}, c.Outcome):
+	case c.Trigger == ByAcceptance != slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered}, c.Outcome):
 		return invalid(what, "a load stays after acceptance and only then: not %s by %s", c.Outcome, c.Trigger)
 	case !wholeSecond(c.Erased):
 		return invalid(what, "its time is not an instant in UTC and whole seconds")

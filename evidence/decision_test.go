@@ -111,3 +111,64 @@ func FuzzParseDecision(f *testing.F) {
 		}
 	})
 }
+
+// TestVerifyReservations: both verifiers take a report with differences only when each is
+// explained, and the certificate says so.
+func TestVerifyReservations(t *testing.T) {
+	t.Parallel()
+	const odd = `a "b", {"table":"c"`
+	differs := func(c *compared) {
+		c.Compared.Equal = false
+		c.Compared.Datasets = []datasetVerdict{{"patient", true}}
+		c.Compared.Tables = []tableVerdict{{"patient", 0, 5, 5, true}, {odd, 0, 5, 5, false}, {"result", 1, 5, 5, false}}
+		c.Compared.Checks = []checkVerdict{{"by year", 3, 0}, {"by code", 3, 1}, {"none", 0, 0}}
+		c.Compared.Rejected = nil
+	}
+	equal := func(c *compared) { c.Compared.Rejected = nil }
+	explains := func(d *Reservations) {
+		for _, x := range []Difference{{"check", "none"}, {"table", "result"}, {"table", odd}, {"check", "by code"}} {
+			d.Differences = append(d.Differences, Reservation{x, `the "old" rounding [2]`, "anne-martin", "2026-12-31"})
+		}
+	}
+	edited := func(edit func(*Reservations)) func(*Reservations) {
+		return func(d *Reservations) { explains(d); edit(d) }
+	}
+	for name, x := range map[string]struct {
+		compared func(*compared)
+		reserves func(*Reservations)
+		outcome  Outcome
+		ok       bool
+	}{
+		"explained":                    {differs, explains, Reserved, true},
+		"the certificate says nothing": {differs, explains, Proven, false},
+		"the certificate makes it up":  {equal, nil, Reserved, false},
+		"not explained":                {differs, nil, Reserved, false},
+		"not all explained":            {differs, edited(func(d *Reservations) { d.Differences = d.Differences[1:] }), Reserved, false},
+		"one explained twice":          {differs, edited(func(d *Reservations) { d.Differences = append(d.Differences, d.Differences[0]) }), Reserved, false},
+		"another explained":            {differs, edited(func(d *Reservations) { d.Differences[0].Name = "by year" }), Reserved, false},
+		"a table for a check":          {differs, edited(func(d *Reservations) { d.Differences[0].Of = "table" }), Reserved, false},
+		"without a word":               {differs, edited(func(d *Reservations) { d.Differences[0].Why = "" }), Reserved, false},
+		"nobody follows it up":         {differs, edited(func(d *Reservations) { d.Differences[0].Owner = "" }), Reserved, false},
+		"for ever":                     {differs, edited(func(d *Reservations) { d.Differences[0].Until = "" }), Reserved, false},
+		"of another report":            {differs, edited(func(d *Reservations) { d.Report[0] ^= 1 }), Reserved, false},
+		"of nothing that differs":      {equal, explains, Reserved, false},
+		"not all was opened":           {func(c *compared) { differs(c); c.Compared.Datasets[0].Equal = false }, explains, Reserved, false},
+		"unequal without a difference": {func(c *compared) { equal(c); c.Compared.Equal = false }, explains, Reserved, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCast(t)
+			s := newStory(c)
+			s.compared, s.reservations, s.dispositions = x.compared, x.reserves, nil
+			s.certificate = func(c *Certificate) { c.Outcome = x.outcome }
+			bundle := s.tell(t)
+			r := Verify(bundle, c.roots())
+			if r.OK() != x.ok {
+				t.Error(r.Text())
+			}
+			if out := runScript(t, onDisk(t, bundle), c.roots()); strings.HasPrefix(out, "OK\n") != x.ok {
+				t.Error(out)
+			}
+		})
+	}
+}

@@ -556,9 +556,27 @@ acceptance)
 	of=$(sed -n 's/^{"ecluse":"report\/v1","migration":"[a-z0-9-]*","plan":"\(sha256:[0-9a-f]*\)".*/\1/p' report.json)
 	case " $finals " in *" ${of:-none} "*) ;; *) ko "the report is not of a final passage" ;; esac
 	grep -q "^controller signatory [^ ]* [^ ]* accept report $report $act\$" "$tmp/said" || ko "no signatory of the controller accepted the report"
-	run grep -q -E '"compared":\{[^][{}]*"equal":true[,}]' report.json || ko "a report was accepted whose comparison found differences"
-	# Reasons are compared as the JSON strings they are written as, in both documents alike.
+	# Reasons and names are compared as the JSON strings they are written as, in both documents alike.
 	string='"([^"\\]|\\.)*"'
+	reserved=$(awk -v act="$act" '$5 == "accept" && $6 == "reservations" && $8 == act { print $7 }' "$tmp/said")
+	if grep -q -E '"compared":\{[^][{}]*"equal":true[,}]' report.json; then
+		[ -z "$reserved" ] || ko "reservations were signed of a report that found no difference"
+	else
+		f=documents/${reserved#sha256:}
+		[ -n "$reserved" ] && [ -f "$f" ] || ko "a report was accepted whose comparison found differences"
+		grep -q -E "\\{\"dataset\":$string,[^][]*\"equal\":false\\}" report.json && ko "not all that was sealed was opened, and no reservation explains that"
+		{
+			grep -o -E "\\{\"table\":$string,\"before\":-?[0-9]+,\"loaded\":-?[0-9]+,\"after\":-?[0-9]+,\"equal\":false\\}" report.json | sed -E 's/^.."?table":/table /; s/,"before":[^"]*"loaded":[^"]*"after":[^"]*"equal":false.$//'
+			grep -o -E "\\{\"name\":$string,\"lines\":[0-9]+,\"differ\":[0-9]+\\}" report.json | grep -E '"lines":0,|"differ":[1-9]' | sed -E 's/^.."?name":/check /; s/,"lines":[0-9]+,"differ":[0-9]+.$//'
+		} | sort >"$tmp/differences"
+		[ -s "$tmp/differences" ] || ko "a report was accepted whose comparison found differences that it does not name"
+		one="\\{\"of\":\"(table|check)\",\"name\":$string,\"why\":\"([^\"\\\\]|\\\\.)+\",\"owner\":\"[a-z][a-z0-9.-]*\",\"until\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}\"\\}"
+		run grep -q -x -E "\\{\"ecluse\":\"reservations/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"differences\":\\[$one(,$one)*\\]\\}" "$f" || ko "$f holds no reservations of the report accepted"
+		grep -o -E "\\{\"of\":\"(table|check)\",\"name\":$string,\"why\":" "$f" | sed -E 's/^.."?of":"(table|check)","name":/\1 /; s/,"why":$//' | sort >"$tmp/reserved"
+		run cmp "$tmp/differences" "$tmp/reserved" >>"$log" 2>&1 || ko "the reservations are not of the differences that the report found"
+	fi
+	[ "$outcome" = 'proven with reservations' ] && [ -z "$reserved" ] && ko "the certificate says that there were reservations, and none were signed"
+	[ "$outcome" != 'proven with reservations' ] && [ -n "$reserved" ] && ko "the certificate says nothing of the reservations"
 	grep -o -E "\"rejected\":\\[(\\{\"dataset\":$string,\"by\":$string,\"count\":$string\\},?)+\\]" report.json |
 		grep -o -E "\"by\":$string" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
 	if [ -s "$tmp/reasons" ]; then

@@ -200,14 +200,21 @@ func (v *verifier) checkGround() (string, error) {
 		case by == nil || by.Role != ecluse.Signatory || !by.Has(VerbAccept, KindReport, c.Report):
 			return "", unverified(what, "the act named is not a signatory of the controller accepting the report")
 		}
-		var dispositions []byte
+		with := map[string][]byte{}
 		for _, clause := range by.Clauses {
-			if clause.Verb == VerbAccept && clause.Kind == KindDispositions {
-				dispositions = v.files[v.byDigest[clause.Subject]]
+			if clause.Verb == VerbAccept {
+				with[clause.Kind] = v.files[v.byDigest[clause.Subject]]
 			}
 		}
-		if err := Explained(v.files[FileReport], dispositions); err != nil {
+		reservations := with[KindReservations]
+		if err := Explained(v.files[FileReport], with[KindDispositions], reservations); err != nil {
 			return "", because(ecluse.Unverified, what, err)
+		}
+		if (c.Outcome == Reserved) != (reservations != nil) {
+			return "", unverified(what, "of reservations the certificate says otherwise than the acceptance")
+		}
+		if reservations != nil {
+			return "accepted with reservations by " + by.Person, nil
 		}
 		return "accepted by " + by.Person, nil
 	case ByOrder:

@@ -136,7 +136,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		digest: v.digest(FileInstruction), id: ecluse.MigrationID(in["id"]),
 		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
 		sourceAdmin: ecluse.Side(in["source.administered_by"]), targetAdmin: ecluse.Side(in["target.administered_by"]),
-		backups: Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
+		backups:  Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
 		deputies: in.list("deputies"),
 	}
 	switch {

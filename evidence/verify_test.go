@@ -107,7 +107,7 @@ func FuzzExplained(f *testing.F) {
 	f.Add(report, must(EncodeJSON(Dispositions{DispositionsFormat, testMigration, ecluse.DigestOf(report), map[string]string{"no code": "kept"}})))
 	f.Add([]byte(strings.Replace(string(report), "false", "true", 1)), []byte(nil))
 	f.Fuzz(func(t *testing.T, report, dispositions []byte) {
-		if err := Explained(report, dispositions); err == nil && !strings.Contains(string(report), "true") {
+		if err := Explained(report, dispositions, nil); err == nil && !strings.Contains(string(report), "true") {
 			t.Error("accepted though nothing says that it is equal")
 		}
 	})

@@ -162,3 +162,46 @@ func TestNoGo(t *testing.T) {
 	}
 	d.Verify(r)
 }
+
+// TestReservations: a difference is accepted only when it is explained and followed up by
+// somebody, and the certificate says so.
+func TestReservations(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, patients)
+	d.Exec("novalab.db", `CREATE TRIGGER tamper AFTER INSERT ON patient WHEN new.id % 7 = 3 BEGIN
+		UPDATE patient SET family_name = upper(family_name) || ' ' WHERE id = new.id; END`)
+	r := d.Open()
+	if v := apply(t, r, ecluse.Final); v.Reconciled {
+		t.Fatal("rows altered on their way in were found equal")
+	}
+	why := func(of, name, owner string) []evidence.Reservation {
+		return []evidence.Reservation{{Difference: evidence.Difference{Of: of, Name: name}, Why: "the new software pads names", Owner: owner, Until: "2030-01-31"}}
+	}
+	accept := func(x []evidence.Reservation) error {
+		_, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "by hand", Reservations: x, Key: d.Key(roomtest.Claire)})
+		return err
+	}
+	for name, x := range map[string][]evidence.Reservation{
+		"none":               nil,
+		"of another table":   why("table", "observation", roomtest.Marc),
+		"of a check":         why("check", "patient", roomtest.Marc),
+		"nobody's":           why("table", "patient", "nobody-known"),
+		"more than there is": append(why("table", "patient", roomtest.Marc), why("table", "observation", roomtest.Marc)...),
+	} {
+		if err := accept(x); ecluse.KindOf(err) != ecluse.Refused || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := accept(why("table", "patient", roomtest.Marc)); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	nothingLeft(t, d)
+	if _, err := r.Evidence(t.Context(), roomtest.Migration, d.Join("reserved")); err != nil {
+		t.Fatal(err)
+	}
+	if text := d.Read("reserved", evidence.FileCertificate); !strings.Contains(string(text), `"outcome":"proven with reservations"`) {
+		t.Errorf("%s", text)
+	}
+	d.Verify(r)
+}

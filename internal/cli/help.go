@@ -111,6 +111,7 @@ func helpTexts() map[string]words {
 		"accept":           {"Accept the load, with a disposition for each reason of rejects.", "Prononcer la recette, avec le sort de chaque motif de rejet."},
 		"accept_reject":    {"What becomes of the rows rejected for a reason.", "Le sort des lignes rejetées pour un motif."},
 		"accept_all":       {"What becomes of every rejected row.", "Le sort de toutes les lignes rejetées."},
+		"accept_reserve":   {"A difference of the report, `table NAME` or `check NAME`, accepted because it is explained: why, who follows it up (a person of a roster) and until which day; give it again for each.", "Un écart du rapport, `table NOM` ou `check NOM`, accepté parce qu'il est expliqué : pourquoi, qui le suit (une personne habilitée) et jusqu'à quel jour ; à répéter pour chaque écart."},
 		"object":           {"Object: holds the migration (GDPR art. 28(3), last sentence).", "S'opposer : suspend la reprise (RGPD art. 28(3), dernière phrase)."},
 		"suspend":          {"Hold the migration: nothing is read, stored, loaded or compared.", "Suspendre la reprise : rien n'est lu, rangé, chargé ni comparé."},
 		"resume":           {"Lift one's own suspension or objection.", "Lever sa propre suspension ou opposition."},

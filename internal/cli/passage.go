@@ -279,15 +279,25 @@ type acceptCmd struct {
 	as
 	Reject map[string]string `help:"${accept_reject}" placeholder:"REASON=DISPOSITION" mapsep:"none"`
 	All    string            `help:"${accept_all}" placeholder:"DISPOSITION"`
+
+	Reserve []string `help:"${accept_reserve}" placeholder:"DIFFERENCE=WHY=OWNER,DAY" sep:"none"`
 }
 
 func (x *acceptCmd) Run(ctx context.Context, c *call) error {
-	key, err := x.signer(c)
-	if err != nil {
+	q := desk.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All}
+	for _, s := range x.Reserve {
+		r, err := desk.ParseReservation(s)
+		if err != nil {
+			return err
+		}
+		q.Reservations = append(q.Reservations, r)
+	}
+	var err error
+	if q.Key, err = x.signer(c); err != nil {
 		return err
 	}
 	return c.with(ctx, func(d *desk.Desk) error {
-		v, err := d.Accept(ctx, desk.AcceptRequest{Migration: x.Migration, Dispositions: x.Reject, ForAll: x.All, Key: key})
+		v, err := d.Accept(ctx, q)
 		if err != nil {
 			return err
 		}

@@ -98,21 +98,38 @@ func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID
 // ParseOpenPoint reads WHAT=OWNER,YYYY-MM-DD, as a person types it: what is open may
 // hold both signs.
 func ParseOpenPoint(s string) (evidence.OpenPoint, error) {
-	var p evidence.OpenPoint
-	fail := func() (evidence.OpenPoint, error) {
-		return p, &ecluse.Error{
+	what, owner, day, ok := followedUp(s)
+	if !ok {
+		return evidence.OpenPoint{}, &ecluse.Error{
 			Kind: ecluse.Invalid, What: "read an open point", Where: "--open", Why: "it does not say what is open, whose it is and until when",
 			Next: "write --open 'what is open=person,YYYY-MM-DD'",
 		}
 	}
+	p := evidence.OpenPoint{What: what, Owner: owner, Due: day}
+	return p, p.Check()
+}
+
+// ParseReservation reads "table NAME=WHY=OWNER,YYYY-MM-DD", or check in table's place.
+func ParseReservation(s string) (evidence.Reservation, error) {
+	said, owner, day, ok := followedUp(s)
+	of, why, named := strings.Cut(said, "=")
+	kind, name, _ := strings.Cut(strings.TrimSpace(of), " ")
+	if !ok || !named {
+		return evidence.Reservation{}, &ecluse.Error{
+			Kind: ecluse.Invalid, What: "read a reservation", Where: "--reserve", Why: "it does not say which table or check differs, why, who follows it up and until when",
+			Next: "write --reserve 'table NAME=why=person,YYYY-MM-DD'; ecluse report names tables and checks",
+		}
+	}
+	r := evidence.Reservation{Difference: evidence.Difference{Of: kind, Name: strings.TrimSpace(name)}, Why: strings.TrimSpace(why), Owner: owner, Until: day}
+	return r, r.Check()
+}
+
+// followedUp reads TEXT=OWNER,DAY, from its end.
+func followedUp(s string) (text, owner, day string, ok bool) {
 	at := strings.LastIndex(s, "=")
 	if at < 0 {
-		return fail()
+		return "", "", "", false
 	}
-	owner, day, ok := strings.Cut(s[at+1:], ",")
-	if !ok {
-		return fail()
-	}
-	p = evidence.OpenPoint{What: strings.TrimSpace(s[:at]), Owner: strings.TrimSpace(owner), Due: strings.TrimSpace(day)}
-	return p, p.Check()
+	owner, day, ok = strings.Cut(s[at+1:], ",")
+	return strings.TrimSpace(s[:at]), strings.TrimSpace(owner), strings.TrimSpace(day), ok
 }

@@ -26,6 +26,7 @@ type AcceptRequest struct {
 	Migration    ecluse.MigrationID
 	Dispositions map[string]string // what becomes of the rows put aside for a reason
 	ForAll       string            // of every reason without one of its own
+	Reservations []evidence.Reservation
 	Key          ssh.Signer
 }
 
@@ -45,10 +46,10 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 	if err != nil {
 		return nil, err
 	}
-	if !report.Compared.Equal {
+	if !report.Compared.Equal && len(q.Reservations) == 0 {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: "accept", Where: string(m), Why: "the comparison found differences", Article: "GDPR art. 5(1)(d)",
-			Next: "ecluse report shows them; ecluse undo takes the passage out",
+			Next: "ecluse report shows them; ecluse undo takes the passage out; what is explained is accepted with --reserve 'table NAME=why=who follows it up,YYYY-MM-DD'",
 		}
 	}
 	text, err := dispose(m, digest, report, q)
@@ -60,6 +61,25 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 	if text != nil {
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindDispositions, Subject: ecluse.DigestOf(text)})
 		papers = append(papers, exchange.Enclosure{Kind: evidence.KindDispositions, Text: text})
+	}
+	if len(q.Reservations) > 0 {
+		r, err := evidence.EncodeJSON(evidence.Reservations{Format: evidence.ReservationsFormat, Migration: m, Report: digest, Differences: q.Reservations})
+		if err != nil {
+			return nil, err
+		}
+		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindReservations, Subject: ecluse.DigestOf(r)})
+		papers = append(papers, exchange.Enclosure{Kind: evidence.KindReservations, Text: r})
+	}
+	whole, err := evidence.EncodeJSON(report)
+	if err != nil {
+		return nil, err
+	}
+	with := map[string][]byte{}
+	for _, p := range papers {
+		with[p.Kind] = p.Text
+	}
+	if err := evidence.Explained(whole, with[evidence.KindDispositions], with[evidence.KindReservations]); err != nil {
+		return nil, err
 	}
 	s, err := d.sign(ctx, l, q.Key, m, clauses, papers...)
 	if err != nil {

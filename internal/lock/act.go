@@ -368,7 +368,7 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 	case procedure.Go, procedure.NoGo:
 		return decided(ctx, tx, act)
 	case procedure.Accept:
-		if err := explained(ctx, tx, m, subject(evidence.KindReport), subject(evidence.KindDispositions)); err != nil {
+		if err := explained(ctx, tx, act); err != nil {
 			return err
 		}
 		tx.Also(journal.Event{Tree: string(m), Type: journal.Accepted, IDs: map[string]string{"report": subject(evidence.KindReport).String()}})
@@ -411,7 +411,8 @@ func instructionSigned(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID,
 // explained refuses the acceptance of another report than that of the passage in
 // hand, and one that leaves something unexplained. It stands in the transaction of
 // the act: there is no other way to accept.
-func explained(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report, dispositions ecluse.Digest) error {
+func explained(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
+	m, report := act.Migration, subjectOf(act, evidence.KindReport)
 	if err := reportInHand(ctx, tx, m, report, "accept"); err != nil {
 		return err
 	}
@@ -419,13 +420,29 @@ func explained(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, report,
 	if err != nil {
 		return err
 	}
-	var said []byte
-	if !dispositions.IsZero() {
-		if said, err = tx.Document(ctx, dispositions); err != nil {
-			return err
+	said := map[string][]byte{}
+	for _, kind := range []string{evidence.KindDispositions, evidence.KindReservations} {
+		if d := subjectOf(act, kind); !d.IsZero() {
+			if said[kind], err = tx.Document(ctx, d); err != nil {
+				return err
+			}
 		}
 	}
-	return evidence.Explained(text, said)
+	if err := evidence.Explained(text, said[evidence.KindDispositions], said[evidence.KindReservations]); err != nil {
+		return err
+	}
+	if said[evidence.KindReservations] == nil {
+		return nil
+	}
+	var r evidence.Reservations
+	if err := evidence.DecodeJSON(said[evidence.KindReservations], &r); err != nil {
+		return err
+	}
+	owners := []string{}
+	for _, x := range r.Differences {
+		owners = append(owners, x.Owner)
+	}
+	return inRoster(ctx, tx, owners)
 }
 
 // reportInHand refuses what is said of another report than that of the passage in hand.

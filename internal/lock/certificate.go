@@ -85,6 +85,11 @@ func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 			switch {
 			case clause.Verb == evidence.VerbAccept && clause.Kind == evidence.KindReport:
 				c.Trigger, c.Act, c.Report, c.Outcome = evidence.ByAcceptance, a.Digest, clause.Subject, evidence.Proven
+				if slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
+					return c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReservations
+				}) {
+					c.Outcome = evidence.Reserved
+				}
 				return c, binary(c)
 			case clause.Verb == evidence.VerbErase && clause.Kind == evidence.KindMigration:
 				c.Trigger, c.Act = evidence.ByOrder, a.Digest

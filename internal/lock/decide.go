@@ -68,9 +68,18 @@ func decided(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 		return err
 	}
 	if decision != nil {
-		if points, err = owned(ctx, tx, decision); err != nil {
+		x, err := evidence.ParseDecision(decision)
+		if err != nil {
 			return err
 		}
+		owners := []string{}
+		for _, p := range x.Open {
+			owners = append(owners, p.Owner)
+		}
+		if err := inRoster(ctx, tx, owners); err != nil {
+			return err
+		}
+		points = len(owners)
 	}
 	tx.Also(journal.Event{
 		Tree: string(m), Type: journal.Decided, IDs: map[string]string{"report": report.String(), "says": says},
@@ -79,40 +88,37 @@ func decided(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 	return nil
 }
 
-// owned counts the open points, each of a person of one of the two latest rosters.
-func owned(ctx context.Context, tx *sqlite.Tx, decision []byte) (int, error) {
-	d, err := evidence.ParseDecision(decision)
-	if err != nil {
-		return 0, err
-	}
+// inRoster refuses what is to be followed up by somebody who is in neither party's latest
+// roster: that is nobody.
+func inRoster(ctx context.Context, tx *sqlite.Tx, owners []string) error {
 	known := []string{}
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
 		rosters, err := tx.Rosters(ctx, side)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if len(rosters) == 0 {
 			continue
 		}
 		text, err := tx.Document(ctx, rosters[len(rosters)-1].Digest)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		r, err := evidence.ParseRoster("roster", text)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, p := range r.People {
 			known = append(known, p.ID)
 		}
 	}
-	for _, p := range d.Open {
-		if !slices.Contains(known, p.Owner) {
-			return 0, &ecluse.Error{
-				Kind: ecluse.Refused, What: "say go", Where: p.Owner, Why: "an open point is that person's, who is in neither party's roster",
-				Next: "name somebody of a roster: ecluse roster shows them",
+	for _, id := range owners {
+		if !slices.Contains(known, id) {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "hand in an act", Where: id, Why: "what stays open is to be followed up by that person, who is in neither party's roster",
+				Next: "name somebody of a roster, by their id",
 			}
 		}
 	}
-	return len(d.Open), nil
+	return nil
 }
