@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -251,6 +252,12 @@ func RunGate(ctx context.Context, dir string, o RunOptions) (err error) {
 	run := gate.Run
 	if o.Once {
 		run = gate.RunOnce
+	}
+	if o.Tell != nil && !o.Once {
+		watching, stop := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() { gate.WatchDeadlines(watching, b.home, b.lock, o.Tell) })
+		defer func() { stop(); watch.Wait() }()
 	}
 	err = run(ctx, b.lock, b.work, o.Tell)
 	if ctx.Err() != nil {

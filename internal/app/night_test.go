@@ -1,15 +1,21 @@
 package app_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/due"
 	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 )
 
@@ -204,4 +210,57 @@ func TestReservations(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	d.Verify(r)
+}
+
+// TestWarnings: status and journal tell of an end a week, two days and four hours before
+// it, and the gate's console when it runs.
+func TestWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := roomtest.At(t, roomtest.Planned, 3)
+		all := func() (near []exchange.Deadline) {
+			r := d.Open()
+			defer r.Close()
+			runDue(t, r)
+			s, err := r.Status(t.Context(), roomtest.Migration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s[0].Near
+		}
+		if near := all(); len(near) > 0 {
+			t.Fatalf("a month before: %+v", near)
+		}
+		i, err := mandate.ParseInstruction("instruction.yaml", d.Read("instruction.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, left := range mandate.WarnBefore() {
+			time.Sleep(time.Until(i.EraseBy.Add(-left)))
+			near := all()
+			erase := slices.IndexFunc(near, func(x exchange.Deadline) bool { return x.Of == string(due.Erase) })
+			if erase < 0 || near[erase].Within != int(left.Hours()) || !near[erase].At.Equal(i.EraseBy) {
+				t.Errorf("%s before: %+v", left, near)
+			}
+			if !slices.ContainsFunc(near, func(x exchange.Deadline) bool { return x.Of == string(due.RosterAge) && x.Side == ecluse.Controller }) {
+				t.Errorf("%s before: nothing of the roster: %+v", left, near)
+			}
+		}
+		for kind, want := range map[string]string{"warn-erase": "3", "warn-roster": "6"} {
+			if got := d.Query("room/lock/control.db", "SELECT count(*) FROM due WHERE done <> 0 AND kind = '"+kind+"'"); !slices.Equal(got, []string{want}) {
+				t.Errorf("%s: %v were told, want %s", kind, got, want)
+			}
+		}
+		r := d.Open()
+		defer r.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		var told []exchange.Deadline
+		gate.WatchDeadlines(ctx, r.HomeOf(exchange.SourcePlace), r.Lock(), func(x gate.Doing) {
+			told = append(told, *x.Near)
+			stop()
+		})
+		stop()
+		if len(told) == 0 || told[0].Within == 0 {
+			t.Errorf("the gate's console: %+v", told)
+		}
+	})
 }

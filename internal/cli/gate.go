@@ -204,6 +204,7 @@ type doingView struct {
 	Progress  *exchange.Progress `json:"progress,omitempty"`
 	Done      bool               `json:"done,omitempty"`
 	Error     string             `json:"error,omitempty"`
+	Near      *exchange.Deadline `json:"near,omitempty"`
 }
 
 func (d *doings) say(en, fr string, args ...any) {
@@ -228,6 +229,8 @@ func (d *doings) tell(x gate.Doing) {
 		what += " " + x.Work.Passage.String()
 	}
 	switch {
+	case x.Near != nil:
+		d.say("! %s: %s", "! %s : %s", x.Work.Migration, d.ui.nearWord(*x.Near))
 	case x.Work.ID == "" && x.Err != nil:
 		d.say("no work from the server: %v; trying again", "pas de travail du serveur : %v ; nouvel essai", x.Err)
 	case x.Work.ID == "":
@@ -254,7 +257,7 @@ func (d *doings) line(x gate.Doing) {
 		return
 	}
 	v := doingView{
-		At: time.Now().UTC().Truncate(time.Second), Work: x.Work.ID, Verb: x.Work.Verb, Migration: x.Work.Migration, Progress: x.Progress, Done: x.Done,
+		At: time.Now().UTC().Truncate(time.Second), Work: x.Work.ID, Verb: x.Work.Verb, Migration: x.Work.Migration, Progress: x.Progress, Done: x.Done, Near: x.Near,
 	}
 	if x.Work.Passage.Number > 0 {
 		v.Passage = &x.Work.Passage

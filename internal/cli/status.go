@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ecluse/internal/desk"
+	"ecluse/internal/due"
 	"ecluse/internal/exchange"
 	"ecluse/internal/procedure"
 )
@@ -29,6 +30,9 @@ func (u *ui) status(s exchange.Status) {
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
+	for _, d := range s.Near {
+		u.near("  ", d)
+	}
 	if s.Damaged != nil {
 		u.tell("  %[1]s papers of this migration are damaged: %[2]s\n    the others go on; bring what is missing in the lock's folder back from a copy",
 			"  %[1]s des documents de cette reprise sont endommagés : %[2]s\n    les autres continuent ; remettez d'après une copie ce qui manque dans le dossier de l'écluse", u.paint(red, "!"), s.Damaged.Err())
@@ -45,6 +49,23 @@ func (u *ui) status(s exchange.Status) {
 		t := n.Verb.Text()
 		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
 	}
+}
+
+// near warns of an end that comes near, in words: a colour alone says nothing on paper.
+func (u *ui) near(indent string, d exchange.Deadline) {
+	u.tell("%s%s %s", "%s%s %s", indent, u.paint(yellow, "!"), u.nearWord(d))
+}
+
+func (u *ui) nearWord(d exchange.Deadline) string {
+	left := time.Until(d.At)
+	what := u.dueWord(due.Kind(d.Of))
+	if d.Of == string(due.RosterAge) {
+		what = u.say("the %s's roster ends, and gates refuse it then", "la liste des personnes habilitées du %s expire, et les programmes la refusent alors", u.side(d.Side))
+	}
+	if left <= 0 {
+		return u.say("%s: since %s", "%s : depuis le %s", what, d.At.Local().Format("2006-01-02 15:04 MST"))
+	}
+	return u.say("%s: in %s, on %s", "%s : dans %s, le %s", what, u.days(left), d.At.Local().Format("2006-01-02 15:04 MST"))
 }
 
 // strays warns of files that belong to no live migration.

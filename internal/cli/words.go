@@ -77,6 +77,8 @@ func (u *ui) dueWord(k due.Kind) string {
 		return u.say("end of the contract", "fin du contrat")
 	case due.WarnContract:
 		return u.say("warning before the contract's end", "avertissement avant la fin du contrat")
+	case due.WarnRoster:
+		return u.say("warning before a roster's end", "avertissement avant la fin d'une liste de personnes")
 	case due.RosterAge:
 		return u.say("a roster is too old", "une liste de personnes est trop ancienne")
 	case due.ApprovalLapse:

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -28,6 +30,7 @@ const (
 	WarnErase     Kind = "warn-erase"     // its deadline comes near
 	ContractEnd   Kind = "contract-end"   // the subject is the contract's digest
 	WarnContract  Kind = "warn-contract"  // its end comes near
+	WarnRoster    Kind = "warn-roster"    // that day comes near
 	RosterAge     Kind = "roster-age"     // no gate accepts the roster any longer; the subject is its digest
 	ApprovalLapse Kind = "approval-lapse" // a passage did not begin in time; the subject is the plan's digest
 	RehearsalEnd  Kind = "rehearsal-end"  // a rehearsal may no longer stand in the test base; the subject is the passage
@@ -38,7 +41,7 @@ const (
 
 // Kinds lists them all.
 func Kinds() []Kind {
-	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, RosterAge, ApprovalLapse, RehearsalEnd, LeaseEnd, Forget, Hunt}
+	return []Kind{Erase, WarnErase, ContractEnd, WarnContract, WarnRoster, RosterAge, ApprovalLapse, RehearsalEnd, LeaseEnd, Forget, Hunt}
 }
 
 // How long things last.
@@ -49,8 +52,10 @@ const (
 	HuntEvery    = 24 * time.Hour
 )
 
-// warnings are how long before a deadline somebody is told.
-func warnings() []time.Duration { return []time.Duration{7 * 24 * time.Hour, 24 * time.Hour} }
+// Warnings are how long before a deadline somebody is told.
+func Warnings() []time.Duration {
+	return []time.Duration{7 * 24 * time.Hour, 48 * time.Hour, 4 * time.Hour}
+}
 
 // Item is a line of the table. Kind, migration and subject name it: there is
 // one time for one thing.
@@ -78,7 +83,7 @@ func ForContract(contract ecluse.Digest, now, end time.Time) []Item {
 
 func withWarnings(it Item, warn Kind, now time.Time) []Item {
 	items := []Item{it}
-	for i, w := range warnings() {
+	for i, w := range Warnings() {
 		at := it.At.Add(-w)
 		if at.After(now) {
 			subject := fmt.Sprintf("%d", i+1)
@@ -91,9 +96,25 @@ func withWarnings(it Item, warn Kind, now time.Time) []Item {
 	return items
 }
 
-// ForRoster is the day a roster issued at a time is too old.
-func ForRoster(roster ecluse.Digest, issued time.Time) Item {
-	return Item{Kind: RosterAge, Subject: roster.String(), At: issued.Add(RosterLife)}
+// ForRoster is when gates refuse a roster: once it expired, or is too old.
+func ForRoster(roster ecluse.Digest, now, issued, expires time.Time) []Item {
+	at := issued.Add(RosterLife)
+	if expires.Before(at) {
+		at = expires
+	}
+	return withWarnings(Item{Kind: RosterAge, Subject: roster.String(), At: at}, WarnRoster, now)
+}
+
+// Ahead is how long before its deadline a warning comes; zero of any other item.
+func Ahead(it Item) time.Duration {
+	if !slices.Contains([]Kind{WarnErase, WarnContract, WarnRoster}, it.Kind) {
+		return 0
+	}
+	n, err := strconv.Atoi(it.Subject[strings.LastIndexByte(it.Subject, ' ')+1:])
+	if err != nil || n < 1 || n > len(Warnings()) {
+		return 0
+	}
+	return Warnings()[n-1]
 }
 
 // ForApproval is when the approval of a plan lapses.

@@ -385,7 +385,8 @@ func TestItems(t *testing.T) {
 	got := due.ForMigration(id, now, soon)
 	want := []due.Item{
 		{Kind: due.Erase, Migration: id, At: soon},
-		{Kind: due.WarnErase, Migration: id, Subject: "2", At: soon.Add(-24 * time.Hour)},
+		{Kind: due.WarnErase, Migration: id, Subject: "2", At: soon.Add(-48 * time.Hour)},
+		{Kind: due.WarnErase, Migration: id, Subject: "3", At: soon.Add(-4 * time.Hour)},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -394,7 +395,7 @@ func TestItems(t *testing.T) {
 	d := ecluse.DigestOf([]byte("x"))
 	all := slices.Concat(
 		due.ForMigration(id, now, now.Add(60*24*time.Hour)), due.ForContract(d, now, now.Add(60*24*time.Hour)),
-		[]due.Item{due.ForRoster(d, now), due.ForApproval(id, d, now), due.ForLease(id, d, now)},
+		due.ForRoster(d, now, now, now.Add(60*24*time.Hour)), []due.Item{due.ForApproval(id, d, now), due.ForLease(id, d, now)},
 	)
 	for _, it := range all {
 		it.At = time.Time{}
@@ -403,8 +404,30 @@ func TestItems(t *testing.T) {
 		}
 		names[it] = true
 	}
-	if len(all) != 9 {
+	if len(all) != 14 {
 		t.Errorf("%d items", len(all))
+	}
+}
+
+// TestAhead: a warning says how long before its deadline it comes, and nothing else does.
+func TestAhead(t *testing.T) {
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	d := ecluse.DigestOf([]byte("x"))
+	expires := now.Add(20 * 24 * time.Hour) // sooner than its age
+	for _, items := range [][]due.Item{due.ForMigration(id, now, expires), due.ForContract(d, now, expires), due.ForRoster(d, now, now, expires)} {
+		if len(items) != 1+len(due.Warnings()) || due.Ahead(items[0]) != 0 {
+			t.Fatalf("%+v", items)
+		}
+		for i, it := range items[1:] {
+			if want := due.Warnings()[i]; due.Ahead(it) != want || !it.At.Equal(expires.Add(-want)) {
+				t.Errorf("%+v comes %s before", it, due.Ahead(it))
+			}
+		}
+	}
+	for _, subject := range []string{"", "0", "9", "x", d.String()} {
+		if due.Ahead(due.Item{Kind: due.WarnErase, Subject: subject}) != 0 {
+			t.Errorf("%q is a warning", subject)
+		}
 	}
 }
 

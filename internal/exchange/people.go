@@ -121,9 +121,18 @@ type Status struct {
 	Chunks    int                        `json:"chunks"`
 	Bytes     int64                      `json:"bytes"`
 	Passage   string                     `json:"passage,omitempty"` // "final-1"
+	Near      []Deadline                 `json:"near,omitempty"`    // what ends within a week, the earliest first
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
+}
+
+// Deadline is an end that comes near.
+type Deadline struct {
+	Of     string      `json:"of"`             // as package due calls it: erase, contract-end, roster-age
+	Side   ecluse.Side `json:"side,omitempty"` // of a roster
+	At     time.Time   `json:"at"`
+	Within int         `json:"within_hours"` // of the warnings the last one that is due: 168, 48, 4
 }
 
 // Hold is a suspension or an objection that stands.

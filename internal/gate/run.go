@@ -21,6 +21,8 @@ type Doing struct {
 	Progress *exchange.Progress
 	Done     bool
 	Err      error // of a work that is done; of the exchange with the lock when there is no work
+
+	Near *exchange.Deadline // no work: an end of the migration comes near
 }
 
 // Worker carries out one piece of work.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -64,7 +65,8 @@ func (l *Lock) runner() (*due.Runner, error) {
 		due.WarnErase:     l.warn,
 		due.ContractEnd:   l.contractEnd,
 		due.WarnContract:  l.warn,
-		due.RosterAge:     l.warn,
+		due.WarnRoster:    l.warnRoster,
+		due.RosterAge:     l.warnRoster,
 		due.ApprovalLapse: l.lapse,
 		due.RehearsalEnd:  l.rehearsalEnd,
 		due.LeaseEnd: func(ctx context.Context, it due.Item, _ time.Time) error {
@@ -105,7 +107,26 @@ func (l *Lock) warn(ctx context.Context, it due.Item, _ time.Time) error {
 	if tree == "" {
 		tree = evidence.InstallationTree
 	}
-	return l.store.Do(ctx, journal.Event{Tree: tree, Type: journal.Warned, IDs: map[string]string{"kind": string(it.Kind)}}, nil)
+	event := journal.Event{Tree: tree, Type: journal.Warned, IDs: map[string]string{"kind": string(it.Kind)}}
+	if d := due.Ahead(it); d > 0 {
+		event.Numbers = map[string]int64{"hours": int64(d / time.Hour)}
+	}
+	return l.store.Do(ctx, event, nil)
+}
+
+// warnRoster is warn, of a roster that no later one of its side came after.
+func (l *Lock) warnRoster(ctx context.Context, it due.Item, now time.Time) error {
+	digest, _, _ := strings.Cut(it.Subject, " ")
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		all, err := l.store.Rosters(ctx, side)
+		if err != nil {
+			return err
+		}
+		if n := len(all); n > 0 && all[n-1].Digest.String() == digest {
+			return l.warn(ctx, it, now)
+		}
+	}
+	return nil
 }
 
 // lapse takes back an approval whose passage did not begin within 72 hours.

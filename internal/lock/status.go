@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -62,6 +63,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 		return err
 	}
 	s.Next, s.Held = next, holds
+	if s.Near, err = l.near(ctx, m); err != nil {
+		return err
+	}
 	chunks, err := l.held(ctx, m.ID)
 	if err != nil {
 		return err
@@ -80,6 +84,40 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 		}
 	}
 	return err
+}
+
+// near lists what ends within a week of a migration that is not over.
+func (l *Lock) near(ctx context.Context, m store.Migration) ([]exchange.Deadline, error) {
+	if slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, m.Place.Migration) {
+		return nil, nil
+	}
+	c, err := l.contract(ctx, m.Contract)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := l.rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rosters []*evidence.Roster
+	for _, s := range signed {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return nil, err
+		}
+		rosters = append(rosters, r)
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []exchange.Deadline
+	for _, d := range mandate.Deadlines(c, &mandate.Instruction{EraseBy: m.EraseBy}, rosters, now) {
+		if within, near := d.Near(now); near {
+			all = append(all, exchange.Deadline{Of: string(d.Of), Side: d.Side, At: d.At, Within: int(within / time.Hour)})
+		}
+	}
+	return all, nil
 }
 
 // readInstruction reads the instruction in force from the disk, and not from memory: what is
@@ -183,6 +221,8 @@ func waitedFor(p procedure.Place, o procedure.Option) []procedure.Actor {
 		switch o.Verb {
 		case procedure.Undo, procedure.Erase:
 			return (a == procedure.Lock) != itself
+		case procedure.Go: // a deputy says it in a signatory's place
+			return a != procedure.Person(ecluse.Controller, ecluse.Signatory)
 		case procedure.Resume:
 			return a.Side() == ecluse.Controller && !p.Suspended.Controller && !p.Objected.Controller ||
 				a.Side() == ecluse.Processor && !p.Suspended.Processor && !p.Objected.Processor
@@ -192,7 +232,7 @@ func waitedFor(p procedure.Place, o procedure.Option) []procedure.Actor {
 }
 
 // decide is the command that ends a passage that was compared.
-func decide(m ecluse.MigrationID, c known) string {
+func decide(m ecluse.MigrationID, c known, reserved string) string {
 	s := "ecluse report -m " + string(m) + " && ecluse accept -m " + string(m)
 	if len(c.aside) > 3 { // too many for one line: the report lists them
 		s += " --all '…'"
@@ -201,7 +241,7 @@ func decide(m ecluse.MigrationID, c known) string {
 	for _, why := range c.aside {
 		s += " --reject '" + strings.ReplaceAll(why, "'", `'\''`) + "=…'"
 	}
-	return s + " --as KEY"
+	return s + reserved + " --as KEY"
 }
 
 // command is what to copy for a step; empty when the step is not the one to take.
@@ -241,7 +281,10 @@ func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has know
 		}
 	case procedure.Accept:
 		if has.equal {
-			return decide(m, has)
+			return decide(m, has, "")
+		}
+		if p.Passage == procedure.Live {
+			return decide(m, has, " --reserve '…'") // each difference explained
 		}
 	case procedure.Undo:
 		acceptable := has.equal && p.Kind == ecluse.Final

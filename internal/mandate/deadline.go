@@ -1,0 +1,73 @@
+package mandate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+)
+
+// DeadlineOf is what ends.
+type DeadlineOf string
+
+// What ends: nothing moves after the first of them.
+const (
+	OfErasure  DeadlineOf = "erase"        // erase_by of the instruction
+	OfContract DeadlineOf = "contract-end" // with it every migration under it
+	OfRoster   DeadlineOf = "roster-age"   // no gate takes the roster any longer
+)
+
+// Deadline is an end that a migration comes to.
+type Deadline struct {
+	Of   DeadlineOf
+	Side ecluse.Side // of a roster
+	At   time.Time
+}
+
+// WarnBefore are how long before a deadline people are told, the longest first.
+func WarnBefore() []time.Duration {
+	return []time.Duration{7 * 24 * time.Hour, 48 * time.Hour, 4 * time.Hour}
+}
+
+// Deadlines lists the ends of a migration, the earliest first. Of each side the roster that
+// runs at now counts.
+func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) []Deadline {
+	all := []Deadline{{Of: OfErasure, At: i.EraseBy}, {Of: OfContract, At: c.ends()}}
+	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+		var last *evidence.Roster
+		for _, r := range rosters {
+			if r.Side == side && !r.Issued.After(now) && (last == nil || r.Number > last.Number) {
+				last = r
+			}
+		}
+		if last == nil {
+			continue
+		}
+		end := last.Issued.Add(RosterAge)
+		if last.Expires.Before(end) {
+			end = last.Expires
+		}
+		all = append(all, Deadline{OfRoster, side, end})
+	}
+	slices.SortStableFunc(all, func(a, b Deadline) int { return a.At.Compare(b.At) })
+	return all
+}
+
+// Near is the shortest of WarnBefore that is left at most, or that has passed; false when
+// it is longer than the longest.
+func (d Deadline) Near(now time.Time) (within time.Duration, near bool) {
+	for _, w := range WarnBefore() {
+		if left := d.At.Sub(now); left <= w {
+			within, near = w, true
+		}
+	}
+	return within, near
+}
+
+// String is the end in words.
+func (d Deadline) String() string {
+	what := map[DeadlineOf]string{OfErasure: "the deadline of erasure", OfContract: "the contract's end", OfRoster: fmt.Sprintf("the end of the %s's roster", d.Side)}[d.Of]
+	return what + ", " + d.At.UTC().Format("2006-01-02 15:04 UTC")
+}
