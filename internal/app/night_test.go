@@ -264,3 +264,25 @@ func TestWarnings(t *testing.T) {
 		}
 	})
 }
+
+// TestPlanTooLate: a gate compiles no plan for a night before whose end something ends.
+func TestPlanTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := roomtest.At(t, roomtest.Planned, 3)
+		i, err := mandate.ParseInstruction("instruction.yaml", d.Read("instruction.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(i.EraseBy.Add(-10 * time.Hour)))
+		r := d.Open()
+		defer r.Close()
+		_, err = r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
+		wantError(t, err, ecluse.Refused)
+		if err != nil && !strings.Contains(err.Error(), "falls before") {
+			t.Error(err)
+		}
+		if p := place(t, r); p.Migration != procedure.ByController {
+			t.Errorf("it stands at %+v", p)
+		}
+	})
+}

@@ -66,17 +66,22 @@ func near(ctx context.Context, h *Home, papers Papers, m ecluse.MigrationID) []e
 	if err != nil {
 		return nil
 	}
+	var all []exchange.Deadline
+	for _, d := range mandate.Deadlines(contract, i, rostersOf(c), now) {
+		if within, soon := d.Near(now); soon {
+			all = append(all, exchange.Deadline{Of: string(d.Of), Side: d.Side, At: d.At, Within: int(within / time.Hour)})
+		}
+	}
+	return all
+}
+
+// rostersOf reads what rosters can be read: whether they hold is judged where they permit.
+func rostersOf(c *exchange.Case) []*evidence.Roster {
 	var rosters []*evidence.Roster
 	for _, s := range c.Rosters {
 		if r, err := evidence.ParseRoster("roster", s.Body); err == nil {
 			rosters = append(rosters, r)
 		}
 	}
-	var all []exchange.Deadline
-	for _, d := range mandate.Deadlines(contract, i, rosters, now) {
-		if within, soon := d.Near(now); soon {
-			all = append(all, exchange.Deadline{Of: string(d.Of), Side: d.Side, At: d.At, Within: int(within / time.Hour)})
-		}
-	}
-	return all
+	return rosters
 }

@@ -24,7 +24,20 @@ func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 		return mandate.Trust{}, err
 	}
 	page, err := h.Entry(m)
-	return mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Lock: h.lock, Acted: page.Instruction, Now: now, OneRoom: h.oneRoom}, err
+	return mandate.Trust{
+		Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Lock: h.lock, Acted: page.Instruction, Now: now, Begun: page.lastBegun(), OneRoom: h.oneRoom,
+	}, err
+}
+
+// lastBegun is when the last passage began that this gate read or loaded.
+func (e *Entry) lastBegun() time.Time {
+	last := e.ReadBegun
+	for _, t := range e.Passages {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
 }
 
 // papers turns what the lock hands out into what mandate verifies.

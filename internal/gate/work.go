@@ -89,6 +89,21 @@ func (s *Source) compileWork(ctx context.Context, w exchange.Work) (*exchange.An
 	if err != nil {
 		return nil, err
 	}
+	now, err := s.home.Now()
+	if err != nil {
+		return nil, err
+	}
+	var rosters []*evidence.Roster // of an instruction that nobody signed yet there is no case
+	if w.Verb != exchange.Sketch {
+		c, err := s.lock.Case(ctx, i.ID, ecluse.Final)
+		if err != nil {
+			return nil, err
+		}
+		rosters = rostersOf(c)
+	}
+	if err := mandate.InTime(contract, i, rosters, now); err != nil {
+		return nil, err
+	}
 	var plan *mandate.ReadPlan
 	if w.Verb == exchange.Sketch {
 		plan, err = s.Sketch(ctx, contract, i)
@@ -145,6 +160,9 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 	case exchange.CompileLoad:
 		c, err := t.lock.Case(ctx, w.Migration, w.Passage.Kind)
 		if err != nil {
+			return nil, err
+		}
+		if err := t.inTime(c); err != nil {
 			return nil, err
 		}
 		plan, unused, err := t.Compile(ctx, c, w.Passage.Kind)
@@ -268,4 +286,21 @@ func (h *Home) search(ctx context.Context, w exchange.Work) (*exchange.Answer, e
 		return nil, fmt.Errorf("search the gate's folder: %w", err)
 	}
 	return papersOf(map[string]any{exchange.PaperSearched: exchange.Searched{Left: left, Files: s.Files, Found: s.Found, Unread: s.Unread}})
+}
+
+// inTime refuses to compile for a night before whose end something ends.
+func (t *Target) inTime(c *exchange.Case) error {
+	i, err := mandate.ParseInstruction("instruction", c.Instruction)
+	if err != nil {
+		return err
+	}
+	contract, err := mandate.ParseContract("contract", c.Contract)
+	if err != nil {
+		return err
+	}
+	now, err := t.home.Now()
+	if err != nil {
+		return err
+	}
+	return mandate.InTime(contract, i, rostersOf(c), now)
 }

@@ -66,6 +66,43 @@ func (d Deadline) Near(now time.Time) (within time.Duration, near bool) {
 	return within, near
 }
 
+// DeadlineMargin is how long after a window's end nothing may end yet: a plan is for a
+// night and for undoing it, not for a race.
+const DeadlineMargin = 24 * time.Hour
+
+// InTime refuses to compile a plan for a window before whose end, and DeadlineMargin after
+// it, something ends: the next window, the one that is open, or now when there is none.
+// It says nothing of a passage that began: that goes on until what ends does.
+func InTime(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) error {
+	w, err := ParseWindow(i.Limits.Window)
+	if err != nil {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
+	}
+	until, span := now, "now"
+	if i.Limits.Window != "" {
+		until = w.Closes(w.Opens(now))
+		span = "the end of the next window, " + until.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	for _, d := range Deadlines(c, i, rosters, now) {
+		if !d.At.Before(until.Add(DeadlineMargin)) {
+			return nil // the others are later
+		}
+		e := &ecluse.Error{
+			Kind: ecluse.Refused, What: "compile the plan", Where: string(i.ID), Article: "GDPR art. 28(3)(g)",
+			Why:  fmt.Sprintf("%s, falls before %s, and the 24 hours after it that undoing may take", d, span),
+			Next: "sign a version of the instruction with a later erase_by before reading begins; a deadline never moves by itself",
+		}
+		switch d.Of {
+		case OfContract:
+			e.Next = "both parties sign a version of the contract with a later end, then an instruction under it"
+		case OfRoster:
+			e.Next, e.Article = "the root of that party signs a new roster: ecluse roster add FILE --as ROOT-KEY", "GDPR art. 32(4)"
+		}
+		return e
+	}
+	return nil
+}
+
 // String is the end in words.
 func (d Deadline) String() string {
 	what := map[DeadlineOf]string{OfErasure: "the deadline of erasure", OfContract: "the contract's end", OfRoster: fmt.Sprintf("the end of the %s's roster", d.Side)}[d.Of]

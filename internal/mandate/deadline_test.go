@@ -1,12 +1,17 @@
 package mandate_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/due"
 	"ecluse/internal/mandate"
+	"ecluse/internal/mandate/mandatetest"
 )
 
 // TestNear: what is shown comes near when what is journalled says so.
@@ -27,5 +32,77 @@ func TestNear(t *testing.T) {
 	}
 	if s := d.String(); s != "the deadline of erasure, 2026-11-30 12:00 UTC" {
 		t.Error(s)
+	}
+}
+
+// TestRosterInOpenWindow: a roster that lapses while a passage goes on in its window counts
+// to the window's end, and in no later one; nothing begins under one that lapsed.
+func TestRosterInOpenWindow(t *testing.T) {
+	w := mandatetest.New(t)
+	lapse := w.Now.Add(-24 * time.Hour).Add(mandate.RosterAge)
+	clock := func(d time.Duration) string { return lapse.Add(d).UTC().Format("15:04") }
+	window := clock(-time.Hour) + "-" + clock(2*time.Hour) + " UTC"
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+fmt.Sprintf("limits: {rows: 1000, bytes: 1TB, window: %q}\n", window))
+	in := m.ReadPermitInputs()
+	closes := lapse.Truncate(time.Minute).Add(2 * time.Hour)
+	for name, c := range map[string]struct {
+		now, begun time.Time
+		ok         bool
+	}{
+		"before it lapses":                     {lapse.Add(-30 * time.Minute), w.Now, true},
+		"after, in the window":                 {lapse.Add(30 * time.Minute), w.Now, true},
+		"a minute before the window's end":     {closes.Add(-time.Minute), w.Now, true},
+		"in the next window":                   {lapse.Add(23*time.Hour + 30*time.Minute), w.Now, false},
+		"a passage that did not begin":         {lapse.Add(30 * time.Minute), time.Time{}, false},
+		"a passage that begins after it lapse": {lapse.Add(30 * time.Minute), lapse.Add(10 * time.Minute), false},
+	} {
+		in.Now, in.BegunAt = c.now, c.begun
+		p, err := mandate.PermitRead(in)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && !p.NotAfter().Equal(closes) {
+			t.Errorf("%s: it ends %s, want %s", name, p.NotAfter(), closes)
+		}
+		trust := in.Trust
+		trust.Begun = c.begun
+		if err := mandate.Stands(trust, in.Papers); (err == nil) != c.ok {
+			t.Errorf("%s: it stands: %v", name, err)
+		}
+	}
+}
+
+// TestInTime: nothing is compiled for a night before whose end, and a day after it,
+// something ends.
+func TestInTime(t *testing.T) {
+	w := mandatetest.New(t)
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	closes := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	late := now.AddDate(0, 2, 0)
+	roster := func(side ecluse.Side, expires time.Time) *evidence.Roster {
+		return &evidence.Roster{Side: side, Number: 2, Issued: now.AddDate(0, 0, -1), Expires: expires}
+	}
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	for name, c := range map[string]struct {
+		window string
+		erase  time.Time
+		roster time.Time
+		why    string // empty: it is in time
+	}{
+		"far off":                        {"20:00-06:00 UTC", late, late, ""},
+		"a day after the window's end":   {"20:00-06:00 UTC", closes.Add(24 * time.Hour), late, ""},
+		"less than a day":                {"20:00-06:00 UTC", closes.Add(24*time.Hour - time.Second), late, "the deadline of erasure"},
+		"inside the window":              {"20:00-06:00 UTC", closes.Add(-time.Hour), late, "the deadline of erasure"},
+		"a roster":                       {"20:00-06:00 UTC", late, closes.Add(time.Hour), "the end of the processor's roster"},
+		"no window":                      {"", now.Add(24 * time.Hour), late, ""},
+		"no window, and it ends at once": {"", now.Add(23 * time.Hour), late, "the deadline of erasure"},
+		"no window, a roster":            {"", late, now.Add(time.Hour), "the end of the processor's roster"},
+	} {
+		i := *m.Instruction
+		i.Limits.Window, i.EraseBy = c.window, c.erase
+		err := mandate.InTime(m.Contract, &i, []*evidence.Roster{roster(ecluse.Controller, late), roster(ecluse.Processor, c.roster)}, now)
+		if c.why == "" && err != nil || c.why != "" && (ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), c.why)) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

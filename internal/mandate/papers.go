@@ -24,6 +24,7 @@ type Trust struct {
 	Acted  ecluse.Digest                      // the instruction of this migration that it acted on last; zero: none
 	Lock   ecluse.Fingerprint                 // the key that signs journal heads, given with the roots
 	Now    time.Time                          // never before the ledger's high-water mark
+	Begun  time.Time                          // from the ledger, of the passage in hand: see docket.judged; zero: none is
 
 	OneRoom bool // lock and both gates were made together, on this machine: none of them enrolled
 }
@@ -50,6 +51,8 @@ type docket struct {
 	chunks      *evidence.Recipient
 	rejects     *evidence.Recipient
 	ends        time.Time // the earliest end met so far
+	judged      time.Time // the instant that rosters have to run at
+	closes      time.Time // the window that is open now; zero: there is none
 }
 
 // actBy is a verified act and who made it.
@@ -106,6 +109,9 @@ func stands(t Trust, p Papers) (*docket, error) {
 	if d.instruction, err = ParseInstruction("instruction", p.Instruction); err != nil {
 		return nil, err
 	}
+	if err := d.inOpenWindow(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func() error{
 		func() error { return d.verifyRosters(p.Rosters) },
 		func() error { return d.verifyActs(p.Acts) },
@@ -118,6 +124,31 @@ func stands(t Trust, p Papers) (*docket, error) {
 		}
 	}
 	return d, nil
+}
+
+// inOpenWindow finds the instant that rosters are judged at: now or, of a passage that goes
+// on in a window of its instruction, when the window opened or, if that was later, when it
+// began. Nothing of a roster lapses inside an open window: a laboratory is not left half
+// moved at two in the morning by a list that somebody forgot. What a later roster says, and
+// whoever suspends, counts at once all the same.
+func (d *docket) inOpenWindow() error {
+	w, err := ParseWindow(d.instruction.Limits.Window)
+	if err != nil {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
+	}
+	now := d.trust.Now
+	d.judged = now
+	if d.instruction.Limits.Window == "" || !w.Open(now) {
+		return nil
+	}
+	d.closes = w.Closes(now)
+	if begun := d.trust.Begun; !begun.IsZero() && !begun.After(now) {
+		d.judged = w.opened(now)
+		if begun.After(d.judged) {
+			d.judged = begun
+		}
+	}
+	return nil
 }
 
 // until notes an end: a permit lasts to the earliest.
@@ -186,13 +217,17 @@ func (d *docket) current(side ecluse.Side) error {
 		return refusal(what, fmt.Sprintf("its number is %d and this gate has seen %d", highest, d.trust.Floors[side]), next)
 	case last == nil:
 		return refusal(what, "there is none that is issued already", next)
-	case !d.trust.Now.Before(last.Issued.Add(RosterAge)):
+	case !d.judged.Before(last.Issued.Add(RosterAge)):
 		return refusal(what, "it is older than 30 days, issued on "+last.Issued.Format(time.RFC3339), next)
-	case !d.trust.Now.Before(last.Expires):
+	case !d.judged.Before(last.Expires):
 		return refusal(what, "it expired on "+last.Expires.Format(time.RFC3339), next)
 	}
-	d.until(last.Issued.Add(RosterAge))
-	d.until(last.Expires)
+	for _, end := range []time.Time{last.Issued.Add(RosterAge), last.Expires} {
+		if end.Before(d.closes) {
+			end = d.closes
+		}
+		d.until(end)
+	}
 	return nil
 }
 

@@ -92,6 +92,7 @@ type ReadPermitInputs struct {
 // (not allowed), WaitsForSign (somebody has to sign first), Differs (the plan is
 // not the one approved).
 func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
+	in.Trust.Begun = in.BegunAt
 	d, err := verify(in.Trust, in.Papers)
 	if err != nil {
 		return ReadPermit{}, err
@@ -150,6 +151,7 @@ type LoadPermitInputs struct {
 // included, and compiles the load plan again from the target as it is. Refusals
 // are as PermitRead's.
 func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
+	in.Trust.Begun = in.BegunAt
 	d, err := verify(in.Trust, in.Papers)
 	if err != nil {
 		return LoadPermit{}, err

@@ -133,6 +133,15 @@ func (w Window) Closes(t time.Time) time.Time {
 	return t
 }
 
+// opened is when the window that is open at t opened.
+func (w Window) opened(t time.Time) time.Time {
+	at := t.Truncate(time.Minute)
+	for w.Open(at.Add(-time.Minute)) && t.Sub(at) < 24*time.Hour {
+		at = at.Add(-time.Minute)
+	}
+	return at
+}
+
 // Opens is the next instant from t on at which the window is open, t itself when
 // it is. On the two days of the year when clocks change it may be an hour late,
 // never early.
