@@ -68,6 +68,7 @@ func layers() []layer {
 		{"internal/chamber", []string{root, "evidence", durable}},
 		{"internal/erasure", []string{root, "evidence", durable}},
 		{"internal/account", []string{root, "evidence"}},
+		{"internal/sheet", []string{root, doc}}, // the cut-over sheet on paper; it knows no server
 		{"internal/wire", []string{root, "evidence", durable}}, // TLS between server, gates and people
 		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
 		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
@@ -93,7 +94,7 @@ func layers() []layer {
 		// progress, reports, problems of documents), never what makes them.
 		{"internal/cli", []string{
 			root, "evidence", "internal/app", "internal/config", "internal/demo", "internal/desk", "internal/exchange", "internal/wire", "internal/words", "internal/account",
-			doc, mandate, "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
+			doc, mandate, "internal/sheet", "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},
 		{"bench", []string{"**"}},
@@ -142,6 +143,8 @@ func outsiders() []outside {
 		{"golang.org/x/text", []string{water, "evidence", "internal/app", "internal/cli", "internal/words"}, "character sets, accents"},
 		{"github.com/tyler-smith/go-bip39/wordlists", []string{"internal/words"}, "2048 words of each language, known to the letter"},
 		{"github.com/tyler-smith/go-bip39", nil, "wallets"},
+		{"codeberg.org/go-pdf/fpdf", []string{"internal/sheet"}, "PDF"},
+		{"golang.org/x/image", []string{"internal/sheet"}, "two fonts with accents, for the PDF"},
 		{"golang.org/x/sync", everywhere, "errgroup"},
 		{"golang.org/x/sys", everywhere, "what the standard library lacks of an operating system"},
 	}

@@ -48,6 +48,7 @@ type commands struct {
 	Status      statusCmd      `cmd:"" help:"${status}"`
 	Report      reportCmd      `cmd:"" help:"${report}"`
 	Rejects     rejectsCmd     `cmd:"" help:"${rejects}"`
+	Sheet       sheetCmd       `cmd:"" help:"${sheet}"`
 	Go          goCmd          `cmd:"" help:"${go}"`
 	NoGo        noGoCmd        `cmd:"" help:"${no_go}"`
 	Accept      acceptCmd      `cmd:"" help:"${accept}"`

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
 )
 
 // GoRequest says go of the final passage in hand: the laboratory works in the new
@@ -132,4 +134,48 @@ func followedUp(s string) (text, owner, day string, ok bool) {
 	}
 	owner, day, ok = strings.Cut(s[at+1:], ",")
 	return strings.TrimSpace(s[:at]), strings.TrimSpace(owner), strings.TrimSpace(day), ok
+}
+
+// Night is what a lock knows of a migration that a sheet for its night says.
+type Night struct {
+	Status      exchange.Status
+	Instruction *mandate.Instruction
+	Ends        []mandate.Deadline
+}
+
+// Night reads it. Nothing is sent: what the sheet holds besides stays with whoever prints it.
+func (d *Desk) Night(ctx context.Context, id ecluse.MigrationID) (*Night, error) {
+	l, m, err := d.at(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	i, err := instructionOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	text, err := l.Document(ctx, i.Contract)
+	if err != nil {
+		return nil, err
+	}
+	c, err := mandate.ParseContract("contract", text)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := l.Rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rosters []*evidence.Roster
+	for _, s := range signed {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return nil, err
+		}
+		rosters = append(rosters, r)
+	}
+	return &Night{Status: all[0], Instruction: i, Ends: mandate.Deadlines(c, i, rosters, time.Now())}, nil
 }

@@ -120,8 +120,9 @@ type Status struct {
 	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed
 	Chunks    int                        `json:"chunks"`
 	Bytes     int64                      `json:"bytes"`
-	Passage   string                     `json:"passage,omitempty"` // "final-1"
-	Near      []Deadline                 `json:"near,omitempty"`    // what ends within a week, the earliest first
+	Passage   string                     `json:"passage,omitempty"`   // "final-1"
+	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
+	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here

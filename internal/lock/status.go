@@ -50,8 +50,14 @@ func (l *Lock) Status(ctx context.Context, id ecluse.MigrationID) ([]exchange.St
 // describe fills in what papers and chamber say of a migration.
 func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Status) error {
 	if m.Place.Migration != procedure.Born { // before that there may be none
-		if _, _, err := l.readInstruction(ctx, m.ID); err != nil {
+		_, i, err := l.readInstruction(ctx, m.ID)
+		if err != nil {
 			return err
+		}
+		if m.Place.Migration == procedure.Sealed {
+			if s.Predicted, err = l.predict(ctx, i, &exchange.Plans{Load: []byte{}}); err != nil {
+				return err
+			}
 		}
 	}
 	next, err := l.waited(ctx, m)
