@@ -216,7 +216,7 @@ func TestReservations(t *testing.T) {
 // it, and the gate's console when it runs.
 func TestWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := roomtest.At(t, roomtest.Planned, 3)
+		d := roomtest.At(t, roomtest.Planned, 61) // a number of its own: made by this clock
 		all := func() (near []exchange.Deadline) {
 			r := d.Open()
 			defer r.Close()
@@ -268,7 +268,7 @@ func TestWarnings(t *testing.T) {
 // TestPlanTooLate: a gate compiles no plan for a night before whose end something ends.
 func TestPlanTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := roomtest.At(t, roomtest.Planned, 3)
+		d := roomtest.At(t, roomtest.Planned, 62) // as above
 		i, err := mandate.ParseInstruction("instruction.yaml", d.Read("instruction.yaml"))
 		if err != nil {
 			t.Fatal(err)
