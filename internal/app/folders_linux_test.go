@@ -322,7 +322,7 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.lock.seen()
-	lendOnce(t, source, target, x.dir.Read("instruction.yaml"))
+	lend(t, source, x.dir.Read("instruction.yaml"))
 	if err := source.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -16,33 +18,26 @@ import (
 	"ecluse/internal/procedure"
 )
 
-// lendOnce has the source gate lend its half, which the target gate keeps in
-// memory for a quarter of an hour.
-func lendOnce(t *testing.T, s *gate.Source, target *gate.Target, instruction []byte) {
+// lend has the source gate lend its half whenever the target gate asks, until the test
+// ends.
+func lend(t *testing.T, s *gate.Source, instruction []byte) {
 	t.Helper()
 	i, err := mandate.ParseInstruction("instruction.yaml", instruction)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan error, 1)
-	go func() { got <- target.Recipient(t.Context(), i) }()
-	for {
-		if err := s.Lend(t.Context(), i); err != nil {
-			t.Fatal(err)
+	var lending sync.WaitGroup
+	lending.Go(func() {
+		for t.Context().Err() == nil {
+			_ = s.Lend(t.Context(), i) // refused, the target gate says what it lacks
+			time.Sleep(20 * time.Millisecond)
 		}
-		select {
-		case err := <-got:
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
-		default:
-		}
-	}
+	})
+	t.Cleanup(lending.Wait)
 }
 
 // gates opens both gates of a room beside it, with a lock of the caller's choice,
-// the release secret lent.
+// the release secret lent when it is asked for.
 func gates(t *testing.T, d *roomtest.Dir, l gate.Lock) (*gate.Source, *gate.Target) {
 	t.Helper()
 	s, err := app.Source(d.Join("room", "source"), l)
@@ -53,7 +48,7 @@ func gates(t *testing.T, d *roomtest.Dir, l gate.Lock) (*gate.Source, *gate.Targ
 	if err != nil {
 		t.Fatal(err)
 	}
-	lendOnce(t, s, target, d.Read("instruction.yaml"))
+	lend(t, s, d.Read("instruction.yaml"))
 	return s, target
 }
 

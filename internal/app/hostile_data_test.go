@@ -33,7 +33,7 @@ func TestHostileChunks(t *testing.T) {
 	l.loading()
 	l.stopGates()
 	source, target := l.gates()
-	lendOnce(t, source, target, l.d.Read("instruction.yaml"))
+	lend(t, source, l.d.Read("instruction.yaml"))
 	slots := func(change func([]evidence.Signed) []evidence.Signed) hostiletest.Lie {
 		return hostiletest.Lie{Path: hostiletest.About("/slots"), Change: hostiletest.JSON(t, func(v *hostiletest.Items[evidence.Signed]) { v.Items = change(v.Items) })}
 	}
@@ -94,7 +94,7 @@ func TestHostileEarly(t *testing.T) {
 	l.loading()
 	l.stopGates()
 	source, target := l.gates()
-	lendOnce(t, source, target, l.d.Read("instruction.yaml"))
+	lend(t, source, l.d.Read("instruction.yaml"))
 	dropped := 0
 	l.Lie(hostiletest.Lie{Method: http.MethodPut, Path: hostiletest.About("/chunks"), Times: 1, Instead: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		dropped++

@@ -24,6 +24,7 @@ import (
 	"ecluse/internal/client"
 	"ecluse/internal/demo"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 	"ecluse/internal/stocktest"
 	"ecluse/internal/wire"
 )
@@ -131,7 +132,14 @@ func TestStolenServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lendOnce(t, source, target, d.Read("instruction.yaml")) // the release secret went through it
+	lend(t, source, d.Read("instruction.yaml"))
+	i, err := mandate.ParseInstruction("instruction.yaml", d.Read("instruction.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Recipient(t.Context(), i); err != nil { // the release secret goes through it
+		t.Fatal(err)
+	}
 	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
 		t.Fatal(err)
 	}

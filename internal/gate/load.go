@@ -306,7 +306,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
-		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime()}, t.home.Now), Rejects: k.rejects,
+		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime(), t.lease(m)}, t.home.Now), Rejects: k.rejects,
 		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }

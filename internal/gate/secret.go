@@ -94,14 +94,15 @@ type lease struct {
 	lasts  time.Duration
 }
 
-// lender is the source gate, and how long it lends at a time.
+// lender is the source gate, how long it lends at a time, and where that is kept.
 type lender struct {
 	gate  ecluse.Fingerprint
 	lasts time.Duration
+	in    *lease
 }
 
 // take returns the secret while the lease lasts, and forgets it after. It lasts no longer
-// than whoever takes it may be lent it for: a draft that nobody signed may have said more.
+// than whoever takes it may be lent it for, under whatever it was got.
 func (l *lease) take(now time.Time, lasts time.Duration) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,8 +133,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source le
 	if err != nil {
 		return nil, err
 	}
-	l := t.lease(m)
-	if s := l.take(now, source.lasts); s != nil {
+	if s := source.in.take(now, source.lasts); s != nil {
 		return s, nil
 	}
 	identity, err := age.GenerateHybridIdentity()
@@ -175,7 +175,7 @@ func (t *Target) askRelease(ctx context.Context, m ecluse.MigrationID, source le
 			return nil, err
 		}
 	}
-	l.put(bytes.Clone(secret), said.Until, source.lasts)
+	source.in.put(bytes.Clone(secret), said.Until, source.lasts)
 	return secret, nil
 }
 

@@ -114,7 +114,10 @@ func (t *Target) Recipient(ctx context.Context, i *mandate.Instruction) error {
 	if err != nil {
 		return err
 	}
-	source := lender{i.Source.Gate, i.Limits.LeaseTime()}
+	// Nobody signed this instruction yet, nor how long it has the half lent, and before
+	// anything began nobody asks whether the migration stands: what is lent here loads nothing.
+	source := lender{i.Source.Gate, i.Limits.LeaseTime(), &lease{}}
+	defer source.in.forget()
 	id, err := t.identity(ctx, i.ID, source, t.home.Now)
 	if errors.Is(err, exchange.ErrErased) && page.Erased.IsZero() {
 		if _, kept := t.home.secret(i.ID, identityFile); errors.Is(kept, fs.ErrNotExist) {

@@ -158,7 +158,7 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 		return &ecluse.Error{Kind: ecluse.Differs, What: "undo " + p.String(), Why: "another mapping is in force than the one it was loaded with", Next: "sign that mapping again: " + want.String()}
 	}
 	l.Program, l.Padded = k.program, k.padded
-	source := lender{l.ReadPlan.Source.Gate, l.ReadPlan.Limits.LeaseTime()}
+	source := lender{l.ReadPlan.Source.Gate, l.ReadPlan.Limits.LeaseTime(), t.lease(m)}
 	l.Identity = t.opener(m, source, t.home.Latest)
 	in := &inlet{lock: t.lock, migration: m, source: source.gate, plan: l.ReadPlan.Digest()}
 	if err := in.refresh(ctx); err != nil {
