@@ -779,7 +779,7 @@ func TestNotes(t *testing.T) {
 	undisturbed := roomtest.At(t, roomtest.Sealed, patients)
 	undisturbed.Exec("novalab.db", refuse)
 	want := apply(t, undisturbed.Open(), ecluse.Final)
-	if !want.Reconciled || !slices.ContainsFunc(want.Load.Compared.Rejected, func(g reconcile.PublicGroup) bool { return strings.Contains(g.By, "1811") }) {
+	if !want.Reconciled || !slices.ContainsFunc(want.Load.Compared.Rejected, func(g ecluse.MaskedGroup) bool { return strings.Contains(g.By, "1811") }) {
 		t.Fatalf("equal %v, %+v", want.Reconciled, want.Load.Compared.Rejected)
 	}
 

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"ecluse"
 	"ecluse/internal/gate"
 	"ecluse/internal/sluice/reconcile"
 )
@@ -87,7 +88,7 @@ func (u *ui) reportTraced(b *strings.Builder, p *reconcile.Public) {
 	}
 }
 
-func (u *ui) reportGroups(b *strings.Builder, title string, groups []reconcile.PublicGroup) {
+func (u *ui) reportGroups(b *strings.Builder, title string, groups []ecluse.MaskedGroup) {
 	if len(groups) == 0 {
 		return
 	}

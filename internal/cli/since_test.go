@@ -8,7 +8,6 @@ import (
 	"ecluse"
 	"ecluse/internal/desk"
 	"ecluse/internal/mandate"
-	"ecluse/internal/sluice/reconcile"
 )
 
 // TestSinceIsShown: whoever approves a load plan sees what it changes and what the last
@@ -18,7 +17,7 @@ func TestSinceIsShown(t *testing.T) {
 	s := &desk.Since{
 		Passage: ecluse.Passage{Kind: ecluse.Rehearsal, Number: 2}, RowsRead: 1200, RowsRejected: 31,
 		Changes:  []mandate.Change{{Where: "patient → patient", What: "column sex", Before: "SEXE", After: "upper(SEXE)"}},
-		Rejected: []reconcile.PublicGroup{{Dataset: "patient", By: "no sex", Count: "<10"}},
+		Rejected: []ecluse.MaskedGroup{{Dataset: "patient", By: "no sex", Count: "<10"}},
 	}
 	for french, want := range map[bool][]string{
 		false: {"1 changes since rehearsal 2", "column sex", "- SEXE", "+ upper(SEXE)", "31 put aside", "no sex"},

@@ -10,20 +10,19 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
-	"ecluse/internal/sluice/reconcile"
 )
 
 // Since is a load plan as the difference from the last one that was carried out dry or
 // in rehearsal, and what that one came to.
 type Since struct {
-	Passage      ecluse.Passage          `json:"passage"`
-	LoadPlan     ecluse.Digest           `json:"load_plan"`
-	SameMapping  bool                    `json:"same_mapping"`
-	Changes      []mandate.Change        `json:"changes,omitempty"`
-	RowsRead     int64                   `json:"rows_read"`
-	RowsLoaded   int64                   `json:"rows_loaded"`
-	RowsRejected int64                   `json:"rows_rejected"`
-	Rejected     []reconcile.PublicGroup `json:"rejected,omitempty"` // small counts are masked
+	Passage      ecluse.Passage       `json:"passage"`
+	LoadPlan     ecluse.Digest        `json:"load_plan"`
+	SameMapping  bool                 `json:"same_mapping"`
+	Changes      []mandate.Change     `json:"changes,omitempty"`
+	RowsRead     int64                `json:"rows_read"`
+	RowsLoaded   int64                `json:"rows_loaded"`
+	RowsRejected int64                `json:"rows_rejected"`
+	Rejected     []ecluse.MaskedGroup `json:"rejected,omitempty"` // small counts are masked
 }
 
 // since holds a load plan against the last one tried; nil when none was. What was tried

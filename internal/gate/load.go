@@ -333,13 +333,13 @@ type LoadStatement struct {
 
 // Aside is what a report tells of the rows put aside.
 type Aside struct {
-	Rejected []reconcile.PublicGroup  `json:"rejected"`
+	Rejected []ecluse.MaskedGroup     `json:"rejected"`
 	Shapes   []reconcile.PublicShaped `json:"shapes"`
 }
 
 // Aside is that part of the report.
 func (s *LoadStatement) Aside() Aside {
-	a := Aside{Rejected: []reconcile.PublicGroup{}, Shapes: []reconcile.PublicShaped{}}
+	a := Aside{Rejected: []ecluse.MaskedGroup{}, Shapes: []reconcile.PublicShaped{}}
 	if s.Compared != nil {
 		a.Rejected, a.Shapes = append(a.Rejected, s.Compared.Rejected...), append(a.Shapes, s.Compared.Shapes...)
 	}

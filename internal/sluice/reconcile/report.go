@@ -136,14 +136,14 @@ func Mask(n int64) string {
 // Public is a Report as the processor, the server's pages and the journal may have
 // it: totals exact, small groups masked, no key that figures are grouped by.
 type Public struct {
-	ReadBack time.Time       `json:"read_back"`
-	Equal    bool            `json:"equal"`
-	Datasets []DatasetResult `json:"datasets"`
-	Tables   []TableResult   `json:"tables"`
-	Checks   []PublicCheck   `json:"checks"`
-	Rejected []PublicGroup   `json:"rejected,omitempty"`
-	Reported []PublicGroup   `json:"reported,omitempty"`
-	Shapes   []PublicShaped  `json:"shapes,omitempty"` // of what was put aside, rare ones folded together
+	ReadBack time.Time            `json:"read_back"`
+	Equal    bool                 `json:"equal"`
+	Datasets []DatasetResult      `json:"datasets"`
+	Tables   []TableResult        `json:"tables"`
+	Checks   []PublicCheck        `json:"checks"`
+	Rejected []ecluse.MaskedGroup `json:"rejected,omitempty"`
+	Reported []ecluse.MaskedGroup `json:"reported,omitempty"`
+	Shapes   []PublicShaped       `json:"shapes,omitempty"` // of what was put aside, rare ones folded together
 
 	Traced      []Difference `json:"traced,omitempty"` // ordinals and columns, no value
 	TracedWhole bool         `json:"traced_whole,omitempty"`
@@ -154,13 +154,6 @@ type PublicCheck struct {
 	Name  string `json:"name"`
 	Lines int    `json:"lines"`  // figures compared
 	Off   int    `json:"differ"` // of them, those that differ
-}
-
-// PublicGroup is a Grouped whose small counts are masked.
-type PublicGroup struct {
-	Dataset ecluse.DatasetID `json:"dataset"`
-	By      string           `json:"by"`
-	Count   string           `json:"count"`
 }
 
 // Public makes the public form.
@@ -176,10 +169,10 @@ func (r *Report) Public() *Public {
 	return p
 }
 
-func masked(groups []Grouped) []PublicGroup {
-	var out []PublicGroup
+func masked(groups []Grouped) []ecluse.MaskedGroup {
+	var out []ecluse.MaskedGroup
 	for _, g := range groups {
-		out = append(out, PublicGroup{g.Dataset, g.By, Mask(g.Count)})
+		out = append(out, ecluse.MaskedGroup{g.Dataset, g.By, Mask(g.Count)})
 	}
 	return out
 }
