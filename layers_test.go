@@ -68,7 +68,7 @@ func layers() []layer {
 		{"internal/chamber", []string{root, "evidence", durable}},
 		{"internal/erasure", []string{root, "evidence", durable}},
 		{"internal/account", []string{root, "evidence"}},
-		{"internal/sheet", []string{root, doc}}, // the cut-over sheet on paper; it knows no server
+		{"internal/sheet", []string{root, doc}},                // the cut-over sheet on paper; it knows no server
 		{"internal/wire", []string{root, "evidence", durable}}, // TLS between server, gates and people
 		{"internal/store", []string{root, "evidence", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
 		{"internal/store/*", []string{root, "evidence", durable, "internal/store", "internal/procedure", "internal/journal", "internal/due", "internal/account"}},
