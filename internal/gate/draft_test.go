@@ -68,7 +68,7 @@ func TestDraftLendsNoLoad(t *testing.T) {
 		}
 		b := &between{}
 		b.source = NewSource(home(), b, nil, nil, ecluse.Digest{})
-		x := NewTarget(home(), b, nil, nil, ecluse.Digest{})
+		x := NewTarget(home(), b, Base{}, nil, ecluse.Digest{})
 		text, err := os.ReadFile(filepath.Join("..", "mandate", "testdata", "instruction.yaml"))
 		if err != nil {
 			t.Fatal(err)
