@@ -88,8 +88,8 @@ func (d *diary) kinds() (kinds []due.Kind) {
 	return kinds
 }
 
-// TestDeadlineNeedsNobody: a migration's last two days, in virtual time. A
-// warning comes before its deadline, and erasure at it, to the second.
+// TestDeadlineNeedsNobody: a migration's last 49 hours, in virtual time. Two
+// warnings come before its deadline (the week's is past), and erasure at it, to the second.
 func TestDeadlineNeedsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
@@ -109,10 +109,10 @@ func TestDeadlineNeedsNobody(t *testing.T) {
 		}); !errors.Is(err, errEnough) {
 			t.Errorf("Watch ended with %v", err)
 		}
-		if diff := cmp.Diff([]due.Kind{due.Hunt, due.WarnErase, due.Erase}, d.kinds()); diff != "" {
+		if diff := cmp.Diff([]due.Kind{due.WarnErase, due.Hunt, due.WarnErase, due.Erase}, d.kinds()); diff != "" {
 			t.Fatal(diff)
 		}
-		for i, want := range []time.Time{eraseBy.Add(due.HuntEvery - 49*time.Hour), eraseBy.Add(-24 * time.Hour), eraseBy} {
+		for i, want := range []time.Time{eraseBy.Add(-48 * time.Hour), eraseBy.Add(due.HuntEvery - 49*time.Hour), eraseBy.Add(-4 * time.Hour), eraseBy} {
 			if late := d.at[i].Sub(want); late < 0 || late > 2*time.Second {
 				t.Errorf("%s was done %s after its time", d.did[i].Kind, late)
 			}
