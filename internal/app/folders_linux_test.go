@@ -23,6 +23,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 )
 
 // watcher lists the files of one folder that anybody opens, makes, renames or
@@ -114,6 +115,7 @@ type fenced struct {
 
 	mu     sync.Mutex
 	inside int
+	asked  func() // answers a request for the release secret, as soon as it is asked
 }
 
 func (f *fenced) enter() func() {
@@ -187,8 +189,11 @@ func (f *fenced) GetReject(ctx context.Context, m ecluse.MigrationID, d ecluse.D
 }
 
 func (f *fenced) Ask(ctx context.Context, m ecluse.MigrationID, s evidence.Signed) error {
-	defer f.enter()()
-	return f.Lock.Ask(ctx, m, s)
+	err := func() error { defer f.enter()(); return f.Lock.Ask(ctx, m, s) }()
+	if err == nil && f.asked != nil {
+		f.asked()
+	}
+	return err
 }
 
 func (f *fenced) Asked(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
@@ -307,8 +312,8 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 	x.lock.none("the source gate, when it was over,")
 	bringBack(t, x.target.root)
 
-	// The target gate borrows the other half of the key once, then works while
-	// there is no source.
+	// The target gate borrows the other half of the key once: what was lent to make
+	// the recipient loads nothing. From that answer on it works while there is no source.
 	room = x.dir.Open()
 	passage, err := room.BeginLoading(ctx, roomtest.Migration, ecluse.Final)
 	if err != nil {
@@ -321,21 +326,37 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.lock.seen()
-	lend(t, source, x.dir.Read("instruction.yaml"))
-	if err := source.Close(); err != nil {
+	i, err := mandate.ParseInstruction("instruction.yaml", x.dir.Read("instruction.yaml"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range []*watcher{x.lock, x.source, x.target} {
 		w.seen()
 	}
-	hide(t, x.source.root)
+	loans := 0
+	f.asked = func() {
+		x.source.none("the target gate, before it borrowed,")
+		if loans++; loans > 1 {
+			return // there is no source to answer: the load fails
+		}
+		if err := source.Lend(ctx, i); err != nil {
+			t.Errorf("lend: %v", err)
+		}
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
+		x.source.some("the source gate")
+		hide(t, x.source.root)
+	}
 	done, err := target.Load(ctx, roomtest.Migration, passage, nil)
 	if err != nil {
 		t.Fatalf("the target gate alone: %v", err)
 	}
 	if !done.Statement.Compared.Equal || done.Statement.RowsLoaded == 0 {
 		t.Errorf("loaded %d rows, equal %v", done.Statement.RowsLoaded, done.Statement.Compared.Equal)
+	}
+	if loans != 1 {
+		t.Errorf("a load asked for %d loans, want one", loans)
 	}
 	x.target.some("the target gate")
 	x.lock.none("the target gate, when it was over,")
