@@ -59,6 +59,9 @@ func TestCarryPage(t *testing.T) {
 	if want := "is lent for 24h at a time"; !strings.Contains(out, want) {
 		t.Errorf("%q is missing:\n%s", want, out)
 	}
+	if n := len(regexp.MustCompile(`(?m)^Dispatch \d+: .*\blend\b`).FindAllString(out, -1)); n != 2 {
+		t.Errorf("%d trips brought a loan, want one for the keys and one for the load\n%s", n, out)
+	}
 	if strings.Contains(out, "\n./site/disk/") {
 		t.Errorf("something is left in the folder that was carried:\n%s", out)
 	}
