@@ -83,24 +83,22 @@ func InTime(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Ti
 		until = w.Closes(w.Opens(now))
 		span = "the end of the next window, " + until.UTC().Format("2006-01-02 15:04 UTC")
 	}
-	for _, d := range Deadlines(c, i, rosters, now) {
-		if !d.At.Before(until.Add(DeadlineMargin)) {
-			return nil // the others are later
-		}
-		e := &ecluse.Error{
-			Kind: ecluse.Refused, What: "compile the plan", Where: string(i.ID), Article: "GDPR art. 28(3)(g)",
-			Why:  fmt.Sprintf("%s, falls before %s, and the 24 hours after it that undoing may take", d, span),
-			Next: "sign a version of the instruction with a later erase_by before reading begins; a deadline never moves by itself",
-		}
-		switch d.Of {
-		case OfContract:
-			e.Next = "both parties sign a version of the contract with a later end, then an instruction under it"
-		case OfRoster:
-			e.Next, e.Article = "the root of that party signs a new roster: ecluse roster add FILE --as ROOT-KEY", "GDPR art. 32(4)"
-		}
-		return e
+	ends := Deadlines(c, i, rosters, now)
+	if len(ends) == 0 || !ends[0].At.Before(until.Add(DeadlineMargin)) {
+		return nil // the others are later
 	}
-	return nil
+	e := &ecluse.Error{
+		Kind: ecluse.Refused, What: "compile the plan", Where: string(i.ID), Article: "GDPR art. 28(3)(g)",
+		Why:  fmt.Sprintf("%s, falls before %s, and the 24 hours after it that undoing may take", ends[0], span),
+		Next: "sign a version of the instruction with a later erase_by before reading begins; a deadline never moves by itself",
+	}
+	switch ends[0].Of {
+	case OfContract:
+		e.Next = "both parties sign a version of the contract with a later end, then an instruction under it"
+	case OfRoster:
+		e.Next, e.Article = "the root of that party signs a new roster: ecluse roster add FILE --as ROOT-KEY", "GDPR art. 32(4)"
+	}
+	return e
 }
 
 // String is the end in words.

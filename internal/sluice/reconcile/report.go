@@ -172,7 +172,7 @@ func (r *Report) Public() *Public {
 func masked(groups []Grouped) []ecluse.MaskedGroup {
 	var out []ecluse.MaskedGroup
 	for _, g := range groups {
-		out = append(out, ecluse.MaskedGroup{g.Dataset, g.By, Mask(g.Count)})
+		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: Mask(g.Count)})
 	}
 	return out
 }

@@ -121,7 +121,7 @@ func TestReport(t *testing.T) {
 	if CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{2, 149}).Equal || CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{1, 150}).Equal {
 		t.Error("a chunk or a row is missing and the dataset is equal")
 	}
-	if diff := cmp.Diff([]ecluse.MaskedGroup{{"patient", "no birth date", "<10"}, {"patient", "unknown sex", "12"}}, r.Public().Rejected); diff != "" {
+	if diff := cmp.Diff([]ecluse.MaskedGroup{{Dataset: "patient", By: "no birth date", Count: "<10"}, {Dataset: "patient", By: "unknown sex", Count: "12"}}, r.Public().Rejected); diff != "" {
 		t.Error(diff)
 	}
 	for n, want := range map[int64]string{0: "0", 1: "<10", 9: "<10", 10: "10", 491840: "491840"} {
