@@ -116,13 +116,13 @@ func ParseReservation(s string) (evidence.Reservation, error) {
 	said, owner, day, ok := followedUp(s)
 	of, why, named := strings.Cut(said, "=")
 	kind, name, _ := strings.Cut(strings.TrimSpace(of), " ")
-	if !ok || !named {
+	if name = strings.TrimSpace(name); !ok || !named || name == "" {
 		return evidence.Reservation{}, &ecluse.Error{
 			Kind: ecluse.Invalid, What: "read a reservation", Where: "--reserve", Why: "it does not say which table or check differs, why, who follows it up and until when",
 			Next: "write --reserve 'table NAME=why=person,YYYY-MM-DD'; ecluse report names tables and checks",
 		}
 	}
-	r := evidence.Reservation{Difference: evidence.Difference{Of: kind, Name: strings.TrimSpace(name)}, Why: strings.TrimSpace(why), Owner: owner, Until: day}
+	r := evidence.Reservation{Difference: evidence.Difference{Of: kind, Name: name}, Why: strings.TrimSpace(why), Owner: owner, Until: day}
 	return r, r.Check()
 }
 
