@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 )
 
 // TestTutorial runs every command of docs/tutorial.md, as they stand there.
@@ -67,21 +68,83 @@ func TestCarryPage(t *testing.T) {
 	}
 }
 
-// runPage runs the commands of a page of docs, at least so many of them ecluse's,
-// in a folder that is also home; then it lists the files there.
-func runPage(t *testing.T, page string, least int) string {
+// TestNightPage runs every command of docs/how-to/night.md, where it says that they come in
+// the tutorial: a night that ends in a no-go and is undone, another that ends in a go, and
+// acceptance.
+func TestNightPage(t *testing.T) {
+	t.Parallel()
+	tutorial, night := page(t, "tutorial.md"), page(t, "how-to/night.md")
+	people, papers, ok1 := strings.Cut(tutorial, "## 3. ")
+	papers, _, ok2 := strings.Cut(papers, "ecluse apply   ") // not the dry run, and no more
+	instruction, then, ok3 := strings.Cut(night, "## Days before")
+	if !ok1 || !ok2 || !ok3 {
+		t.Fatal("the pages have other sections")
+	}
+	papers += "```\n" // of the block that was cut
+	out := runScript(t, commands(people)+commands(instruction)+commands(papers)+commands(then)+`
+ecluse due
+ecluse evidence proof
+roots="--controller $(ssh-keygen -lf keys/root-controller.pub | cut -d' ' -f2) --processor $(ssh-keygen -lf keys/root-processor.pub | cut -d' ' -f2)"
+ecluse verify proof $roots
+sh proof/verify.sh proof $roots
+`, 25)
+	for _, want := range []string{
+		"last hour for no-go: 2026-11-29 04:00 +0100",
+		"taken out: ",
+		"  open: two analysers are connected by hand (marc-tissot, until 2026-12-31)",
+		"\n./first/sheet.pdf\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAllString(out, -1)); n != 2 {
+		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
+	}
+	if !regexp.MustCompile(`go and no-go said by who may: (no-go by claire-aubry; go by helene-roche|go by helene-roche; no-go by claire-aubry)\n`).MatchString(out) { // in the acts' order
+		t.Errorf("the evidence does not name who decided:\n%s", out)
+	}
+	// What is accepted with reservations differs, which nothing on the page makes it do.
+	reserve := regexp.MustCompile(`--reserve '([^']*)'`).FindStringSubmatch(night)
+	if reserve == nil {
+		t.Fatal("the page reserves nothing")
+	}
+	if _, err := desk.ParseReservation(reserve[1]); err != nil {
+		t.Error(err)
+	}
+}
+
+func page(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" // no server outlives a page that fails
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	return string(text)
+}
+
+// commands are those of a page's sh blocks.
+func commands(page string) (script string) {
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		script += block[1]
 	}
+	return script
+}
+
+// runPage runs the commands of a page of docs, at least so many of them ecluse's.
+func runPage(t *testing.T, name string, least int) string {
+	t.Helper()
+	return runScript(t, commands(page(t, name)), least)
+}
+
+// runScript runs a page's commands in a folder that is also home; then it lists the files
+// there.
+func runScript(t *testing.T, script string, least int) string {
+	t.Helper()
 	if n := strings.Count(script, "ecluse "); n < least {
 		t.Fatalf("the page has %d commands", n)
 	}
+	script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + script // no server outlives a page that fails
 	dir := roomtest.Temp(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // so long only where all tests run at once
 	defer cancel()
