@@ -115,6 +115,9 @@ func (i *Instruction) checkHead(p *problems) {
 			p.add("passages."+string(k), "want a number from 0 to 1000", "")
 		}
 	}
+	if b := i.Passages; b.Final > 0 && b.Dry <= 0 && b.Rehearsal <= 0 {
+		p.add("passages", "grants no dry run and no rehearsal: no mapping can be tried before the final passage; want dry: 1 at least", "GDPR art. 32(1)(d)")
+	}
 	if i.Passages.Rehearsal > 0 && i.Target.PreProduction == "" {
 		p.add("passages.rehearsal", "a rehearsal goes into a system that target.pre_production names", lawOnly)
 	}

@@ -105,6 +105,7 @@ func TestInstructionRefuses(t *testing.T) {
 		"consistency":          {"consistency: snapshot", "consistency: dirty", `"dirty" is not one of`, ecluse.Invalid},
 		"rehearsal too long":   {"limits: {", "limits: {rehearsal_days: 91, ", "limits.rehearsal_days: want a number from 1 to 90", ecluse.Invalid},
 		"rehearsal":            {"rehearsal: 0", "rehearsal: 1", "target.pre_production", ecluse.Invalid},
+		"nothing is tried":     {"dry: 50", "dry: 0", "passages: grants no dry run and no rehearsal: no mapping can be tried before the final passage; want dry: 1 at least (GDPR art. 32(1)(d))", ecluse.Invalid},
 		"one gate":             {"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "is the source's gate", ecluse.Invalid},
 		"id":                   {"id: megabus-2026-01", "id: Megabus", "id: want 3 to 64", ecluse.Invalid},
 		"purpose":              {"Replacement of MEGABUS by KALISIL", "see contract annex", "purpose: points elsewhere", ecluse.Invalid},
