@@ -59,6 +59,7 @@ func layers() []layer {
 		{water + "/seal", []string{root, rec, "evidence"}},
 		{water + "/mapping", []string{root, rec, "evidence", doc, water + "/mapping/expr"}},
 		{water + "/mapping/expr", []string{root, rec}},
+		{water + "/twin", []string{root, rec}}, // given a schema, and nothing that opens a database
 		{water + "/reconcile", []string{root, rec, water + "/reader", engine + "/*"}},
 		{water, []string{root, "evidence", mandate, water + "/**"}},
 

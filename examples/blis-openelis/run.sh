@@ -160,6 +160,9 @@ if [ -n "$prepare" ]; then
 	exit
 fi
 
+say "on invented rows first: the synthetic twin"
+ecluse rehearse --twin
+
 say "7, 8. reading; a dry run"
 ecluse plan --passage dry >/dev/null
 ecluse approve "$plans-loadplan-dry.json" --as keys/marc-tissot

@@ -122,6 +122,10 @@ func (s *server) people() {
 		) (*reply[exchange.Plans], error) {
 			return ok(c.person.Plan(slow(ctx), in.Migration, in.Body.Kind))
 		})
+	route(s, operation(http.MethodPost, of1+"/twins", "twin", "Have invented rows taken through the mapping in force", 0), people, both(ofLab, worker),
+		func(ctx context.Context, c *caller, in *InMigration) (*reply[evidence.Signed], error) {
+			return ok(c.person.Twin(slow(ctx), in.Migration))
+		})
 	route(s, operation(http.MethodPost, of1+"/passages", "begin", "Have the gates carry out what is approved", small), people, both(ofLab, worker),
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration

@@ -222,7 +222,7 @@ func TestUndoGoesOnAfterItsEnd(t *testing.T) {
 // TestUndoOfADryRun ends a dry run that was interrupted.
 func TestUndoOfADryRun(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Approved, patients)
+	d := roomtest.Trying(t, roomtest.Approved, patients)
 	r := d.Open()
 	planDry(t, d, r)
 	if err := r.BeginReading(t.Context(), roomtest.Migration); err != nil {
@@ -261,7 +261,7 @@ func planDry(t *testing.T, d *roomtest.Dir, r *app.Room) {
 // refused.
 func TestDryRuns(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Approved, patients)
+	d := roomtest.Trying(t, roomtest.Approved, patients)
 	before, _ := d.Facts()
 	r := d.Open()
 	for n := range 2 {

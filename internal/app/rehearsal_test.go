@@ -46,7 +46,7 @@ func testRows(d *roomtest.Dir) string {
 // the gate's word that the test base stands as before.
 func TestRehearsal(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Sealed, patients)
+	d := roomtest.Trying(t, roomtest.Sealed, patients)
 	r := d.Open()
 	before, _ := d.Facts()
 	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Rehearsal})
@@ -118,7 +118,7 @@ func TestRehearsal(t *testing.T) {
 // names in the instruction and that the target gate's own settings have under that name.
 func TestOnlyNamedTestBases(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Sealed, patients)
+	d := roomtest.Trying(t, roomtest.Sealed, patients)
 	settings := d.Read("room", "target", "gate.yaml")
 	for name, edit := range map[string][2]string{
 		"no test base":           {"rehearsal: {", "# {"},
@@ -151,7 +151,7 @@ func TestOnlyNamedTestBases(t *testing.T) {
 // counted from when it began and never past the erasure.
 func TestRehearsalEnds(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Sealed, patients)
+	d := roomtest.Trying(t, roomtest.Sealed, patients)
 	r := d.Open()
 	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
 	begun := time.Now()
@@ -186,7 +186,7 @@ func TestRehearsalEnds(t *testing.T) {
 // is read twice, and what is loaded in the end is what the right mapping loads.
 func TestCorrections(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Sealed, patients)
+	d := roomtest.Trying(t, roomtest.Sealed, patients)
 	r := d.Open()
 	chunks := strings.Join(chamberFiles(t, d), "\n")
 	right := string(d.Read("mapping.yaml"))

@@ -200,7 +200,7 @@ func sameShapes(t *testing.T, d *roomtest.Dir, r *app.Room, told []reconcile.Pub
 // TestRejectsOfEachPassage: a dry run's rows and a load's are shown apart.
 func TestRejectsOfEachPassage(t *testing.T) {
 	t.Parallel()
-	d := roomtest.At(t, roomtest.Approved, patients)
+	d := roomtest.Trying(t, roomtest.Approved, patients)
 	r := d.Open()
 	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, nil)
 	wantError(t, err, ecluse.Invalid)

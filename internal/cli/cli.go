@@ -44,6 +44,7 @@ type commands struct {
 	Sign        signCmd        `cmd:"" help:"${sign}"`
 	Plan        planCmd        `cmd:"" help:"${plan}"`
 	Approve     approveCmd     `cmd:"" help:"${approve}"`
+	Rehearse    rehearseCmd    `cmd:"" help:"${rehearse}"`
 	Apply       applyCmd       `cmd:"" help:"${apply}"`
 	Status      statusCmd      `cmd:"" help:"${status}"`
 	Report      reportCmd      `cmd:"" help:"${report}"`

@@ -91,6 +91,8 @@ func helpTexts() map[string]words {
 		"plan_instruction": {"Compile from an instruction that is not signed yet.", "Compiler à partir d'une instruction pas encore signée."},
 		"approve":          {"Approve a read plan or a load plan.", "Approuver un plan de lecture ou de chargement."},
 		"approve_file":     {"The plan's file, as `ecluse plan` wrote it.", "Le fichier du plan, tel qu'écrit par `ecluse plan`."},
+		"rehearse":         {"Try the mapping on invented rows: no row of anybody is read, and nothing is written.", "Essayer la table de transcodage sur des lignes inventées : aucune ligne de personne n'est lue, et rien n'est écrit."},
+		"rehearse_twin":    {"On the synthetic twin: rows invented from the schema alone.", "Sur le jumeau synthétique : des lignes inventées d'après la seule structure."},
 		"apply":            {"Carry out the approved plan, and no other; run it again after any interruption.", "Exécuter le plan approuvé, et nul autre ; à relancer après toute interruption."},
 		"apply_plan":       {"The plan's file: refused unless it is the approved one; of a read plan, read and do not load.", "Le fichier du plan : refusé si ce n'est pas celui approuvé ; d'un plan de lecture, lire sans charger."},
 		"apply_rehearsal":  {"Load into the test base that the instruction names, and compare there.", "Charger dans la base de test que l'instruction nomme, et y comparer."},

@@ -138,7 +138,9 @@ func (u *ui) since(s *desk.Since) {
 		}
 	}
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
-	u.reportGroups(&b, u.say("  put aside then", "  mises de côté alors"), s.Rejected)
+	for _, g := range s.Rejected {
+		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
+	}
 	u.text(b.String())
 }
 

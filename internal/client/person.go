@@ -312,6 +312,11 @@ type passage struct {
 	Plan ecluse.Digest      `json:"plan,omitzero"`
 }
 
+// Twin has invented rows taken through the mapping in force.
+func (p *Person) Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+	return posted[evidence.Signed](ctx, p.line, about(m, "/twins"), nil)
+}
+
 // Plan has both plans compiled.
 func (p *Person) Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Plans, error) {
 	return posted[exchange.Plans](ctx, p.line, about(m, "/plans"), passage{Kind: kind})

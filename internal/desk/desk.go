@@ -47,6 +47,8 @@ type Lock interface {
 	Sketch(ctx context.Context, instruction []byte) ([]byte, error)
 	CheckMapping(ctx context.Context, m ecluse.MigrationID, mapping []byte, frozen [][]byte) (*exchange.Checked, error)
 	Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Plans, error)
+	// Twin has invented rows taken through the mapping in force.
+	Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error)
 	Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error)
 	Undo(ctx context.Context, m ecluse.MigrationID) (work string, err error)
 	// Look waits until a piece of work has changed since a version, or a while.

@@ -38,6 +38,7 @@ const (
 	LoadReport       Paper = "report"
 	UndoReport       Paper = "undo"
 	ReleasedRow      Paper = "released"
+	TwinReport       Paper = "twin" // what a mapping made of invented rows
 	ErasureReport    Paper = "erasure"
 	Certificate      Paper = "certificate"
 )
@@ -52,7 +53,7 @@ func (p Paper) Namespace() string {
 
 // PapersOfGates are the kinds that gates sign.
 func PapersOfGates() []Paper {
-	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, ReleasedRow, ErasureReport, Certificate}
+	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, TwinReport, ReleasedRow, ErasureReport, Certificate}
 }
 
 // Known tells whether gates sign papers of this kind.

@@ -19,6 +19,7 @@ const (
 	CompileRead   Verb = "compile-read"
 	CheckMapping  Verb = "check-mapping"
 	CompileLoad   Verb = "compile-load"
+	Twin          Verb = "twin" // take invented rows through the mapping in force
 	Read          Verb = "read"
 	Load          Verb = "load"
 	Undo          Verb = "undo"

@@ -44,6 +44,8 @@ type Entry struct {
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
+	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping's digest → the statement by which it passed on invented rows
+	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping's digest → the dry run or rehearsal that it passed in
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
 	Erased      time.Time                `json:"erased,omitzero"`
@@ -99,6 +101,12 @@ func (e *Entry) whole() *Entry {
 	}
 	if e.Plans == nil {
 		e.Plans = map[string]ecluse.Digest{}
+	}
+	if e.Twins == nil {
+		e.Twins = map[string]ecluse.Digest{}
+	}
+	if e.Tried == nil {
+		e.Tried = map[string]string{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

@@ -203,7 +203,9 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
 	}
+	mapped := out.program.Shape().Mapping.String()
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
+		Twin: !page.Twins[mapped].IsZero(), Tried: page.Tried[mapped] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
 		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
 	})
@@ -375,5 +377,14 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.sealExact(ctx, k.rejects, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	return s, signed.Digest(), t.lock.Post(ctx, m, exchange.LoadReport, signed)
+	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	if l.Passage.Kind == ecluse.Dry || l.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal {
+		err = t.home.Note(m, func(e *Entry) error {
+			e.Tried[k.permit.Plan().Shape.Mapping.String()] = l.Passage.String()
+			return nil
+		})
+	}
+	return s, signed.Digest(), err
 }

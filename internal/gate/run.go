@@ -71,7 +71,7 @@ const (
 
 func kindOf(v exchange.Verb) kind {
 	switch v {
-	case exchange.Inspect, exchange.Sketch, exchange.CompileRead, exchange.CheckMapping, exchange.CompileLoad:
+	case exchange.Inspect, exchange.Sketch, exchange.CompileRead, exchange.CheckMapping, exchange.CompileLoad, exchange.Twin:
 		return looking
 	case exchange.Lend:
 		return lending

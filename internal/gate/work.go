@@ -174,6 +174,12 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 			return nil, err
 		}
 		return papersOf(map[string]any{exchange.PaperLoadPlan: plan.Bytes(), exchange.PaperShape: exchange.Checked{Unused: unused}, exchange.PaperLine: line})
+	case exchange.Twin:
+		s, err := t.Twin(ctx, w.Migration)
+		if err != nil {
+			return nil, err
+		}
+		return stated(s.digest, nil)
 	case exchange.Load:
 		r, err := t.Load(ctx, w.Migration, w.Passage, watch)
 		if err != nil {

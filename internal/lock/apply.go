@@ -191,6 +191,11 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 	if err := l.mayAsk(ctx, i.Target.Gate, exchange.Load); err != nil {
 		return p, "", err
 	}
+	if kind == ecluse.Final {
+		if err := l.rehearsed(ctx, i); err != nil {
+			return p, "", err
+		}
+	}
 	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
 	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if _, err := tx.Move(ctx, i.ID, procedure.BeginLoading, procedure.TargetGate); err != nil {

@@ -3,6 +3,7 @@ package lock
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -388,7 +389,11 @@ func (b *bundle) ending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range undone {
+	twins, err := b.twins(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range append(undone, twins...) {
 		if err := b.AddStatement(evidence.TargetGate, s); err != nil {
 			return err
 		}
@@ -410,6 +415,15 @@ func (b *bundle) ending(ctx context.Context) error {
 		signed[b.of[evidence.FingerprintOf(key)]] = s
 	}
 	return b.AddCertificate(signed[evidence.SourceGate], signed[evidence.TargetGate])
+}
+
+// twins are the statements about invented rows, of the read plan that was approved.
+func (b *bundle) twins(ctx context.Context) ([]evidence.Signed, error) {
+	all, err := b.lock.signed(ctx, b.m, string(exchange.TwinReport), evidence.NamespaceStatement)
+	return slices.DeleteFunc(all, func(s evidence.Signed) bool {
+		var h evidence.StatementHead
+		return b.readPlan == nil || json.Unmarshal(s.Body, &h) != nil || h.Plan != ecluse.DigestOf(b.readPlan)
+	}), err
 }
 
 // journal adds the leaves up to the head that both gates cosigned.

@@ -253,6 +253,11 @@ func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 			Next: "run the same command again",
 		}
 	}
+	if kind == ecluse.Final {
+		if err := l.twinFor(ctx, m, target, parsed); err != nil {
+			return nil, nil, err
+		}
+	}
 	inForce := mig.Place.Kind == kind && mig.Place.Passage != procedure.None && mig.Place.Passage != procedure.Undone
 	if inForce && bytes.Equal(c.LoadPlan, plan) {
 		return plan, checked.Unused, nil

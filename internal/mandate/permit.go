@@ -145,6 +145,23 @@ type LoadPermitInputs struct {
 	Passage   ecluse.Passage
 	Used      int       // passages of that kind begun so far, this one included once it is begun; from the ledger
 	BegunAt   time.Time // of this passage, from the ledger; zero: not begun
+	Twin      bool      // the mapping passed on invented rows, by this gate's own ledger
+	Tried     bool      // it passed dry or in rehearsal, by the same
+}
+
+// Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and,
+// where the instruction grants dry runs or rehearsals, once in one of them.
+func (i *Instruction) Rehearsed(twin, tried bool) error {
+	e := &ecluse.Error{Kind: ecluse.Refused, What: "begin the final passage", Where: string(i.ID), Article: "GDPR art. 32(1)(d)"}
+	switch {
+	case !twin:
+		e.Why, e.Next = "this mapping has not passed on invented rows", "ecluse rehearse --twin, and correct what it shows"
+	case !tried && i.Passages.Dry+i.Passages.Rehearsal > 0:
+		e.Why, e.Next = "this mapping has passed neither dry nor in rehearsal", "ecluse plan --passage dry, have it approved, then ecluse apply --dry-run"
+	default:
+		return nil
+	}
+	return e
 }
 
 // PermitLoad verifies everything a loading needs, the approval of the read plan
@@ -182,6 +199,11 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 	}
 	if err := WithinBudget(d.instruction, in.Passage, in.Used, !in.BegunAt.IsZero()); err != nil {
 		return LoadPermit{}, err
+	}
+	if in.Passage.Kind == ecluse.Final && in.BegunAt.IsZero() {
+		if err := d.instruction.Rehearsed(in.Twin, in.Tried); err != nil {
+			return LoadPermit{}, err
+		}
 	}
 	digest := ecluse.DigestOf(in.LoadPlan)
 	if err := d.loadApproved(digest, in.Passage.Kind, d.beginning(in.BegunAt)); err != nil {

@@ -272,6 +272,12 @@ func TestPermitLoadRefuses(t *testing.T) {
 		"plan changed": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
 			in.LoadPlan = bytes.Replace(in.LoadPlan, []byte(`"from": "code"`), []byte(`"from": "cope"`), 1)
 		}, ecluse.Differs, `shape.datasets[result].into[analysis].columns[code].from was "cope" and is "code"`},
+		"no twin": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Twin = false
+		}, ecluse.Refused, "has not passed on invented rows"},
+		"never tried": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
+			in.Tried = false
+		}, ecluse.Refused, "neither dry nor in rehearsal"},
 		"another mapping": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.LoadPermitInputs) {
 			in.Shape.Mapping = ecluse.DigestOf([]byte("other"))
 		}, ecluse.Differs, "shape.mapping was"},

@@ -75,6 +75,7 @@ type key struct {
 	patients int
 	window   string // of the instruction's limits
 	deputy   string // whom the instruction names
+	tries    bool   // the instruction grants dry runs and rehearsals
 }
 
 var templates struct {
@@ -95,22 +96,29 @@ func Run(m interface{ Run() int }) int {
 // At copies a room that stands at a stage, of so many patients.
 func At(t testing.TB, s Stage, patients int) *Dir {
 	t.Helper()
-	return InWindow(t, s, patients, "")
+	return copied(t, key{stage: s, patients: patients})
+}
+
+// Trying is At, under an instruction that grants dry runs and rehearsals: there, no final
+// passage begins before one of them.
+func Trying(t testing.TB, s Stage, patients int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, tries: true})
 }
 
 // InWindow is At, under an instruction whose limits have a window.
 func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
 	t.Helper()
-	return at(t, key{s, patients, window, ""})
+	return copied(t, key{stage: s, patients: patients, window: window})
 }
 
 // WithDeputy is At, under an instruction that names a deputy.
 func WithDeputy(t testing.TB, s Stage, patients int, deputy string) *Dir {
 	t.Helper()
-	return at(t, key{s, patients, "", deputy})
+	return copied(t, key{stage: s, patients: patients, deputy: deputy})
 }
 
-func at(t testing.TB, k key) *Dir {
+func copied(t testing.TB, k key) *Dir {
 	t.Helper()
 	from, err := made(t.Context(), k)
 	if err != nil {
@@ -175,7 +183,9 @@ func (t *template) make(ctx context.Context, k key) error {
 	if k.stage == Made {
 		return begin(ctx, t.path, k.patients)
 	}
-	from, err := made(ctx, key{k.stage - 1, k.patients, k.window, k.deputy})
+	before := k
+	before.stage--
+	from, err := made(ctx, before)
 	if err != nil {
 		return err
 	}
@@ -370,9 +380,13 @@ func (w *work) plan() error {
 	if err != nil {
 		return err
 	}
+	granted := "{dry: 0, rehearsal: 0,"
+	if w.tries {
+		granted = "{dry: 2, rehearsal: 2,"
+	}
 	for _, x := range [][2]string{
 		{"system: NOVALAB,", "system: NOVALAB, pre_production: " + PreProduction + ","},
-		{"passages: {dry: 2, rehearsal: 0,", "passages: {dry: 2, rehearsal: 2,"},
+		{"passages: {dry: 2, rehearsal: 0,", "passages: " + granted},
 	} {
 		if !bytes.Contains(text, []byte(x[0])) {
 			return fmt.Errorf("the demonstration's instruction has no %q", x[0])

@@ -143,6 +143,7 @@ func (m *Migration) LoadPermitInputs(
 		m.Add(t, m.World.Jean, ecluse.Operator, approve)
 	}
 	return mandate.LoadPermitInputs{
+		Twin: true, Tried: true,
 		Trust: m.trust(m.Instruction.Target.Gate), Papers: m.Papers, LoadPlan: plan.Bytes(), Shape: shape, Target: target, Held: held,
 		Procedure: m.World.Procedure, Dialect: dialect, Passage: ecluse.Passage{Kind: kind, Number: 1},
 	}

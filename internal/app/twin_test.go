@@ -1,0 +1,136 @@
+package app_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
+)
+
+// TestTwin (AC-19): invented rows go through the very mapping, with the source's database
+// not even there; nothing is written, every dataset comes through, and the statement is
+// the same each time.
+func TestTwin(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, 40)
+	c := d.Plant()
+	if err := os.Remove(d.Join("ancilab.db")); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := d.Facts()
+	r := d.Open()
+	v, err := r.Twin(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.Twin(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Passed || len(v.Datasets) != 4 || len(v.Rejected) == 0 || v.Mapping != ecluse.DigestOf(d.Read("mapping.yaml")) {
+		t.Errorf("%+v", v.TwinStatement)
+	}
+	for i, x := range v.Datasets {
+		if x.Mapped == 0 || x.Aside == 0 || x.Rows != again.Datasets[i].Rows || x.Aside != again.Datasets[i].Aside {
+			t.Errorf("%s: %d mapped and %d put aside of %d; then %+v", x.Dataset, x.Mapped, x.Aside, x.Rows, again.Datasets[i])
+		}
+	}
+	if after, _ := d.Facts(); after != before {
+		t.Error("invented rows were written")
+	}
+	err = filepath.WalkDir(d.Path, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || strings.Contains(path, "ancilab.db") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if bytes.Contains(text, []byte(c.Moved)) || bytes.Contains(text, []byte(c.Refused)) {
+			t.Errorf("%s holds a value of the source", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFinalWaits (AC-19): no final passage begins, at the lock or at the target gate,
+// before its mapping passed on invented rows and, where the instruction grants it, dry or
+// in rehearsal; a mapping corrected since is another.
+func TestFinalWaits(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	begin := func() error {
+		_, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+		return err
+	}
+	refused := func(what, words string, err error) {
+		t.Helper()
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refused("never tried", "neither dry nor in rehearsal", begin())
+
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	corrected := append(d.Read("mapping.yaml"), "# corrected\n"...)
+	d.Write(corrected, "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: corrected, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	refused("another mapping was tried", "neither dry nor in rehearsal", begin())
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+
+	// What a lock says of it, a gate does not believe: its own ledger has to know.
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ledger := d.Read("room", "target", "ledger.json")
+	if !bytes.Contains(ledger, []byte(`"tried"`)) || !bytes.Contains(ledger, []byte(`"twins"`)) {
+		t.Fatal("the ledger knows of nothing tried")
+	}
+	d.Write(bytes.Replace(ledger, []byte(`"tried"`), []byte(`"was"`), 1), "room", "target", "ledger.json")
+	_, err := d.Open().Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	refused("a gate that knows of no try", "neither dry nor in rehearsal", err)
+}
+
+// TestTwinHolds: datasets held for look-ups are invented too, unique in what they are
+// looked up by, and the statement is posted and journalled as any other.
+func TestTwinHolds(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, 3)
+	text := bytes.Replace(d.Read("mapping.yaml"), []byte("from:\n"), []byte("hold: {prescriber: {key: [NOM], rows: 5000}}\nfrom:\n"), 1)
+	text = bytes.Replace(text, []byte("rpps: RPPS"), []byte(`rpps: {value: "prescriber[NOM].RPPS", miss: "null"}`), 1)
+	d.Write(text, "mapping.yaml")
+	r := d.Open()
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Twin(t.Context(), roomtest.Migration)
+	if err != nil || !v.Passed {
+		t.Fatalf("a key that is unique in what is held: %v, %+v", err, v)
+	}
+	said, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.TwinReport)
+	if err != nil || len(said) < 1 || !bytes.HasPrefix(said[0].Body, []byte(`{"ecluse":"`+gate.TwinFormat)) {
+		t.Errorf("%d statements: %v", len(said), err)
+	}
+}

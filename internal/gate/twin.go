@@ -1,0 +1,144 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice"
+	"ecluse/internal/sluice/record"
+)
+
+// TwinFormat is the format of TwinStatement.
+const TwinFormat = "twin/v1"
+
+// TwinStatement is twin/v1: what the mapping made of invented rows. Nothing in it is of
+// a record.
+type TwinStatement struct {
+	evidence.StatementHead               // Plan is the read plan's, whose columns the rows have
+	Mapping                ecluse.Digest `json:"mapping"`
+	Columns                ecluse.Digest `json:"columns"`       // of the datasets' columns, as the read plan has them
+	Target                 ecluse.Digest `json:"target_schema"` // of the target's catalogue
+	Passed                 bool          `json:"passed"`
+	Why                    string        `json:"why,omitempty"` // what kept the mapping from its end
+	sluice.Twinned
+	At time.Time `json:"at"`
+
+	digest ecluse.Digest // of the statement as signed
+}
+
+// twinRows is how many rows of each dataset are invented.
+const twinRows = 2000
+
+// mostWords bounds what is taken from tables of codes.
+const mostWords = 5000
+
+// Twin takes rows invented from the read plan's columns through the mapping in force and
+// holds them against the target's structure. It needs no approval: there is no chunk, no
+// key and no row of anybody in it, and nothing is written. What passed is noted in the
+// ledger: a final passage is not loaded before.
+func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement, error) {
+	c, err := t.lock.Case(ctx, m, ecluse.Final)
+	if err != nil {
+		return nil, err
+	}
+	if err := waiting(c.ReadPlan, "rehearse on invented rows", "ecluse plan"); err != nil {
+		return nil, err
+	}
+	if err := waiting(c.Mapping, "rehearse on invented rows", "sign the mapping: ecluse sign FILE --as KEY"); err != nil {
+		return nil, err
+	}
+	read, err := mandate.ParseReadPlan(c.ReadPlan)
+	if err != nil {
+		return nil, err
+	}
+	k, err := t.check(ctx, &t.main, read, c.Mapping, c.Frozen)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.program.Shape().Targets) > 0 {
+		if err := t.home.mappingSigned(m, c); err != nil {
+			return nil, err
+		}
+	}
+	s := &TwinStatement{
+		StatementHead: evidence.StatementHead{Format: TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping,
+	}
+	for _, d := range []struct {
+		of   any
+		into *ecluse.Digest
+	}{{read.Datasets, &s.Columns}, {k.catalogue, &s.Target}} {
+		text, err := evidence.EncodeJSON(d.of)
+		if err != nil {
+			return nil, err
+		}
+		*d.into = ecluse.DigestOf(text)
+	}
+	out, err := sluice.RunTwin(ctx, sluice.Twin{
+		Program: k.program, ReadPlan: read, Target: k.catalogue, Words: wordsOf(c.Mapping, c.Frozen), Rows: twinRows,
+		Seed: ecluse.DigestOf([]byte(s.Columns.String() + s.Mapping.String())),
+		Lookup: func(ctx context.Context, x ecluse.ShapeTarget) (*record.Batch, error) {
+			return k.base.DB.Rows(ctx, x.Table, x.Columns, x.Rows)
+		},
+	})
+	var wrong *ecluse.Error
+	switch {
+	case err == nil:
+		s.Passed, s.Twinned = true, *out
+	case ctx.Err() != nil:
+		return nil, err
+	case errors.As(err, &wrong):
+		s.Why = wrong.Error()
+	default:
+		return nil, err
+	}
+	return s, t.stateTwin(ctx, m, s)
+}
+
+// stateTwin signs, posts and, of one that passed, notes what a twin came to.
+func (t *Target) stateTwin(ctx context.Context, m ecluse.MigrationID, s *TwinStatement) error {
+	var err error
+	if s.At, err = t.home.Now(); err != nil {
+		return err
+	}
+	signed, err := evidence.SignStatement(t.home.signer, s)
+	if err != nil {
+		return err
+	}
+	s.digest = signed.Digest()
+	if err := t.lock.Post(ctx, m, exchange.TwinReport, signed); err != nil || !s.Passed {
+		return err
+	}
+	return t.home.Note(m, func(e *Entry) error {
+		e.Twins[s.Mapping.String()] = s.digest
+		return nil
+	})
+}
+
+// wordsOf are the texts that a mapping writes between quotes, and those of its tables of
+// codes: neither holds people.
+func wordsOf(text []byte, frozen [][]byte) []string {
+	var words []string
+	for line := range strings.Lines(string(text)) {
+		for i, w := range strings.Split(strings.TrimSpace(line), "'") {
+			if i%2 == 1 {
+				words = append(words, w)
+			}
+		}
+	}
+	for _, table := range frozen {
+		for line := range strings.Lines(string(table)) {
+			for _, w := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(",;\t\"\r\n", r) }) {
+				if len(words) < mostWords {
+					words = append(words, w)
+				}
+			}
+		}
+	}
+	return words
+}

@@ -1,0 +1,121 @@
+package lock
+
+import (
+	"context"
+	"encoding/json"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+)
+
+// Twin has the target gate take invented rows through the mapping in force, and returns
+// what it signed of that.
+func (l *Lock) Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error) {
+	_, target, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.ask(ctx, target, exchange.Work{Verb: exchange.Twin, Migration: m})
+	if err != nil {
+		return nil, err
+	}
+	said, err := ecluse.ParseDigest(string(a.Papers[exchange.PaperStatement]))
+	if err != nil {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	}
+	all, err := l.Posted(ctx, m, exchange.TwinReport)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.Digest() == said {
+			return &s, nil
+		}
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's answer", Where: said.String(), Why: "the gate has posted no such " + string(exchange.TwinReport)}
+}
+
+// twinFor has invented rows taken through the mapping of a final plan, unless they were.
+func (l *Lock) twinFor(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan) error {
+	passed, err := l.twinPassed(ctx, m, target, plan.Shape.Mapping)
+	if err != nil || passed {
+		return err
+	}
+	_, err = l.Twin(ctx, m)
+	return err
+}
+
+// twinPassed tells whether the target gate signed that a mapping passed on invented rows.
+func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, mapping ecluse.Digest) (bool, error) {
+	all, err := l.Posted(ctx, m, exchange.TwinReport)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range all {
+		var x struct {
+			Format  string        `json:"ecluse"`
+			Mapping ecluse.Digest `json:"mapping"`
+			Passed  bool          `json:"passed"`
+		}
+		if s.VerifyBy(evidence.NamespaceStatement, target) != nil || json.Unmarshal(s.Body, &x) != nil {
+			continue
+		}
+		if x.Format == "twin/v1" && x.Passed && x.Mapping == mapping {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// tried tells whether a mapping passed dry, or in a rehearsal in which all was equal.
+func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, mapping ecluse.Digest) (bool, error) {
+	all, err := l.Posted(ctx, m, exchange.LoadReport)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range all {
+		f, err := figuresOf(s, target, evidence.ReportFormat)
+		if err != nil {
+			continue
+		}
+		if k := f.Passage.Kind; k != ecluse.Dry && (k != ecluse.Rehearsal || f.Compared == nil || !f.Compared.Equal) {
+			continue
+		}
+		text, err := l.store.Document(ctx, f.Plan)
+		if err != nil {
+			return false, err
+		}
+		plan, err := mandate.ParseLoadPlan(text)
+		if err != nil {
+			return false, err
+		}
+		if plan.Shape.Mapping == mapping {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// rehearsed refuses to begin a final passage whose mapping was not tried. The target gate
+// asks again, of its own ledger.
+func (l *Lock) rehearsed(ctx context.Context, i *mandate.Instruction) error {
+	text, err := l.current(ctx, i.ID, exchange.KindLoadPlan(ecluse.Final))
+	if err != nil || text == nil {
+		return err
+	}
+	plan, err := mandate.ParseLoadPlan(text)
+	if err != nil {
+		return err
+	}
+	twin, err := l.twinPassed(ctx, i.ID, i.Target.Gate, plan.Shape.Mapping)
+	if err != nil {
+		return err
+	}
+	tried, err := l.tried(ctx, i.ID, i.Target.Gate, plan.Shape.Mapping)
+	if err != nil {
+		return err
+	}
+	return i.Rehearsed(twin, tried)
+}

@@ -1,0 +1,269 @@
+package sluice
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"ecluse"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/twin"
+)
+
+// Twin is all that a passage of invented rows needs: no source, no chunk, no key, and of
+// the target its structure and the tables of codes that the mapping names.
+type Twin struct {
+	Program  *mapping.Program
+	ReadPlan *mandate.ReadPlan // what would travel: its columns, types and keys
+	Target   *ecluse.Catalogue
+	Lookup   func(context.Context, ecluse.ShapeTarget) (*record.Batch, error)
+	Words    []string // that the mapping and its tables of codes name
+	Seed     [32]byte
+	Rows     int // of each dataset
+}
+
+// TwinDataset is what became of a dataset's invented rows.
+type TwinDataset struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	Rows    int64            `json:"rows"`
+	Mapped  int64            `json:"mapped"` // rows of the target's tables that were made and that the target would take
+	Aside   int64            `json:"aside"`  // source rows that the mapping put aside
+}
+
+// TwinGroup counts rows that were put aside, that would stop the passage, or that the
+// target would not take.
+type TwinGroup struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	By      string           `json:"by"`
+	Count   int64            `json:"count"`
+}
+
+// Twinned is what a passage of invented rows came to.
+type Twinned struct {
+	Datasets []TwinDataset `json:"datasets"`
+	Rejected []TwinGroup   `json:"rejected,omitempty"` // sorted by dataset, then reason
+}
+
+// twinBatch is how many invented rows are mapped at a time.
+const twinBatch = 500
+
+// RunTwin takes invented rows through a mapping and holds what comes out against what the
+// target declares. Nothing is written and nothing is read but the tables of codes. An
+// error is the mapping's: no row that it could meet may keep it from its end.
+func RunTwin(ctx context.Context, t Twin) (*Twinned, error) {
+	g := twin.New(t.Seed, t.Words, t.Rows)
+	run := mapping.NewRun(t.Program)
+	shape := t.Program.Shape()
+	for _, h := range shape.Held {
+		columns, err := t.columns(h.Dataset, h.Key)
+		if err != nil {
+			return nil, err
+		}
+		b := record.NewBatch(twin.Schema(columns), t.Rows)
+		g.Fill(string(h.Dataset), columns, min(t.Rows, h.Rows), b)
+		if err := run.Hold(h.Dataset, b); err != nil {
+			return nil, err
+		}
+		if err := run.Held(h.Dataset); err != nil {
+			return nil, err
+		}
+	}
+	for _, x := range shape.Targets {
+		b, err := t.Lookup(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		if err := run.HoldTarget(x.Name, b); err != nil {
+			return nil, err
+		}
+	}
+	o := &twinRun{Twin: t, counts: map[[2]string]int64{}, keys: map[ecluse.TableName]map[string]bool{}, counters: map[string]int64{}}
+	for _, c := range t.Program.Counters() {
+		if c.Above {
+			o.counters[c.Name] = 0
+		}
+	}
+	for _, id := range shape.Order {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := o.dataset(g, run, id); err != nil {
+			return nil, err
+		}
+	}
+	for k, n := range o.counts {
+		o.out.Rejected = append(o.out.Rejected, TwinGroup{ecluse.DatasetID(k[0]), k[1], n})
+	}
+	slices.SortFunc(o.out.Rejected, func(a, b TwinGroup) int {
+		if c := strings.Compare(string(a.Dataset), string(b.Dataset)); c != 0 {
+			return c
+		}
+		return strings.Compare(a.By, b.By)
+	})
+	return &o.out, nil
+}
+
+// columns are a dataset's as they are invented: its key, and the keys of others that it
+// refers to.
+func (t *Twin) columns(id ecluse.DatasetID, unique []string) ([]twin.Column, error) {
+	d, ok := t.ReadPlan.Dataset(id)
+	if !ok {
+		return nil, ecluse.Errorf(ecluse.Differs, "invent rows of "+string(id), "the read plan has no such dataset")
+	}
+	var all []twin.Column
+	for i, c := range d.Columns {
+		x := twin.Column{Name: c.Name, Type: c.Type, Class: c.Class, MaxLength: declaredLength(c.Declared)}
+		x.Key = d.Distinct || slices.Contains(unique, c.Name) || d.KeyUnique && slices.Contains(d.Key, c.Name)
+		if x.Key {
+			x.KeyName = string(id) + "." + c.Name
+		}
+		for _, w := range d.Within {
+			n := slices.Index(w.Columns, c.Name)
+			if to, ok := t.ReadPlan.Dataset(w.Dataset); ok && n >= 0 && n < len(to.Key) {
+				x.RefersTo = string(w.Dataset) + "." + to.Key[n]
+			}
+		}
+		if d.Distinct && i == 0 {
+			x.KeyName = string(id) + ".value"
+		}
+		all = append(all, x)
+	}
+	return all, nil
+}
+
+// declaredLength reads n of "character varying(n)"; 0 where there is none, or two numbers.
+func declaredLength(declared string) int {
+	_, rest, ok := strings.Cut(declared, "(")
+	digits, _, closed := strings.Cut(rest, ")")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	if !ok || !closed || err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// twinRun is one run of RunTwin.
+type twinRun struct {
+	Twin
+	out      Twinned
+	counts   map[[2]string]int64
+	keys     map[ecluse.TableName]map[string]bool // primary keys written
+	counters map[string]int64
+}
+
+func (o *twinRun) count(d ecluse.DatasetID, by string, n int64) {
+	o.counts[[2]string{string(d), by}] += n
+}
+
+func (o *twinRun) dataset(g *twin.Generator, run *mapping.Run, id ecluse.DatasetID) error {
+	columns, err := o.columns(id, nil)
+	if err != nil {
+		return err
+	}
+	all := record.NewBatch(twin.Schema(columns), o.Rows)
+	g.Fill(string(id), columns, o.Rows, all)
+	d := TwinDataset{Dataset: id}
+	for from := 0; from < all.Rows(); from += twinBatch {
+		to := min(from+twinBatch, all.Rows())
+		b := record.NewBatch(all.Schema, to-from)
+		for i, c := range all.Columns {
+			b.Columns[i].AppendRange(c, from, to)
+		}
+		if err := run.Begin(id, o.counters); err != nil {
+			return err
+		}
+		if err := run.Apply(b); err != nil {
+			return err
+		}
+		out, err := run.Output()
+		if err != nil && (out == nil || len(out.Blocked) == 0) {
+			return err
+		}
+		o.counters = out.Counters
+		d.Rows += int64(out.Rows)
+		d.Aside += int64(len(out.Rejected))
+		for _, r := range out.Rejected {
+			o.count(id, r.Reason, 1)
+		}
+		for _, r := range out.Blocked {
+			o.count(id, "stops the passage: "+r.Reason, 1)
+		}
+		for _, t := range out.Tables {
+			d.Mapped += o.taken(id, &t)
+		}
+	}
+	o.out.Datasets = append(o.out.Datasets, d)
+	return nil
+}
+
+// taken counts the rows that the target would take, by what it declares of each column:
+// no null, a length, a list of labels, and a primary key that is there once.
+func (o *twinRun) taken(id ecluse.DatasetID, rows *mapping.Rows) (n int64) {
+	table, ok := o.Target.Table(rows.Table)
+	if !ok {
+		return 0
+	}
+	seen := o.keys[rows.Table]
+	if seen == nil {
+		seen = map[string]bool{}
+		o.keys[rows.Table] = seen
+	}
+	var key []*record.Column
+	for _, k := range table.PrimaryKey {
+		if c := rows.Batch.Column(k); c != nil {
+			key = append(key, c)
+		}
+	}
+	for i := range rows.Batch.Rows() {
+		why := ""
+		for f, field := range rows.Batch.Schema.Fields {
+			if c, ok := table.Column(field.Name); ok && why == "" {
+				why = against(c, rows.Batch.Columns[f], i)
+			}
+		}
+		if why == "" && len(key) == len(table.PrimaryKey) && len(key) > 0 {
+			var k []byte
+			for _, c := range key {
+				k = fmt.Appendf(k, "%q,", record.AppendPlain(nil, c, i))
+			}
+			if seen[string(k)] {
+				why = "its primary key is there twice"
+			}
+			seen[string(k)] = true
+		}
+		if why != "" {
+			o.count(id, "the target would not take it: "+rows.Table.String()+": "+why, 1)
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+// against says what a target's column has against a value; never the value.
+func against(c *ecluse.Column, values *record.Column, i int) string {
+	switch {
+	case values.Null(i):
+		if !c.Nullable {
+			return c.Name + " is NOT NULL"
+		}
+	case values.Type().Kind == ecluse.Text && c.MaxLength > 0:
+		text := values.Bytes(i)
+		if c.Padded {
+			text = []byte(strings.TrimRight(string(text), " "))
+		}
+		if utf8.RuneCount(text) > c.MaxLength {
+			return fmt.Sprintf("%s holds %d characters", c.Name, c.MaxLength)
+		}
+	case values.Type().Kind == ecluse.Text && len(c.Labels) > 0:
+		if !slices.Contains(c.Labels, string(values.Bytes(i))) {
+			return c.Name + " has no such label"
+		}
+	}
+	return ""
+}
