@@ -1,0 +1,45 @@
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"ecluse/internal/app/roomtest"
+)
+
+// What the campaign is asked.
+var (
+	runs = flag.Int("runs", 0, "how many faults; 0: none but those that try the campaign itself")
+	seed = flag.Uint64("seed", 1, "of all that is drawn")
+	one  = flag.Int("one", -1, "this run alone")
+	only = flag.String("only", "", "faults with this in their name alone")
+	page = flag.String("page", "", "the page in which the table is written")
+)
+
+// program is the program, as `make build` makes it.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	if os.Getenv(programEnv) != "" {
+		return standIn()
+	}
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "ecluse-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "ecluse")
+	if out, err := exec.Command("go", "build", "-o", program, "ecluse/cmd/ecluse").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return roomtest.Run(m)
+}
