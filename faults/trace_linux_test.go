@@ -65,6 +65,12 @@ func standIn() int {
 		return failed(err)
 	}
 	t := &tracer{spec: s, control: control, part: part, within: map[int]*call{}, known: map[int]bool{}}
+	if text, err := os.ReadFile(filepath.Join(control, part+".count")); err == nil { // of those before it
+		t.count, _ = strconv.Atoi(string(text))
+	}
+	if _, err := os.Stat(filepath.Join(control, part+".fired")); err == nil {
+		t.fired, t.count = true, max(t.count, s.Nth)
+	}
 	return t.run()
 }
 
@@ -117,7 +123,9 @@ func filter(clocks bool) []unix.SockFilter {
 		allow, trace   = 0x7fff0000, 0x7ff00000
 	)
 	load := func(at uint32) unix.SockFilter { return unix.SockFilter{Code: 0x20, K: at} }
-	same := func(k uint32, yes, no uint8) unix.SockFilter { return unix.SockFilter{Code: 0x15, K: k, Jt: yes, Jf: no} }
+	same := func(k uint32, yes, no uint8) unix.SockFilter {
+		return unix.SockFilter{Code: 0x15, K: k, Jt: yes, Jf: no}
+	}
 	ret := func(k uint32) unix.SockFilter { return unix.SockFilter{Code: 0x06, K: k} }
 	f := []unix.SockFilter{load(nr)}
 	for _, n := range byFile {
@@ -195,6 +203,7 @@ func (t *tracer) run() int {
 			t.note("count", strconv.Itoa(t.count))
 			return ws.ExitStatus()
 		case ws.Signaled() && pid == t.main:
+			t.note("count", strconv.Itoa(t.count))
 			return 128 + int(ws.Signal())
 		case !ws.Stopped():
 			delete(t.known, pid)

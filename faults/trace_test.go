@@ -45,6 +45,7 @@ func TestTracer(t *testing.T) {
 		t.Fatalf("%d calls, %v", n, err)
 	}
 	t.Logf("%d calls", n)
+	os.Remove(filepath.Join(control, "command.count"))
 	for _, h := range []how{killBefore, killAfter, errorBefore, errorAfter, short} {
 		for i := 1; i <= n; i++ {
 			out, err := traced(t, spec{Below: dir, How: h, Nth: i, Errno: syscall.ENOSPC}, control, program, "key", "new", key())
@@ -61,6 +62,7 @@ func TestTracer(t *testing.T) {
 				t.Errorf("%s, call %d: %v\n%s", h, i, err, out)
 			}
 			os.Remove(filepath.Join(control, "command.fired"))
+			os.Remove(filepath.Join(control, "command.count"))
 		}
 	}
 }

@@ -1,0 +1,433 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/config"
+	"ecluse/internal/nettest"
+	"ecluse/internal/procedure"
+)
+
+// world is what a run is made from: rooms that stand at a stage, and what comes of
+// them when nothing goes wrong.
+type world struct {
+	stages   map[string]*stage
+	canaries roomtest.Canaries
+	patients int
+	before   string // facts of a target that nothing was loaded into
+}
+
+// The stages.
+const (
+	approved = "approved"
+	loaded   = "loaded"
+	accepted = "accepted"
+)
+
+// stage is a room from which runs begin.
+type stage struct {
+	path  string
+	facts string         // of the target at the end
+	lasts time.Duration  // until the end
+	calls map[string]int // durable writes of each part until the end
+}
+
+// room is a room in which something goes wrong.
+type room struct {
+	*roomtest.Dir
+	world       *world
+	stage       *stage
+	control     string // what the tracers are asked and tell
+	relay       *nettest.Relay
+	desk        *nettest.Relay
+	lost        sync.Mutex // who works with parts
+	parts       *app.Running
+	log         *os.File
+	said        int
+	line        nettest.Line
+	mayBeBefore bool        // the deadline may have come before the load
+	held        atomic.Bool // somebody works with the parts: whoever goes on waits
+
+	mu      sync.Mutex
+	errors  []string // what stopped a command, one line each
+	unclear []string // the same, when it does not say what to do
+	killed  int      // commands
+	current *os.Process
+}
+
+// stops notes what stopped a command or a part.
+func (r *room) stops(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errors = append(r.errors, line)
+}
+
+// trouble counts what stopped something so far.
+func (r *room) trouble() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.errors) + len(r.unclear) + r.killed
+}
+
+// copyOf copies a room's folder.
+func copyOf(t testing.TB, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v\n%s", err, out)
+	}
+}
+
+// newRoom makes one; where is a folder that is there.
+func newRoom(t testing.TB, w *world, s *stage, where string) *room {
+	t.Helper()
+	r := &room{Dir: &roomtest.Dir{TB: t, Path: filepath.Join(where, "laboratory")}, world: w, stage: s, control: filepath.Join(roomtest.Temp(t), "control")}
+	if err := os.Mkdir(r.control, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	copyOf(t, s.path, r.Path)
+	var err error
+	if r.log, err = os.OpenFile(r.Join("parts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.down()
+		r.log.Close()
+	})
+	return r
+}
+
+// environment is what a process of the room has.
+func (r *room) environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Path, "TMPDIR=" + r.Path, "LANG=C", "ECLUSE_CONFIG=" + r.Join("device"), "ECLUSE_PLANS=" + r.Join("room", "plans"), programEnv + "=" + program, controlEnv + "=" + r.control}
+}
+
+// up starts server and gates.
+func (r *room) up(ctx context.Context) error {
+	r.lost.Lock()
+	defer r.lost.Unlock()
+	way := func(server string) string {
+		if r.relay == nil {
+			return server
+		}
+		return r.relay.Addr()
+	}
+	if r.relay != nil {
+		r.relay.Close()
+		r.desk.Close()
+		r.relay, r.desk = nil, nil
+	}
+	first := func(server string) string {
+		if r.relay == nil {
+			r.relay = nettest.NewRelay(context.WithoutCancel(ctx), r.TB, server, r.line)
+			r.desk = nettest.NewRelay(context.WithoutCancel(ctx), r.TB, server, r.line)
+		}
+		return way(server)
+	}
+	p, err := app.Start(ctx, r.Join("room"), app.StartOptions{Program: os.Args[0], Way: first, Log: r.log, Env: append(r.environment(), "GOMAXPROCS=2")})
+	if err != nil {
+		return err
+	}
+	r.parts = p
+	x := *p.Context()
+	x.Name, x.Key, x.Server = "room", r.Join("keys", roomtest.Marc), "https://"+r.desk.Addr()
+	return config.ChangeContexts(r.Join("device"), func(all *config.Contexts) error {
+		for _, name := range all.Names() {
+			if err := all.Remove(name); err != nil {
+				return err
+			}
+		}
+		return all.Add(x)
+	})
+}
+
+// down ends them.
+func (r *room) down() {
+	r.lost.Lock()
+	defer r.lost.Unlock()
+	if r.parts != nil {
+		_ = r.parts.Close()
+		r.parts = nil
+	}
+}
+
+// again starts what has ended, as whoever looks after the machines does.
+func (r *room) again(ctx context.Context) error {
+	r.down()
+	return r.up(ctx)
+}
+
+// ended tells whether a part has ended by itself, and why.
+func (r *room) ended() error {
+	r.lost.Lock()
+	defer r.lost.Unlock()
+	if r.parts == nil {
+		return errors.New("the room does not run")
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 3 { // of two that are ready one is taken at random
+		if err := r.parts.Wait(over); err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs a command to its end; a person waits no longer than a minute.
+func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, os.Args[0], args...)
+	c.Dir, c.Env, c.WaitDelay = r.Path, r.environment(), 5*time.Second
+	var o, e bytes.Buffer
+	c.Stdout, c.Stderr = &o, &e
+	err := c.Start()
+	if err == nil {
+		r.mu.Lock()
+		r.current = c.Process
+		r.mu.Unlock()
+		err = c.Wait()
+		r.mu.Lock()
+		r.current = nil
+		r.mu.Unlock()
+	}
+	r.said++
+	_ = os.WriteFile(r.Join(fmt.Sprintf("said-%03d-%s.txt", r.said, args[0])), append(o.Bytes(), e.Bytes()...), 0o600)
+	if err == nil {
+		return o.String(), 0
+	}
+	code = c.ProcessState.ExitCode()
+	first, _, _ := strings.Cut(strings.TrimSpace(e.String()), "\n")
+	if at := strings.LastIndex(e.String(), "ecluse: "); at >= 0 {
+		first, _, _ = strings.Cut(e.String()[at:], "\n")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	line := fmt.Sprintf("%s: exit %d: %s", args[0], code, first)
+	switch {
+	case ctx.Err() != nil:
+		r.unclear = append(r.unclear, args[0]+" hung for a minute")
+	case code == -1 || code == 137:
+		r.killed++
+		return o.String(), code
+	case !strings.Contains(e.String(), "ecluse: ") || !strings.Contains(e.String(), "\n  next: ") || strings.Contains(e.String(), "goroutine "):
+		r.unclear = append(r.unclear, line+"\n"+e.String())
+	}
+	r.errors = append(r.errors, line)
+	return o.String(), code
+}
+
+// place is where the migration stands.
+func (r *room) place(ctx context.Context) (procedure.Place, bool) {
+	out, code := r.run(ctx, "status", "--json")
+	var v struct {
+		Migrations []struct {
+			Place procedure.Place `json:"place"`
+		} `json:"migrations"`
+	}
+	if code != 0 || json.Unmarshal([]byte(out), &v) != nil || len(v.Migrations) != 1 {
+		return procedure.Place{}, false
+	}
+	return v.Migrations[0].Place, true
+}
+
+// step does what comes next, as whoever reads `ecluse status` does, and tells whether
+// nothing is left to do.
+func (r *room) step(ctx context.Context) (done bool) {
+	p, ok := r.place(ctx)
+	if !ok {
+		return false
+	}
+	switch {
+	case p.Migration == procedure.Erased:
+		os.RemoveAll(r.Join("evidence"))
+		_, code := r.run(ctx, "evidence", r.Join("evidence"))
+		if code != 0 {
+			return false
+		}
+		roots := r.Roots()
+		_, code = r.run(ctx, "verify", r.Join("evidence"), "--controller", string(roots[ecluse.Controller]), "--processor", string(roots[ecluse.Processor]))
+		return code == 0
+	case p.Migration == procedure.Accepted || p.Migration == procedure.Erasing:
+		r.run(ctx, "due")
+	case p.Passage == procedure.Compared:
+		r.run(ctx, "accept", "--all", "entered by hand", "--as", r.Join("keys", roomtest.Claire))
+	default:
+		r.run(ctx, "apply")
+	}
+	return false
+}
+
+// goOn does one step after the other until all is erased, and starts again what has
+// ended. It gives up when that takes longer than patience, once all is healed.
+func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() bool) error {
+	since := time.Now()
+	for {
+		for r.held.Load() {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !healed() {
+			since = time.Now()
+		}
+		before := r.trouble()
+		if r.step(ctx) {
+			return nil
+		}
+		if ctx.Err() != nil || time.Since(since) > patience {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return fmt.Errorf("it does not go on: %s", strings.Join(r.errors[max(0, len(r.errors)-3):], "\n"))
+		}
+		if r.held.Load() {
+			continue
+		}
+		if why := r.ended(); why != nil {
+			r.stops(why.Error())
+			if err := r.again(ctx); err != nil {
+				r.stops("start: " + err.Error())
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		if r.trouble() > before {
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+// holds checks all that has to be true at the end.
+func (r *room) holds(stock bool) {
+	r.Helper()
+	if facts, _ := r.Facts(); facts != r.stage.facts && !(r.mayBeBefore && facts == r.world.before) {
+		r.Error("the target holds other rows than when nothing goes wrong")
+	}
+	if len(r.Query("novalab.db", "SELECT name FROM sqlite_master WHERE name = 'ecluse_marker'")) > 0 {
+		if twice := r.Query("novalab.db", "SELECT dataset FROM ecluse_marker GROUP BY dataset, sequence HAVING count(*) > 1"); len(twice) > 0 {
+			r.Errorf("chunks marked twice: %v", twice)
+		}
+	}
+	for _, dir := range []string{"source/migrations", "target/migrations", "lock/chamber/live"} {
+		if left, err := os.ReadDir(r.Join("room", dir)); err != nil || len(left) > 0 {
+			r.Errorf("%s still holds %d things, %v", dir, len(left), err)
+		}
+	}
+	if report := evidence.Verify(os.DirFS(r.Join("evidence")), r.Roots()); !report.OK() {
+		r.Errorf("the evidence does not verify:\n%s", report.Text())
+	}
+	if stock {
+		roots := r.Roots()
+		c := exec.Command("sh", r.Join("evidence", "verify.sh"), r.Join("evidence"), "--controller", string(roots[ecluse.Controller]), "--processor", string(roots[ecluse.Processor]))
+		if out, err := c.CombinedOutput(); err != nil {
+			r.Errorf("verify.sh: %v\n%s", err, out)
+		}
+	}
+	if leaks := r.Leaks(r.world.canaries); len(leaks) > 0 {
+		r.Errorf("values are in %v", leaks)
+	}
+	for _, u := range r.unclear {
+		r.Errorf("stopped without saying why and what to do: %s", u)
+	}
+}
+
+// newWorld makes rooms at the stages, and lets each go to its end once.
+func newWorld(t *testing.T, patients int) *world {
+	t.Helper()
+	d := roomtest.At(t, roomtest.Ready, patients)
+	w := &world{stages: map[string]*stage{}, canaries: d.Plant(), patients: patients}
+	w.stages[approved] = &stage{path: d.Path}
+	next := w.stages[approved]
+	w.before, _ = d.Facts()
+	r := newRoom(t, w, next, roomtest.Temp(t))
+	if err := r.up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(s string) {
+		r.down()
+		at := filepath.Join(roomtest.Temp(t), "stage")
+		copyOf(t, r.Path, at)
+		w.stages[s] = &stage{path: at}
+		if err := r.up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []string{loaded, accepted} {
+		r.step(t.Context())
+		keep(s)
+	}
+	if err := r.goOn(t.Context(), time.Minute, func() bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	facts, _ := r.Facts()
+	for _, s := range w.stages {
+		s.facts = facts
+	}
+	r.holds(true)
+	for _, s := range w.stages {
+		w.measure(t, s)
+	}
+	return w
+}
+
+// measure lets a stage go to its end with every write counted.
+func (w *world) measure(t *testing.T, s *stage) {
+	t.Helper()
+	r := newRoom(t, w, s, roomtest.Temp(t))
+	for _, p := range []string{"server", "source", "target", "command"} {
+		r.ask(p, spec{Below: r.Path, How: never})
+	}
+	if err := r.up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := r.goOn(t.Context(), time.Minute, func() bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	s.lasts = time.Since(begun)
+	r.down()
+	s.calls = map[string]int{}
+	for _, p := range []string{"server", "source", "target", "command"} {
+		n := 0
+		_, _ = fmt.Sscan(r.told(p, "count"), &n)
+		s.calls[p] = n
+	}
+	t.Logf("a room lasts %s, with writes %v", s.lasts.Round(time.Millisecond), s.calls)
+}
+
+// ask tells the tracer of a part what it has to do, when the part is started next.
+func (r *room) ask(part string, s spec) {
+	r.Helper()
+	text, err := json.Marshal(s)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.control, part+".json"), text, 0o600); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// told is what a tracer left word of.
+func (r *room) told(part, what string) string {
+	text, err := os.ReadFile(filepath.Join(r.control, part+"."+what))
+	if err != nil {
+		return ""
+	}
+	if len(text) == 0 {
+		return " "
+	}
+	return string(text)
+}
