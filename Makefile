@@ -15,7 +15,7 @@ GOFUMPT  := v0.12.0
 
 export CGO_ENABLED := 0
 
-.PHONY: build demo test test-material bench fuzz lint tools docs clean
+.PHONY: build demo test test-material bench faults faults-short fuzz lint tools docs clean
 
 build: ## bin/ecluse
 	$(GO) build -trimpath -o bin/ecluse ./cmd/ecluse
@@ -37,6 +37,16 @@ test-material: ## the real pair and the quirks; needs ECLUSE_MATERIAL
 
 bench: build ## speed and memory, beside psql COPY | psql COPY
 	scripts/servers run $(GO) run ./bench $(BENCHARGS)
+
+# The page is written by a whole campaign alone.
+FAULTS ?= -runs 500 -pairs 36 -page $(CURDIR)/docs/explanation/faults.md
+FAULTS_AT_ONCE ?= 4
+
+faults: build ## one thing goes wrong in each of some hundred passages: docs/explanation/faults.md
+	$(GO) test -timeout 90m -run '^TestCampaign$$' -parallel $(FAULTS_AT_ONCE) ./faults -args $(FAULTS)
+
+faults-short: build ## forty of them
+	$(GO) test -timeout 10m -run '^Test' -parallel $(FAULTS_AT_ONCE) ./faults -args -runs 40
 
 fuzz: ## every Fuzz target, FUZZTIME each
 	FUZZTIME=$(FUZZTIME) scripts/fuzz

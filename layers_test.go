@@ -99,6 +99,7 @@ func layers() []layer {
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},
 		{"bench", []string{"**"}},
+		{"faults", nil}, // all of it is in tests
 	}
 }
 

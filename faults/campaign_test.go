@@ -59,41 +59,65 @@ func TestCampaign(t *testing.T) {
 		t.Skip("make faults")
 	}
 	all := slices.DeleteFunc(kinds(), func(k kind) bool { return !strings.Contains(k.name, *only) })
-	w := newWorld(t, 300)
+	drawn := all
 	var mu sync.Mutex
 	results := map[string]*outcome{}
 	begun := time.Now()
+	count := func(t *testing.T, k kind, late, stopped bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		o := results[k.name]
+		if o == nil {
+			o = &outcome{}
+			results[k.name] = o
+		}
+		o.runs++
+		switch {
+		case t.Failed():
+			o.wrong++
+		case late:
+			o.late++
+		case stopped:
+			o.stopped++
+		default:
+			o.through++
+		}
+	}
+	if *pairs > 0 {
+		t.Run("pair", func(t *testing.T) {
+			w, kinds := newPair(t)
+			for i := range *pairs {
+				if *one >= 0 && i != *one {
+					continue
+				}
+				d := &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}
+				k := kinds[i%len(kinds)]
+				t.Run(fmt.Sprintf("%d %s", i, k.name), func(t *testing.T) { // one at a time: they have the servers in common
+					late, stopped := w.run(t, k, d, i%10 == 0)
+					if t.Failed() {
+						t.Logf("again: make faults FAULTS='-seed %d -runs 1 -pairs %d -one %d'", *seed, *pairs, i)
+					}
+					count(t, k, late, stopped)
+				})
+			}
+		})
+		all = append(all, pairKinds(nil)...)
+	}
+	w := newWorld(t, 300)
 	t.Run("runs", func(t *testing.T) {
 		for i := range *runs {
 			if *one >= 0 && i != *one {
 				continue
 			}
 			d := &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}
-			k := pick(all, d)
+			k := pick(drawn, d)
 			t.Run(fmt.Sprintf("%d %s", i, k.name), func(t *testing.T) {
 				t.Parallel()
 				late, stopped := w.run(t, k, d, i%10 == 0)
 				if t.Failed() {
 					t.Logf("again: make faults FAULTS='-seed %d -runs %d -one %d -only %q'", *seed, *runs, i, *only)
 				}
-				mu.Lock()
-				defer mu.Unlock()
-				o := results[k.name]
-				if o == nil {
-					o = &outcome{}
-					results[k.name] = o
-				}
-				o.runs++
-				switch {
-				case t.Failed():
-					o.wrong++
-				case late:
-					o.late++
-				case stopped:
-					o.stopped++
-				default:
-					o.through++
-				}
+				count(t, k, late, stopped)
 			})
 		}
 	})
@@ -161,7 +185,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 	})
 	over()
 	<-healed
-	t.Logf("from %s: struck %v; stopped by:\n%s", filepath.Base(s.path), struck, strings.Join(r.errors, "\n"))
+	t.Logf("from %s: struck %v; stopped by:\n%s", filepath.Base(s.path), struck, strings.Join(slices.Compact(r.errors), "\n"))
 	r.down()
 	if err != nil {
 		t.Error(err)

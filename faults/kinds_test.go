@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/app"
-	"ecluse/internal/app/roomtest"
 	"ecluse/internal/nettest"
 )
 
@@ -382,6 +380,3 @@ func clock(name, part string, far bool, by ...time.Duration) kind {
 		},
 	}
 }
-
-var _ = strings.TrimSpace
-var _ = roomtest.Marc

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,10 +28,35 @@ import (
 // world is what a run is made from: rooms that stand at a stage, and what comes of
 // them when nothing goes wrong.
 type world struct {
-	stages   map[string]*stage
-	canaries roomtest.Canaries
-	patients int
-	before   string // facts of a target that nothing was loaded into
+	stages map[string]*stage
+	before string // facts of a target that nothing was loaded into
+	site
+}
+
+// site is a laboratory and its two databases.
+type site struct {
+	operator, signatory string                 // names of keys
+	plans               string                 // folder below the room's
+	fresh               func(r *room)          // makes the databases of a room ready
+	facts               func(r *room) string   // of the target
+	twice               func(r *room) []string // chunks that are marked twice in it
+	leaks               func(r *room) []string // files with values in them
+}
+
+// demonstration is the site of invented people, on SQLite.
+func demonstration(c roomtest.Canaries) site {
+	return site{
+		operator: roomtest.Marc, signatory: roomtest.Claire, plans: filepath.Join("room", "plans"),
+		fresh: func(*room) {},
+		facts: func(r *room) string { facts, _ := r.Facts(); return facts },
+		twice: func(r *room) []string {
+			if len(r.Query("novalab.db", "SELECT name FROM sqlite_master WHERE name = 'ecluse_marker'")) == 0 {
+				return nil
+			}
+			return r.Query("novalab.db", "SELECT dataset FROM ecluse_marker GROUP BY dataset, sequence HAVING count(*) > 1")
+		},
+		leaks: func(r *room) []string { return r.Leaks(c) },
+	}
 }
 
 // The stages.
@@ -101,6 +127,7 @@ func newRoom(t testing.TB, w *world, s *stage, where string) *room {
 		t.Fatal(err)
 	}
 	copyOf(t, s.path, r.Path)
+	w.fresh(r)
 	var err error
 	if r.log, err = os.OpenFile(r.Join("parts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		t.Fatal(err)
@@ -114,7 +141,7 @@ func newRoom(t testing.TB, w *world, s *stage, where string) *room {
 
 // environment is what a process of the room has.
 func (r *room) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Path, "TMPDIR=" + r.Path, "LANG=C", "ECLUSE_CONFIG=" + r.Join("device"), "ECLUSE_PLANS=" + r.Join("room", "plans"), programEnv + "=" + program, controlEnv + "=" + r.control}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Path, "TMPDIR=" + r.Path, "LANG=C", "ECLUSE_CONFIG=" + r.Join("device"), "ECLUSE_PLANS=" + r.Join(r.world.plans), programEnv + "=" + program, controlEnv + "=" + r.control}
 }
 
 // up starts server and gates.
@@ -145,7 +172,7 @@ func (r *room) up(ctx context.Context) error {
 	}
 	r.parts = p
 	x := *p.Context()
-	x.Name, x.Key, x.Server = "room", r.Join("keys", roomtest.Marc), "https://"+r.desk.Addr()
+	x.Name, x.Key, x.Server = "room", r.Join("keys", r.world.operator), "https://"+r.desk.Addr()
 	return config.ChangeContexts(r.Join("device"), func(all *config.Contexts) error {
 		for _, name := range all.Names() {
 			if err := all.Remove(name); err != nil {
@@ -226,6 +253,12 @@ func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
 	case code == -1 || code == 137:
 		r.killed++
 		return o.String(), code
+	case slices.Contains(args, "--json"):
+		var problem struct{ Error, Next string }
+		if json.Unmarshal(o.Bytes(), &problem) != nil || problem.Error == "" || problem.Next == "" {
+			r.unclear = append(r.unclear, line+"\n"+o.String())
+		}
+		line += problem.Error
 	case !strings.Contains(e.String(), "ecluse: ") || !strings.Contains(e.String(), "\n  next: ") || strings.Contains(e.String(), "goroutine "):
 		r.unclear = append(r.unclear, line+"\n"+e.String())
 	}
@@ -255,7 +288,7 @@ func (r *room) step(ctx context.Context) (done bool) {
 		return false
 	}
 	switch {
-	case p.Migration == procedure.Erased:
+	case p.Migration == procedure.Erased || p.Migration == procedure.Closed:
 		os.RemoveAll(r.Join("evidence"))
 		_, code := r.run(ctx, "evidence", r.Join("evidence"))
 		if code != 0 {
@@ -267,7 +300,7 @@ func (r *room) step(ctx context.Context) (done bool) {
 	case p.Migration == procedure.Accepted || p.Migration == procedure.Erasing:
 		r.run(ctx, "due")
 	case p.Passage == procedure.Compared:
-		r.run(ctx, "accept", "--all", "entered by hand", "--as", r.Join("keys", roomtest.Claire))
+		r.run(ctx, "accept", "--all", "entered by hand", "--as", r.Join("keys", r.world.signatory))
 	default:
 		r.run(ctx, "apply")
 	}
@@ -313,13 +346,11 @@ func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() b
 // holds checks all that has to be true at the end.
 func (r *room) holds(stock bool) {
 	r.Helper()
-	if facts, _ := r.Facts(); facts != r.stage.facts && !(r.mayBeBefore && facts == r.world.before) {
+	if facts := r.world.facts(r); facts != r.stage.facts && (!r.mayBeBefore || facts != r.world.before) {
 		r.Error("the target holds other rows than when nothing goes wrong")
 	}
-	if len(r.Query("novalab.db", "SELECT name FROM sqlite_master WHERE name = 'ecluse_marker'")) > 0 {
-		if twice := r.Query("novalab.db", "SELECT dataset FROM ecluse_marker GROUP BY dataset, sequence HAVING count(*) > 1"); len(twice) > 0 {
-			r.Errorf("chunks marked twice: %v", twice)
-		}
+	if twice := r.world.twice(r); len(twice) > 0 {
+		r.Errorf("chunks marked twice: %v", twice)
 	}
 	for _, dir := range []string{"source/migrations", "target/migrations", "lock/chamber/live"} {
 		if left, err := os.ReadDir(r.Join("room", dir)); err != nil || len(left) > 0 {
@@ -336,7 +367,7 @@ func (r *room) holds(stock bool) {
 			r.Errorf("verify.sh: %v\n%s", err, out)
 		}
 	}
-	if leaks := r.Leaks(r.world.canaries); len(leaks) > 0 {
+	if leaks := r.world.leaks(r); len(leaks) > 0 {
 		r.Errorf("values are in %v", leaks)
 	}
 	for _, u := range r.unclear {
@@ -348,7 +379,7 @@ func (r *room) holds(stock bool) {
 func newWorld(t *testing.T, patients int) *world {
 	t.Helper()
 	d := roomtest.At(t, roomtest.Ready, patients)
-	w := &world{stages: map[string]*stage{}, canaries: d.Plant(), patients: patients}
+	w := &world{stages: map[string]*stage{}, site: demonstration(d.Plant())}
 	w.stages[approved] = &stage{path: d.Path}
 	next := w.stages[approved]
 	w.before, _ = d.Facts()
@@ -372,7 +403,7 @@ func newWorld(t *testing.T, patients int) *world {
 	if err := r.goOn(t.Context(), time.Minute, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	facts, _ := r.Facts()
+	facts := w.facts(r)
 	for _, s := range w.stages {
 		s.facts = facts
 	}
