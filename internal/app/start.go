@@ -329,7 +329,8 @@ func (r *Running) Usage() map[RoomPart]Used {
 	return all
 }
 
-// tail keeps the last of what a process says, and passes all of it on.
+// tail keeps the last of what a process says, and passes all of it on. It takes
+// everything: a log on a full disk must not stop the process that writes it.
 type tail struct {
 	log io.Writer
 
@@ -347,7 +348,7 @@ func (t *tail) Write(b []byte) (int, error) {
 		t.kept = t.kept[n:]
 	}
 	if t.log != nil {
-		return t.log.Write(b)
+		_, _ = t.log.Write(b)
 	}
 	return len(b), nil
 }
