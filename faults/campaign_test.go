@@ -27,7 +27,6 @@ type kind struct {
 	// whether it came to it before ctx ended.
 	strike func(ctx context.Context, r *room, d *draw) bool
 	disk   bool // the room has a disk of its own
-	far    bool // what comes of it may be that the deadline has passed
 }
 
 // draw is what is drawn for a run.
@@ -159,7 +158,6 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 		mount(t, where)
 	}
 	r := newRoom(t, w, s, where)
-	r.mayBeBefore = k.far
 	if k.before != nil {
 		k.before(r, d)
 	}

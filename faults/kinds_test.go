@@ -74,8 +74,8 @@ func kinds() []kind {
 		strike: network(func(l *nettest.Relay, _ *draw) { l.Cut() }),
 	})
 	for _, p := range processes() {
-		all = append(all, clock("clock forward and back: "+shown(p), p, false, 10*time.Minute, 2*time.Hour, 72*time.Hour),
-			clock("clock back and forward: "+shown(p), p, false, -10*time.Minute, -2*time.Hour, -72*time.Hour))
+		all = append(all, clock("clock forward and back: "+shown(p), p, 10*time.Minute, 2*time.Hour, 12*time.Hour),
+			clock("clock back and forward: "+shown(p), p, -10*time.Minute, -2*time.Hour, -72*time.Hour))
 	}
 	sortKinds(all)
 	return all
@@ -358,23 +358,34 @@ func network(do func(*nettest.Relay, *draw)) func(context.Context, *room, *draw)
 	}
 }
 
-// clock sets the clock of a process wrong at a random moment, and right again.
-func clock(name, part string, far bool, by ...time.Duration) kind {
+// clock sets the clock of a process wrong at a random moment, and right again. What
+// was ahead is waited for, as everybody has to who finds that out: a while later it is
+// that time everywhere.
+func clock(name, part string, by ...time.Duration) kind {
 	return kind{
-		name: name, weight: 2, far: far,
-		before: func(r *room, _ *draw) { r.ask(part, spec{Below: r.Path, How: never, Clocks: true}) },
+		name: name, weight: 2,
+		before: func(r *room, _ *draw) {
+			for _, p := range processes() {
+				r.ask(p, spec{Below: r.Path, How: never, Clocks: true})
+			}
+		},
 		strike: func(ctx context.Context, r *room, d *draw) bool {
 			wrong, lasts := by[d.IntN(len(by))], d.upTo(2*time.Second)
+			shift := func(part string, by time.Duration) {
+				if err := os.WriteFile(filepath.Join(r.control, part+".shift"), []byte(strconv.FormatInt(int64(by/time.Second), 10)), 0o600); err != nil {
+					r.Error(err)
+				}
+			}
 			if !d.moment(ctx, r) {
 				return false
 			}
-			file := filepath.Join(r.control, part+".shift")
-			if err := os.WriteFile(file, []byte(strconv.FormatInt(int64(wrong/time.Second), 10)), 0o600); err != nil {
-				r.Error(err)
-			}
+			shift(part, wrong)
 			wait(ctx, lasts)
-			if err := os.Remove(file); err != nil {
-				r.Error(err)
+			shift(part, 0)
+			if wrong > 0 && wait(ctx, d.upTo(2*time.Second)) {
+				for _, p := range processes() {
+					shift(p, wrong+lasts)
+				}
 			}
 			return true
 		},

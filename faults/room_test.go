@@ -29,7 +29,6 @@ import (
 // them when nothing goes wrong.
 type world struct {
 	stages map[string]*stage
-	before string // facts of a target that nothing was loaded into
 	site
 }
 
@@ -77,18 +76,17 @@ type stage struct {
 // room is a room in which something goes wrong.
 type room struct {
 	*roomtest.Dir
-	world       *world
-	stage       *stage
-	control     string // what the tracers are asked and tell
-	relay       *nettest.Relay
-	desk        *nettest.Relay
-	lost        sync.Mutex // who works with parts
-	parts       *app.Running
-	log         *os.File
-	said        int
-	line        nettest.Line
-	mayBeBefore bool        // the deadline may have come before the load
-	held        atomic.Bool // somebody works with the parts: whoever goes on waits
+	world   *world
+	stage   *stage
+	control string // what the tracers are asked and tell
+	relay   *nettest.Relay
+	desk    *nettest.Relay
+	lost    sync.Mutex // who works with parts
+	parts   *app.Running
+	log     *os.File
+	said    int
+	line    nettest.Line
+	held    atomic.Bool // somebody works with the parts: whoever goes on waits
 
 	mu      sync.Mutex
 	errors  []string // what stopped a command, one line each
@@ -346,7 +344,7 @@ func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() b
 // holds checks all that has to be true at the end.
 func (r *room) holds(stock bool) {
 	r.Helper()
-	if facts := r.world.facts(r); facts != r.stage.facts && (!r.mayBeBefore || facts != r.world.before) {
+	if facts := r.world.facts(r); facts != r.stage.facts {
 		r.Error("the target holds other rows than when nothing goes wrong")
 	}
 	if twice := r.world.twice(r); len(twice) > 0 {
@@ -382,7 +380,6 @@ func newWorld(t *testing.T, patients int) *world {
 	w := &world{stages: map[string]*stage{}, site: demonstration(d.Plant())}
 	w.stages[approved] = &stage{path: d.Path}
 	next := w.stages[approved]
-	w.before, _ = d.Facts()
 	r := newRoom(t, w, next, roomtest.Temp(t))
 	if err := r.up(t.Context()); err != nil {
 		t.Fatal(err)
