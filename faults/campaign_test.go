@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 package faults
 
 import (
@@ -161,7 +163,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 	if k.before != nil {
 		k.before(r, d)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	if err := r.up(ctx); err != nil {
 		r.stops("start: " + err.Error()) // a fault may come as early as this

@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 package faults
 
 import (
@@ -214,9 +216,10 @@ func (r *room) ended() error {
 	return nil
 }
 
-// run runs a command to its end; a person waits no longer than a minute.
+// run runs a command to its end; a person waits no longer than three minutes: a gate
+// that waits for the other has a patience of two.
 func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, os.Args[0], args...)
 	c.Dir, c.Env, c.WaitDelay = r.Path, r.environment(), 5*time.Second
@@ -247,7 +250,7 @@ func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
 	line := fmt.Sprintf("%s: exit %d: %s", args[0], code, first)
 	switch {
 	case ctx.Err() != nil:
-		r.unclear = append(r.unclear, args[0]+" hung for a minute")
+		r.unclear = append(r.unclear, args[0]+" hung for three minutes")
 	case code == -1 || code == 137:
 		r.killed++
 		return o.String(), code

@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 package faults
 
 import (
@@ -15,7 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
+	"unsafe" //nolint:depguard // the kernel takes the filter by its address
 
 	"golang.org/x/sys/unix"
 )
