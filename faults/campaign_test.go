@@ -114,6 +114,9 @@ func TestCampaign(t *testing.T) {
 			k := pick(drawn, d)
 			t.Run(fmt.Sprintf("%d %s", i, k.name), func(t *testing.T) {
 				t.Parallel()
+				if time.Since(begun) > *within {
+					t.Skip("no time left")
+				}
 				late, stopped := w.run(t, k, d, i%10 == 0)
 				if t.Failed() {
 					t.Logf("again: make faults FAULTS='-seed %d -runs %d -one %d -only %q'", *seed, *runs, i, *only)

@@ -9,18 +9,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"ecluse/internal/app/roomtest"
 )
 
 // What the campaign is asked.
 var (
-	runs  = flag.Int("runs", 0, "how many faults; 0: none but those that try the campaign itself")
-	pairs = flag.Int("pairs", 0, "how many more on the real pair, MariaDB to PostgreSQL")
-	seed  = flag.Uint64("seed", 1, "of all that is drawn")
-	one   = flag.Int("one", -1, "this run alone")
-	only  = flag.String("only", "", "faults with this in their name alone")
-	page  = flag.String("page", "", "the page in which the table is written")
+	runs   = flag.Int("runs", 0, "how many faults; 0: none but those that try the campaign itself")
+	pairs  = flag.Int("pairs", 0, "how many more on the real pair, MariaDB to PostgreSQL")
+	seed   = flag.Uint64("seed", 1, "of all that is drawn")
+	one    = flag.Int("one", -1, "this run alone")
+	only   = flag.String("only", "", "faults with this in their name alone")
+	within = flag.Duration("within", time.Hour, "no run begins later than this")
+	page   = flag.String("page", "", "the page in which the table is written")
 )
 
 // program is the program, as `make build` makes it.
