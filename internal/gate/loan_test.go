@@ -36,7 +36,7 @@ func TestAwaitLoan(t *testing.T) {
 	x = &Target{lock: unlent{}, patience: 10 * time.Millisecond}
 	a, err := x.awaitLoan(t.Context(), "m", ecluse.Digest{}, lender{})
 	var e *ecluse.Error
-	if !errors.As(err, &e) || e.Kind != ecluse.Failed || a != nil || !strings.Contains(e.Next, "not held") || !strings.Contains(e.Next, "even to undo") {
+	if !errors.As(err, &e) || e.Kind != ecluse.Failed || a != nil || !strings.Contains(e.Next, "not held") || !strings.Contains(e.Next, "even to undo") || !strings.Contains(e.Next, "clocks") {
 		t.Errorf("%v, %v", a, err)
 	}
 }

@@ -189,7 +189,7 @@ func (t *Target) awaitLoan(ctx context.Context, m ecluse.MigrationID, request ec
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, &ecluse.Error{
 		Kind: ecluse.Failed, What: "borrow the release secret", Why: fmt.Sprintf("the source gate did not answer for %s", patience),
-		Next: "see that the source gate runs, that it is not held at its own console, for then it lends nothing even to undo, and that the migration is not suspended (`ecluse status`)",
+		Next: "see that the source gate runs, that the clocks of both gates are right, that it is not held at its own console, for then it lends nothing even to undo, and that the migration is not suspended (`ecluse status`)",
 	})
 	defer cancel()
 	for {
