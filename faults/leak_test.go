@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -13,7 +12,8 @@ import (
 )
 
 // TestLeakIsFound: a value that somebody spools while all goes on is found at the end
-// by the search of every run, and nothing is where nobody spools any.
+// by the search of every run, and nothing is where nobody spools any. A row that is
+// missing is seen as well.
 func TestLeakIsFound(t *testing.T) {
 	w := newWorld(t, 40)
 	for _, leak := range []bool{false, true} {
@@ -36,8 +36,12 @@ func TestLeakIsFound(t *testing.T) {
 		if found := w.leaks(r); !slices.Equal(found, want) {
 			t.Errorf("found in %v, want %v", found, want)
 		}
-		if err := os.RemoveAll(r.Path); err != nil {
-			t.Error(err)
+		if w.facts(r) != r.stage.facts {
+			t.Error("other rows than when nothing goes wrong, and nothing did")
+		}
+		r.Exec("novalab.db", "DELETE FROM patient WHERE id = (SELECT max(id) FROM patient)")
+		if w.facts(r) == r.stage.facts {
+			t.Error("a row that is missing is not seen")
 		}
 	}
 }
