@@ -39,7 +39,7 @@ bench: build ## speed and memory, beside psql COPY | psql COPY
 	scripts/servers run $(GO) run ./bench $(BENCHARGS)
 
 # The page is written by a whole campaign alone.
-FAULTS ?= -runs 500 -pairs 36 -page $(CURDIR)/docs/explanation/faults.md
+FAULTS ?= -runs 500 -pairs 38 -page $(CURDIR)/docs/explanation/faults.md
 FAULTS_AT_ONCE ?= 4
 
 faults: build ## one thing goes wrong in each of some hundred passages: docs/explanation/faults.md

@@ -230,7 +230,10 @@ func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
 		r.mu.Lock()
 		r.current = c.Process
 		r.mu.Unlock()
+		left := make(chan struct{})
+		go r.leave(ctx, c.Process, left)
 		err = c.Wait()
+		close(left)
 		r.mu.Lock()
 		r.current = nil
 		r.mu.Unlock()
@@ -265,6 +268,24 @@ func (r *room) run(ctx context.Context, args ...string) (out string, code int) {
 	}
 	r.errors = append(r.errors, line)
 	return o.String(), code
+}
+
+// leave ends a command that waits for a part which has ended by itself: it says so, and
+// whoever reads it sees to that part first.
+func (r *room) leave(ctx context.Context, p *os.Process, left <-chan struct{}) {
+	for seen := 0; seen < 6; {
+		select {
+		case <-left:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		if !r.held.Load() && r.ended() != nil {
+			seen++
+		}
+	}
+	_ = p.Kill()
 }
 
 // place is where the migration stands.
