@@ -43,10 +43,10 @@ FAULTS ?= -runs 500 -pairs 38 -page $(CURDIR)/docs/explanation/faults.md
 FAULTS_AT_ONCE ?= 4
 
 faults: build ## one thing goes wrong in each of some hundred passages: docs/explanation/faults.md
-	$(GO) test -timeout 90m -run '^TestCampaign$$' -parallel $(FAULTS_AT_ONCE) ./faults -args $(FAULTS)
+	cd faults && $(GO) test -timeout 90m -run '^TestCampaign$$' -parallel $(FAULTS_AT_ONCE) -args $(FAULTS)
 
 faults-short: build ## forty of them
-	$(GO) test -timeout 10m -run '^Test' -parallel $(FAULTS_AT_ONCE) ./faults -args -runs 40
+	cd faults && $(GO) test -timeout 10m -run '^Test' -parallel $(FAULTS_AT_ONCE) -args -runs 40
 
 fuzz: ## every Fuzz target, FUZZTIME each
 	FUZZTIME=$(FUZZTIME) scripts/fuzz
