@@ -58,7 +58,7 @@ func withRemarks(t *testing.T) (*roomtest.Dir, *app.Room) {
 		t.Fatal(err)
 	}
 	text = replace(text, "NIR: national-id}", "NIR: national-id, REMARQUE: {class: free-text, because: the laboratory reads them before it calls a patient back}}")
-	text = replace(text, "passages: {dry: 2,", "passages: {dry: 0,")
+	text = replace(text, "passages: {dry: 2,", "passages: {untried: the test reads only, dry: 0,")
 	if _, err := r.Plan(ctx, desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: d.Key(roomtest.Marc)}); err != nil {
 		t.Fatal(err)
 	}

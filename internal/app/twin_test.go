@@ -66,7 +66,7 @@ func TestTwin(t *testing.T) {
 }
 
 // TestFinalWaits (AC-19): no final passage begins, at the lock or at the target gate,
-// before its mapping passed on invented rows and, where the instruction grants it, dry or
+// before its mapping passed on invented rows and, under this instruction, dry or
 // in rehearsal; a mapping corrected since is another.
 func TestFinalWaits(t *testing.T) {
 	t.Parallel()

@@ -91,6 +91,10 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 		b.WriteString(u.say("The source is frozen by the word of %s from %s; it is not read before.\n",
 			"La source est gelée sur la parole de %s à partir du %s ; elle n'est pas lue avant.\n", f.By, f.From.Format(time.RFC3339)))
 	}
+	if p.Untried != "" {
+		b.WriteString(u.say("No dry run and no rehearsal comes before the final passage, on the controller's word: %s\n",
+			"Ni essai à vide ni migration à blanc ne précède la bascule, sur la parole du responsable de traitement : %s\n", p.Untried))
+	}
 	if p.Limits.Lease != "" {
 		b.WriteString(u.say("Half of the key is lent for %s at a time, usually for 15m: for that long a suspension cannot call it back.\n",
 			"La moitié de la clé est prêtée pour %s à chaque fois, d'ordinaire pour 15m : aussi longtemps, une suspension ne peut pas la reprendre.\n", p.Limits.Lease))

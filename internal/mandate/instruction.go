@@ -104,9 +104,10 @@ func (b *Backup) DecodeNode(n *document.Node, decode func(*document.Node, any)) 
 
 // Passages is the budget of runs of each kind.
 type Passages struct {
-	Dry       int `yaml:"dry"`
-	Rehearsal int `yaml:"rehearsal"`
-	Final     int `yaml:"final"`
+	Dry       int    `yaml:"dry"`
+	Rehearsal int    `yaml:"rehearsal"`
+	Final     int    `yaml:"final"`
+	Untried   string `yaml:"untried,omitempty"` // why no mapping is tried on the rows first: then there is neither dry run nor rehearsal
 }
 
 // Of is the budget of one kind.

@@ -115,13 +115,30 @@ func (i *Instruction) checkHead(p *problems) {
 			p.add("passages."+string(k), "want a number from 0 to 1000", "")
 		}
 	}
-	if b := i.Passages; b.Final > 0 && b.Dry <= 0 && b.Rehearsal <= 0 {
-		p.add("passages", "grants no dry run and no rehearsal: no mapping can be tried before the final passage; want dry: 1 at least", "GDPR art. 32(1)(d)")
-	}
+	i.checkTried(p)
 	if i.Passages.Rehearsal > 0 && i.Target.PreProduction == "" {
 		p.add("passages.rehearsal", "a rehearsal goes into a system that target.pre_production names", lawOnly)
 	}
 }
+
+// checkTried wants a dry run or a rehearsal before the final passage, or the reason why
+// there is none, which the controller signs with the rest.
+func (i *Instruction) checkTried(p *problems) {
+	b := i.Passages
+	switch none := b.Dry <= 0 && b.Rehearsal <= 0; {
+	case b.Untried != "" && !none:
+		p.add("passages.untried", "goes with dry: 0 and rehearsal: 0", "")
+	case b.Untried != "":
+		if why := boilerplate(b.Untried, ""); why != "" {
+			p.add("passages.untried", why, triedBy)
+		}
+	case b.Final > 0 && none:
+		p.add("passages", "grants no dry run and no rehearsal: no mapping can be tried before the final passage; want dry: 1 at least, or untried: and the reason", triedBy)
+	}
+}
+
+// triedBy is where the law asks that measures be tried.
+const triedBy = "GDPR art. 32(1)(d)"
 
 func (i *Instruction) checkDataset(p *problems, at, id string, d *Dataset, special map[ecluse.Class]bool) {
 	switch {

@@ -149,14 +149,14 @@ type LoadPermitInputs struct {
 	Tried     bool      // it passed dry or in rehearsal, by the same
 }
 
-// Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and,
-// where the instruction grants dry runs or rehearsals, once in one of them.
+// Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and once
+// dry or in rehearsal unless the instruction says why not.
 func (i *Instruction) Rehearsed(twin, tried bool) error {
 	e := &ecluse.Error{Kind: ecluse.Refused, What: "begin the final passage", Where: string(i.ID), Article: "GDPR art. 32(1)(d)"}
 	switch {
 	case !twin:
 		e.Why, e.Next = "this mapping has not passed on invented rows", "ecluse rehearse --twin, and correct what it shows"
-	case !tried && i.Passages.Dry+i.Passages.Rehearsal > 0:
+	case !tried && i.Passages.Untried == "":
 		e.Why, e.Next = "this mapping has passed neither dry nor in rehearsal", "ecluse plan --passage dry, have it approved, then ecluse apply --dry-run"
 	default:
 		return nil

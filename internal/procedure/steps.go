@@ -193,7 +193,7 @@ func waters() []Step {
 			Number: 9,
 			Name:   Text{"Loading", "Chargement"},
 			What: Text{
-				"The load plan is compiled and approved: by an operator for a dry run or a rehearsal, by the controller for the final passage, within 72 hours. The target gate verifies, compiles again, opens, maps and loads each chunk in one transaction. A dry run writes nothing. A final passage waits until its mapping has passed on invented rows and, where the instruction grants it, dry or in rehearsal.",
+				"The load plan is compiled and approved: by an operator for a dry run or a rehearsal, by the controller for the final passage, within 72 hours. The target gate verifies, compiles again, opens, maps and loads each chunk in one transaction. A dry run writes nothing. A final passage waits until its mapping has passed on invented rows and, unless the instruction says why not, dry or in rehearsal.",
 				"Le plan de chargement est compilé et approuvé : par un opérateur pour un essai à vide ou une migration à blanc, par le responsable pour la bascule, sous 72 heures. Le programme côté nouveau logiciel vérifie, recompile, ouvre, transcode et charge chaque paquet en une transaction. L'essai à vide n'écrit rien. La bascule attend que sa table de transcodage ait passé l'épreuve de lignes inventées et, là où l'instruction l'accorde, un essai à vide ou une migration à blanc.",
 			},
 			Law:      Text{"GDPR art. 28(3)(a), 32(1)(d)", "RGPD art. 28(3)(a), 32(1)(d)"},

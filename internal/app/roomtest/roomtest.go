@@ -380,7 +380,7 @@ func (w *work) plan() error {
 	if err != nil {
 		return err
 	}
-	granted := "{dry: 0, rehearsal: 0,"
+	granted := "{untried: tests go straight to the final passage, dry: 0, rehearsal: 0,"
 	if w.tries {
 		granted = "{dry: 2, rehearsal: 2,"
 	}
