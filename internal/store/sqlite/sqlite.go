@@ -117,6 +117,10 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	return open(ctx, dir)
 }
 
+// unusedReading is how long a connection is kept that nothing is read through: a gate
+// that waits for work looks twice a minute.
+const unusedReading = 10 * time.Second
+
 func open(ctx context.Context, dir string) (_ *Store, err error) {
 	s := &Store{}
 	defer func() {
@@ -132,7 +136,8 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.read.SetMaxOpenConns(4)
-	s.read.SetConnMaxIdleTime(time.Minute)
+	s.read.SetMaxIdleConns(1)                // one costs some 400 KiB, its statements with it
+	s.read.SetConnMaxIdleTime(unusedReading) // s.write stays: the last connection to leave takes the WAL away
 	s.reads = reads{q: &statements{DB: s.read}, docs: filepath.Join(dir, docsFolder)}
 	return s, s.migrate(ctx)
 }
@@ -140,10 +145,11 @@ func open(ctx context.Context, dir string) (_ *Store, err error) {
 func dsn(dir, more string) string {
 	// busy_timeout first: setting the journal mode may have to wait too.
 	// cache_size: a server has many laboratories open, each in up to five
-	// connections; the system's cache has the pages too.
+	// connections; the system's cache has the pages too. In pages; SQLite takes no
+	// fewer.
 	// secure_delete: what retention takes is overwritten, not just unlinked.
 	return "file:" + (&url.URL{Path: filepath.ToSlash(filepath.Join(dir, fileName))}).EscapedPath() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_pragma=cache_size(-512)&" + more
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_pragma=cache_size(10)&" + more
 }
 
 // migrate brings the schema to this program's version, and refuses one that a
