@@ -6,20 +6,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ecluse/internal/app/roomtest"
-	"ecluse/internal/stocktest"
 	"ecluse/internal/wire"
 )
 
@@ -157,39 +151,4 @@ func TestServe(t *testing.T) {
 		t.Errorf("%d laboratories, then %d; pin %s, then %s", len(s.Labs), len(again.Labs), s.Pin, again.Pin)
 	}
 	again.end(t)
-}
-
-// idle is how much memory a server may hold that has many laboratories and nothing to
-// do.
-const idle = 96 << 20
-
-// TestServeIdleMemory measures it, of the process as the system sees it.
-func TestServeIdleMemory(t *testing.T) {
-	if _, err := os.Stat("/proc/self/status"); err != nil {
-		stocktest.Lacks(t, "/proc")
-	}
-	t.Parallel()
-	d := &roomtest.Dir{TB: t, Path: roomtest.Temp(t)}
-	for i := range 50 {
-		addLab(t, d, fmt.Sprintf("lab-%d", i))
-	}
-	s := serve(t, d, "server")
-	time.Sleep(3 * time.Second) // every laboratory looks at what is due
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "status"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kib), "kB")), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("50 laboratories, nothing to do: %.1f MiB", float64(n)/1024)
-			if n<<10 > idle {
-				t.Errorf("holds %d KiB, want at most %d", n, idle>>10)
-			}
-		}
-	}
-	s.end(t)
 }
