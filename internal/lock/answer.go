@@ -38,8 +38,8 @@ func (s *Seat) Answer(ctx context.Context, id string, a exchange.Answer) error {
 	switch {
 	case err == nil, errors.Is(err, errAnswered):
 		return nil
-	case ctx.Err() != nil:
-		return err // it is said again
+	case ctx.Err() != nil, ecluse.KindOf(err) == ecluse.Failed, ecluse.KindOf(err) == ecluse.Interrupted:
+		return err // the lock's own trouble: it is said again
 	}
 	text, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(err)})
 	if err != nil {
@@ -59,50 +59,69 @@ func (l *Lock) ended(ctx context.Context, w exchange.Work, a *exchange.Answer) e
 	if err != nil {
 		return err
 	}
+	passage := w.Verb == exchange.Read || w.Verb == exchange.Load
+	also := func(context.Context, *sqlite.Tx) error { return nil }
+	switch {
+	case a.Problem != nil && w.Verb == exchange.Read: // what was to be loaded from it waits in vain
+		also, err = l.stopLoading(ctx, w)
+	case a.Problem == nil && passage:
+		also, err = l.shown(ctx, w.Migration)
+	}
+	if err != nil {
+		return err
+	}
 	end := closing(func(ctx context.Context, tx *sqlite.Tx) error {
 		open, err := tx.EndWork(ctx, w.ID, text)
 		if err == nil && !open {
 			err = errAnswered
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return also(ctx, tx)
 	})
-	passage := w.Verb == exchange.Read || w.Verb == exchange.Load
 	switch {
 	case a.Problem != nil && passage && a.Problem.Kind != ecluse.Interrupted: // an interruption leaves no entry
 		event := journal.Event{Tree: string(w.Migration), Type: journal.PassageStopped, IDs: map[string]string{"reason": string(a.Problem.Kind)}}
-		err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return end(ctx, tx) })
+		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return end(ctx, tx) })
 	case a.Problem == nil && w.Verb == exchange.Load:
-		err = l.endLoading(ctx, w, a, end)
+		return l.endLoading(ctx, w, a, end)
 	case a.Problem == nil && w.Verb == exchange.Undo:
-		err = l.endUndo(ctx, w, a, end)
-	default:
-		_, err = l.store.EndWork(ctx, w.ID, text)
+		return l.endUndo(ctx, w, a, end)
 	}
+	return l.store.Note(ctx, func(tx *sqlite.Tx) error { return end(ctx, tx) })
+}
+
+// stopLoading withdraws the loading of what is read no more.
+func (l *Lock) stopLoading(ctx context.Context, w exchange.Work) (closing, error) {
+	loading, err := l.openWork(ctx, w.Migration, exchange.Load)
 	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(&ecluse.Error{
+		Kind: ecluse.Interrupted, What: "load", Where: w.Passage.String(), Why: "the reading stopped", Next: "put right what kept it, and run `ecluse apply` again: both go on where they were",
+	})})
+	return func(ctx context.Context, tx *sqlite.Tx) error {
+		if loading == "" {
+			return nil
+		}
+		_, err := tx.EndWork(ctx, loading, text)
 		return err
-	}
-	switch {
-	case a.Problem != nil && w.Verb == exchange.Read: // what was to be loaded from it waits in vain
-		return l.Withdraw(ctx, w.Migration, exchange.Load, &ecluse.Error{
-			Kind: ecluse.Interrupted, What: "load", Where: w.Passage.String(), Why: "the reading stopped", Next: "put right what kept it, and run `ecluse apply` again: both go on where they were",
-		})
-	case a.Problem == nil && passage:
-		return l.shown(ctx, w.Migration)
-	}
-	return nil
+	}, err
 }
 
 // shown asks both gates to look at the journal, and waits for neither: each cosigns
 // what was written since it began.
-func (l *Lock) shown(ctx context.Context, m ecluse.MigrationID) error {
+func (l *Lock) shown(ctx context.Context, m ecluse.MigrationID) (closing, error) {
 	source, target, err := l.gates(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all, err := l.store.WorkOf(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var looks []store.Work
 	for _, gate := range []ecluse.Fingerprint{source, target} {
 		asked := func(w store.Work) bool { return w.Ended.IsZero() && w.Gate == gate && w.Verb == string(exchange.Look) }
 		if slices.ContainsFunc(all, asked) || l.mayAsk(ctx, gate, exchange.Look) != nil {
@@ -110,13 +129,18 @@ func (l *Lock) shown(ctx context.Context, m ecluse.MigrationID) error {
 		}
 		row, err := newWork(gate, exchange.Work{Verb: exchange.Look, Migration: m})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := l.store.AskWork(ctx, row); err != nil {
-			return err
-		}
+		looks = append(looks, row)
 	}
-	return nil
+	return func(ctx context.Context, tx *sqlite.Tx) error {
+		for _, row := range looks {
+			if err := tx.AskWork(ctx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // endLoading notes what a load came to, by the report that the target gate signed.

@@ -58,14 +58,16 @@ func (l *Lock) Evidence(ctx context.Context, m ecluse.MigrationID) (*exchange.Bu
 		return nil, err
 	}
 	for _, g := range gates {
-		a, err := l.ask(ctx, g.print, exchange.Work{Verb: exchange.SignBundle, Migration: m, Papers: map[string][]byte{exchange.PaperSums: sums}})
+		// A signature under this very list holds as long as the list: one that was carried
+		// stays for its day, whatever becomes of the folder that it is written into.
+		w := exchange.Work{Verb: exchange.SignBundle, Migration: m, Papers: map[string][]byte{exchange.PaperSums: sums}}
+		err := l.askFor(ctx, g.print, w, func(a *exchange.Answer, _ closing) error {
+			if a.Signed == nil || a.Signed.VerifyBy(evidence.NamespaceBundle, g.print) != nil || !bytes.Equal(a.Signed.Body, sums) {
+				return &ecluse.Error{Kind: ecluse.Unverified, What: "write evidence", Where: string(g.gate), Why: "the gate did not sign the list of files"}
+			}
+			return b.AddSums(g.gate, *a.Signed)
+		})
 		if err != nil {
-			return nil, err
-		}
-		if a.Signed == nil || a.Signed.VerifyBy(evidence.NamespaceBundle, g.print) != nil || !bytes.Equal(a.Signed.Body, sums) {
-			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "write evidence", Where: string(g.gate), Why: "the gate did not sign the list of files"}
-		}
-		if err := b.AddSums(g.gate, *a.Signed); err != nil {
 			return nil, err
 		}
 	}

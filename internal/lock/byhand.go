@@ -83,24 +83,24 @@ func (l *Lock) forgetOld(ctx context.Context, row *store.Work) (bool, error) {
 	if err != nil || now.Sub(row.Ended) <= answerLife {
 		return false, err
 	}
-	return true, l.store.TakeWork(ctx, row.ID)
+	return true, l.forget(ctx, row.ID)
 }
 
 // askByHand asks something whose answer may take days. It is asked once; when it was
-// answered, whoever asks next has the answer.
-func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
+// answered, whoever asks the same has the answer, until what came of it is kept. A problem
+// is told once: then it is asked anew.
+func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (_ *exchange.Answer, id string, _ error) {
 	papers, err := l.restsOn(ctx, w.Migration)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	id, err := question(gate, w, papers)
-	if err != nil {
-		return nil, err
+	if id, err = question(gate, w, papers); err != nil {
+		return nil, "", err
 	}
 	w.ID = id
 	text, err := json.Marshal(w)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	row, err := l.store.Work(ctx, id)
 	if err == nil {
@@ -112,25 +112,38 @@ func (l *Lock) askByHand(ctx context.Context, gate ecluse.Fingerprint, w exchang
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := l.store.AskWork(ctx, store.Work{ID: id, Gate: gate, Migration: w.Migration, Verb: string(w.Verb), Text: text}); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		l.tell()
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	}
 	if row == nil || row.Ended.IsZero() {
 		if row, err = l.awaitByHand(ctx, gate, w); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	if err := l.store.TakeWork(ctx, id); err != nil {
-		return nil, err
-	}
 	a, err := answerOf(row)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = a.Err()
 	}
-	return a, a.Err()
+	if err != nil {
+		return nil, "", errors.Join(err, l.forget(ctx, id))
+	}
+	return a, id, nil
+}
+
+// forget forgets an answer of which nothing more comes.
+func (l *Lock) forget(ctx context.Context, id string) error {
+	return l.store.Note(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.TakeWork(ctx, id)
+		return err
+	})
+}
+
+// answerTaken is the error of the second of two who ask the same.
+func answerTaken(gate ecluse.Fingerprint, verb exchange.Verb) error {
+	return &ecluse.Error{Kind: ecluse.Interrupted, What: "have a gate " + string(verb), Where: string(gate), Why: "somebody who asked the same took the answer", Next: "run the same command again"}
 }
 
 // awaitByHand waits for an answer as long as it may come over a line: the gate is on one,
@@ -155,7 +168,7 @@ func (l *Lock) awaitByHand(ctx context.Context, gate ecluse.Fingerprint, w excha
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "have a gate " + string(w.Verb), Where: string(gate), Why: "somebody who asked the same took the answer", Next: "run the same command again"}
+			return nil, answerTaken(gate, w.Verb)
 		case !errors.Is(err, errByHand):
 			return nil, err
 		}
@@ -238,8 +251,9 @@ func (l *Lock) lookedByHand(ctx context.Context, m ecluse.MigrationID, gate eclu
 	return h.Size == size, err
 }
 
-// draft keeps the certificate that both gates are to sign, where one signs by hand.
-func (l *Lock) draft(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, c *evidence.Certificate) error {
+// draft keeps the certificate that both gates are to sign, where one signs by hand. What the
+// gate found in its folder, which it says, is taken with it.
+func (l *Lock) draft(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction, c *evidence.Certificate, searched closing) error {
 	if hand, err := l.noLine(ctx, i.Source.Gate); err != nil || !hand {
 		return err
 	}
@@ -253,7 +267,10 @@ func (l *Lock) draft(ctx context.Context, m ecluse.MigrationID, i *mandate.Instr
 		if err != nil {
 			return err
 		}
-		return tx.SetCurrent(ctx, m, kindDraft, d)
+		if err := tx.SetCurrent(ctx, m, kindDraft, d); err != nil || searched == nil {
+			return err
+		}
+		return searched(ctx, tx)
 	})
 }
 

@@ -95,7 +95,7 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
-	if err := l.draft(ctx, m, i, c); err != nil {
+	if err := l.draft(ctx, m, i, c, source.taken); err != nil {
 		return err
 	}
 	return l.certify(ctx, m, i, c)

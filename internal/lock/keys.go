@@ -11,6 +11,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store/sqlite"
 )
 
 // keyHolder is one gate, as far as keys go. What a gate says once it is asked only
@@ -24,6 +25,7 @@ type keyHolder struct {
 	ids    map[string]ecluse.Digest // of keys, by what is sealed to their recipient
 	probes func() ([][]byte, error)
 	looked *exchange.Searched
+	taken  closing // of what it looked through; nil before
 }
 
 // destroyed is what a lock reads in a gate's erasure/v1.
@@ -98,16 +100,19 @@ func (k *keyHolder) look(ctx context.Context, m ecluse.MigrationID) (*exchange.S
 	}
 	w := exchange.Work{Verb: exchange.Search, Migration: m, Papers: map[string][]byte{}}
 	exchange.AddNumbered(w.Papers, exchange.PaperProbe, probes)
-	a, err := k.lock.ask(ctx, k.gate, w)
-	if err != nil {
-		return nil, err
-	}
-	s := &exchange.Searched{}
-	if err := json.Unmarshal(a.Papers[exchange.PaperSearched], s); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
-	}
-	k.looked = s
-	return s, nil
+	err = k.lock.askFor(ctx, k.gate, w, func(a *exchange.Answer, taken closing) error {
+		s := &exchange.Searched{}
+		if err := json.Unmarshal(a.Papers[exchange.PaperSearched], s); err != nil {
+			return &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+		}
+		k.looked = s
+		if len(s.Left)+len(s.Found) > 0 { // it is no certificate's, and looked for again
+			return k.lock.store.Note(ctx, func(tx *sqlite.Tx) error { return taken(ctx, tx) })
+		}
+		k.taken = taken // with the certificate that says so
+		return nil
+	})
+	return k.looked, err
 }
 
 func (k *keyHolder) Left(ctx context.Context, m ecluse.MigrationID) ([]string, error) {

@@ -22,23 +22,23 @@ func (l *Lock) Inspect(ctx context.Context, at exchange.Place) (*exchange.Inspec
 	if err != nil {
 		return nil, err
 	}
-	a, err := l.ask(ctx, gate, exchange.Work{Verb: exchange.Inspect})
-	if err != nil {
-		return nil, err
-	}
-	v := &exchange.Inspection{Gate: gate, Catalogue: a.Papers[exchange.PaperCatalogue], Estimates: a.Papers[exchange.PaperEstimates]}
-	var c ecluse.Catalogue
-	if err := json.Unmarshal(v.Catalogue, &c); err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
-	}
-	return v, l.store.Do(ctx, journal.Event{
-		Tree: evidence.InstallationTree, Type: journal.Inspected,
-		IDs: map[string]string{"catalogue": ecluse.DigestOf(v.Catalogue).String(), "place": string(at), "gate": string(gate), "engine": string(c.Engine)},
-	}, nil)
+	var v *exchange.Inspection
+	err = l.askFor(ctx, gate, exchange.Work{Verb: exchange.Inspect}, func(a *exchange.Answer, taken closing) error {
+		v = &exchange.Inspection{Gate: gate, Catalogue: a.Papers[exchange.PaperCatalogue], Estimates: a.Papers[exchange.PaperEstimates]}
+		var c ecluse.Catalogue
+		if err := json.Unmarshal(v.Catalogue, &c); err != nil {
+			return &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+		}
+		return l.store.Do(ctx, journal.Event{
+			Tree: evidence.InstallationTree, Type: journal.Inspected,
+			IDs: map[string]string{"catalogue": ecluse.DigestOf(v.Catalogue).String(), "place": string(at), "gate": string(gate), "engine": string(c.Engine)},
+		}, func(tx *sqlite.Tx) error { return taken(ctx, tx) })
+	})
+	return v, err
 }
 
 // Sketch has the source gate compile an instruction that nobody signed: nothing is
-// kept.
+// kept but, of a gate without a line, its answer, for whoever looks again within a day.
 func (l *Lock) Sketch(ctx context.Context, instruction []byte) ([]byte, error) {
 	i, err := mandate.ParseInstruction("instruction", instruction)
 	if err != nil {
@@ -48,11 +48,13 @@ func (l *Lock) Sketch(ctx context.Context, instruction []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := l.ask(ctx, i.Source.Gate, exchange.Work{Verb: exchange.Sketch, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: instruction}})
-	if err != nil {
-		return nil, err
-	}
-	return a.Papers[exchange.PaperReadPlan], nil
+	var plan []byte
+	w := exchange.Work{Verb: exchange.Sketch, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: instruction}}
+	err = l.askFor(ctx, i.Source.Gate, w, func(a *exchange.Answer, _ closing) error {
+		plan = a.Papers[exchange.PaperReadPlan]
+		return nil
+	})
+	return plan, err
 }
 
 func (l *Lock) contractText(ctx context.Context, d ecluse.Digest) ([]byte, error) {
@@ -173,42 +175,45 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := l.ask(ctx, i.Source.Gate, exchange.Work{
-		Verb: exchange.CompileRead, Migration: i.ID, Signed: all, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: text},
-	})
-	if err != nil {
-		return nil, nil, err
-	}
 	var estimates map[ecluse.DatasetID]int64
-	if err := json.Unmarshal(a.Papers[exchange.PaperEstimates], &estimates); err != nil {
-		return nil, nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+	w := exchange.Work{
+		Verb: exchange.CompileRead, Migration: i.ID, Signed: all, Papers: map[string][]byte{exchange.PaperContract: contract, exchange.PaperInstruction: text},
 	}
-	l.measured(i.Source.Gate, a)
-	plan, err := mandate.ParseReadPlan(a.Papers[exchange.PaperReadPlan])
-	if err != nil {
-		return nil, nil, err
-	}
-	if current != nil {
-		approved, err := mandate.ParseReadPlan(current)
+	err = l.askFor(ctx, i.Source.Gate, w, func(a *exchange.Answer, taken closing) error {
+		if err := json.Unmarshal(a.Papers[exchange.PaperEstimates], &estimates); err != nil {
+			return &ecluse.Error{Kind: ecluse.Invalid, What: "read the gate's answer", Err: err}
+		}
+		l.measured(i.Source.Gate, a)
+		plan, err := mandate.ParseReadPlan(a.Papers[exchange.PaperReadPlan])
 		if err != nil {
-			return nil, nil, err
-		}
-		if _, err := mandate.Equivalent(approved, plan); err == nil && mig.Place.Migration != procedure.Instructed {
-			return current, estimates, nil
-		}
-	}
-	return plan.Bytes(), estimates, l.store.Do(ctx, journal.Event{
-		Tree: string(i.ID), Type: journal.ReadPlanCompiled, IDs: map[string]string{"read_plan": plan.Digest().String(), "instruction": i.Digest().String()},
-	}, func(tx *sqlite.Tx) error {
-		if _, err := tx.AddDocument(ctx, evidence.KindReadPlan, i.ID, plan.Bytes()); err != nil {
 			return err
 		}
-		if err := tx.SetCurrent(ctx, i.ID, evidence.KindReadPlan, plan.Digest()); err != nil {
-			return err
+		if current != nil {
+			approved, err := mandate.ParseReadPlan(current)
+			if err != nil {
+				return err
+			}
+			if _, err := mandate.Equivalent(approved, plan); err == nil && mig.Place.Migration != procedure.Instructed {
+				return nil
+			}
 		}
-		_, err := tx.Move(ctx, i.ID, procedure.PlanRead, procedure.SourceGate)
-		return err
+		current = plan.Bytes()
+		return l.store.Do(ctx, journal.Event{
+			Tree: string(i.ID), Type: journal.ReadPlanCompiled, IDs: map[string]string{"read_plan": plan.Digest().String(), "instruction": i.Digest().String()},
+		}, func(tx *sqlite.Tx) error {
+			if _, err := tx.AddDocument(ctx, evidence.KindReadPlan, i.ID, plan.Bytes()); err != nil {
+				return err
+			}
+			if err := tx.SetCurrent(ctx, i.ID, evidence.KindReadPlan, plan.Digest()); err != nil {
+				return err
+			}
+			if _, err := tx.Move(ctx, i.ID, procedure.PlanRead, procedure.SourceGate); err != nil {
+				return err
+			}
+			return taken(ctx, tx)
+		})
 	})
+	return current, estimates, err
 }
 
 // loadPlan has the load plan compiled; nil while no mapping is signed or the read

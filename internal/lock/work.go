@@ -12,6 +12,7 @@ import (
 	"ecluse"
 	"ecluse/internal/exchange"
 	"ecluse/internal/store"
+	"ecluse/internal/store/sqlite"
 )
 
 // told is how far a gate's work has come, in memory: it is for display.
@@ -217,16 +218,57 @@ func newWork(gate ecluse.Fingerprint, w exchange.Work) (store.Work, error) {
 }
 
 // ask asks something of a gate and waits for its answer. A gate that is away is not
-// waited for, and then nothing stays asked; nor does it when ctx ends.
+// waited for, and then nothing stays asked; nor does it when ctx ends. It is for what
+// nothing of the lock's comes of, or what the gate handed in before it answered; for the
+// rest there is askFor.
 func (l *Lock) ask(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
+	a, carried, err := l.asked(ctx, gate, w)
+	if err != nil || carried == "" {
+		return a, err
+	}
+	return a, l.forget(ctx, carried)
+}
+
+// askFor asks something of a gate, and hands its answer to what comes of it. An answer that
+// was carried by hand goes in the transaction in which taken is called, and stays for whoever
+// asks the same again when that fails: it costs no second trip. One that cannot be read is
+// asked for anew.
+func (l *Lock) askFor(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work, comes func(a *exchange.Answer, taken closing) error) error {
+	a, carried, err := l.asked(ctx, gate, w)
+	if err != nil {
+		return err
+	}
+	err = comes(a, func(ctx context.Context, tx *sqlite.Tx) error {
+		if carried == "" { // nobody looks for it again
+			return nil
+		}
+		there, err := tx.TakeWork(ctx, carried)
+		if err == nil && !there {
+			err = answerTaken(gate, w.Verb)
+		}
+		return err
+	})
+	if kind := ecluse.KindOf(err); carried != "" && (kind == ecluse.Invalid || kind == ecluse.Unverified) {
+		err = errors.Join(err, l.forget(ctx, carried))
+	}
+	return err
+}
+
+// asked asks something of a gate; carried names an answer that was carried by hand.
+func (l *Lock) asked(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (a *exchange.Answer, carried string, err error) {
 	if err := l.mayAsk(ctx, gate, w.Verb); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if byHand, err := l.stays(ctx, gate, w); err != nil {
-		return nil, err
+		return nil, "", err
 	} else if byHand {
 		return l.askByHand(ctx, gate, w)
 	}
+	a, err = l.askOnLine(ctx, gate, w)
+	return a, "", err
+}
+
+func (l *Lock) askOnLine(ctx context.Context, gate ecluse.Fingerprint, w exchange.Work) (*exchange.Answer, error) {
 	row, err := newWork(gate, w)
 	if err != nil {
 		return nil, err

@@ -41,11 +41,3 @@ func (tx *Tx) CarriedIn(ctx context.Context, gate ecluse.Fingerprint, c store.Ca
 func (s *Store) CarriedIn(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error {
 	return s.do(ctx, func(tx *Tx) error { return tx.CarriedIn(ctx, gate, c) })
 }
-
-// TakeWork forgets something asked that was answered: whoever asked has its answer.
-func (s *Store) TakeWork(ctx context.Context, id string) error {
-	return s.do(ctx, func(tx *Tx) error {
-		_, err := tx.q.ExecContext(ctx, `DELETE FROM work WHERE id = ? AND ended > 0`, id)
-		return failed("forget a gate's answer", err)
-	})
-}

@@ -210,6 +210,10 @@ func (s *Store) Do(ctx context.Context, e journal.Event, fn func(*Tx) error) err
 	})
 }
 
+// Note makes changes that have no entry of their own, together: what is asked of gates and
+// answered, how far what is carried has come. What comes of them is journalled, by Do.
+func (s *Store) Note(ctx context.Context, fn func(*Tx) error) error { return s.do(ctx, fn) }
+
 // do is a transaction with the clock looked at.
 func (s *Store) do(ctx context.Context, fn func(*Tx) error) (err error) {
 	t, err := s.write.BeginTx(ctx, nil)

@@ -45,6 +45,17 @@ func (s *Store) EndWork(ctx context.Context, id string, answer []byte) (open boo
 	return open, err
 }
 
+// TakeWork forgets something asked that was answered, in the transaction of what comes of
+// it. It tells whether it was there: of two who take an answer, one does.
+func (tx *Tx) TakeWork(ctx context.Context, id string) (bool, error) {
+	r, err := tx.q.ExecContext(ctx, `DELETE FROM work WHERE id = ? AND ended > 0`, id)
+	if err != nil {
+		return false, failed("forget a gate's answer", err)
+	}
+	n, err := r.RowsAffected()
+	return n > 0, failed("forget a gate's answer", err)
+}
+
 // ForgetWork removes what ended before a time: answers are for whoever asked.
 func (s *Store) ForgetWork(ctx context.Context, before time.Time) error {
 	return s.do(ctx, func(tx *Tx) error {
