@@ -33,7 +33,7 @@ func (c *Carry) Out(ctx context.Context, gate ecluse.Fingerprint) (*carry.Out, e
 }
 
 // In carries in, and tells how far it has come.
-func (c *Carry) In(ctx context.Context, tell func(exchange.Taken)) (*carry.In, error) {
+func (c *Carry) In(ctx context.Context, tell func(exchange.Taken)) (*exchange.CarriedIn, error) {
 	p, err := c.Device.visit(ctx, c.Key)
 	if err != nil {
 		return nil, err

@@ -158,7 +158,7 @@ func (h *hand) out() *carry.Out {
 	return v
 }
 
-func (h *hand) in() (*carry.In, error) {
+func (h *hand) in() (*exchange.CarriedIn, error) {
 	return carry.CarryIn(h.Context(), lines{h.marc()}, h.lock.Key(), h.folder, func(exchange.Taken) {})
 }
 
@@ -177,9 +177,9 @@ func (h *hand) answered() *carry.Returned {
 
 func (h *hand) returned() *carry.Returned {
 	h.Helper()
-	r, err := carry.ReadReturn(h.folder, h.lock.Key())
+	all, err := carry.ReadReturns(h.folder, h.lock.Key())
 	h.must(err)
-	return r
+	return all[len(all)-1]
 }
 
 // signed is a return that the gate's key signed.
@@ -402,30 +402,171 @@ func TestCarriedSeams(t *testing.T) {
 	}
 }
 
-// TestCarriedSuspended: chunks of a suspended migration do not come in; when it goes on,
-// so do they.
+// suspended has the controller suspend a migration.
+func (h *hand) suspended(m ecluse.MigrationID) (resume func()) {
+	h.Helper()
+	order := desk.Order{Migration: m, Because: "a question is open", Key: h.d.Key(roomtest.Claire)}
+	_, err := h.desk.Suspend(h.Context(), order)
+	h.must(err)
+	return func() {
+		h.Helper()
+		_, err := h.desk.Resume(h.Context(), order)
+		h.must(err)
+	}
+}
+
+// TestCarriedSuspended: chunks of a suspended migration do not come in; when it goes on, so
+// do they, also after another trip.
 func TestCarriedSuspended(t *testing.T) {
 	t.Parallel()
 	h := byHand(t)
 	r := h.answered()
-	order := desk.Order{Migration: roomtest.Migration, Because: "a question is open", Key: h.d.Key(roomtest.Claire)}
-	_, err := h.desk.Suspend(t.Context(), order)
-	h.must(err)
-	if _, err := h.in(); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "held by controller") {
-		t.Errorf("%v", err)
+	resume := h.suspended(roomtest.Migration)
+	first := puts(r.Return)[0]
+	for range 2 { // again is the same
+		v, err := h.in()
+		if err != nil || len(v.Refused) != 1 || v.Refused[0].Item != first || !v.Again || v.Waiting != len(r.Items)-first-1 || v.Items != len(r.Items) {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		if why := v.Refused[0].Why; why.Kind != ecluse.Refused || !strings.Contains(fmt.Sprint(why.Err()), "held by controller") {
+			t.Errorf("%+v", why)
+		}
 	}
 	if n := h.events(evidence.LeafChunk); n != 0 {
 		t.Errorf("%d chunks came in", n)
 	}
-	// A dispatch since says so, and keeps the return that is not in.
-	h.out()
-	if _, err := h.atGate(false); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "has not reached the lock, or not all of it") {
-		t.Errorf("the gate goes on: %v", err)
+	// The gate is let go on, and is not asked about it meanwhile.
+	if v := h.out(); slices.Contains(v.Work, exchange.Read) {
+		t.Errorf("asked %v", v.Work)
 	}
-	_, err = h.desk.Resume(t.Context(), order)
+	_, err := h.atGate(false)
 	h.must(err)
+	if v, err := h.in(); err != nil || len(v.Refused) != 1 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	h.killed()
+	resume()
 	v, err := h.in()
-	if err != nil || v.Items != len(r.Items) {
+	if err != nil || len(v.Refused)+v.Waiting != 0 || v.New != len(r.Items)-first {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if chunks := h.events(evidence.LeafChunk); chunks != len(puts(r.Return)) || h.events("manifest") != 1 || h.events("epoch") != 1 {
+		t.Errorf("%d chunks of %d, %d manifests, %d epochs", chunks, len(puts(r.Return)), h.events("manifest"), h.events("epoch"))
+	}
+	if left, _ := os.ReadDir(h.folder); len(left) != 0 {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+// TestCarriedTwo: what is refused of one migration holds up what follows it of that one, and
+// nothing of another.
+func TestCarriedTwo(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	defer h.target()()
+	const other ecluse.MigrationID = "quatre-vents-02"
+	text := bytes.Replace(h.d.Read("instruction.yaml"), []byte(roomtest.Migration), []byte(other), 1)
+	_, err := h.desk.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: h.d.Key(roomtest.Marc)})
+	if ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Fatalf("%v", err)
+	}
+	r := h.answered()
+	work := h.d.Query("room/lock/control.db", "SELECT id FROM work WHERE migration = '"+string(other)+"'")
+	of := func(it exchange.Item) int { // what was read before what is of the other
+		if it.Migration == other || slices.Contains(work, it.Work) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(r.Items, func(a, b exchange.Item) int { return of(a) - of(b) })
+	signed := h.signed(*r.Return, h.gate)
+	h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", "return.json"), signed.Body, 0o600))
+	h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", "return.json.sig"), signed.Signature, 0o600))
+	others := 0
+	for _, it := range r.Items {
+		others += of(it)
+	}
+
+	resume := h.suspended(roomtest.Migration)
+	first := puts(r.Return)[0]
+	v, err := h.in()
+	if err != nil || len(v.Refused) != 1 || v.Refused[0].Migration != roomtest.Migration || others < 2 || v.New != first+others || v.Waiting != len(r.Items)-first-others-1 {
+		t.Fatalf("%+v, %v; of the other %d", v, err, others)
+	}
+	if made, err := h.lock.Posted(t.Context(), other, exchange.RecipientPaper); err != nil || len(made) == 0 {
+		t.Errorf("of the other came %d papers, %v", len(made), err)
+	}
+	// The other goes on: a trip of its own.
+	for range 2 {
+		_, err = h.desk.Plan(t.Context(), desk.PlanRequest{Migration: other, Passage: ecluse.Final, Instruction: text, File: "instruction.yaml", Key: h.d.Key(roomtest.Marc)})
+		if err == nil {
+			break
+		}
+		h.out()
+		_, err := h.atGate(false)
+		h.must(err)
+		if v, err = h.in(); err != nil || len(v.Refused) != 1 {
+			t.Errorf("%+v, %v", v, err)
+		}
+	}
+	h.must(err)
+	resume()
+	v, err = h.in()
+	if err != nil || len(v.Refused)+v.Waiting != 0 || h.events(evidence.LeafChunk) != len(puts(r.Return)) {
+		t.Errorf("%+v, %v; %d chunks", v, err, h.events(evidence.LeafChunk))
+	}
+}
+
+// TestCarriedAnew: once the gate is asked anew for what was refused, the return of before has
+// it no more, and says so; the gate does it again.
+func TestCarriedAnew(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	r := h.answered()
+	resume := h.suspended(roomtest.Migration)
+	if v, err := h.in(); err != nil || len(v.Refused) != 1 || !v.Again {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	h.out() // which asks nothing
+	resume()
+	h.begin()
+	h.out()
+	v, err := h.in()
+	if err != nil || v.New != 0 || len(v.Refused) != 1 || v.Again || !strings.Contains(fmt.Sprint(v.Refused[0].Why.Err()), "asked for it anew") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	_, err = h.atGate(false)
+	h.must(err)
+	v, err = h.in()
+	if err != nil || len(v.Refused)+v.Waiting != 0 || h.events(evidence.LeafChunk) != len(puts(r.Return)) || h.events("manifest") != 1 {
+		t.Errorf("%+v, %v; %d chunks, %d manifests", v, err, h.events(evidence.LeafChunk), h.events("manifest"))
+	}
+	if n := h.count("SELECT item FROM carried_left"); n != 0 {
+		t.Errorf("%d items are left", n)
+	}
+}
+
+// TestCarriedOver: what comes in of a migration that is over is refused once, and the folder
+// is cleared of its ciphertext.
+func TestCarriedOver(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	_, err := h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if err == nil {
+		t.Error("erased without either gate")
+	}
+	v, err := h.in()
+	if err != nil || len(v.Refused) != 1 || v.Again || h.events(evidence.LeafChunk) != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if left, _ := os.ReadDir(h.folder); len(left) != 0 {
+		t.Errorf("left in the folder: %v", left)
+	}
+	h.out()
+	_, err = h.atGate(false)
+	h.must(err)
+	if v, err := h.in(); err != nil || len(v.Refused) != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -686,6 +827,69 @@ func TestAskedByHand(t *testing.T) {
 	if _, err := ask(time.Minute); ecluse.KindOf(err) != ecluse.WaitsForSign { // anew
 		t.Errorf("%v", err)
 	}
+}
+
+// TestIdleByHand: what waits for a trip is told, and what would be carried in vain is
+// withdrawn before: of a migration that is held or whose deadline passed, and what nobody
+// carried for a week. What erases goes all the same.
+func TestIdleByHand(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	waits := func() (all []exchange.Verb) {
+		t.Helper()
+		list, err := h.lock.Status(t.Context(), roomtest.Migration)
+		h.must(err)
+		for _, w := range list[0].Carry {
+			if w.Gate != evidence.FingerprintOf(h.gate.PublicKey()) || time.Since(w.Since) > time.Hour {
+				t.Errorf("%+v", w)
+			}
+			all = append(all, w.Verb)
+		}
+		return all
+	}
+	asks := func(what string, want ...exchange.Verb) {
+		t.Helper()
+		if v := h.out(); !slices.Equal(v.Work, want) && len(v.Work)+len(want) > 0 {
+			t.Errorf("%s: carried out %v, want %v", what, v.Work, want)
+		}
+	}
+	control := func(text string) {
+		t.Helper()
+		h.must(h.lock.Shut())
+		h.d.Exec("room/lock/control.db", text)
+		h.open()
+	}
+	if all := waits(); !slices.Equal(all, []exchange.Verb{exchange.Read}) {
+		t.Errorf("waits for a trip: %v", all)
+	}
+	if _, err := h.marc().Inspect(t.Context(), exchange.SourcePlace); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("%v", err)
+	}
+	asks("before", exchange.Read, exchange.Inspect)
+	control("UPDATE work SET asked = asked - 8*24*3600*1000 WHERE verb = 'inspect'")
+	asks("a week later", exchange.Read)
+
+	resume := h.suspended(roomtest.Migration)
+	if all := waits(); len(all) != 0 {
+		t.Errorf("held: waits for a trip: %v", all)
+	}
+	asks("held")
+	resume()
+	asks("resumed, and nobody asked again")
+	h.begin()
+	asks("asked again", exchange.Read)
+	control("UPDATE migration SET erase_by = erase_by - 1000000000000")
+	asks("after the deadline")
+	control("UPDATE migration SET erase_by = erase_by + 1000000000000")
+	defer h.target()()
+	_, err := h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if err == nil {
+		t.Error("erased without the gate")
+	}
+	if all := waits(); !slices.Equal(all, []exchange.Verb{exchange.Erase}) {
+		t.Errorf("being erased: waits for a trip: %v", all)
+	}
+	asks("being erased", exchange.Erase)
 }
 
 // TestOldAnswer: what a gate answered more than a day ago is asked anew.

@@ -129,3 +129,12 @@ func (b *bench) refused(what string, err error, kind ecluse.Kind, words string) 
 }
 
 var event = exchange.Event{Migration: migration, Type: "epoch", IDs: map[string]string{}, Numbers: map[string]int64{"epoch": 1}}
+
+// latest is the latest return in a folder.
+func latest(dir string, lock ecluse.Fingerprint) (*Returned, error) {
+	all, err := ReadReturns(dir, lock)
+	if err != nil {
+		return nil, err
+	}
+	return all[len(all)-1], nil
+}

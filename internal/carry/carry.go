@@ -42,18 +42,11 @@ func CarryOut(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string,
 	return out, WriteDispatch(ctx, dir, *s, d, l.CarryReject)
 }
 
-// In is what was carried in.
-type In struct {
-	Gate   ecluse.Fingerprint `json:"gate,omitempty"`
-	Number int64              `json:"number,omitempty"` // of the dispatch that was answered
-	Items  int                `json:"items"`
-	Paper  bool               `json:"paper,omitempty"` // what a gate says of itself was among it
-}
-
-// CarryIn hands in what a gate said in a folder, and takes it away there. It tells how
-// far it has come. Run again after any interruption it goes on.
-func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, tell func(exchange.Taken)) (*In, error) {
-	in := &In{}
+// CarryIn hands in what a gate said in a folder, and takes it away there, but what was
+// refused and may still come in. It tells how far it has come. Run again after any
+// interruption it goes on, and tries again what was refused.
+func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, tell func(exchange.Taken)) (*exchange.CarriedIn, error) {
+	in := &exchange.CarriedIn{Refused: []exchange.NotIn{}}
 	paper, err := ReadPaper(dir)
 	if err != nil {
 		return nil, err
@@ -67,29 +60,62 @@ func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, 
 		}
 		in.Paper = true
 	}
-	r, err := ReadReturn(dir, lock)
+	all, err := ReadReturns(dir, lock)
 	if in.Paper && ecluse.KindOf(err) == ecluse.Invalid { // a gate that was just enrolled has said no more
 		return in, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	var left []int64
+	for n, r := range all {
+		last := n == len(all)-1
+		t, err := r.handIn(ctx, l, tell)
+		if !last && ecluse.KindOf(err) == ecluse.Refused { // nothing of it is left, and a later one is here
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		add(in, r, t, last)
+		if t.Again {
+			left = append(left, r.Number)
+		}
+	}
+	return in, all[len(all)-1].Clear(left)
+}
+
+// add adds what became of a return.
+func add(in *exchange.CarriedIn, r *Returned, t *exchange.Taken, last bool) {
 	in.Gate, in.Number = r.Gate, r.Number
-	taken, err := l.CarryIn(ctx, r.Signed)
+	in.New += t.New
+	in.Refused = append(in.Refused, t.Refused...)
+	in.Waiting += t.Waiting
+	in.Again = in.Again || t.Again
+	if last {
+		in.Before = t.Before()
+	}
+	in.Items = in.New + in.Before + len(in.Refused) + in.Waiting
+}
+
+// handIn hands in a return as far as its end.
+func (r *Returned) handIn(ctx context.Context, l Lines, tell func(exchange.Taken)) (*exchange.Taken, error) {
+	t, err := l.CarryIn(ctx, r.Signed)
+	done := 0
 	for {
 		if err != nil {
 			return nil, err
 		}
-		if taken.Done < in.Items || taken.Done > taken.Of || taken.Of != len(r.Items) {
-			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Where: dir, Why: "the server says that it took in what it cannot have", Next: "ask who runs it; the folder is as it was"}
+		if t.Done < done || t.Done > t.Of || t.Of != len(r.Items) || t.New < 0 || t.Waiting < 0 || t.Before() < 0 {
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Where: r.dir, Why: "the server says that it took in what it cannot have", Next: "ask who runs it; the folder is as it was"}
 		}
-		tell(*taken)
-		if in.Items = taken.Done; taken.Done == taken.Of {
-			break
+		tell(*t)
+		if t.Done == t.Of {
+			return t, nil
 		}
-		taken, err = r.chunk(ctx, l, taken.Done)
+		done = t.Done
+		t, err = r.chunk(ctx, l, t.Done)
 	}
-	return in, r.Clear()
 }
 
 // chunk hands in the chunk that is wanted next.

@@ -59,11 +59,11 @@ func TestServerLies(t *testing.T) {
 	b.must(l.Seal(func(namespace string, body []byte) (evidence.Signed, error) {
 		return evidence.Sign(b.gate, namespace, body)
 	}, time.Now()))
-	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}} {
+	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}, {Done: 2, Of: 2, New: 3}, {Done: 2, Of: 2, New: -1}, {Done: 2, Of: 2, Waiting: 3}} {
 		_, err := CarryIn(t.Context(), &liar{says: []exchange.Taken{says}}, print(b.lock), b.dir, func(exchange.Taken) {})
 		b.refused(fmt.Sprint(says), err, ecluse.Unverified, "the server")
 	}
-	if _, err := ReadReturn(b.dir, print(b.lock)); err != nil {
+	if _, err := latest(b.dir, print(b.lock)); err != nil {
 		t.Errorf("the folder is not as it was: %v", err)
 	}
 	if _, err := CarryIn(t.Context(), &liar{says: []exchange.Taken{{Done: 2, Of: 2}}}, print(b.lock), b.dir, func(exchange.Taken) {}); err != nil {

@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -86,23 +87,24 @@ func WriteDispatch(ctx context.Context, dir string, s evidence.Signed, d *exchan
 		return broken(what, dir, err)
 	}
 	// Of the return that came in last, a part may still be to come.
-	return at.forget(d.Number, d.Came.Number-1)
+	return at.forget(d.Number, d.Came.Number-1, d.Left)
 }
 
-// forget takes away dispatches before the last, and returns that came in.
-func (d disk) forget(last, came int64) error {
+// forget takes away dispatches before the last, and returns that came in, but those of which
+// something is left.
+func (d disk) forget(last, came int64, left []int64) error {
 	for begins, upTo := range map[string]int64{"out": last - 1, "in": came} {
 		all, err := d.numbers(begins)
 		if err != nil {
 			return broken("clear the folder", d.Name(), err)
 		}
 		for _, n := range all {
-			if n > upTo {
-				continue
-			}
 			at := outOf(n)
 			if begins == "in" {
 				at = inOf(n)
+			}
+			if n > upTo || begins == "in" && slices.Contains(left, n) {
+				continue
 			}
 			if err := d.RemoveAll(at); err != nil {
 				return broken("clear the folder", d.Name(), err)

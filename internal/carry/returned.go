@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -21,8 +22,9 @@ type Returned struct {
 	*exchange.Return
 }
 
-// ReadReturn finds the latest return in a folder, for a lock.
-func ReadReturn(dir string, lock ecluse.Fingerprint) (*Returned, error) {
+// ReadReturns finds the returns in a folder, for a lock, the latest last: of the others
+// something may be left that was refused before.
+func ReadReturns(dir string, lock ecluse.Fingerprint) ([]*Returned, error) {
 	const what = "carry in"
 	at, err := openDisk(dir)
 	if err != nil {
@@ -33,29 +35,29 @@ func ReadReturn(dir string, lock ecluse.Fingerprint) (*Returned, error) {
 	if err != nil {
 		return nil, broken(what, dir, err)
 	}
-	r := &Returned{dir: dir}
-	found := int64(0)
-	for _, n := range all {
-		if at.has(path.Join(inOf(n), returnFile)) {
-			found = max(found, n)
-		}
-	}
-	if found == 0 {
+	slices.Sort(all)
+	all = slices.DeleteFunc(all, func(n int64) bool { return !at.has(path.Join(inOf(n), returnFile)) })
+	if len(all) == 0 {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: what, Where: dir, Why: "no gate has answered in this folder", Err: fs.ErrNotExist,
 			Next: "carry it to the gate, and run there: ecluse gate carry GATE-DIR FOLDER",
 		}
 	}
-	if r.Signed, err = at.readSigned(path.Join(inOf(found), returnFile)); err != nil {
-		return nil, broken(what, dir, err)
+	var list []*Returned
+	for _, n := range all {
+		r := &Returned{dir: dir}
+		if r.Signed, err = at.readSigned(path.Join(inOf(n), returnFile)); err != nil {
+			return nil, broken(what, dir, err)
+		}
+		if r.Return, err = exchange.ParseReturn(r.Signed, lock); err != nil {
+			return nil, err
+		}
+		if r.Number != n {
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: inOf(n), Why: "the return in it has another number", Next: "carry the folder anew, as the gate left it"}
+		}
+		list = append(list, r)
 	}
-	if r.Return, err = exchange.ParseReturn(r.Signed, lock); err != nil {
-		return nil, err
-	}
-	if r.Number != found {
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: inOf(found), Why: "the return in it has another number", Next: "carry the folder anew, as the gate left it"}
-	}
-	return r, nil
+	return list, nil
 }
 
 // Chunk opens the chunk that an item puts. No byte leaves this machine of a file that is not
@@ -98,13 +100,13 @@ func (r *Returned) Chunk(item int) (*os.File, error) {
 	return f, nil
 }
 
-// Clear takes away all that lies there, once it came in: ciphertext that nobody needs
-// any more is what is forgotten on a disk.
-func (r *Returned) Clear() error {
+// Clear takes away all that lies there, once it came in, but returns of which something is
+// left: ciphertext that nobody needs any more is what is forgotten on a disk.
+func (r *Returned) Clear(left []int64) error {
 	at, err := openDisk(r.dir)
 	if err != nil {
 		return broken("clear the folder", r.dir, err)
 	}
 	defer at.Close()
-	return at.forget(r.Number+1, r.Number)
+	return at.forget(r.Number+1, r.Number, left)
 }

@@ -59,7 +59,7 @@ func TestSeal(t *testing.T) {
 	}
 	seal := func() *Returned {
 		b.must(l.Seal(sign, time.Now()))
-		r, err := ReadReturn(b.dir, print(b.lock))
+		r, err := latest(b.dir, print(b.lock))
 		b.must(err)
 		return r
 	}

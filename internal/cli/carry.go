@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -77,10 +78,38 @@ func (x *carryInCmd) Run(ctx context.Context, c *call) error {
 		c.ui.tell("What a gate says of itself came in: ecluse gates confirm", "Ce qu'un programme dit de lui-même est arrivé : ecluse gates confirm")
 	}
 	if v.Number > 0 {
-		c.ui.tell("All that gate %s answered to dispatch %d came in (%d items); the folder is cleared of it.",
-			"Tout ce que le programme %s a répondu à l'envoi %d est arrivé (%d éléments) ; le dossier en est vidé.", v.Gate, v.Number, v.Items)
+		c.ui.carriedIn(v)
 	}
-	return c.ui.object(v)
+	if err := c.ui.object(v); err != nil {
+		return err
+	}
+	if len(v.Refused) > 0 {
+		return exit(ecluse.Refused.ExitCode())
+	}
+	return nil
+}
+
+// carriedIn says what became of all that a gate answered.
+func (u *ui) carriedIn(v *exchange.CarriedIn) {
+	for _, x := range v.Refused {
+		why := x.Why.Err()
+		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, message(why))
+		var e *ecluse.Error
+		if errors.As(why, &e) && e.Next != "" {
+			u.tell("    %s", "    %s", e.Next)
+		}
+	}
+	u.tell("Dispatch %d, answered by gate %s: %d taken in, %d there already, %d refused, %d wait for what was refused.",
+		"Envoi %d, réponse du programme %s : %d pris, %d déjà là, %d refusés, %d attendent ce qui a été refusé.", v.Number, v.Gate, v.New, v.Before, len(v.Refused), v.Waiting)
+	switch {
+	case len(v.Refused) == 0:
+		u.tell("The folder is cleared of it.", "Le dossier en est vidé.")
+	case v.Again:
+		u.tell("What was refused stays in the folder. Put right what it says, then `ecluse carry in` again, before the gate is asked for it anew (ecluse carry out); other migrations go on.",
+			"Ce qui a été refusé reste dans le dossier. Corrigez ce qui est dit, puis de nouveau `ecluse carry in`, avant que le programme en soit redemandé (ecluse carry out) ; les autres reprises continuent.")
+	default:
+		u.tell("What was refused is of a migration that is over: the folder is cleared of it.", "Ce qui a été refusé est d'une reprise terminée : le dossier en est vidé.")
+	}
 }
 
 // taken shows how far a return was taken in, where a line can be rewritten.

@@ -41,6 +41,9 @@ func (u *ui) status(s exchange.Status) {
 		u.tell("  %s by %s (%s, %s) since %s: %s", "  %s par %s (%s, %s) depuis le %s : %s",
 			u.holdWord(h.Verb), h.Person, u.side(h.Side), u.roleWord(h.Role), h.Since.Local().Format("2006-01-02 15:04 MST"), h.Because)
 	}
+	for _, w := range s.Carry {
+		u.tell("  to be carried to the source gate since %s: %s", "  à porter au programme source depuis le %s : %s", w.Since.Local().Format("2006-01-02 15:04 MST"), w.Verb)
+	}
 	for _, n := range s.Next {
 		by := make([]string, len(n.By))
 		for i, a := range n.By {

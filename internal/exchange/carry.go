@@ -28,7 +28,8 @@ type Dispatch struct {
 	Gate   ecluse.Fingerprint `json:"gate"`
 	Number int64              `json:"number"` // counts up from 1, for each gate
 	Made   time.Time          `json:"made"`
-	Came   Came               `json:"came"` // what came back before it
+	Came   Came               `json:"came"`           // what came back before it
+	Left   []int64            `json:"left,omitempty"` // the dispatches whose returns have something that may still come in
 	Work   []Work             `json:"work"`
 	Cases  []CarriedCase      `json:"cases"` // of the migrations that the gate is of
 }
@@ -88,11 +89,39 @@ type Item struct {
 	Answer    *Answer            `json:"answer,omitempty"`
 }
 
-// Taken is how far a return was taken in. Unless all is done, the next item is a chunk,
-// which is wanted.
+// Taken is how far a return was gone through. Unless all is done, the next item is a chunk,
+// which is wanted. What is neither new, nor refused, nor waits was in before.
 type Taken struct {
-	Done int `json:"done"`
-	Of   int `json:"of"`
+	Done    int     `json:"done"`
+	Of      int     `json:"of"`
+	New     int     `json:"new"` // taken in now
+	Refused []NotIn `json:"refused,omitempty"`
+	Waiting int     `json:"waiting,omitempty"` // behind what was refused of the same migration
+	Again   bool    `json:"again,omitempty"`   // these may still come in: of the same return, carried in again
+}
+
+// NotIn is an item of a return that was refused.
+type NotIn struct {
+	Item      int                `json:"item"` // its place, from 0
+	Kind      ItemKind           `json:"kind"`
+	Migration ecluse.MigrationID `json:"migration,omitempty"`
+	Why       *Problem           `json:"why"`
+}
+
+// Before is how many items were in before.
+func (t *Taken) Before() int { return t.Done - t.New - len(t.Refused) - t.Waiting }
+
+// CarriedIn is what was carried in.
+type CarriedIn struct {
+	Gate    ecluse.Fingerprint `json:"gate,omitempty"`
+	Number  int64              `json:"number,omitempty"` // of the dispatch that was answered last
+	Items   int                `json:"items"`            // of that answer and, of earlier ones, what was left
+	New     int                `json:"new"`              // taken in now
+	Before  int                `json:"before"`           // in before
+	Refused []NotIn            `json:"refused"`
+	Waiting int                `json:"waiting"`         // behind what was refused of the same migration
+	Again   bool               `json:"again"`           // these lie in the folder, and may still come in
+	Paper   bool               `json:"paper,omitempty"` // what a gate says of itself was among it
 }
 
 // ParseDispatch reads what a lock said to a gate; an empty gate is any.

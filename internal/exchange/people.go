@@ -125,6 +125,7 @@ type Status struct {
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
+	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
 }
 
@@ -134,6 +135,13 @@ type Deadline struct {
 	Side   ecluse.Side `json:"side,omitempty"` // of a roster
 	At     time.Time   `json:"at"`
 	Within int         `json:"within_hours"` // of the warnings the last one that is due: 168, 48, 4
+}
+
+// Waiting is something asked of a gate that no line reaches, which has not answered.
+type Waiting struct {
+	Gate  ecluse.Fingerprint `json:"gate"`
+	Verb  Verb               `json:"verb"`
+	Since time.Time          `json:"since"`
 }
 
 // Hold is a suspension or an objection that stands.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -54,8 +55,11 @@ func question(gate ecluse.Fingerprint, w exchange.Work, inForce []ecluse.Digest)
 	if err != nil {
 		return "", err
 	}
-	return "carried-" + ecluse.DigestOf(text).Hex()[:40], nil
+	return questions + ecluse.DigestOf(text).Hex()[:40], nil
 }
+
+// questions begin the ids of what stays asked.
+const questions = "carried-"
 
 // restsOn are the digests of the papers that an answer about a migration may rest on; zero
 // before there is one.
@@ -72,6 +76,117 @@ func (l *Lock) restsOn(ctx context.Context, m ecluse.MigrationID) ([]ecluse.Dige
 		all = append(all, d)
 	}
 	return all, nil
+}
+
+// idle tells why a question to a gate that is reached by hand is asked in vain; empty: it is
+// not. What ends something, what a loan or the evidence needs, waits for its trip all the same.
+func (l *Lock) idle(ctx context.Context, w *store.Work, now time.Time) (why string, err error) {
+	switch verb := exchange.Verb(w.Verb); {
+	case verb.Ends(), verb == exchange.Look, verb == exchange.SignBundle:
+		return "", nil
+	case w.Migration == "": // asked for somebody to look at
+		if now.Sub(w.Asked) > workLife {
+			return "nobody carried it for a week", nil
+		}
+		return "", nil
+	}
+	if over, err := l.isOver(ctx, w.Migration); err != nil || over {
+		return "the migration is over", err
+	}
+	mig, err := l.store.Migration(ctx, w.Migration)
+	switch {
+	case err != nil:
+		return "", err
+	case mig.Place.Held():
+		return "the migration is held", nil
+	case !now.Before(mig.EraseBy):
+		return "the migration's deadline has passed", nil
+	}
+	return "", nil
+}
+
+// withdrawIdle withdraws what is asked of a gate in vain, before it is carried out.
+func (l *Lock) withdrawIdle(ctx context.Context, gate ecluse.Fingerprint) error {
+	all, err := l.store.OpenWork(ctx, gate)
+	if err != nil {
+		return err
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range all {
+		why, err := l.idle(ctx, &row, now)
+		if err != nil {
+			return err
+		}
+		if why == "" {
+			continue
+		}
+		if strings.HasPrefix(row.ID, questions) { // whoever asks it again asks anew
+			err := l.store.Note(ctx, func(tx *sqlite.Tx) error {
+				_, err := tx.EndWork(ctx, row.ID, nil)
+				if err == nil {
+					_, err = tx.TakeWork(ctx, row.ID)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		w := exchange.Work{ID: row.ID, Verb: exchange.Verb(row.Verb), Migration: row.Migration}
+		withdrawn := &ecluse.Error{Kind: ecluse.Interrupted, What: "have a gate " + row.Verb, Where: string(row.Migration), Why: "it was withdrawn before it was carried: " + why, Next: "when it can go on, run the same command again"}
+		if err := l.ended(ctx, w, &exchange.Answer{Problem: exchange.ProblemOf(withdrawn)}); err != nil && !errors.Is(err, errAnswered) {
+			return err
+		}
+		l.tell()
+	}
+	return nil
+}
+
+// waiting lists what waits to be carried to a source gate without a line about a migration,
+// the oldest first; loans, too.
+func (l *Lock) waiting(ctx context.Context, m ecluse.MigrationID) ([]exchange.Waiting, error) {
+	list := []exchange.Waiting{}
+	source, _, err := l.gates(ctx, m)
+	if ecluse.KindOf(err) == ecluse.WaitsForSign { // no instruction yet
+		return list, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if hand, err := l.noLine(ctx, source); err != nil || !hand {
+		return list, err
+	}
+	now, _, err := l.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range rows {
+		if !w.Ended.IsZero() || w.Gate != source {
+			continue
+		}
+		why, err := l.idle(ctx, &w, now)
+		if err != nil {
+			return nil, err
+		}
+		if why == "" {
+			list = append(list, exchange.Waiting{Gate: source, Verb: exchange.Verb(w.Verb), Since: w.Asked})
+		}
+	}
+	leases, err := l.store.Leases(ctx, m)
+	for _, x := range leases {
+		if x.Ended.IsZero() && x.Answer.Body == nil {
+			list = append(list, exchange.Waiting{Gate: source, Verb: exchange.Lend, Since: x.Asked})
+		}
+	}
+	return list, err
 }
 
 // forgetOld forgets an answer that is too old, and tells whether it was.

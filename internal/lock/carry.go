@@ -72,6 +72,9 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 	}
 	defer over()
 	d := &exchange.Dispatch{Format: exchange.DispatchFormat, Lock: s.Key(), Gate: gate, Work: []exchange.Work{}, Cases: []exchange.CarriedCase{}}
+	if err := s.withdrawIdle(ctx, gate); err != nil {
+		return nil, err
+	}
 	wanted, err := s.wanted(ctx, gate)
 	if err != nil {
 		return nil, err
@@ -104,6 +107,9 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 		}
 		c.Number++
 		d.Number, d.Made, d.Came = c.Number, tx.Now().UTC().Truncate(time.Second), exchange.Came{Number: c.Came, Items: c.Items}
+		if d.Left, err = giveUp(ctx, tx, gate, d.Work); err != nil {
+			return err
+		}
 		event.Numbers["number"], event.Numbers["works"] = c.Number, int64(len(d.Work))
 		text, err := evidence.EncodeJSON(d)
 		if err != nil {
@@ -115,6 +121,27 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 		return tx.CarriedOut(ctx, gate, c.Number)
 	})
 	return &signed, err
+}
+
+// giveUp gives up what was left of a migration that a gate is asked about anew: it would do it
+// twice. It lists the returns of which something is left all the same.
+func giveUp(ctx context.Context, tx *sqlite.Tx, gate ecluse.Fingerprint, asked []exchange.Work) ([]int64, error) {
+	for _, w := range asked {
+		if w.Verb == exchange.Lend || w.Verb == exchange.Look { // which are done anew and change nothing
+			continue
+		}
+		if err := tx.AskCarriedAnew(ctx, gate, w.Migration); err != nil {
+			return nil, err
+		}
+	}
+	all, err := tx.CarriedLeft(ctx, gate)
+	var numbers []int64
+	for _, x := range all {
+		if !x.Anew {
+			numbers = append(numbers, x.Number)
+		}
+	}
+	return slices.Compact(numbers), err
 }
 
 // carriedOf gathers what a gate may ask about a migration; nil when it is none of its, or is

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -20,8 +21,14 @@ import (
 
 // CarryIn takes in what a gate without a line said, in its order, as far as the next
 // chunk; CarryChunk takes in that chunk and what follows it. What came in before is
-// passed over.
+// passed over. What is refused holds up what follows it of its migration, and of no other;
+// it is tried again when the same return is carried in again.
 func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange.Taken, error) {
+	over, err := s.inTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer over()
 	r, err := exchange.ParseReturn(signed, s.Key())
 	if err != nil {
 		return nil, err
@@ -29,7 +36,7 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 	if _, err := s.carriedFor(ctx, r.Gate); err != nil {
 		return nil, err
 	}
-	x := &returned{Return: r, digest: signed.Digest(), sums: make([][]byte, 1, len(r.Items)+1)}
+	x := &returned{Return: r, digest: signed.Digest(), sums: make([][]byte, 1, len(r.Items)+1), so: exchange.Taken{Of: len(r.Items)}, held: map[ecluse.MigrationID]bool{}}
 	for _, it := range r.Items {
 		text, err := evidence.EncodeJSON(it)
 		if err != nil {
@@ -38,39 +45,23 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 		sum := sha256.Sum256(append(bytes.Clone(x.sums[len(x.sums)-1]), text...))
 		x.sums = append(x.sums, sum[:])
 	}
-	over, err := s.inTurn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer over()
 	s.returned = x // one at a time: whoever comes between begins again
-	return s.take(ctx, x)
+	return s.take(ctx, x, nil)
 }
 
 // CarryChunk takes in the chunk that is an item of what a gate said, and what follows.
 // While its body comes in, which may take long, others carry in as well: a chunk comes in
 // as over a line, and is no part of the order before its item is taken.
 func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.Reader) (*exchange.Taken, error) {
-	r, err := s.returning(ctx, of)
-	if err != nil || r.over != nil {
-		return r.taken(), err
-	}
-	c, err := s.store.Carried(ctx, r.Gate)
+	r, wanted, err := s.returning(ctx, of, item)
 	if err != nil {
 		return nil, err
 	}
-	standing, err := s.Standing(ctx, r.Gate)
-	if err != nil {
-		return nil, err
-	}
-	// Any other item than the next one is none that this lock asked for.
-	if standing == Known && c.Came == r.Number && c.Items == item && item < len(r.Items) && r.Items[item].Kind == exchange.ItemPut {
+	var refused error
+	if wanted { // any other is none that this lock asked for
 		it := r.Items[item]
-		if err := s.fromGate(ctx, r.Gate, it); err != nil {
-			return nil, err
-		}
-		if _, err := s.Put(ctx, it.Migration, *it.Signed, body); err != nil {
-			return nil, err
+		if _, refused = s.Put(ctx, it.Migration, *it.Signed, body); refused != nil && ecluse.KindOf(refused) != ecluse.Refused {
+			return nil, refused // of the body, or of the lock's own: the same chunk is wanted again
 		}
 	}
 	over, err := s.inTurn(ctx)
@@ -78,7 +69,10 @@ func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, bod
 		return nil, err
 	}
 	defer over()
-	return s.take(ctx, r)
+	if refused != nil && (s.returned != r || r.so.Done != item) { // somebody else was first
+		return nil, refused
+	}
+	return s.take(ctx, r, refused)
 }
 
 // inTurn waits until nobody else carries out, or takes in what was carried.
@@ -91,17 +85,23 @@ func (l *Lock) inTurn(ctx context.Context) (over func(), err error) {
 	}
 }
 
-// returning is the return that is being taken in, if it is this one.
-func (l *Lock) returning(ctx context.Context, of ecluse.Digest) (*returned, error) {
+// returning is the return that is being taken in, if it is this one, and tells whether an
+// item is the chunk that is wanted next.
+func (l *Lock) returning(ctx context.Context, of ecluse.Digest, item int) (_ *returned, wanted bool, _ error) {
 	over, err := l.inTurn(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer over()
-	if r := l.returned; r != nil && r.digest == of {
-		return r, nil
+	r := l.returned
+	if r == nil || r.digest != of {
+		return nil, false, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
 	}
-	return nil, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
+	if r.over || item != r.so.Done || r.Items[item].Kind != exchange.ItemPut {
+		return r, false, nil
+	}
+	standing, err := l.Standing(ctx, r.Gate)
+	return r, standing == Known, err
 }
 
 // returned is what a gate said, being taken in. sums[n] is of its first n items: a return
@@ -110,19 +110,23 @@ type returned struct {
 	*exchange.Return
 	digest ecluse.Digest
 	sums   [][]byte
-	over   *exchange.Taken // once all of it is in; then there is nothing else
+	so     exchange.Taken              // as far as it was gone through
+	held   map[ecluse.MigrationID]bool // of which something was refused; empty: of none
+	late   bool                        // a later one came in before this one was begun
+	over   bool                        // all of it was gone through: the rest is forgotten
 }
 
-func (r *returned) taken() *exchange.Taken {
-	if r == nil {
-		return nil
-	}
-	return r.over
+// progress is how far a return was taken in by whoever carried it in before.
+type progress struct {
+	last  store.Carried // of its gate
+	items int           // gone through before
+	left  map[int]bool  // of these, not taken in
+	anew  map[int]bool  // of these, what the gate was asked for anew since
 }
 
-// take takes in what a gate said as far as the next chunk that is not in; the caller has
-// its turn.
-func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error) {
+// progressOf finds out how far a return has come, and refuses one that is not the gate's
+// latest, unless something of it is left.
+func (s *Person) progressOf(ctx context.Context, r *returned) (*progress, error) {
 	refuse := func(why, next string) error {
 		return &ecluse.Error{Kind: ecluse.Refused, What: "carry in", Where: fmt.Sprintf("return %d of %s", r.Number, r.Gate), Why: why, Next: next}
 	}
@@ -130,163 +134,198 @@ func (s *Person) take(ctx context.Context, r *returned) (*exchange.Taken, error)
 	if err != nil {
 		return nil, err
 	}
+	all, err := s.store.CarriedLeft(ctx, r.Gate)
+	if err != nil {
+		return nil, err
+	}
+	p := &progress{left: map[int]bool{}, anew: map[int]bool{}}
+	same := true
+	for _, x := range all {
+		if x.Number == r.Number {
+			p.left[x.Item], p.anew[x.Item] = true, x.Anew
+			same = same && x.Item < len(r.Items) && bytes.Equal(r.sums[x.Item+1], x.Digest)
+		}
+	}
 	switch {
 	case r.Number > c.Number:
 		return nil, refuse(fmt.Sprintf("nothing of that number was carried out: the last was %d", c.Number), "find out where it comes from: this lock's folder may have been put back from a copy")
-	case r.Number < c.Came:
+	case r.Number < c.Came && len(p.left) == 0 && !r.late:
 		return nil, refuse(fmt.Sprintf("the return to dispatch %d came in before", c.Came), "it is late, and what it says is not taken in; carry out anew")
+	case r.Number < c.Came: // of an earlier one only what is left
+		p.items, r.late = len(r.Items), true
 	case r.Number > c.Came:
 		c.Came, c.Items, c.Digest = r.Number, 0, nil
 		event := journal.Event{
 			Tree: evidence.InstallationTree, Type: journal.CarriedIn, IDs: map[string]string{"gate": string(r.Gate)},
 			Numbers: map[string]int64{"number": r.Number, "items": int64(len(r.Items))}, Body: s.carrier(),
 		}
-		if err := s.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.CarriedIn(ctx, r.Gate, c) }); err != nil {
+		err := s.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+			if err := tx.CarriedIn(ctx, r.Gate, c); err != nil {
+				return err
+			}
+			return tx.ForgetCarried(ctx, r.Gate, r.Number)
+		})
+		if err != nil {
 			return nil, err
 		}
+	default:
+		p.items = c.Items
+		same = same && c.Items <= len(r.Items) && bytes.Equal(r.sums[min(c.Items, len(r.Items))], c.Digest)
 	}
-	if c.Items > len(r.Items) || !bytes.Equal(r.sums[c.Items], c.Digest) {
+	if !same {
 		return nil, refuse("it does not begin with what came in of it before: the gate's folder was put back from a copy, or another answered", "keep the folder as it is, and call the laboratory's data-protection officer")
+	}
+	p.last = c
+	return p, nil
+}
+
+// take goes on through what a gate said as far as the next chunk that is not in; the caller
+// has its turn. refused is what keeps the next item, a chunk, from coming in.
+func (s *Person) take(ctx context.Context, r *returned, refused error) (*exchange.Taken, error) {
+	if r.over {
+		return r.now(), nil
+	}
+	p, err := s.progressOf(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	standing, err := s.Standing(ctx, r.Gate)
 	if err != nil {
 		return nil, err
 	}
 	defer s.tell()
-	for c.Items < len(r.Items) {
-		it := r.Items[c.Items]
-		let, err := s.lets(ctx, standing, it)
+	for r.so.Done < len(r.Items) {
+		wanted, err := s.takeNext(ctx, r, p, standing, refused)
 		if err != nil {
 			return nil, err
 		}
-		if let && it.Kind == exchange.ItemPut {
-			in, err := s.alreadyIn(r.Gate, it)
-			if err != nil {
-				return nil, err
-			}
-			if !in {
-				return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil // this chunk is what is wanted next
-			}
+		if wanted {
+			return r.now(), nil
 		}
-		next := store.Carried{Number: c.Number, Came: c.Came, Items: c.Items + 1, Digest: r.sums[c.Items+1]}
-		if let {
-			err = s.takeItem(ctx, r.Gate, it, next)
-		} else {
-			err = s.store.CarriedIn(ctx, r.Gate, next)
-		}
-		if err != nil {
-			return nil, err
-		}
-		c = next
+		refused = nil
 	}
+	so := r.now()
 	if s.returned == r { // it may be large, and is over; whoever did not hear so asks again
-		s.returned = &returned{digest: r.digest, over: &exchange.Taken{Done: c.Items, Of: len(r.Items)}}
+		s.returned = &returned{digest: r.digest, so: *so, over: true}
 	}
-	return &exchange.Taken{Done: c.Items, Of: len(r.Items)}, nil
+	return so, nil
 }
 
-// lets tells whether a gate of a standing is let say something. One that was retired says
-// what it ended, as over a line: the rest is passed over, for an erasure must not wait for it.
-func (l *Lock) lets(ctx context.Context, standing Standing, it exchange.Item) (bool, error) {
+// now is how far it was gone through, as the caller's own.
+func (r *returned) now() *exchange.Taken {
+	so := r.so
+	so.Refused = slices.Clone(so.Refused)
+	return &so
+}
+
+// takeNext takes in the next thing that a gate said, or leaves it, and tells whether it is a
+// chunk that is wanted instead.
+func (s *Person) takeNext(ctx context.Context, r *returned, p *progress, standing Standing, refused error) (wanted bool, err error) {
+	n := r.so.Done
+	it := r.Items[n]
+	before, left := n < p.items, p.left[n]
+	if before && !left {
+		r.so.Done++
+		return false, nil
+	}
+	m, err := s.about(ctx, it)
+	if err != nil {
+		return false, err
+	}
+	note := func(tx *sqlite.Tx) error {
+		if before {
+			return tx.TakeCarried(ctx, r.Gate, r.Number, n)
+		}
+		return tx.CarriedIn(ctx, r.Gate, store.Carried{Came: r.Number, Items: n + 1, Digest: r.sums[n+1]})
+	}
+	held := r.held[m]
+	if p.anew[n] {
+		refused = &ecluse.Error{
+			Kind: ecluse.Refused, What: "carry in", Where: string(m), Why: "the gate was asked for it anew since it was refused: it would be done twice",
+			Next: "carry what was carried out last to the gate: it does it again",
+		}
+	}
+	if !held && refused == nil {
+		if wanted, refused = s.takeOne(ctx, r.Gate, it, standing, note); wanted {
+			return true, nil
+		}
+	}
 	switch {
-	case standing == Known:
-		return true, nil
-	case standing != Leaving:
+	case held:
+		r.so.Waiting++
+	case refused == nil:
+		r.so.New++
+		r.so.Done++
 		return false, nil
-	case it.Kind == exchange.ItemPost:
-		return it.Paper.Ends(), nil
-	case it.Kind != exchange.ItemAnswer:
+	case ctx.Err() != nil, !refuses(refused):
+		return false, refused // it is tried again
+	default:
+		r.held[m] = true
+		r.so.Refused = append(r.so.Refused, exchange.NotIn{Item: n, Kind: it.Kind, Migration: m, Why: exchange.ProblemOf(refused)})
+	}
+	r.so.Done++
+	if p.anew[n] {
 		return false, nil
+	}
+	return false, s.leave(ctx, r, n, m, before, note)
+}
+
+// leave notes that an item was not taken in, to be tried again; of a migration that is over
+// nothing comes in any more.
+func (s *Person) leave(ctx context.Context, r *returned, n int, m ecluse.MigrationID, before bool, note func(*sqlite.Tx) error) error {
+	over, err := s.isOver(ctx, m)
+	if err != nil {
+		return err
+	}
+	r.so.Again = r.so.Again || !over
+	if before && !over {
+		return nil
+	}
+	return s.store.Note(ctx, func(tx *sqlite.Tx) error {
+		if !over {
+			if err := tx.LeaveCarried(ctx, r.Gate, store.CarriedLeft{Number: r.Number, Item: n, Migration: m, Digest: r.sums[n+1]}); err != nil {
+				return err
+			}
+		}
+		return note(tx)
+	})
+}
+
+// refuses tells whether an error is about what was said, and not the lock's own trouble.
+func refuses(err error) bool {
+	switch ecluse.KindOf(err) {
+	case ecluse.Failed, ecluse.Interrupted:
+		return false
+	}
+	return true
+}
+
+// about is the migration that an item is about; empty: none, or what was asked is forgotten.
+func (l *Lock) about(ctx context.Context, it exchange.Item) (ecluse.MigrationID, error) {
+	if it.Kind != exchange.ItemAnswer {
+		return it.Migration, nil
 	}
 	w, err := l.store.Work(ctx, it.Work)
-	if errors.Is(err, fs.ErrNotExist) { // it was withdrawn and forgotten meanwhile
-		return false, nil
-	}
-	return err == nil && exchange.Verb(w.Verb).Ends(), err
-}
-
-// alreadyIn tells whether the very chunk of an item is in the chamber.
-func (l *Lock) alreadyIn(gate ecluse.Fingerprint, it exchange.Item) (bool, error) {
-	d, err := evidence.ParseDescriptor(*it.Signed, gate)
-	if err != nil {
-		return false, err
-	}
-	s, body, err := l.chamber.Get(it.Migration, d.Slot)
 	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return w.Migration, nil
+}
+
+// isOver tells whether a migration is over, or never was.
+func (l *Lock) isOver(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	if m == "" {
 		return false, nil
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return bytes.Equal(s.Body, it.Signed.Body), body.Close()
-}
-
-// takeItem takes in one thing that a gate said, by the same checks as over a line. What
-// the journal would have twice after a crash is in one transaction with how far it came.
-func (l *Lock) takeItem(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item, next store.Carried) error {
-	if it.Kind == exchange.ItemRecord {
-		event, err := l.Seat(gate).event(ctx, *it.Event)
-		if err != nil {
-			return err
-		}
-		return l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return tx.CarriedIn(ctx, gate, next) })
-	}
-	if err := l.takeSigned(ctx, gate, it); err != nil {
-		return err
-	}
-	return l.store.CarriedIn(ctx, gate, next)
-}
-
-// fromGate refuses what is not signed by a gate of its migration.
-func (l *Lock) fromGate(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item) error {
-	if err := l.Names(ctx, it.Migration, gate); err != nil {
-		return err
-	}
-	return it.Signed.VerifyBy(it.Namespace(), gate)
-}
-
-func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it exchange.Item) error {
-	if it.Kind == exchange.ItemAnswer {
-		err := l.Seat(gate).Answer(ctx, it.Work, *it.Answer)
-		if errors.Is(err, fs.ErrNotExist) { // it was withdrawn and forgotten meanwhile
-			return nil
-		}
-		return err
-	}
-	if err := l.fromGate(ctx, gate, it); err != nil {
-		return err
-	}
-	switch it.Kind {
-	case exchange.ItemPost:
-		return l.Post(ctx, it.Migration, it.Paper, *it.Signed)
-	case exchange.ItemPut: // the chunk is in: only what a crash kept from the journal is made good
-		_, err := l.Put(ctx, it.Migration, *it.Signed, bytes.NewReader(nil))
-		return err
-	case exchange.ItemClose:
-		return l.closeOnce(ctx, it.Migration, *it.Signed)
-	case exchange.ItemCosign:
-		return l.Cosign(ctx, it.Migration, *it.Signed)
-	case exchange.ItemLend:
-		err := l.Lend(ctx, it.Migration, *it.Signed)
-		if ecluse.KindOf(err) == ecluse.Refused || errors.Is(err, fs.ErrNotExist) { // it came too late, and is asked for again
-			return nil
-		}
-		return err
-	}
-	return &ecluse.Error{Kind: ecluse.Invalid, What: "carry in", Why: "the gate said something that this program does not know", Next: "let server and gates be of one version"}
-}
-
-// closeOnce is Close, unless a crash came after it and before it was noted that it came.
-func (l *Lock) closeOnce(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
-	stored, err := l.Manifest(ctx, m)
-	if err != nil {
-		return err
-	}
-	if stored != nil && bytes.Equal(stored.Body, manifest.Body) {
-		mig, err := l.store.Migration(ctx, m)
-		if err != nil || mig.Place.Migration != procedure.Reading {
-			return err
-		}
-	}
-	return l.Close(ctx, m, manifest)
+	return slices.Contains([]procedure.State{procedure.Accepted, procedure.Erasing, procedure.Erased, procedure.Closed}, mig.Place.Migration), nil
 }

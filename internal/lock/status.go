@@ -72,6 +72,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 	if s.Near, err = l.near(ctx, m); err != nil {
 		return err
 	}
+	if s.Carry, err = l.waiting(ctx, m.ID); err != nil {
+		return err
+	}
 	chunks, err := l.held(ctx, m.ID)
 	if err != nil {
 		return err

@@ -94,3 +94,12 @@ type Carried struct {
 	Items  int    // of that return, taken in
 	Digest []byte // of these items
 }
+
+// CarriedLeft is an item of what came in that could not be taken in yet.
+type CarriedLeft struct {
+	Number    int64 // of the dispatch that its return answers
+	Item      int
+	Migration ecluse.MigrationID // empty: of none
+	Digest    []byte             // of the items of its return as far as this one
+	Anew      bool               // the gate was asked for it anew since: it does not come in any more
+}

@@ -38,6 +38,7 @@ func beginSession(t *testing.T, s *sqlite.Store) (hash [32]byte, _ account.Sessi
 func TestSessionTable(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, true).Close()
+	raw(t, dir, `DROP TABLE carried_left`)
 	raw(t, dir, `DROP TABLE carried`)
 	raw(t, dir, `DROP TABLE work`)
 	raw(t, dir, `DROP TABLE session`)
