@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -45,7 +46,7 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 		sum := sha256.Sum256(append(bytes.Clone(x.sums[len(x.sums)-1]), text...))
 		x.sums = append(x.sums, sum[:])
 	}
-	s.returned = x // one at a time: whoever comes between begins again
+	s.remember(x)
 	return s.take(ctx, x, nil)
 }
 
@@ -85,6 +86,26 @@ func (l *Lock) inTurn(ctx context.Context) (over func(), err error) {
 	}
 }
 
+// returnedLife is how long a return is kept in memory after its last chunk came: that is
+// carried in again from its beginning, whatever of it is in.
+const returnedLife = 15 * time.Minute
+
+// remember keeps a return while its chunks come, one at a time: whoever comes between begins
+// again. It may be large, and whoever sends it may go away. The caller has its turn.
+func (l *Lock) remember(r *returned) {
+	if l.returned != nil && l.returned.forget != nil {
+		l.returned.forget.Stop()
+	}
+	r.forget = time.AfterFunc(returnedLife, func() {
+		l.carrying <- struct{}{}
+		defer func() { <-l.carrying }()
+		if l.returned == r {
+			l.returned = nil
+		}
+	})
+	l.returned = r
+}
+
 // returning is the return that is being taken in, if it is this one, and tells whether an
 // item is the chunk that is wanted next.
 func (l *Lock) returning(ctx context.Context, of ecluse.Digest, item int) (_ *returned, wanted bool, _ error) {
@@ -97,6 +118,7 @@ func (l *Lock) returning(ctx context.Context, of ecluse.Digest, item int) (_ *re
 	if r == nil || r.digest != of {
 		return nil, false, &ecluse.Error{Kind: ecluse.Interrupted, What: "carry in", Where: of.String(), Why: "the server started again meanwhile, or somebody else carries in", Next: "run the same command again"}
 	}
+	r.forget.Reset(returnedLife)
 	if r.over || item != r.so.Done || r.Items[item].Kind != exchange.ItemPut {
 		return r, false, nil
 	}
@@ -113,7 +135,8 @@ type returned struct {
 	so     exchange.Taken              // as far as it was gone through
 	held   map[ecluse.MigrationID]bool // of which something was refused; empty: of none
 	late   bool                        // a later one came in before this one was begun
-	over   bool                        // all of it was gone through: the rest is forgotten
+	forget *time.Timer
+	over   bool // all of it was gone through: the rest is forgotten
 }
 
 // progress is how far a return was taken in by whoever carried it in before.
@@ -206,7 +229,7 @@ func (s *Person) take(ctx context.Context, r *returned, refused error) (*exchang
 	}
 	so := r.now()
 	if s.returned == r { // it may be large, and is over; whoever did not hear so asks again
-		s.returned = &returned{digest: r.digest, so: *so, over: true}
+		s.remember(&returned{digest: r.digest, so: *so, over: true})
 	}
 	return so, nil
 }
