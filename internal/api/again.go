@@ -35,7 +35,7 @@ type answer struct {
 // How long, and how much.
 const (
 	answerLife = 10 * time.Minute
-	mostKept   = 4 << 20  // bytes, of all answers
+	mostKept   = 2 << 20  // bytes, of all answers
 	longest    = 64 << 10 // bytes of one that is kept
 	ofAnswer   = 512      // bytes that one takes beside its body
 )
@@ -114,7 +114,8 @@ func (a *answers) end(x *answer, rec *recorder, ended bool) {
 	rec.keep = nil
 	if ended && rec.status < http.StatusInternalServerError && rec.status != http.StatusTooManyRequests && x.body.Len() <= longest {
 		x.status, x.kind = rec.status, rec.Header().Get("Content-Type")
-		if a.all[x.name] == x { // else it was forgotten meanwhile, and nobody would subtract it
+		x.body = *bytes.NewBuffer(bytes.Clone(x.body.Bytes())) // without the room that it grew into
+		if a.all[x.name] == x {                                // else it was forgotten meanwhile, and nobody would subtract it
 			x.size += x.body.Len()
 			a.bytes += x.body.Len()
 		}

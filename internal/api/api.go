@@ -8,9 +8,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -53,6 +55,7 @@ type caller struct {
 	leaving bool                // a gate that was retired: only what exchange.Verb.Ends names
 	path    func(string) string // values of the route's path
 	request string              // the request's id
+	whole   []byte              // a large body, until it is decoded
 }
 
 // identify finds out who asks. Its error is told to nobody: whoever has no identity
@@ -153,7 +156,7 @@ func operation(method, path, id, summary string, most int64) huma.Operation {
 // Bounds of what is sent in, in bytes, and of how long that may take.
 const (
 	small     = 64 << 10
-	papers    = 64 << 20 // a mapping with its frozen tables, a catalogue, a plan
+	papers    = 4 << 20 // a mapping with its frozen tables, a catalogue, a plan; in base64
 	reading   = 2 * time.Minute
 	answering = 2 * time.Minute
 )
@@ -190,9 +193,17 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 				busy(rw)
 				return
 			}
-			defer leave()
+			defer leave() // when the handler has returned, which holds what was decoded
+			r.Body = &sparse{ReadCloser: r.Body}
+			text, problem := whole(rw, r, op.MaxBodyBytes, op.BodyReadTimeout)
+			if problem != nil {
+				write(rw, problem)
+				return
+			}
+			c.whole, r.Body = text, io.NopCloser(bytes.NewReader(outline(text)))
+		} else {
+			r.Body = &sparse{ReadCloser: r.Body}
 		}
-		r.Body = &sparse{ReadCloser: r.Body}
 		rec, recorded := rw.(*recorder)
 		if !recorded || w.stranger || op.Method != http.MethodPost || r.Header.Get("Idempotency-Key") == "" || r.ContentLength < 0 || r.ContentLength > small {
 			do()
@@ -202,7 +213,15 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 	}}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		c, _ := ctx.Value(callerKey{}).(*caller)
-		out, err := do(ctx, c, in)
+		var err error
+		if c.whole != nil {
+			err = fill(in, c.whole)
+			c.whole = nil
+		}
+		var out *O
+		if err == nil {
+			out, err = do(ctx, c, in)
+		}
 		if err != nil {
 			return nil, s.failed(ctx, c.request, op.Method+" "+op.Path, err)
 		}

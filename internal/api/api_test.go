@@ -592,6 +592,15 @@ func TestLargeBodies(t *testing.T) {
 	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/acts", token, many); a.status != http.StatusBadRequest {
 		s.Errorf("a body of a million values: %d %s", a.status, a.body)
 	}
+	long := []byte(`{"instruction":"` + strings.Repeat("QUFB", 2<<20) + `"}`)
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/sketches", token, long); a.status != http.StatusRequestEntityTooLarge || !bytes.Contains(a.body, []byte("longer than the 4 MiB")) {
+		s.Errorf("a body of 8 MiB: %d %s", a.status, a.body)
+	}
+	for what, text := range map[string]string{"base64": `{"instruction":"` + strings.Repeat("QUFB", 1<<18) + `!"}`, "field": `{"instruction":"` + strings.Repeat("QUFB", 1<<18) + `","more":1}`} {
+		if a := s.ask(c, http.MethodPost, "/v1/labs/lab/sketches", token, []byte(text)); a.status != http.StatusUnprocessableEntity && a.status != http.StatusBadRequest || bytes.Contains(a.body, []byte("QUFB")) {
+			s.Errorf("a long body of a wrong %s: %d %.200s", what, a.status, a.body)
+		}
+	}
 	s.roster("2", "roles: [signatory]", "roles: [security]")
 	for _, path := range []string{"/sketches", "/migrations/" + string(roomtest.Migration) + "/mappings"} {
 		if a := s.ask(c, http.MethodPost, "/v1/labs/lab"+path, token, []byte(`{"instruction":"","mapping":""}`)); a.status != http.StatusForbidden || !bytes.Contains(a.body, []byte("neither operator nor signatory")) {
@@ -628,10 +637,10 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 		s.must(err)
 		return status, func() { more.CloseWithError(io.ErrUnexpectedEOF) }
 	}
-	first, end := send(claire, 60<<20)
-	other, endOther := send(marc, 60<<20)
+	first, end := send(claire, 4<<20)
+	other, endOther := send(marc, 1<<20)
 	time.Sleep(200 * time.Millisecond)
-	second, endSecond := send(claire, 60<<20)
+	second, endSecond := send(claire, 1<<20)
 	if a := s.ask(c, http.MethodGet, "/v1/labs/lab/me", claire, nil); a.status != http.StatusOK {
 		t.Errorf("a small one meanwhile: %d", a.status)
 	}

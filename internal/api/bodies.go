@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// What bodies under way may take, in bytes, of all callers and of one: bodies are
-// read whole, and decoding one takes a few times its size. Small ones do not count.
+// What bodies under way may take, in bytes, of all callers and of one: they are held
+// whole, and while one is decoded it is in memory nearly twice. Small ones do not count.
+// A server with fifty migrations open stays below 96 MiB beside all of it.
 const (
-	bodiesOfAll = 2 * papers
+	bodiesOfAll = papers + 1<<20 // who sends the longest leaves some to others
 	bodiesOfOne = papers
 	bodiesWait  = 5 * time.Second // for those of others to end
-	mostValues  = 100_000         // that a body may have: a byte of JSON can be a hundred in memory
+	mostValues  = 10_000          // that a body may have: a byte of JSON can be a hundred in memory
 )
 
 // What bodies of strangers may take, in bytes, of all and of one network: they have a
 // space of their own, and leave that of whoever is known alone, however many there are. A
 // body of theirs has less time to come.
 const (
-	bodiesOfStrangers = 4 << 20
-	bodiesOfNetwork   = 1 << 20
+	bodiesOfStrangers = 1 << 20
+	bodiesOfNetwork   = 256 << 10
 	readingStrangers  = 10 * time.Second
 )
 

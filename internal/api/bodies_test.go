@@ -3,14 +3,15 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 )
 
-// TestSpace: one caller has room for one of the longest bodies, all for two; who finds
-// none waits a while.
+// TestSpace: one caller has room for one of the longest bodies, and leaves some to others;
+// who finds none waits a while.
 func TestSpace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,7 +23,7 @@ func TestSpace(t *testing.T) {
 		if _, ok := s.take(t.Context(), "claire", 1); ok {
 			t.Error("one caller has room for more than one")
 		}
-		b, ok := s.take(t.Context(), "marc", papers)
+		b, ok := s.take(t.Context(), "marc", bodiesOfAll-papers)
 		if !ok {
 			t.Error("one caller leaves no room for another")
 		}
@@ -67,4 +68,48 @@ func TestSparse(t *testing.T) {
 			t.Errorf("%.20s…: %d of %d bytes, %v", text, len(got), len(text), err)
 		}
 	}
+}
+
+// TestOutline: strings are cut that are longer than any rule of the schema speaks of, and
+// nothing else; what is no JSON is none afterwards.
+func TestOutline(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("QUFB", longString)
+	for text, want := range map[string]string{
+		``:                                  ``,
+		`{"a": [1, "b", null], "c\"d": ""}`: `{"a": [1, "b", null], "c\"d": ""}`,
+		`{"a":"` + long + `","b":"` + long + `"}`: `{"a":"` + long[:longString] + `","b":"` + long[:longString] + `"}`,
+		`["` + `\"` + long + `"]`:                 `["` + `\"` + long + `"]`, // whole: a cut could fall into what stands after a backslash
+		`["` + long + `\"x"]`:                     `["` + long[:longString] + `"]`,
+		`["` + long:                               `["` + long[:longString],
+		`["a\`:                                    `["a\`,
+	} {
+		if got := string(outline([]byte(text))); got != want {
+			t.Errorf("of %.20s… (%d bytes): %.60s… (%d bytes), want %d", text, len(text), got, len(got), len(want))
+		}
+	}
+}
+
+// FuzzOutline: an outline is no longer than its text, JSON whenever that is, and of the same
+// shape.
+func FuzzOutline(f *testing.F) {
+	long := strings.Repeat("QUFB", longString)
+	for _, text := range []string{`{"a":"` + long + `"}`, `["\u00e9` + long + `\"",1]`, `{"` + long + `":{}}`, `["` + long + `\`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got := outline(text)
+		if len(got) > len(text) || len(text) <= longString && string(got) != string(text) {
+			t.Fatalf("%d bytes of %d", len(got), len(text))
+		}
+		if json.Valid(text) && !json.Valid(got) {
+			t.Fatalf("no JSON any more: %.100q", got)
+		}
+		if json.Valid(text) {
+			var cut, all any
+			if json.Unmarshal(got, &cut) != nil || json.Unmarshal(text, &all) != nil || fmt.Sprintf("%T", cut) != fmt.Sprintf("%T", all) {
+				t.Fatalf("another shape: %.100q", got)
+			}
+		}
+	})
 }

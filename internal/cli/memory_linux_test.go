@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,9 +20,11 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/client"
 	"ecluse/internal/config"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/wire"
 )
 
 // A server under way: in so many laboratories a migration is open, and that is what its
@@ -67,7 +70,7 @@ func serveOpen(t *testing.T, s roomtest.Stage) *openServer {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line.Server = "https://" + site(ctx, t, net.IPv4(127, 0, 1, byte(1+i)), x.Addr)
+		line.Server = "https://" + site(ctx, t, address(i), x.Addr)
 		x.lines = append(x.lines, line)
 		for _, place := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
 			dir := x.rooms[i].Join("room", string(place))
@@ -84,6 +87,8 @@ func serveOpen(t *testing.T, s roomtest.Stage) *openServer {
 	return x
 }
 
+func address(lab int) net.IP { return net.IPv4(127, 0, 1, byte(1+lab)) }
+
 // site is where a laboratory's gates and people reach the server: from an address of their
 // own, as they would.
 func site(ctx context.Context, t *testing.T, from net.IP, server string) string {
@@ -93,7 +98,8 @@ func site(ctx context.Context, t *testing.T, from net.IP, server string) string 
 		t.Fatal(err)
 	}
 	var lines sync.WaitGroup
-	t.Cleanup(func() { l.Close(); lines.Wait() })
+	t.Cleanup(lines.Wait)
+	context.AfterFunc(ctx, func() { l.Close() })
 	lines.Go(func() {
 		for {
 			near, err := l.Accept()
@@ -119,17 +125,23 @@ func site(ctx context.Context, t *testing.T, from net.IP, server string) string 
 	return l.Addr().String()
 }
 
-// desk is somebody's machine before the i-th laboratory.
-func (x *openServer) desk(i int, who string) *desk.Desk {
-	d := x.rooms[i]
-	return app.Remote(&app.Device{Context: x.lines[i], Key: func() (ssh.Signer, error) { return d.Key(who), nil }}, d.Join("room", "plans"))
+// desk is somebody's machine before the i-th laboratory. Its connections end with ctx, as
+// those of a command do.
+func (x *openServer) desk(ctx context.Context, t *testing.T, i int, who string) *desk.Desk {
+	t.Helper()
+	d, line := x.rooms[i], *x.lines[i]
+	line.Server = "https://" + site(ctx, t, address(i), x.Addr)
+	return app.Remote(&app.Device{Context: &line, Key: func() (ssh.Signer, error) { return d.Key(who), nil }}, d.Join("room", "plans"))
 }
 
 // open has both parties sign the plans of the i-th laboratory's migration, compiled by its
 // gates: after that it waits for nobody but whoever has it carried out.
-func (x *openServer) open(ctx context.Context, i int) error {
+func (x *openServer) open(t *testing.T, i int) error {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
 	d := x.rooms[i]
-	marc, claire := x.desk(i, roomtest.Marc), x.desk(i, roomtest.Claire)
+	marc, claire := x.desk(ctx, t, i, roomtest.Marc), x.desk(ctx, t, i, roomtest.Claire)
 	if _, err := marc.Approve(ctx, d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"), d.Key(roomtest.Marc)); err != nil {
 		return err
 	}
@@ -180,13 +192,14 @@ func (s *server) within(t *testing.T, when string) {
 
 // TestServeMemory: a server of fifty laboratories, each with a migration whose plans both
 // parties signed over the network, and with both gates waiting for work.
+// It stays within its bounds when all room for large bodies is taken, too.
 func TestServeMemory(t *testing.T) {
 	x := serveOpen(t, roomtest.Planned)
 	x.within(t, "begun")
 	var all errgroup.Group
 	all.SetLimit(4)
 	for i := range x.rooms {
-		all.Go(func() error { return x.open(t.Context(), i) })
+		all.Go(func() error { return x.open(t, i) })
 	}
 	if err := all.Wait(); err != nil {
 		t.Fatal(err)
@@ -194,6 +207,82 @@ func TestServeMemory(t *testing.T) {
 	x.within(t, "all signed")
 	time.Sleep(3 * time.Second) // every laboratory looks at what is due
 	x.within(t, "all waiting")
+	x.fill(t)
+	x.within(t, "all body room taken")
 	x.leave()
 	x.end(t)
 }
+
+// fill takes all the room that the server has for large bodies, with as many people as
+// that needs, a byte missing of each; then all come in at once, to be compiled.
+func (x *openServer) fill(t *testing.T) {
+	t.Helper()
+	const slack = 1 << 10 // what stands about a paper
+	var sent, answered sync.WaitGroup
+	last := make(chan struct{})
+	for i, size := range []int{4 << 20, 1 << 20} {
+		tokens := &memorySessions{}
+		o := client.Options{Options: wire.Options{Pin: wire.Pin(x.lines[i].Pin)}, Server: x.lines[i].Server, Laboratory: x.lines[i].Laboratory}
+		p, err := client.LogIn(t.Context(), o, x.rooms[i].Key(roomtest.Marc), tokens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Me(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		way, err := wire.Transport(o.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer way.CloseIdleConnections()
+		in, out := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, o.Server+"/v1/labs/"+o.Laboratory+"/sketches", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := []byte(`{"instruction":"` + strings.Repeat("QUFB", (size-slack)/4) + `"}`)
+		r.ContentLength = int64(len(text))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+tokens.token)
+		sent.Add(1)
+		go func() {
+			_, err := out.Write(text[:len(text)-1])
+			if err != nil {
+				t.Error(err)
+			}
+			sent.Done()
+			<-last
+			_, _ = out.Write(text[len(text)-1:])
+			out.Close()
+		}()
+		answered.Go(func() {
+			res, err := way.RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer res.Body.Close()
+			said, err := io.ReadAll(res.Body)
+			if err != nil || !strings.Contains(string(said), `"what":"read document"`) {
+				t.Errorf("%d %s %v", res.StatusCode, said, err)
+			}
+		})
+	}
+	sent.Wait()
+	time.Sleep(time.Second)
+	x.within(t, "all bodies but their ends")
+	close(last)
+	answered.Wait()
+}
+
+// memorySessions keeps a token.
+type memorySessions struct{ token string }
+
+func (m *memorySessions) Read(ecluse.Fingerprint) string { return m.token }
+
+func (m *memorySessions) Write(_ ecluse.Fingerprint, token string, _ time.Time) error {
+	m.token = token
+	return nil
+}
+
+func (m *memorySessions) Remove(ecluse.Fingerprint) error { return nil }
