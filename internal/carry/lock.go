@@ -102,8 +102,7 @@ func (l *Lock) Wanted(ctx context.Context, known []string) ([]exchange.Work, err
 		l.mu.Lock()
 		wanted, moved := l.open(), l.moved
 		l.mu.Unlock()
-		same := len(wanted) == len(known) && !slices.ContainsFunc(wanted, func(w exchange.Work) bool { return !slices.Contains(known, w.ID) })
-		if !same || len(wanted) == 0 {
+		if !exchange.SameWork(wanted, known) || len(wanted) == 0 {
 			return wanted, nil
 		}
 		select {

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"slices"
 	"strconv"
 
 	"ecluse"
@@ -50,6 +51,11 @@ type Work struct {
 	Passage   ecluse.Passage     `json:"passage,omitzero"`    // of compile-load the kind alone
 	Papers    map[string][]byte  `json:"papers,omitempty"`    // what it is about, by name
 	Signed    []evidence.Signed  `json:"signed,omitempty"`
+}
+
+// SameWork tells whether what is wanted of a gate is what it knows already, by ids.
+func SameWork(wanted []Work, known []string) bool {
+	return len(wanted) == len(known) && !slices.ContainsFunc(wanted, func(w Work) bool { return !slices.Contains(known, w.ID) })
 }
 
 // Names of the papers of work and of its answers.

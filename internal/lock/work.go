@@ -65,7 +65,7 @@ func (s *Seat) Wanted(ctx context.Context, known []string) ([]exchange.Work, err
 		if err != nil {
 			return nil, err
 		}
-		if !sameWork(wanted, known) {
+		if !exchange.SameWork(wanted, known) {
 			return wanted, nil
 		}
 		select {
@@ -76,10 +76,6 @@ func (s *Seat) Wanted(ctx context.Context, known []string) ([]exchange.Work, err
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-func sameWork(wanted []exchange.Work, known []string) bool {
-	return len(wanted) == len(known) && !slices.ContainsFunc(wanted, func(w exchange.Work) bool { return !slices.Contains(known, w.ID) })
 }
 
 // moving is closed at the next move.
