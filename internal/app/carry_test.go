@@ -166,6 +166,32 @@ func (h *hand) atGate(lost bool) (*app.Carried, error) {
 	return app.RunCarried(h.Context(), h.d.Join("room", "source"), app.CarriedOptions{Folder: h.folder, Lost: lost})
 }
 
+// trip carries out, has the gate answer, and carries in.
+func (h *hand) trip() *exchange.CarriedIn {
+	h.Helper()
+	h.out()
+	_, err := h.atGate(false)
+	h.must(err)
+	v, err := h.in()
+	h.must(err)
+	return v
+}
+
+// trips makes trips until nothing that is due waits for one, or so many. It returns what
+// failed last.
+func (h *hand) trips(most int) (failed []exchange.DueItem) {
+	h.Helper()
+	for range most {
+		h.trip()
+		v, err := h.desk.Due(h.Context())
+		h.must(err)
+		if failed = v.Failed; len(failed) == 0 {
+			break
+		}
+	}
+	return failed
+}
+
 // answered carries out, has the gate answer, and returns what it said.
 func (h *hand) answered() *carry.Returned {
 	h.Helper()
@@ -900,17 +926,13 @@ func TestOldAnswer(t *testing.T) {
 		if _, err := h.marc().Inspect(t.Context(), exchange.SourcePlace); ecluse.KindOf(err) != ecluse.WaitsForSign {
 			t.Errorf("%v", err)
 		}
-		h.out()
-		_, err := h.atGate(false)
-		h.must(err)
-		_, err = h.in()
-		h.must(err)
+		h.trip()
 		if old {
 			h.must(h.lock.Shut())
 			h.d.Exec("room/lock/control.db", "UPDATE work SET ended = ended - 24*3600*1000 - 1 WHERE verb = 'inspect'")
 			h.open()
 		}
-		_, err = h.marc().Inspect(t.Context(), exchange.SourcePlace)
+		_, err := h.marc().Inspect(t.Context(), exchange.SourcePlace)
 		if got := ecluse.KindOf(err) == ecluse.WaitsForSign; got != old {
 			t.Errorf("old %v: %v", old, err)
 		}
@@ -1012,18 +1034,9 @@ func TestErasedByHand(t *testing.T) {
 	if now := h.taken(); now != before {
 		t.Errorf("the journal grows by waiting: %s, before %s", now, before)
 	}
-	for range 6 {
-		h.out()
-		_, err := h.atGate(false)
-		h.must(err)
-		_, err = h.in()
-		h.must(err)
-		if due() == "[]" {
-			break
-		}
-	}
+	left := h.trips(6)
 	if n := h.events("erased"); n != 1 {
-		t.Errorf("erased %d times; due: %s", n, due())
+		t.Errorf("erased %d times; due: %v", n, left)
 	}
 }
 
@@ -1058,21 +1071,9 @@ func TestRetiredByHand(t *testing.T) {
 	if err == nil {
 		t.Error("erased without the gate")
 	}
-	said := ""
-	for range 6 {
-		h.out()
-		_, err := h.atGate(false)
-		h.must(err)
-		_, err = h.in()
-		h.must(err)
-		v, err := h.desk.Due(t.Context())
-		h.must(err)
-		if said = fmt.Sprint(v.Failed); said == "[]" {
-			break
-		}
-	}
+	left := h.trips(6)
 	if n := h.events("erased"); n != 1 {
-		t.Errorf("erased %d times; due: %s", n, said)
+		t.Errorf("erased %d times; due: %v", n, left)
 	}
 }
 
@@ -1106,18 +1107,7 @@ func TestUndoneByHand(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(err), "waits to be carried") || time.Since(begun) > 20*time.Second {
 		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
-	for range 8 {
-		h.out()
-		_, err := h.atGate(false)
-		h.must(err)
-		_, err = h.in()
-		h.must(err)
-		v, err := h.desk.Due(t.Context())
-		h.must(err)
-		if len(v.Failed) == 0 {
-			break
-		}
-	}
+	h.trips(8)
 	if h.events("undo-ended") != 1 || h.events("erased") != 1 || h.events("passage-left") != 0 {
 		t.Errorf("undone %d times, erased %d, left %d", h.events("undo-ended"), h.events("erased"), h.events("passage-left"))
 	}
