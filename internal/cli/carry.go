@@ -77,10 +77,16 @@ func (x *carryInCmd) Run(ctx context.Context, c *call) error {
 	if v.Paper {
 		c.ui.tell("What a gate says of itself came in: ecluse gates confirm", "Ce qu'un programme dit de lui-même est arrivé : ecluse gates confirm")
 	}
+	return c.ui.carriedIn(v)
+}
+
+// carriedIn says what became of all that a gate answered, and fails if something of it was
+// refused.
+func (u *ui) carriedIn(v *exchange.CarriedIn) error {
 	if v.Number > 0 {
-		c.ui.carriedIn(v)
+		u.carriedItems(v)
 	}
-	if err := c.ui.object(v); err != nil {
+	if err := u.object(v); err != nil {
 		return err
 	}
 	if len(v.Refused) > 0 {
@@ -89,8 +95,7 @@ func (x *carryInCmd) Run(ctx context.Context, c *call) error {
 	return nil
 }
 
-// carriedIn says what became of all that a gate answered.
-func (u *ui) carriedIn(v *exchange.CarriedIn) {
+func (u *ui) carriedItems(v *exchange.CarriedIn) {
 	for _, x := range v.Refused {
 		why := x.Why.Err()
 		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, message(why))
