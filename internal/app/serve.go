@@ -96,6 +96,7 @@ func Serve(ctx context.Context, o ServeOptions) (err error) {
 	loops, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	for _, lab := range labs {
+		defer context.AfterFunc(ctx, lab.Lock.Rest)()
 		running.Go(func() { o.watch(loops, lab) })
 		running.Go(func() { o.expire(loops, lab) })
 	}

@@ -209,8 +209,12 @@ func TestServeMemory(t *testing.T) {
 	x.within(t, "all waiting")
 	x.fill(t)
 	x.within(t, "all body room taken")
+	begun := time.Now()
+	x.end(t) // with all gates waiting for work
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
 	x.leave()
-	x.end(t)
 }
 
 // fill takes all the room that the server has for large bodies, with as many people as

@@ -51,6 +51,8 @@ type Lock struct {
 	carrying     chan struct{} // has one while somebody carries out, or in
 	returned     *returned     // the last that was not all taken in; held by carrying
 	mu           sync.Mutex
+	resting      chan struct{} // closed when nobody is to wait here any more
+	rest         sync.Once
 	moved        chan struct{}                          // closed when something was put, asked, lent or answered
 	chunks       map[ecluse.MigrationID]map[string]bool // descriptors that the journal knows
 	seen         map[ecluse.Fingerprint]time.Time       // when a gate last asked what is wanted
@@ -149,7 +151,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 // and version.
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
-		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), carrying: make(chan struct{}, 1), chunks: map[ecluse.MigrationID]map[string]bool{},
+		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), resting: make(chan struct{}), carrying: make(chan struct{}, 1), chunks: map[ecluse.MigrationID]map[string]bool{},
 		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{}, allowed: map[ecluse.MigrationID]chamber.Terms{},
 	}
 	var err error
@@ -181,6 +183,10 @@ func (l *Lock) Key() ecluse.Fingerprint { return evidence.FingerprintOf(l.signer
 
 // Roots are the parties' roots.
 func (l *Lock) Roots() map[ecluse.Side]ecluse.Fingerprint { return maps.Clone(l.settings.Roots) }
+
+// Rest answers gates that wait for work at once, from now on: a server that stops would
+// have to wait for them.
+func (l *Lock) Rest() { l.rest.Do(func() { close(l.resting) }) }
 
 // tell wakes who waits.
 func (l *Lock) tell() {

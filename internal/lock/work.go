@@ -72,6 +72,8 @@ func (s *Seat) Wanted(ctx context.Context, known []string) ([]exchange.Work, err
 		case <-moved:
 		case <-until.C:
 			return wanted, nil
+		case <-s.resting:
+			return wanted, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -450,3 +450,33 @@ func TestWithoutLine(t *testing.T) {
 		}
 	}
 }
+
+// TestRest: a gate that waits for work is answered when the server is to stop, and not
+// after a minute.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	l := newLock(t)
+	said := make(chan error, 1)
+	go func() {
+		wanted, err := (&Seat{Lock: l, gate: gateA}).Wanted(t.Context(), nil)
+		if err == nil && len(wanted) > 0 {
+			err = errors.New("work was asked of it")
+		}
+		said <- err
+	}()
+	select {
+	case err := <-said:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	l.Rest()
+	l.Rest()
+	select {
+	case err := <-said:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it still waits")
+	}
+}
