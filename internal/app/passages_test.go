@@ -154,8 +154,8 @@ func TestEvidenceOfACorrectedMapping(t *testing.T) {
 		t.Errorf("a report stands as the one accepted: %v", err)
 	}
 	statements, err := filepath.Glob(d.Join("evidence", "statements", "target-*.json"))
-	if err != nil || len(statements) != 2 {
-		t.Errorf("want the report and what was undone, got %d statements: %v", len(statements), err)
+	if err != nil || len(statements) != 3 {
+		t.Errorf("want what the mapping made of invented rows, the report and what was undone, got %d statements: %v", len(statements), err)
 	}
 }
 
