@@ -133,6 +133,6 @@ func TestGateOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := sameFields("gate-run", string(text)); err != nil {
-		t.Error(err)
+		t.Errorf("%v\nthe last error: %v", err, all["error"])
 	}
 }
