@@ -127,7 +127,7 @@ ecluse sign contract.yaml --as keys/claire-aubry
 say "2. inspection"
 ecluse gate grants "$room/source" inspect --host 127.0.0.1 >inspect-grants.sql
 account catalogue inspect-grants.sql
-ecluse inspect source | head -5
+ecluse inspect source | sed -n 1,5p
 
 say "3. instruction, 5. read plan"
 fill instruction.yaml -e "s|from: blis_127\\.|from: $old.|" -e "s|^contract: .*|contract: sha256:$(sha contract.yaml)|" \
@@ -191,8 +191,8 @@ ecluse accept --as keys/claire-aubry # no row was put aside, so there is none to
 ecluse due
 ecluse evidence evidence
 grep -rlx "$why" evidence/documents
-ecluse verify evidence --controller "$controller" --processor "$processor" | head -1
-sh evidence/verify.sh evidence --controller "$controller" --processor "$processor" | head -1
+ecluse verify evidence --controller "$controller" --processor "$processor" | sed -n 1p
+sh evidence/verify.sh evidence --controller "$controller" --processor "$processor" | sed -n 1p
 
 say "the facts of the new laboratory"
 pg "$db" -A -t -f "$pair/verify.sql" >facts.txt
