@@ -47,6 +47,7 @@ func layers() []layer {
 		{"internal/config", []string{root, doc, durable}},
 		{"evidence", []string{root, doc}},
 		{"internal/words", []string{root}},
+		{"internal/french", []string{root, doc}}, // errors as a French screen shows them; whoever makes one does not know it
 
 		{mandate, []string{root, "evidence", doc}},
 		{rec, []string{root}},
@@ -95,7 +96,7 @@ func layers() []layer {
 		// progress, reports, problems of documents), never what makes them.
 		{"internal/cli", []string{
 			root, "evidence", "internal/app", "internal/config", "internal/demo", "internal/desk", "internal/exchange", "internal/wire", "internal/words", "internal/account",
-			doc, mandate, "internal/sheet", "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
+			"internal/french", doc, mandate, "internal/sheet", "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},
 		{"bench", []string{"**"}},
