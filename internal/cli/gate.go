@@ -286,7 +286,7 @@ func (x *gateCheckCmd) Run(ctx context.Context, c *call) error {
 	stops := false
 	for _, f := range all {
 		stops = stops || f.Level == wire.Stop
-		u.tell("%s  %-9s %s", "%s  %-9s %s", mark[f.Level], parts[f.Part], u.say(f.Found.EN, f.Found.FR))
+		u.tell("%s  %-9s %s", "%s  %-9s %s", mark[f.Level], parts[f.Part], u.sentence(u.say(f.Found.EN, f.Found.FR)))
 		if f.Send != (wire.Text{}) {
 			u.tell("      to send to whoever runs the network:\n      « %s »", "      à envoyer à qui tient le réseau :\n      « %s »", u.say(f.Send.EN, f.Send.FR))
 		}

@@ -383,5 +383,5 @@ func (u *ui) due(d exchange.DueView) {
 
 // failedDue says what was due and could not be done.
 func (u *ui) failedDue(it exchange.DueItem) string {
-	return u.say("! due and failed, will be tried again: %s %s: %s", "! échu et manqué, sera retenté : %s %s : %s", u.dueWord(it.What), it.Migration, it.Why)
+	return u.say("! due and failed, will be tried again: %s %s: %s", "! échu et manqué, sera retenté : %s %s : %s", u.dueWord(it.What), it.Migration, u.sentence(it.Why))
 }

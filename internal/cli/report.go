@@ -165,7 +165,7 @@ func (u *ui) exact(r *reconcile.Report) {
 	}
 	for _, c := range r.Checks {
 		if c.Why != "" {
-			fmt.Fprintf(w, "  ≠ %s\t%s\t\n", c.Name, printable(c.Why))
+			fmt.Fprintf(w, "  ≠ %s\t%s\t\n", c.Name, printable(u.sentence(c.Why)))
 		}
 		for _, l := range c.Off {
 			fmt.Fprintf(w, "  ≠ %s %s\t%s\t%s\n", c.Name, checkKey(l), u.say("source %s", "source : %s", figure(l.Source)), u.say("target %s", "cible : %s", figure(l.Target)))

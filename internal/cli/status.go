@@ -74,7 +74,7 @@ func (u *ui) nearWord(d exchange.Deadline) string {
 // strays warns of files that belong to no live migration.
 func (u *ui) strays(s *exchange.Strays) {
 	for _, f := range s.Chamber {
-		u.tell("%s lock/chamber/%s: %s", "%s lock/chamber/%s : %s", u.paint(red, "!"), f.Path, u.strayWord(f.Why))
+		u.tell("%s lock/chamber/%s: %s", "%s lock/chamber/%s : %s", u.paint(red, "!"), f.Path, u.sentence(f.Why))
 	}
 	for _, name := range s.Documents {
 		u.tell("%s lock/documents/%s: no document is called so", "%s lock/documents/%s : aucun document ne s'appelle ainsi", u.paint(red, "!"), name)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -15,6 +17,7 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/document"
 	"ecluse/internal/exchange"
+	"ecluse/internal/french"
 	"ecluse/internal/sluice"
 )
 
@@ -28,6 +31,8 @@ type ui struct {
 	live     bool // err is a terminal: progress may rewrite its line
 	width    int
 	line     int // characters of the progress line that stands
+
+	sentences func() *french.Catalogue // read when an error is first shown in French
 }
 
 // Env is what a process is given, so that tests can give something else.
@@ -40,7 +45,7 @@ type Env struct {
 }
 
 func newUI(e Env, lang string, asJSON bool) *ui {
-	u := &ui{out: e.Stdout, err: e.Stderr, json: asJSON, width: 80}
+	u := &ui{out: e.Stdout, err: e.Stderr, json: asJSON, width: 80, sentences: sync.OnceValue(french.New)}
 	if lang == "" {
 		for _, v := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
 			if lang = e.Getenv(v); lang != "" {
@@ -48,7 +53,7 @@ func newUI(e Env, lang string, asJSON bool) *ui {
 			}
 		}
 	}
-	u.french = strings.HasPrefix(strings.ToLower(lang), "fr")
+	u.french = strings.HasPrefix(strings.ToLower(lang), "fr") && !asJSON // programs read one language
 	u.colour = e.Getenv("NO_COLOR") == "" && isTerminal(e.Stdout)
 	if f, ok := e.Stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		u.live = true
@@ -64,16 +69,37 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// say chooses the language. Both texts take the same arguments in the same
-// order, or use explicit indexes.
+// say chooses the language, of errors among the arguments as well. Both texts take the
+// same arguments in the same order, or use explicit indexes.
 func (u *ui) say(en, fr string, args ...any) string {
 	if u.french {
-		en = fr
+		en, args = fr, slices.Clone(args)
+		for i, a := range args {
+			if err, ok := a.(error); ok {
+				args[i] = u.errorText(err)
+			}
+		}
 	}
 	if len(args) == 0 {
 		return en
 	}
 	return fmt.Sprintf(en, args...)
+}
+
+// errorText is an error in the language of the screen.
+func (u *ui) errorText(err error) string {
+	if u.french {
+		return u.sentences().Error(err)
+	}
+	return err.Error()
+}
+
+// sentence is what an error said, in the language of the screen.
+func (u *ui) sentence(s string) string {
+	if u.french {
+		return u.sentences().Text(s)
+	}
+	return s
 }
 
 // tell prints a line for people; nothing under --json, where stdout is one object.
@@ -157,8 +183,8 @@ func (u *ui) fail(err error) int {
 		_ = u.object(p) // stdout is gone: the exit code still says it
 		return code
 	}
-	fmt.Fprintf(u.err, "ecluse: %s%s\n", u.label(kind), message(err))
-	fmt.Fprintf(u.err, "  %s %s\n", u.say("next:", "ensuite :"), p.Next)
+	fmt.Fprintf(u.err, "ecluse: %s%s\n", u.label(kind), u.message(err))
+	fmt.Fprintf(u.err, "  %s %s\n", u.say("next:", "ensuite :"), u.sentence(p.Next))
 	return code
 }
 
@@ -193,12 +219,13 @@ func (u *ui) label(k ecluse.Kind) string {
 }
 
 // message is the error's text, a document's problems one to a line.
-func message(err error) string {
+func (u *ui) message(err error) string {
+	text := u.errorText(err)
 	var ps document.Problems
 	if errors.As(err, &ps) && len(ps) > 1 {
-		return strings.ReplaceAll(err.Error(), "\n", "\n  ")
+		return strings.ReplaceAll(text, "\n", "\n  ")
 	}
-	return err.Error()
+	return text
 }
 
 // watch shows progress on stderr: a line rewritten on a terminal, and one line

@@ -12,8 +12,8 @@ import (
 	"ecluse/internal/procedure"
 )
 
-// Words of other packages in the language of the screen. What is signed, and what
-// errors say of it, stays in the language of the documents.
+// Words of other packages in the language of the screen. What is signed stays in the
+// language of the documents; what errors say is in package french.
 
 func (u *ui) stateWord(s procedure.State) string {
 	if !u.french {
@@ -93,22 +93,6 @@ func (u *ui) dueWord(k due.Kind) string {
 		return u.say("retention of the journal's bodies", "fin de conservation des corps du journal")
 	}
 	return string(k)
-}
-
-// strayWord is why a file of the chamber is a stray.
-func (u *ui) strayWord(why string) string {
-	if !u.french {
-		return why
-	}
-	return or(map[string]string{
-		"a crash left it":                                       "un arrêt brutal l'a laissé",
-		"nothing of the chamber's is called so":                 "rien dans le dépôt ne s'appelle ainsi",
-		"its migration is erased":                               "sa reprise est effacée",
-		"it belongs to no live migration":                       "il n'appartient à aucune reprise en cours",
-		"no descriptor names it":                                "aucun descripteur ne le nomme",
-		"it is no descriptor":                                   "ce n'est pas un descripteur",
-		"the object it names is not there, or has another size": "l'objet qu'il nomme manque, ou n'a pas la bonne taille",
-	}[why], why)
 }
 
 func (u *ui) tableWord(k ecluse.TableKind) string {
