@@ -173,7 +173,7 @@ func reference(t *testing.T) string {
 
 `)
 	b.WriteString(helpTexts()["ecluse"].en + "\n\n")
-	b.WriteString("Results go to stdout, progress and errors to stderr. With `--json` stdout is one JSON object: the result, or the error with its exit code. " +
+	b.WriteString("Results go to stdout, progress and errors to stderr. With `--json` stdout is one JSON object: the result, or the error with its exit code; it is for programs, so its sentences are English whatever the language of the screen. " +
 		"Its fields are listed with each command and are stable: one may come, none goes or changes its kind. `NAME` stands where keys are names of datasets or tables; " +
 		"fields that a run has nothing to say in are left out. Before anything else every command that opens a lock folder does what is due.\n\n## Everywhere\n\n")
 	k := grammar(t, "en")

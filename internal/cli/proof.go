@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -67,7 +68,7 @@ func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 			v.Receipts.Hidden = append(v.Receipts.Hidden, hiddenAct{k.Act, k.At, k.File})
 		}
 	}
-	c.ui.text(report.Text())
+	c.ui.text(c.ui.checked(report).Text())
 	c.ui.receipts(v.Receipts)
 	if err := c.ui.object(v); err != nil {
 		return err
@@ -76,6 +77,19 @@ func (x *verifyCmd) Run(ctx context.Context, c *call) error {
 		return exit(ecluse.Unverified.ExitCode())
 	}
 	return nil
+}
+
+// checked is a report in the language of the screen; its verdict has none.
+func (u *ui) checked(r evidence.Report) evidence.Report {
+	r.Warnings, r.Lines = slices.Clone(r.Warnings), slices.Clone(r.Lines)
+	for i, w := range r.Warnings {
+		r.Warnings[i] = u.sentence(w)
+	}
+	for i, l := range r.Lines {
+		r.Lines[i].Check = u.sentence(l.Check) + u.say("", " ") // before the colon that Text writes
+		r.Lines[i].Why = u.sentence(l.Why)
+	}
+	return r
 }
 
 // heldReceipts are receipts that evidence is held against.

@@ -6,7 +6,9 @@ package french
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"ecluse"
 	"ecluse/internal/document"
@@ -50,6 +52,7 @@ const (
 type reader struct {
 	*Catalogue
 	seen     map[string]rendering
+	quoted   []string // what stood between quotes, as it was
 	lookUps  int
 	attempts int
 }
@@ -103,7 +106,7 @@ func (r *reader) chain(err error, depth int) string {
 		if in == text {
 			return said
 		}
-		if in != "" {
+		if in = r.veil(in); in != "" {
 			r.seen[in] = rendering{said, len(in)}
 		}
 	}
@@ -159,18 +162,69 @@ func (r *reader) problem(p document.Problem) string {
 }
 
 func (r *reader) text(s string) string {
-	if said, known := r.seen[s]; known {
-		return said.french
-	}
 	if len(s) > longest {
 		return s
+	}
+	s = r.veil(s)
+	if said, known := r.seen[s]; known {
+		return r.unveil(said.french)
 	}
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
 		start := len(l) - len(strings.TrimLeft(l, " "))
 		lines[i] = l[:start] + r.say(l[start:], 0).french
 	}
-	return strings.Join(lines, "\n")
+	return r.unveil(strings.Join(lines, "\n"))
+}
+
+// What stands between quotes is a name, a value or what somebody wrote: never a
+// sentence of ours. While its surroundings are put into French, a sign of Unicode's
+// private use stands for it.
+const (
+	firstVeil = '\uE000'
+	lastVeil  = '\uF8FF'
+)
+
+func (r *reader) veil(s string) string {
+	taken := func(c rune) bool { return c >= firstVeil && c <= lastVeil }
+	if strings.ContainsFunc(s, taken) || len(r.quoted)+strings.Count(s, `"`) > int(lastVeil-firstVeil) {
+		return s
+	}
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '"')
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		s = s[i:]
+		quoted, err := strconv.QuotedPrefix(s)
+		switch {
+		case err != nil:
+			b.WriteByte('"')
+			s = s[1:]
+			continue
+		case !strings.ContainsFunc(quoted, unicode.IsLetter):
+			b.WriteString(quoted)
+		default:
+			n := slices.Index(r.quoted, quoted)
+			if n < 0 {
+				n = len(r.quoted)
+				r.quoted = append(r.quoted, quoted)
+			}
+			b.WriteString(`"` + string(firstVeil+rune(n)) + `"`)
+		}
+		s = s[len(quoted):]
+	}
+	b.WriteString(s)
+	return b.String()
+}
+
+func (r *reader) unveil(s string) string {
+	for n, quoted := range r.quoted {
+		s = strings.ReplaceAll(s, `"`+string(firstVeil+rune(n))+`"`, quoted)
+	}
+	return s
 }
 
 // say finds the way to put a text into French that leaves least of it as it was:

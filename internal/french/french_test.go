@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ func TestError(t *testing.T) {
 		},
 		{
 			errors.New("verify act: sha256:1: key SHA256:x is not anne's in roster 3 of the controller (GDPR art. 29)"),
-			"vérifier la signature : sha256:1 : la clé SHA256:x n'est pas celle de anne dans la liste n° 3 du responsable de traitement (RGPD art. 29)",
+			"vérifier la signature : sha256:1 : la clé SHA256:x n'est pas celle de anne dans la liste nº 3 du responsable de traitement (RGPD art. 29)",
 		},
 		// A word is put into French where the template asks for one, and nowhere else.
 		{errors.New("the target has no table controller"), "la cible n'a pas de table controller"},
@@ -59,6 +60,10 @@ func TestError(t *testing.T) {
 		{
 			document.Problems{{File: "i.yaml", Line: 3, Field: "rows", Why: "missing", Article: "GDPR art. 29"}, {File: "i.yaml", Line: 9, Why: `unknown key: did you mean because?`}},
 			"i.yaml:3 : rows : manque (RGPD art. 29)\ni.yaml:9 : clé inconnue : vouliez-vous dire because ?",
+		},
+		{
+			&ecluse.Error{What: "accept", Where: "m-1", Why: `nobody said what becomes of the rows put aside for "patient.birth: it is damaged", "read: missing"`},
+			`prononcer la recette : m-1 : personne n'a dit ce que deviennent les lignes mises de côté pour "patient.birth: it is damaged", "read: missing"`,
 		},
 		{errors.New("le compte lecture : the account lacks a right"), "le compte lecture : il manque un droit au compte"},
 		{errors.Join(errors.New("it is damaged"), context.Canceled), "il est endommagé\ninterrompu"},
@@ -106,6 +111,18 @@ func FuzzText(f *testing.F) {
 		got := c.Text(s)
 		if utf8.ValidString(s) && !utf8.ValidString(got) {
 			t.Errorf("%q became %q", s, got)
+		}
+		for q := s; ; q = q[1:] {
+			if q = q[max(0, strings.IndexByte(q, '"')):]; !strings.HasPrefix(q, `"`) {
+				break
+			}
+			quoted, err := strconv.QuotedPrefix(q)
+			if err == nil && word.MatchString(quoted) && !strings.Contains(got, quoted) {
+				t.Errorf("%s is lost: %q became %q", quoted, s, got)
+			}
+			if err == nil {
+				q = q[len(quoted)-1:]
+			}
 		}
 		for _, w := range word.FindAllString(s, -1) {
 			if !known[w] && !strings.Contains(got, w) {

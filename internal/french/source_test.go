@@ -58,6 +58,7 @@ type sink struct {
 var spoken = []string{
 	"internal/procedure.verbs", "internal/store/sqlite.faultOf", "internal/sluice/engine/mysql.meaningOf", "internal/sluice/engine/postgres.meaningOf",
 	"internal/wire.connectWhy", "internal/wire.proxyAnswer.text", "internal/erasure.Erasure.look", "internal/procedure.Move.when", "internal/chamber.Chamber.judge",
+	"evidence.bundleChecks", "evidence.verifier.check*", "evidence.Report.CheckReceipts", "evidence.Certificate.warnings", "evidence.Certificate.places", "evidence.LeftPassage.String",
 }
 
 // sentences are the fields that hold one, of ecluse.Error, document.Problem and their like.
@@ -159,7 +160,7 @@ func (s *source) walkDecl(f *file, d ast.Decl) {
 		fn = declared(f, d)
 		s.walk(fn, d.Body)
 		// What an error of a type of its own says, or a verb that an error names.
-		if d.Recv != nil && d.Name.Name == "Error" || slices.Contains(spoken, f.dir+"."+fn.name) {
+		if d.Recv != nil && d.Name.Name == "Error" || slices.ContainsFunc(spoken, func(p string) bool { ok, _ := path.Match(p, f.dir+"."+fn.name); return ok }) {
 			s.harvest(fn)
 		}
 		return
@@ -400,7 +401,7 @@ func (s *source) harvest(fn *function) {
 				break
 			}
 			for _, a := range n.Args {
-				if s.isSprintf(fn, n) {
+				if s.isSprintf(fn, n) || s.sinksOf(fn, n.Fun) != nil { // walk has them
 					break
 				}
 				s.text(fn, a)
