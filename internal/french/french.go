@@ -259,7 +259,11 @@ func (r *reader) say(s string, depth int) rendering {
 			best = rendering{left.french + " " + s[i:i+2] + right.french, known + 2}
 		}
 	}
-	if i := strings.LastIndex(s, " (GDPR art. "); i >= 0 && strings.HasSuffix(s, ")") {
+	for _, law := range []string{" (GDPR art. ", " (CSP art. ", " (EU clauses ", " (2021/915"} {
+		i := strings.LastIndex(s, law)
+		if i < 0 || !strings.HasSuffix(s, ")") {
+			continue
+		}
 		said := r.say(s[:i], depth+1)
 		if known := said.known + len(s) - i; known > best.known {
 			best = rendering{said.french + r.Article(s[i:]), known}
@@ -275,7 +279,8 @@ func (r *reader) fill(t *template, args []string, depth int) rendering {
 	english, french := map[int]string{}, map[int]string{}
 	for i, a := range args {
 		english[t.order[i]], french[t.order[i]] = a, a
-		if t.holes[i] != 'q' && t.holes[i] != 'd' {
+		name := t.holes[i] == 's' && !strings.Contains(a, " ") // even where a sentence is one such word
+		if t.holes[i] != 'q' && t.holes[i] != 'd' && !name {
 			in := r.say(a, depth+1)
 			if t.weak && t.holes[i] == 's' && in.known < len(a) && !r.isName(a) {
 				return rendering{}

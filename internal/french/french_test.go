@@ -48,6 +48,9 @@ func TestError(t *testing.T) {
 		},
 		// A word is put into French where the template asks for one, and nowhere else.
 		{errors.New("the target has no table controller"), "la cible n'a pas de table controller"},
+		{errors.New("lab.patient: missing value (23502)"), "lab.patient : valeur manquante (23502)"},
+		{errors.New("unable to open the database file (SQLITE_CANTOPEN) (14)"), "la base ne peut être ouverte (SQLITE_CANTOPEN) (14)"},
+		{errors.New("the target has no table read"), "la cible n'a pas de table read"},
 		{errors.New("it takes controller signatory, processor signatory or processor operator"), "il faut : signataire du responsable de traitement, signataire du sous-traitant ou opérateur du sous-traitant"},
 		{
 			errors.New("the migration is sealed; this is done when the migration is born or instructed"),

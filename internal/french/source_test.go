@@ -52,6 +52,7 @@ type function struct {
 type sink struct {
 	param  int
 	format bool // it has verbs, filled from the parameters behind it
+	part   bool // it becomes a part of one: a name, or a text of several words
 }
 
 // spoken are functions that give words to errors otherwise than by an error's fields.
@@ -62,7 +63,7 @@ var spoken = []string{
 }
 
 // sentences are the fields that hold one, of ecluse.Error, document.Problem and their like.
-var sentences = []string{"What", "Why", "Next"}
+var sentences = []string{"What", "Why", "Next", "why"}
 
 func readSource(t *testing.T, root string) *source {
 	t.Helper()
@@ -70,10 +71,10 @@ func readSource(t *testing.T, root string) *source {
 		fset: token.NewFileSet(), functions: map[string][]*function{}, constants: map[string]ast.Expr{},
 		found: map[string]token.Position{}, lost: map[string]token.Position{}, articles: map[string]string{},
 		sinks: map[string][]sink{
-			"errors.New": {{0, false}},
-			"fmt.Errorf": {{0, true}},
-			"*.Problem":  {{1, false}}, // document.Lines
-			"..Errorf":   {{1, false}, {2, true}},
+			"errors.New": {{param: 0}},
+			"fmt.Errorf": {{param: 0, format: true}},
+			"*.Problem":  {{param: 1}}, // document.Lines
+			"..Errorf":   {{param: 1}, {param: 2, format: true}},
 		},
 	}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -136,6 +137,9 @@ func (s *source) add(f *file) {
 		case *ast.FuncDecl:
 			fn := declared(f, d)
 			s.functions[f.dir+"."+fn.name] = append(s.functions[f.dir+"."+fn.name], fn)
+			if i := param(fn.typ, "why"); i >= 0 {
+				s.sink(fn, sink{param: i})
+			}
 			if d.Recv != nil {
 				s.functions["m:"+f.dir+"."+d.Name.Name] = append(s.functions["m:"+f.dir+"."+d.Name.Name], fn)
 			}
@@ -249,8 +253,12 @@ func (s *source) walk(fn *function, n ast.Node) {
 			}
 		case *ast.CompositeLit:
 			for _, e := range n.Elts {
-				if typeName(n.Type) == "valueError" {
-					s.text(fn, e)
+				if strings.HasSuffix(typeName(n.Type), "Error") { // without names of fields
+					if call, ok := e.(*ast.CallExpr); ok && s.isSprintf(fn, call) {
+						s.take(fn, call, false)
+					} else {
+						s.text(fn, e)
+					}
 				}
 				if kv, ok := e.(*ast.KeyValueExpr); ok {
 					id, ok := kv.Key.(*ast.Ident)
@@ -264,7 +272,9 @@ func (s *source) walk(fn *function, n ast.Node) {
 			}
 		case *ast.CallExpr:
 			for _, k := range s.sinksOf(fn, n.Fun) {
-				if k.param < len(n.Args) {
+				if k.param < len(n.Args) && k.part {
+					s.arguments(fn, n.Args[k.param:k.param+1], 0)
+				} else if k.param < len(n.Args) {
 					s.take(fn, n.Args[k.param], k.format)
 					if k.format {
 						s.arguments(fn, n.Args[k.param+1:], 0)
@@ -282,6 +292,13 @@ func (s *source) sinksOf(fn *function, callee ast.Expr) []sink {
 		for f := fn; f != nil; f = f.up {
 			if k := s.sinks[f.file.dir+"."+f.name+"."+c.Name]; k != nil {
 				return k
+			}
+			for _, p := range f.typ.Params.List { // a function that was handed in
+				if t, ok := p.Type.(*ast.FuncType); ok && slices.ContainsFunc(p.Names, func(n *ast.Ident) bool { return n.Name == c.Name }) {
+					if i := param(t, "why"); i >= 0 {
+						return []sink{{param: i}}
+					}
+				}
 			}
 		}
 		return s.sinks[fn.file.dir+"."+c.Name]
@@ -314,7 +331,7 @@ func (s *source) take(fn *function, e ast.Expr, format bool) {
 	if id, ok := e.(*ast.Ident); ok {
 		for f := fn; f != nil; f = f.up {
 			if i := param(f.typ, id.Name); i >= 0 {
-				s.sink(f, sink{i, format})
+				s.sink(f, sink{param: i, format: format})
 				return
 			}
 		}
@@ -329,7 +346,7 @@ func (s *source) take(fn *function, e ast.Expr, format bool) {
 // isElsewhere tells what is no text, or is one that was handed in.
 func (s *source) isElsewhere(fn *function, e ast.Expr) bool {
 	switch e := e.(type) {
-	case *ast.CompositeLit:
+	case *ast.CompositeLit, *ast.UnaryExpr:
 		return true
 	case *ast.Ident:
 		for f := fn; f != nil; f = f.up {
@@ -363,7 +380,23 @@ func (s *source) arguments(fn *function, args []ast.Expr, depth int) {
 			s.take(fn, call, false)
 			continue
 		}
+		s.partOf(fn, a)
 		s.fragments(s.resolve(fn, a, false, depth+1), a)
+	}
+}
+
+// partOf makes a function whose parameter goes into a sentence one that is looked at
+// where it is called.
+func (s *source) partOf(fn *function, e ast.Expr) {
+	id, ok := e.(*ast.Ident)
+	if !ok {
+		return
+	}
+	for f := fn; f != nil; f = f.up {
+		if i := param(f.typ, id.Name); i >= 0 {
+			s.sink(f, sink{param: i, part: true})
+			return
+		}
 	}
 }
 
@@ -448,7 +481,8 @@ func (s *source) sink(f *function, k sink) {
 		keys = append(keys, "m:"+f.file.dir+"."+method)
 	}
 	for _, key := range keys {
-		if !slices.Contains(s.sinks[key], k) {
+		whole := slices.ContainsFunc(s.sinks[key], func(o sink) bool { return k.part && o.param == k.param })
+		if !whole && !slices.Contains(s.sinks[key], k) {
 			s.sinks[key] = append(s.sinks[key], k)
 			s.grown = true
 		}
@@ -541,6 +575,7 @@ func (s *source) resolve(fn *function, e ast.Expr, format bool, depth int) []str
 
 // part is one side of a concatenation: what has several texts is a hole for them.
 func (s *source) part(fn *function, e ast.Expr, format bool, depth int) []string {
+	s.partOf(fn, e)
 	all := s.resolve(fn, e, format, depth)
 	if len(all) == 1 {
 		return all
@@ -711,5 +746,5 @@ func sentence(template string) bool {
 var (
 	words    = regexp.MustCompile(`\pL{2}`)
 	article  = regexp.MustCompile(`^(GDPR|CSP|EU clauses|2021/915|Decision \(EU\)) .*[0-9IV)]`)
-	notWords = regexp.MustCompile(`^(ecluse [a-z]+/v1|(GDPR|CSP|EU|2021)\b.*|[a-z_]+\(.*\)|x .*|[a-zA-Z0-9_./%]+\.(json|yaml|example)|https://|-{2}.*)$`)
+	notWords = regexp.MustCompile(`^(ecluse [a-z]+/v1|(GDPR|CSP|EU|2021)\b.*|[a-z_]+\(.*\)|x .*|YYYY-.*|[a-zA-Z_.%]*\[%d\]|[a-zA-Z0-9_./%]+\.(json|yaml|example)|https://|-{2}.*)$`)
 )
