@@ -3,6 +3,8 @@ package french
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,7 +63,8 @@ func TestEveryErrorHasFrench(t *testing.T) {
 			slices.Sort(missing[area])
 			fmt.Fprintf(&paste, "# %s\n%s\n\t\n", area, strings.Join(missing[area], "\n\t\n"))
 		}
-		t.Logf("to paste into a file of catalogue/, each with its French behind the tab:\n%s", &paste)
+		// Not by t.Log, which would indent what is to be pasted.
+		_, _ = os.Stdout.WriteString("To paste into a file of catalogue/, each with its French behind the tab:\n\n" + paste.String() + "\n")
 	}
 	for _, p := range pairs() {
 		if _, said := s.found[p.english]; !said && !slices.Contains(elsewhere, p.file) {
@@ -159,5 +162,71 @@ func TestArticles(t *testing.T) {
 	}
 	if len(articles) < 30 {
 		t.Errorf("%d references to the law", len(articles))
+	}
+}
+
+// TestSourceCatches plants sentences in every way that the code has of saying one: the
+// test above must be able to fail.
+func TestSourceCatches(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "internal", "a")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := `package a
+
+import (
+	"errors"
+	"fmt"
+
+	"ecluse"
+)
+
+const fixed = "of a constant"
+
+var errOne = errors.New("of a variable")
+
+func refuse(what, why string) error { return &ecluse.Error{What: what, Why: "refused for " + why} }
+
+type doc struct{}
+
+func (d *doc) add(field, format string, args ...any) { _ = fmt.Errorf(format, args...) }
+
+func check(wrong func(field, why string)) { wrong("f", "told to a function") }
+
+func hint(n int) string {
+	if n > 1 {
+		return "look again"
+	}
+	return fmt.Sprintf("look %d times", n)
+}
+
+func f(n int, d *doc, e *ecluse.Error) error {
+	why := "of a local"
+	if n > 0 {
+		why += fmt.Sprintf(", with %d more", n)
+	}
+	e.Why = why
+	inner := func(next string) { e.Next = next }
+	inner("of a closure")
+	d.add("f", "the method takes %s of %d", "x", n)
+	_ = refuse("do a thing", "a reason of its own")
+	_ = ecluse.Errorf(ecluse.Failed, "format it", "%q is not 100 %%", "x")
+	return &ecluse.Error{What: "literally", Where: "row 1 of it", Why: fixed, Next: hint(n), Err: errors.New(e.Kind.Unknown)}
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "a.go"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := readSource(t, filepath.Dir(filepath.Dir(dir)))
+	for _, want := range []string{
+		"of a constant", "of a variable", "refused for %s", "a reason of its own", "do a thing", "told to a function", "look again", "look %d times",
+		"of a local", "of a local, with %d more", "of a closure", "the method takes %s of %d", "format it", "%q is not 100 %%", "literally", "row 1 of it",
+	} {
+		if _, found := s.found[want]; !found {
+			t.Errorf("%q is not found among %q", want, slices.Sorted(maps.Keys(s.found)))
+		}
+	}
+	if _, lost := s.lost["internal/a: e.Kind.Unknown"]; !lost {
+		t.Errorf("what no template can be read from is not told: %v", s.lost)
 	}
 }
