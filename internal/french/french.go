@@ -39,8 +39,8 @@ func (c *Catalogue) Article(s string) string {
 	).Replace(s)
 }
 
-// A chain of errors is followed, and a text taken apart, so far and no further: some
-// of it comes from a server that nobody has to believe.
+// A chain of errors is followed, and each text of it taken apart, so far and no further:
+// some of it comes from a server that nobody has to believe.
 const (
 	deepest  = 32
 	longest  = 8 << 10
@@ -53,7 +53,7 @@ type reader struct {
 	*Catalogue
 	seen     map[string]rendering
 	quoted   []string // what stood between quotes, as it was
-	lookUps  int
+	lookUps  int      // left, as attempts
 	attempts int
 }
 
@@ -64,7 +64,7 @@ type rendering struct {
 }
 
 func (c *Catalogue) reader() *reader {
-	return &reader{Catalogue: c, seen: map[string]rendering{}, lookUps: lookUps, attempts: attempts}
+	return &reader{Catalogue: c, seen: map[string]rendering{}}
 }
 
 // chain follows an error's causes as far as they are errors; the rest is text.
@@ -75,10 +75,14 @@ func (r *reader) chain(err error, depth int) string {
 	switch e := err.(type) { //nolint:errorlint // each link of the chain is said in its turn
 	case *ecluse.Error:
 		parts := []string{r.text(e.What)}
-		for _, s := range []string{e.Where, e.Why} {
-			if s != "" {
-				parts = append(parts, r.text(s))
-			}
+		switch {
+		case strings.Contains(e.Where, " "): // words around names
+			parts = append(parts, r.text(e.Where))
+		case e.Where != "":
+			parts = append(parts, e.Where)
+		}
+		if e.Why != "" {
+			parts = append(parts, r.text(e.Why))
 		}
 		if e.Article != "" {
 			parts[len(parts)-1] += " (" + r.Article(e.Article) + ")"
@@ -169,6 +173,7 @@ func (r *reader) text(s string) string {
 	if said, known := r.seen[s]; known {
 		return r.unveil(said.french)
 	}
+	r.lookUps, r.attempts = lookUps, attempts
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
 		start := len(l) - len(strings.TrimLeft(l, " "))

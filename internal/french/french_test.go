@@ -37,6 +37,8 @@ func TestError(t *testing.T) {
 			fmt.Errorf("laboratory %s: %w", "saint-luc", &ecluse.Error{What: "open the lock", Err: missing}),
 			"laboratoire saint-luc : ouvrir l'écluse : ouverture de /srv/a b : aucun fichier ni dossier de ce nom",
 		},
+		{&ecluse.Error{What: "read dataset patient", Where: "check", Why: "missing"}, "lire le jeu de données patient : check : manque"},
+		{&ecluse.Error{What: "read dataset patient", Where: "row 3, column read", Why: "missing"}, "lire le jeu de données patient : ligne 3, colonne read : manque"},
 		// What a server sent is text all the way down.
 		{
 			&ecluse.Error{What: "store chunk patient/000001.0", Err: errors.New("open chunk patient/000001.0: it holds 3 rows, its descriptor says 4")},
@@ -94,6 +96,17 @@ func TestErrorEnds(t *testing.T) {
 	}
 	if got := New().Error(err); strings.Count(got, "undo")+strings.Count(got, "annuler") != 1001 {
 		t.Errorf("links of the chain are lost: %d bytes", len(got))
+	}
+}
+
+// TestErrorLong: a document with much wrong in it is French to its last line.
+func TestErrorLong(t *testing.T) {
+	var all document.Problems
+	for i := range 2000 {
+		all = append(all, document.Problem{File: "i.yaml", Line: i, Why: fmt.Sprintf("the plan has no dataset d%d", i)})
+	}
+	if got := New().Error(all); strings.Count(got, "le plan n'a pas de jeu de données d") != len(all) {
+		t.Errorf("ends with %s", got[len(got)-200:])
 	}
 }
 
