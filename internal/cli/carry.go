@@ -98,10 +98,10 @@ func (u *ui) carriedIn(v *exchange.CarriedIn) error {
 func (u *ui) carriedItems(v *exchange.CarriedIn) {
 	for _, x := range v.Refused {
 		why := x.Why.Err()
-		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, message(why))
+		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, u.message(why))
 		var e *ecluse.Error
 		if errors.As(why, &e) && e.Next != "" {
-			u.tell("    %s", "    %s", e.Next)
+			u.tell("    %s", "    %s", u.sentence(e.Next))
 		}
 	}
 	u.tell("Dispatch %d, answered by gate %s: %d taken in, %d there already, %d refused, %d wait for what was refused.",
