@@ -111,7 +111,7 @@ func (t tap) Read(p []byte) (int, error) {
 	switch {
 	case !t.r.begun:
 	case t.r.sum != nil:
-		t.r.sum.Write(p[:n])
+		t.r.sum.add(p[:n])
 	default:
 		t.r.raw.Write(p[:n])
 	}

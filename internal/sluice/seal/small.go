@@ -48,7 +48,7 @@ func OpenKey(src io.Reader, d *evidence.Descriptor, id age.Identity) (*Key, erro
 		return nil, r.failed(err)
 	}
 	sum := newSum(k.Sub(UseChunks, string(ecluse.KeyDataset)))
-	sum.Write(r.raw.Bytes())
+	sum.add(r.raw.Bytes())
 	if !sum.is(d.Sum) {
 		return nil, r.failed(errors.New("its keyed sum is not the one the source gate signed"))
 	}

@@ -48,9 +48,14 @@ func newSum(sub [32]byte) *sum {
 	return &sum{gmac: gmac, tags: hmac.New(sha256.New, sub[:]), part: make([]byte, 0, partSize)}
 }
 
-// Write adds bytes. It never fails.
+// Write is add, for what writes.
 func (s *sum) Write(p []byte) (int, error) {
-	n := len(p)
+	s.add(p)
+	return len(p), nil
+}
+
+// add takes the bytes that follow.
+func (s *sum) add(p []byte) {
 	for len(p) > 0 {
 		if len(s.part) == 0 && len(p) >= partSize {
 			s.take(p[:partSize])
@@ -64,7 +69,6 @@ func (s *sum) Write(p []byte) (int, error) {
 			s.part = s.part[:0]
 		}
 	}
-	return n, nil
 }
 
 func (s *sum) take(part []byte) {

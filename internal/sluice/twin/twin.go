@@ -175,7 +175,7 @@ func (g *Generator) plain(r *rand.Rand, c *Column, to *record.Column) {
 			to.AppendInt(pick(r, int64(firstDay)*dayMicros, int64(lastDay)*dayMicros, 0, -1))
 			return
 		}
-		to.AppendInt((int64(r.IntN(18_000)))*dayMicros + r.Int64N(dayMicros))
+		to.AppendInt(int64(r.IntN(18_000))*dayMicros + r.Int64N(dayMicros))
 	default:
 		if end {
 			to.AppendInt(pick(r, int64(0), -1, math.MaxInt16, math.MinInt16, math.MaxInt32, math.MinInt32))
