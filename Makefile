@@ -35,8 +35,8 @@ test-material: ## the real pair and the quirks; needs ECLUSE_MATERIAL
 	scripts/stock
 	PATH="$(BIN):$$PATH" ECLUSE_MATERIAL=$(abspath $(ECLUSE_MATERIAL)) scripts/servers run scripts/material $(TESTARGS)
 
-bench: build ## speed and memory, beside psql COPY | psql COPY
-	scripts/servers run $(GO) run ./bench $(BENCHARGS)
+bench: build ## speed and memory, beside the databases' own clients; drawn into docs/
+	scripts/servers run $(GO) run ./bench -svg docs/explanation/performance.svg $(BENCHARGS)
 
 # The page is written by a whole campaign alone.
 FAULTS ?= -runs 500 -pairs 38 -page $(CURDIR)/docs/explanation/faults.md
