@@ -20,6 +20,8 @@ var elsewhere = []string{"words.txt", "others.txt"}
 var notSentences = map[string]string{
 	"evidence: name": "a file's name",
 	"internal/api: key(l.Body.Items[most - 1])":                      "where a list goes on",
+	"internal/desk: string(v)":                                       "go or no-go: the lock says both",
+	"internal/desk: strings.TrimSpace(why)":                          "what a person gives as the reason",
 	"internal/document: strings.TrimPrefix(err.Error(), \"yaml: \")": "the YAML library's: others.txt",
 	"internal/erasure: who.what":                                     "the table above it is in spoken",
 	"internal/exchange: p.Because":                                   "said by whoever sent it, out of this catalogue",

@@ -58,6 +58,16 @@ func TestError(t *testing.T) {
 			errors.New("the migration is sealed; this is done when the migration is born or instructed"),
 			"la reprise est à l'état « dépôt clos » ; ceci se fait quand la reprise est à l'état « ouverte ou instruite »",
 		},
+		{
+			errors.New("the deadline of erasure, 2026-12-01 09:00 UTC, falls before the end of the next window, 2026-12-02 06:00 UTC, and the 24 hours after it that undoing may take"),
+			"l'échéance d'effacement, le 2026-12-01 09:00 UTC, tombe avant la fin de la prochaine plage, le 2026-12-02 06:00 UTC et la fin des 24 heures que l'annulation peut prendre ensuite",
+		},
+		{
+			errors.New("the end of the processor's roster, 2026-12-01 09:00 UTC, falls before now, and the 24 hours after it that undoing may take"),
+			"la fin de la liste des personnes du sous-traitant, le 2026-12-01 09:00 UTC, tombe avant maintenant et la fin des 24 heures que l'annulation peut prendre ensuite",
+		},
+		{errors.New("go by claire-aubry; no-go by anne"), "feu vert donné par claire-aubry ; feu vert refusé par anne"},
+		{errors.New("no-go is said of something else than the report of a final passage"), "feu vert refusé au vu d'autre chose que du rapport d'une bascule"},
 		{errors.New("there are 2: a, b; known: c"), "il y en a 2 : a, b ; connus : c"},
 		// A hole takes what its verb prints.
 		{errors.New("it has many bytes, want 4"), "it has many bytes, want 4"},
