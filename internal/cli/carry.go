@@ -111,7 +111,7 @@ func (u *ui) carriedItems(v *exchange.CarriedIn) {
 		u.tell("The folder is cleared of it.", "Le dossier en est vidé.")
 	case v.Again:
 		u.tell("What was refused stays in the folder. Put right what it says, then `ecluse carry in` again, before the gate is asked for it anew (ecluse carry out); other migrations go on.",
-			"Ce qui a été refusé reste dans le dossier. Corrigez ce qui est dit, puis de nouveau `ecluse carry in`, avant que le programme en soit redemandé (ecluse carry out) ; les autres reprises continuent.")
+			"Ce qui a été refusé reste dans le dossier. Corrigez ce qui est dit, puis de nouveau `ecluse carry in`, avant que cela soit redemandé au programme (ecluse carry out) ; les autres reprises continuent.")
 	default:
 		u.tell("What was refused is of a migration that is over: the folder is cleared of it.", "Ce qui a été refusé est d'une reprise terminée : le dossier en est vidé.")
 	}

@@ -107,10 +107,11 @@ func Run(ctx context.Context, env Env) int {
 		return done
 	}
 	if err != nil {
-		return u.fail(&ecluse.Error{
-			Kind: ecluse.Invalid, What: u.say("read the command", "lire la commande"), Err: u.complaint(err),
-			Next: "ecluse --help",
-		})
+		next := "ecluse --help"
+		if own := (*ecluse.Error)(nil); errors.As(err, &own) && own.Next != "" { // of a flag's value
+			next = own.Next
+		}
+		return u.fail(&ecluse.Error{Kind: ecluse.Invalid, What: u.say("read the command", "lire la commande"), Err: u.complaint(err), Next: next})
 	}
 	ctx, stop := underParent(ctx, env)
 	defer stop()

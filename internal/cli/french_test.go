@@ -7,6 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ecluse/internal/desk"
+	"ecluse/internal/french"
+	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 )
 
 // TestErrorsInFrench: under --lang fr an error is French from its label to what to do
@@ -15,6 +20,11 @@ func TestErrorsInFrench(t *testing.T) {
 	dir := t.TempDir()
 	contract := filepath.Join(dir, "contract.yaml")
 	if err := os.WriteFile(contract, []byte("ecluse: contract/v1\nid: c-1\nnumber: 1\nnumber: 2\ncolour: blue\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sheet := filepath.Join(dir, "sheet.yaml")
+	night := "ecluse: sheet/v1\nbegins: 2030-01-11T20:00:00+01:00\nopens: 2030-01-12T07:00:00+01:00\npeople:\n  - {name: Hélène Roche, role: on call, telephone: \"06 00 00 00 00\"}\n"
+	if err := os.WriteFile(sheet, []byte(night), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fails := func(args ...string) (stdout, stderr string) {
@@ -42,6 +52,11 @@ func TestErrorsInFrench(t *testing.T) {
 		{[]string{"contract", "check", filepath.Join(dir, "none.yaml")}, []string{"ecluse: lire le fichier : ", "none.yaml : aucun fichier ni dossier de ce nom\n"}},
 		{[]string{"gate", "check", filepath.Join(dir, "gate")}, []string{" : il n'y a pas de programme dans ce dossier : ", "\n  ensuite : "}},
 		{[]string{"key", "new", filepath.Join(dir, "contract.yaml")}, []string{"ecluse: créer une clé : ", " : le fichier ne peut être créé : ", "\n  ensuite : choisissez un nom libre\n"}},
+		{[]string{"sheet", sheet}, []string{"ecluse: écrire la feuille de bascule : personne n'a dit où\n", "\n  ensuite : ecluse sheet "}},
+		{[]string{"go", "--open", "cables=soon"}, []string{"lire un point ouvert : --open : il ne dit pas ce qui reste ouvert, ", "\n  ensuite : écrivez --open 'ce qui reste ouvert=personne,AAAA-MM-JJ'\n"}},
+		{[]string{"go", "--open", "cables=marc-tissot,soon"}, []string{"contrôler le point ouvert : \"soon\" n'est pas un jour tel que 2026-12-31\n"}},
+		{[]string{"accept", "--reserve", "table patient"}, []string{"lire une réserve : --reserve : elle ne dit pas quelle table ", "\n  ensuite : écrivez --reserve 'table NOM="}},
+		{[]string{"gate", "rejects", dir, "--release", "result"}, []string{"communiquer une ligne : --release : ce n'est pas de la forme DATASET:ROW\n", "nomme le jeu de données et la ligne : result:12\n"}},
 	} {
 		_, got := fails(append(test.args, "--lang", "fr")...)
 		for _, want := range test.want {
@@ -54,5 +69,19 @@ func TestErrorsInFrench(t *testing.T) {
 	var p problem
 	if err := json.Unmarshal([]byte(out), &p); err != nil || !strings.Contains(p.Error, "unknown key") || !strings.HasPrefix(p.Next, "correct it") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTriedInFrench: what kept a mapping from its end, and what a plan changes, are
+// sentences of a statement and of a view, and French too.
+func TestTriedInFrench(t *testing.T) {
+	var out bytes.Buffer
+	u := &ui{out: &out, french: true, sentences: french.New}
+	u.twin(&desk.TwinView{TwinStatement: &gate.TwinStatement{Why: "invent rows of patient: the read plan has no such dataset"}})
+	u.since(&desk.Since{Changes: []mandate.Change{{Where: "plan", What: "frozen table codes"}, {Where: "result", What: "reject unknown code"}, {Where: "plan", What: "order"}}})
+	for _, want := range []string{"s'est arrêtée : inventer des lignes de patient : le plan de lecture n'a pas ce jeu de données\n", "  plan  table figée codes\n", "  result  reject unknown code\n", "  plan  ordre\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &out)
+		}
 	}
 }

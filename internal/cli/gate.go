@@ -425,7 +425,7 @@ func (x *gateRejectsCmd) release(ctx context.Context, c *call, key ssh.Signer) e
 		}
 		c.ui.maskedRow(&r.Row)
 		c.ui.tell("This, and no more, others can now see: ecluse rejects; the journal has who released it, by the act %s.",
-			"Les autres voient désormais cela et rien de plus : ecluse rejects ; le journal dit qui l'a communiqué, par l'acte %s.", r.ActDigest)
+			"Les autres voient désormais cette ligne ainsi, et rien de plus : ecluse rejects ; le journal dit qui l'a communiquée, par la signature %s.", r.ActDigest)
 		return c.ui.object(r)
 	})
 }

@@ -133,7 +133,7 @@ func (u *ui) since(s *desk.Since) {
 		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
 	}
 	for _, x := range s.Changes {
-		fmt.Fprintf(&b, "  %s  %s\n", u.paint(bold, x.Where), x.What)
+		fmt.Fprintf(&b, "  %s  %s\n", u.paint(bold, printable(x.Where)), printable(u.sentence(x.What)))
 		if x.Before != "" {
 			fmt.Fprintf(&b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
 		}

@@ -76,8 +76,8 @@ func (u *ui) reportTraced(b *strings.Builder, p *reconcile.Public) {
 	if p.Equal || len(p.Traced) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s:\n", u.say("rows that differ (dataset, row of the dataset from 0, column of the table)",
-		"lignes en écart (jeu de données, ligne du jeu à partir de 0, colonne de la table)"))
+	fmt.Fprintln(b, u.say("rows that differ (dataset, row of the dataset from 0, column of the table):",
+		"lignes en écart (jeu de données, ligne du jeu à partir de 0, colonne de la table) :"))
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, d := range p.Traced[:min(len(p.Traced), tracedShown)] {
 		fmt.Fprintf(w, "  %s\t%s\t%d\t%s\t%s\n", d.Table, d.Dataset, d.Ordinal, d.Column, u.outcomeWord(d.What))
@@ -92,7 +92,7 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []ecluse.Mask
 	if len(groups) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s:\n", title)
+	fmt.Fprintln(b, u.say("%s:", "%s :", title))
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, g := range groups {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, g.Count, g.By)
@@ -127,8 +127,8 @@ func (u *ui) reportShapes(b *strings.Builder, all []shapeLine) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s:\n", u.say("put aside, by what the column behind the reason looks like (A a letter, 9 a digit)",
-		"mises de côté, selon l'aspect de la colonne en cause (A une lettre, 9 un chiffre)"))
+	fmt.Fprintln(b, u.say("put aside, by what the column behind the reason looks like (A a letter, 9 a digit):",
+		"mises de côté, selon l'aspect de la colonne en cause (A une lettre, 9 un chiffre) :"))
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for i, x := range all {
 		if i == 0 || x.Dataset != all[i-1].Dataset || x.By != all[i-1].By || x.Column != all[i-1].Column {
@@ -159,7 +159,7 @@ func (u *ui) shapeText(s reconcile.Shape) string {
 func (u *ui) exact(r *reconcile.Report) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(&b, "%s:\n", u.say("exact figures, for the laboratory alone", "chiffres exacts, pour le laboratoire seul"))
+	fmt.Fprintln(&b, u.say("exact figures, for the laboratory alone:", "chiffres exacts, pour le laboratoire seul :"))
 	for _, g := range append(slices.Clone(r.Rejected), r.Reported...) {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, count(g.Count), printable(g.By))
 	}
@@ -233,7 +233,7 @@ func (u *ui) findings(all gate.Findings) {
 func (u *ui) freeText(b *strings.Builder, lines int) *tabwriter.Writer {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	if lines > 0 {
-		fmt.Fprintf(b, "%s:\n", u.say("free text, values that hold what looks like", "texte libre, valeurs contenant ce qui ressemble à"))
+		fmt.Fprintln(b, u.say("free text, values that hold what looks like:", "texte libre, valeurs contenant ce qui ressemble à :"))
 		fmt.Fprintf(w, "  \t\t%s\tNIR\t%s\t%s\t%s\n", u.say("in all", "en tout"), u.say("e-mail", "courriel"), u.say("telephone", "téléphone"), u.say("health", "santé"))
 	}
 	return w

@@ -58,7 +58,7 @@ func (u *ui) twin(v *desk.TwinView) {
 	if v.Passed {
 		fmt.Fprintln(&b, u.paint(green, u.say("= the mapping came to its end", "= la table de transcodage est allée à son terme")))
 	} else {
-		fmt.Fprintln(&b, u.paint(red, u.say("≠ the mapping stopped: %s", "≠ la table de transcodage s'est arrêtée : %s", printable(v.Why))))
+		fmt.Fprintln(&b, u.paint(red, u.say("≠ the mapping stopped: %s", "≠ la table de transcodage s'est arrêtée : %s", printable(u.sentence(v.Why)))))
 	}
 	u.text(b.String())
 }
