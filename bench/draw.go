@@ -13,7 +13,7 @@ import (
 // black and white, and its text is text.
 func draw(all []result, results int, at time.Time) string {
 	const (
-		left, right = 260, 60 // of the bars, for words
+		left, right = 280, 60 // of the bars, for words
 		scale       = 170     // pixels of L
 		line        = 22
 	)
@@ -23,17 +23,17 @@ func draw(all []result, results int, at time.Time) string {
 		mark  bool
 	}
 	var b strings.Builder
-	y, widest := 54, 2.2
+	y, widest := 46, 2.2
 	text := func(x, y int, attributes, s string) {
 		fmt.Fprintf(&b, `<text x="%d" y="%d" %s>%s</text>`+"\n", x, y, attributes, html.EscapeString(s))
 	}
 	for _, r := range all {
 		whole, load := ratio(r.chain, r.limit, wall, wall), ratio(r.chain, r.limit, loaded, wall)
-		bars := []bar{{"copied by the databases' own clients", []float64{1}, true}, {"Écluse: read, sealed, mapped, loaded; proven", []float64{load, whole - load}, false}}
+		bars := []bar{{"copied by the databases' own clients", []float64{1}, true}, {"Écluse: until loaded; until proven", []float64{load, whole - load}, false}}
 		if r.keyed {
 			bars = append(bars, bar{"ecluse undo", []float64{ratio(r.undo, r.limit, wall, wall)}, false})
 		}
-		text(8, y, `font-weight="bold"`, r.title)
+		text(8, y+14, `font-weight="bold"`, r.title)
 		y += line
 		for _, x := range bars {
 			text(8, y+14, "", x.name)
