@@ -105,11 +105,11 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		if err != nil {
 			return err
 		}
-		rows, err := session.Unload(ctx, chunk)
+		out, err := session.Unload(ctx, chunk, writer.Unloading{})
 		if err != nil {
 			return err
 		}
-		for t, n := range rows {
+		for t, n := range out.Deleted {
 			u.Rows[t] += n
 		}
 		u.Chunks++

@@ -50,9 +50,10 @@ type Session interface {
 	Load(ctx context.Context, chunk *Chunk, beforeCommit func(ctx context.Context, refused []Refusal) error) (Loaded, error)
 	// Unload deletes the rows of a loaded chunk and its marker in one
 	// transaction: rows of tables with a primary key by key, others by all their
-	// written columns, one for one. Refused source rows must not be in it. It
-	// returns the rows deleted per table.
-	Unload(ctx context.Context, chunk *Chunk) (map[ecluse.TableName]int64, error)
+	// written columns, one for one. Refused source rows must not be in it. Nothing
+	// goes or changes along with them, by foreign keys or triggers of others: that
+	// is refused, or, if so asked, those rows are left (Unloading.Leave).
+	Unload(ctx context.Context, chunk *Chunk, how Unloading) (*Unloaded, error)
 	// MoveSequences sets each sequence past the highest value of its column,
 	// never backwards; doing it twice changes nothing.
 	MoveSequences(ctx context.Context, seqs []ecluse.ShapeSequence) error
@@ -93,6 +94,41 @@ type Marker struct {
 	Rows     map[ecluse.TableName]int64
 	At       time.Time
 }
+
+// Unloading is how a chunk is taken out.
+type Unloading struct {
+	// Leave leaves, and names, rows that people changed since they were loaded, and
+	// rows that stay because of others that did not come with the chunk. Without it
+	// the first go whatever they hold now, and the second fail the whole chunk.
+	Leave bool
+	// BeforeCommit, if not nil, is called once, inside the transaction, when it is
+	// known what goes and what stays; its error rolls everything back.
+	BeforeCommit func(ctx context.Context, u *Unloaded) error
+}
+
+// Unloaded is the outcome of Unload.
+type Unloaded struct {
+	Deleted map[ecluse.TableName]int64
+	Missing map[ecluse.TableName]int64 // rows that were no longer there; of a table without a key, or that were changed
+	Left    []Left                     // by the place of their table in the chunk, then by row
+}
+
+// Left is a row that stays in the target.
+type Left struct {
+	Table  int   // its place in Chunk.Tables
+	Row    int   // its place in that table's batch
+	Source int32 // the source row that made it
+	Why    Why
+}
+
+// Why is why a row is left.
+type Why string
+
+// The reasons.
+const (
+	Changed  Why = "changed"  // one of its written columns is no longer what was loaded
+	Referred Why = "referred" // a row that stays refers to it, or would go or change along with it
+)
 
 // Loaded is the outcome of Load.
 type Loaded struct {

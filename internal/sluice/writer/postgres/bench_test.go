@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"ecluse"
 	"ecluse/internal/mandate/mandatetest"
@@ -44,6 +46,50 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkUnload takes chunks of 131,072 rows of eleven columns out of a table
+// with a primary key: by the key alone, and leaving what somebody changed, of
+// which there is nothing. Loading such a chunk is beside it.
+func BenchmarkUnload(b *testing.B) {
+	const rows = 131_072
+	for _, leave := range []bool{false, true} {
+		b.Run(fmt.Sprintf("leave=%t", leave), func(b *testing.B) {
+			d := newDatabase(b).(*database)
+			postgrestest.Lab(b, d.Config, rows)
+			postgrestest.Run(b, d.Config, "CREATE TABLE loaded (LIKE result, PRIMARY KEY (id))")
+			target := d.Target(b)
+			name := ecluse.TableName{Schema: "public", Name: "loaded"}
+			batch, err := target.Rows(b.Context(), ecluse.TableName{Schema: "public", Name: "result"}, labColumns, rows)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := begin(b, d, target, name, labColumns)
+			chunk := &writer.Chunk{Rows: rows, Tables: []writer.Rows{{Table: name, Batch: batch, Source: make([]int32, rows)}}}
+			for i := range chunk.Tables[0].Source {
+				chunk.Tables[0].Source[i] = int32(i)
+			}
+			var loading, unloading time.Duration
+			for b.Loop() {
+				chunk.Slot.Sequence++
+				begun := time.Now()
+				if l, err := s.Load(b.Context(), chunk, nil); err != nil || l.Already || len(l.Refused) > 0 {
+					b.Fatal(l.Already, l.Refused, err)
+				}
+				loading += time.Since(begun)
+				begun = time.Now()
+				if u, err := s.Unload(b.Context(), chunk, writer.Unloading{Leave: leave}); err != nil || u.Deleted[name] != rows {
+					b.Fatal(u, err)
+				}
+				unloading += time.Since(begun)
+				b.StopTimer()
+				postgrestest.Run(b, d.Config, "VACUUM loaded")
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(rows*b.N)/unloading.Seconds(), "rows/s")
+			b.ReportMetric(unloading.Seconds()/loading.Seconds(), "unload/load")
+		})
+	}
 }
 
 func BenchmarkScan(b *testing.B) {

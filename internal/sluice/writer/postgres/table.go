@@ -116,9 +116,18 @@ func (t *table) key() ([]mandate.LoadColumn, bool) {
 
 // quoted names columns of an alias.
 func quoted(alias string, columns []mandate.LoadColumn) []string {
+	out := bare(columns)
+	for i := range out {
+		out[i] = alias + "." + out[i]
+	}
+	return out
+}
+
+// bare names columns by themselves.
+func bare(columns []mandate.LoadColumn) []string {
 	out := make([]string, len(columns))
 	for i, c := range columns {
-		out[i] = alias + "." + engine.Name(ecluse.TableName{Name: c.Name})
+		out[i] = engine.Name(ecluse.TableName{Name: c.Name})
 	}
 	return out
 }

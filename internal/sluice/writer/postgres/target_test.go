@@ -23,6 +23,8 @@ func (d *database) Sequence(table string) ecluse.TableName {
 	return ecluse.TableName{Schema: "public", Name: table + "_id_seq"}
 }
 
+func (d *database) Exec(t testing.TB, sql string) { postgrestest.Run(t, d.Config, sql) }
+
 func (d *database) Generate(t testing.TB, table readertest.Table, rest []any) int64 {
 	id := postgrestest.One(t, d.Config, fmt.Sprintf("INSERT INTO public.%s (%s) VALUES ('%v') RETURNING id", table.Name, table.Columns[1].Name, rest[0]))
 	n, err := strconv.ParseInt(id, 10, 64)

@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,13 +17,14 @@ import (
 )
 
 // Unload takes a chunk out again, the last table first.
-func (s *session) Unload(ctx context.Context, chunk *writer.Chunk) (map[ecluse.TableName]int64, error) {
+func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Unloading) (*writer.Unloaded, error) {
 	what := "unload chunk " + chunk.Slot.String()
 	l, err := s.loading(what, chunk)
 	if err != nil {
 		return nil, err
 	}
-	deleted := map[ecluse.TableName]int64{}
+	u := &unloading{session: s, what: what, leave: how.Leave}
+	var out *writer.Unloaded
 	err = s.transaction(ctx, what, readWrite, func() error {
 		m, err := s.stored(ctx, chunk.Slot)
 		switch {
@@ -32,23 +36,17 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk) (map[ecluse.T
 		if err := l.without(what, m.Refused); err != nil {
 			return err
 		}
-		if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL DEFERRED"); err != nil {
+		if out, err = u.run(ctx, l); err != nil {
 			return err
 		}
-		for i := len(l.tables) - 1; i >= 0; i-- {
-			t := l.tables[i]
-			n, err := s.take(ctx, what, t)
-			deleted[t.rows.Table] += n
-			if err != nil {
-				return err
+		if how.BeforeCommit != nil {
+			if err := how.BeforeCommit(ctx, out); err != nil {
+				return callers(err)
 			}
-		}
-		if _, err := s.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-			return err
 		}
 		return s.conn.Each(ctx, "DELETE FROM "+markers+" WHERE "+ours+bySlot, nil, s.id(slotArgs(chunk.Slot)...)...)
 	})
-	if refused := engine.Server(err); refused != nil && refused.State == foreignKey {
+	if refused := engine.Server(err); refused != nil && (refused.State == foreignKey || refused.State == restricted) {
 		return nil, &ecluse.Error{
 			Kind: ecluse.Refused, What: what, Why: "rows that did not come with it refer to its rows", Err: refused,
 			Next: "take those out first; chunks are unloaded in the reverse of their order",
@@ -57,8 +55,11 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk) (map[ecluse.T
 	if err != nil {
 		return nil, err
 	}
-	return deleted, nil
+	return out, nil
 }
+
+// restricted is what ON DELETE RESTRICT answers from PostgreSQL 18 on.
+const restricted = "23001"
 
 // without refuses a chunk that holds rows of source rows that never came in: by
 // their key, rows of others would go.
@@ -76,66 +77,283 @@ func (l *loading) without(what string, refused []int32) error {
 	return nil
 }
 
-// gone is the temporary table that names the rows to delete.
-const gone = "pg_temp.ecluse_gone"
-
-// take deletes the rows of one table. What goes or changes along with them by the
-// foreign keys or triggers of others is refused: it could not be brought back.
-func (s *session) take(ctx context.Context, what string, t *table) (int64, error) {
-	if len(t.rows.Source) == 0 {
-		return 0, nil
-	}
-	columns, keyed := t.key()
-	if !keyed {
-		columns = t.columns
-	}
-	if err := s.name(ctx, t, columns); err != nil {
-		return 0, err
-	}
-	before, err := s.changed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	deletion := deleteOneForOne
-	if keyed {
-		deletion = deleteByKey
-	}
-	n, err := s.conn.Exec(ctx, deletion(t.rows.Table, columns))
-	if err != nil {
-		return 0, err
-	}
-	after, err := s.changed(ctx)
-	if err != nil {
-		return n, err
-	}
-	if after-before != n {
-		return n, &ecluse.Error{
-			Kind: ecluse.Refused, What: what, Where: t.rows.Table.String(),
-			Why: fmt.Sprintf("%d rows that did not come with it would be deleted or changed along with it", after-before-n),
-		}
-	}
-	_, err = s.conn.Exec(ctx, "DROP TABLE "+gone)
-	return n, err
+// unloading is one chunk on its way out.
+type unloading struct {
+	session *session
+	what    string
+	leave   bool
+	tables  []*going
 }
 
-// name puts the rows' columns into a temporary table whose types are the target's.
-func (s *session) name(ctx context.Context, t *table, columns []mandate.LoadColumn) error {
-	_, err := s.conn.Exec(ctx, "CREATE TEMP TABLE ecluse_gone ON COMMIT DROP AS SELECT "+strings.Join(quoted("t", columns), ", ")+
-		" FROM "+engine.Name(t.rows.Table)+" AS t WITH NO DATA")
-	if err != nil {
+// going is the rows of one table that are to go.
+type going struct {
+	*table
+	place   int                  // of the table in the chunk
+	names   string               // the temporary table that names the rows
+	by      []mandate.LoadColumn // by which they are found: the key, or all
+	keyed   bool
+	deleted int64
+	stays   map[int]bool // rows that the database does not let go
+}
+
+// ordinal is the column of the temporary tables that has a row's place.
+const ordinal = `"ecluse row"`
+
+func (u *unloading) run(ctx context.Context, l *loading) (*writer.Unloaded, error) {
+	for place, t := range l.tables {
+		if len(t.rows.Source) == 0 {
+			continue
+		}
+		g := &going{table: t, place: place, names: fmt.Sprintf("ecluse_gone_%d", place), stays: map[int]bool{}}
+		if g.by, g.keyed = t.key(); !g.keyed {
+			g.by = t.columns
+		}
+		if err := u.session.name(ctx, g, u.leave); err != nil {
+			return nil, err
+		}
+		u.tables = append(u.tables, g)
+	}
+	slices.Reverse(u.tables) // the last table goes first
+	if _, err := u.session.conn.Exec(ctx, "SET CONSTRAINTS ALL DEFERRED"); err != nil {
+		return nil, err
+	}
+	if !u.leave {
+		if err := u.takeAll(ctx); err != nil {
+			return nil, err
+		}
+	} else if err := u.takeWhatGoes(ctx); err != nil {
+		return nil, err
+	}
+	return u.outcome(ctx)
+}
+
+// takeAll takes every row out, or fails.
+func (u *unloading) takeAll(ctx context.Context) error {
+	for _, g := range u.tables {
+		n, err := u.take(ctx, part{g, ""})
+		if err != nil {
+			return err
+		}
+		g.deleted = n
+	}
+	_, err := u.session.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	return err
+}
+
+// takeWhatGoes tries all at once, for that is what is ordinary. If the database
+// does not let all of it go, each table is halved down to the rows that stay,
+// those written last first.
+func (u *unloading) takeWhatGoes(ctx context.Context) error {
+	var all []part
+	for _, g := range u.tables {
+		all = append(all, part{g, ""})
+	}
+	went, err := u.try(ctx, all...)
+	if err != nil || went {
 		return err
 	}
+	for _, g := range u.tables {
+		if err := u.halve(ctx, g, 0, len(g.rows.Source)); err != nil {
+			return err
+		}
+	}
+	return u.again(ctx)
+}
+
+func (u *unloading) halve(ctx context.Context, g *going, lo, hi int) error {
+	went, err := u.try(ctx, part{g, fmt.Sprintf(" AND g.%s >= %d AND g.%s < %d", ordinal, lo, ordinal, hi)})
+	if err != nil || went {
+		return err
+	}
+	if hi-lo == 1 {
+		g.stays[lo] = true
+		return nil
+	}
+	mid := lo + (hi-lo)/2
+	if err := u.halve(ctx, g, mid, hi); err != nil {
+		return err
+	}
+	return u.halve(ctx, g, lo, mid)
+}
+
+// again tries the rows that stay once more, until none more goes: one that
+// referred to them may have gone after they were tried. What one source row made
+// is tried together first, for it may refer to each other.
+func (u *unloading) again(ctx context.Context) error {
+	for {
+		bySource := map[int32][]staying{}
+		for _, g := range u.tables {
+			for row := range g.stays {
+				source := g.rows.Source[row]
+				bySource[source] = append(bySource[source], staying{g, row})
+			}
+		}
+		var progress bool
+		for _, source := range slices.Backward(slices.Sorted(maps.Keys(bySource))) {
+			went, err := u.oneByOne(ctx, bySource[source])
+			if err != nil {
+				return err
+			}
+			progress = progress || went
+		}
+		if !progress {
+			return nil
+		}
+	}
+}
+
+// staying is a row that was not let go.
+type staying struct {
+	g   *going
+	row int
+}
+
+// oneByOne tries rows together, then each; it tells whether any went.
+func (u *unloading) oneByOne(ctx context.Context, rows []staying) (any bool, err error) {
+	var parts []part
+	for _, x := range rows {
+		parts = append(parts, part{x.g, fmt.Sprintf(" AND g.%s = %d", ordinal, x.row)})
+	}
+	went, err := u.try(ctx, parts...)
+	if err != nil {
+		return false, err
+	}
+	if went {
+		for _, x := range rows {
+			delete(x.g.stays, x.row)
+		}
+		return true, nil
+	}
+	if len(rows) == 1 {
+		return false, nil
+	}
+	for i, x := range rows {
+		if went, err = u.try(ctx, parts[i]); err != nil {
+			return any, err
+		}
+		if went {
+			any = true
+			delete(x.g.stays, x.row)
+		}
+	}
+	return any, nil
+}
+
+// part is some of the rows of a table: those of which a condition holds.
+type part struct {
+	g   *going
+	and string
+}
+
+// try takes parts out, all or none: none when the database refuses one of their
+// rows, or when rows of others would go or change along with them.
+func (u *unloading) try(ctx context.Context, parts ...part) (went bool, err error) {
+	conn := u.session.conn
+	if _, err := conn.Exec(ctx, "SAVEPOINT part"); err != nil {
+		return false, err
+	}
+	before, err := u.session.changed(ctx)
+	if err != nil {
+		return false, err
+	}
+	deleted := make([]int64, len(parts))
+	own := int64(0)
+	for i, p := range parts {
+		if deleted[i], err = u.take(ctx, p); err != nil {
+			break
+		}
+		own += deleted[i]
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+	}
+	if err == nil { // deferred triggers ran only now
+		var after int64
+		if after, err = u.session.changed(ctx); err != nil {
+			return false, err
+		}
+		err = u.along(parts[0].g, after-before-own)
+	}
+	if err == nil {
+		for i, p := range parts {
+			p.g.deleted += deleted[i]
+		}
+		_, err = conn.Exec(ctx, "RELEASE part")
+		return err == nil, err
+	}
+	var e *alongError
+	if refused := engine.Server(err); !errors.As(err, &e) && (refused == nil || !refused.Row()) {
+		return false, err
+	}
+	_, err = conn.Exec(ctx, "ROLLBACK TO part; RELEASE part")
+	return false, err
+}
+
+// take deletes some rows of one table. What goes or changes along with them by the
+// foreign keys or triggers of others is refused: it could not be brought back.
+func (u *unloading) take(ctx context.Context, p part) (int64, error) {
+	before, err := u.session.changed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := u.session.conn.Exec(ctx, u.deletion(p))
+	if err != nil {
+		return 0, err
+	}
+	after, err := u.session.changed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return n, u.along(p.g, after-before-n)
+}
+
+func (u *unloading) along(g *going, rows int64) error {
+	if rows == 0 {
+		return nil
+	}
+	return &alongError{&ecluse.Error{
+		Kind: ecluse.Refused, What: u.what, Where: g.rows.Table.String(),
+		Why: fmt.Sprintf("%d rows that did not come with it would be deleted or changed along with it", rows),
+	}}
+}
+
+// alongError is rows of others that would go or change.
+type alongError struct{ err error }
+
+func (e *alongError) Error() string { return e.err.Error() }
+func (e *alongError) Unwrap() error { return e.err }
+
+// name puts the rows' columns into a temporary table whose types are the target's:
+// those they are found by or, to see what was changed, all.
+func (s *session) name(ctx context.Context, g *going, leave bool) error {
+	columns := g.by
+	if leave {
+		columns = g.columns
+	}
+	creation := "CREATE TEMP TABLE " + g.names + " ON COMMIT DROP AS SELECT " + strings.Join(quoted("t", columns), ", ")
 	b := &record.Batch{Schema: &record.Schema{}}
 	for _, c := range columns {
 		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: c.Name, Type: c.Type})
-		b.Columns = append(b.Columns, t.rows.Batch.Column(c.Name))
+		b.Columns = append(b.Columns, g.rows.Batch.Column(c.Name))
 	}
-	copier := engine.NewCopier(ecluse.TableName{Schema: "pg_temp", Name: "ecluse_gone"}, columns)
-	rows := copier.Rows(b, 0, b.Rows(), nil)
-	if _, err := s.conn.CopyIn(ctx, copier.Statement(), rows); err != nil {
+	if leave {
+		creation += ", 0::bigint AS " + ordinal
+		places := record.NewColumn(ecluse.Type{Kind: ecluse.Int}, len(g.rows.Source))
+		for i := range g.rows.Source {
+			places.AppendInt(int64(i))
+		}
+		columns = append(slices.Clone(columns), mandate.LoadColumn{Name: strings.Trim(ordinal, `"`), Type: places.Type(), Declared: "bigint"})
+		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: strings.Trim(ordinal, `"`), Type: places.Type()})
+		b.Columns = append(b.Columns, places)
+	}
+	if _, err := s.conn.Exec(ctx, creation+" FROM "+engine.Name(g.rows.Table)+" AS t WITH NO DATA"); err != nil {
 		return err
 	}
-	_, err = s.conn.Exec(ctx, "ANALYZE "+gone)
+	copier := engine.NewCopier(ecluse.TableName{Schema: "pg_temp", Name: g.names}, columns)
+	if _, err := s.conn.CopyIn(ctx, copier.Statement(), copier.Rows(b, 0, len(g.rows.Source), nil)); err != nil {
+		return err
+	}
+	_, err := s.conn.Exec(ctx, "ANALYZE pg_temp."+g.names+" ("+strings.Join(bare(g.by), ", ")+")")
 	return err
 }
 
@@ -149,23 +367,111 @@ func (s *session) changed(ctx context.Context) (int64, error) {
 	return strconv.ParseInt(n, 10, 64)
 }
 
-func deleteByKey(table ecluse.TableName, key []mandate.LoadColumn) string {
-	same := make([]string, len(key))
-	for i, c := range quoted("t", key) {
-		same[i] = c + " = " + quoted("g", key)[i]
+func (u *unloading) deletion(p part) string {
+	if !p.g.keyed {
+		return p.g.deleteOneForOne(p.and)
 	}
-	return "DELETE FROM " + engine.Name(table) + " AS t USING " + gone + " AS g WHERE " + strings.Join(same, " AND ")
+	and := p.and
+	if u.leave {
+		and = " AND " + p.g.same() + and
+	}
+	return "DELETE FROM " + engine.Name(p.g.rows.Table) + " AS t USING pg_temp." + p.g.names + " AS g WHERE " + p.g.byKey() + and
+}
+
+func (g *going) byKey() string {
+	same := make([]string, len(g.by))
+	for i, c := range quoted("t", g.by) {
+		same[i] = c + " = " + quoted("g", g.by)[i]
+	}
+	return strings.Join(same, " AND ")
+}
+
+// same tells that a row is as it was loaded: the target's own types made both.
+// Texts are compared by their bytes, for a collation takes different ones for
+// equal; what has no equality of its own, or one that is not known here, by its
+// image.
+func (g *going) same() string {
+	var all []string
+	var images []mandate.LoadColumn
+	for i, c := range g.columns {
+		t, loaded := quoted("t", g.columns[i:i+1])[0], quoted("g", g.columns[i:i+1])[0]
+		declared, _, _ := strings.Cut(c.Declared, "(")
+		switch {
+		case c.Type.Kind != ecluse.Text, declared == "uuid":
+			all = append(all, t+" IS NOT DISTINCT FROM "+loaded)
+		case slices.Contains([]string{"text", "character varying", "character"}, declared):
+			const bytes = ` COLLATE pg_catalog."C"`
+			all = append(all, t+bytes+" IS NOT DISTINCT FROM "+loaded+bytes)
+		default:
+			images = append(images, c)
+		}
+	}
+	if len(images) > 0 {
+		row := func(alias string) string { return "ROW(" + strings.Join(quoted(alias, images), ", ") + ")::record" }
+		all = append(all, row("t")+" OPERATOR(pg_catalog.*=) "+row("g"))
+	}
+	return "(" + strings.Join(all, " AND ") + ")"
 }
 
 // deleteOneForOne deletes, for each row named, one row equal in all written
 // columns, the latest first. Rows are compared by their whole text, which tells
 // NULL from an empty text and knows no collation.
-func deleteOneForOne(table ecluse.TableName, columns []mandate.LoadColumn) string {
-	row := func(alias string) string { return "ROW(" + strings.Join(quoted(alias, columns), ", ") + ")::text" }
-	return `WITH gone AS (SELECT ` + row("g") + ` AS row, count(*) AS n FROM ` + gone + ` AS g GROUP BY 1),
+func (g *going) deleteOneForOne(and string) string {
+	row := func(alias string) string { return "ROW(" + strings.Join(quoted(alias, g.columns), ", ") + ")::text" }
+	return `WITH gone AS (SELECT ` + row("g") + ` AS row, count(*) AS n FROM pg_temp.` + g.names + ` AS g WHERE true` + and + ` GROUP BY 1),
 	found AS (
 		SELECT t.tableoid AS part, t.ctid AS place, gone.n, row_number() OVER (PARTITION BY gone.row ORDER BY t.tableoid DESC, t.ctid DESC) AS i
-		FROM ` + engine.Name(table) + ` AS t JOIN gone ON gone.row = ` + row("t") + `
+		FROM ` + engine.Name(g.rows.Table) + ` AS t JOIN gone ON gone.row = ` + row("t") + `
 	)
-DELETE FROM ` + engine.Name(table) + ` AS t USING found WHERE found.i <= found.n AND t.tableoid = found.part AND t.ctid = found.place`
+DELETE FROM ` + engine.Name(g.rows.Table) + ` AS t USING found WHERE found.i <= found.n AND t.tableoid = found.part AND t.ctid = found.place`
+}
+
+// outcome says what went and what stays.
+func (u *unloading) outcome(ctx context.Context) (*writer.Unloaded, error) {
+	out := &writer.Unloaded{Deleted: map[ecluse.TableName]int64{}, Missing: map[ecluse.TableName]int64{}}
+	for _, g := range slices.Backward(u.tables) {
+		left, err := u.left(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		out.Deleted[g.rows.Table] += g.deleted
+		if missing := int64(len(g.rows.Source)) - g.deleted - int64(len(left)); missing > 0 {
+			out.Missing[g.rows.Table] += missing
+		}
+		out.Left = append(out.Left, left...)
+	}
+	return out, nil
+}
+
+// left finds the rows of a table that are still there, in order.
+func (u *unloading) left(ctx context.Context, g *going) ([]writer.Left, error) {
+	var out []writer.Left
+	add := func(row int, why writer.Why) {
+		out = append(out, writer.Left{Table: g.place, Row: row, Source: g.rows.Source[row], Why: why})
+	}
+	switch {
+	case !u.leave || g.deleted == int64(len(g.rows.Source)):
+	case !g.keyed:
+		for _, row := range slices.Sorted(maps.Keys(g.stays)) {
+			add(row, writer.Referred)
+		}
+	default:
+		query := "SELECT g." + ordinal + ", " + g.same() + " FROM pg_temp." + g.names + " AS g JOIN " + engine.Name(g.rows.Table) + " AS t ON " + g.byKey() + " ORDER BY 1"
+		err := u.session.conn.Each(ctx, query, func(v []string) error {
+			row, err := strconv.Atoi(v[0])
+			if err != nil {
+				return err
+			}
+			why := writer.Changed
+			if v[1] == "t" {
+				why = writer.Referred
+			}
+			add(row, why)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

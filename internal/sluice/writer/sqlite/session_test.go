@@ -86,15 +86,15 @@ func TestUnloadCascades(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Exec(t, "INSERT INTO theirs VALUES (2)")
-		if _, err := s.Unload(t.Context(), chunk); err == nil {
+		if _, err := s.Unload(t.Context(), chunk, writer.Unloading{}); err == nil {
 			t.Errorf("%s: others' rows went or changed", action)
 		}
 		if got := f.Strings(t, "SELECT '' || refers FROM theirs"); len(got) != 1 || got[0] != "2" {
 			t.Errorf("%s: others' rows are %q", action, got)
 		}
 		f.Exec(t, "DELETE FROM theirs")
-		n, err := s.Unload(t.Context(), chunk)
-		if err != nil || n[f.Name("patient")] != 2 || n[f.Name("request")] != 1 {
+		n, err := s.Unload(t.Context(), chunk, writer.Unloading{})
+		if err != nil || n.Deleted[f.Name("patient")] != 2 || n.Deleted[f.Name("request")] != 1 {
 			t.Errorf("%s, once the others are gone: %v, %v", action, n, err)
 		}
 	}
@@ -119,8 +119,8 @@ func TestUnloadWithoutKey(t *testing.T) {
 	if _, err := s.Load(t.Context(), chunk, nil); err != nil {
 		t.Fatal(err)
 	}
-	n, err := s.Unload(t.Context(), chunk)
-	if err != nil || n[f.Name("event")] != 4 {
+	n, err := s.Unload(t.Context(), chunk, writer.Unloading{})
+	if err != nil || n.Deleted[f.Name("event")] != 4 {
 		t.Errorf("%v, %v; want 4 rows", n, err)
 	}
 	got := f.Strings(t, "SELECT coalesce(rowid, '-') || count(*) FROM event GROUP BY rowid COLLATE BINARY ORDER BY 1")
@@ -160,12 +160,12 @@ func TestUnloadMany(t *testing.T) {
 			}
 		}
 	}()
-	n, err := s.Unload(t.Context(), chunk)
+	n, err := s.Unload(t.Context(), chunk, writer.Unloading{})
 	close(stop)
 	if seen := <-done; len(seen) > 0 {
 		t.Errorf("temporary files %q", seen)
 	}
-	if err != nil || n[f.Name("event")] != rows {
+	if err != nil || n.Deleted[f.Name("event")] != rows {
 		t.Errorf("%v, %v; want %d rows", n, err, rows)
 	}
 }

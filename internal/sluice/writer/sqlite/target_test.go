@@ -17,6 +17,8 @@ type file struct{ *sqlitetest.File }
 
 func (f file) Target(testing.TB) writer.Target { return New(f.Path) }
 
+func (f file) Exec(t testing.TB, sql string) { f.File.Exec(t, sql) }
+
 func (f file) Sequence(table string) ecluse.TableName {
 	return ecluse.TableName{Schema: engine.SequenceSchema, Name: table}
 }

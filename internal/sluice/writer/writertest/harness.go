@@ -34,12 +34,15 @@ type Harness struct {
 	Attach func(t testing.TB, address string) Database
 }
 
-// Database is one database of the engine, with the rights of its owner. Its nine
+// Database is one database of the engine, with the rights of its owner. Its ten
 // methods are what a suite does to a target from outside of the writer.
 type Database interface {
 	// Create and Insert are those of readertest.Database.
 	Create(t testing.TB, table readertest.Table)
 	Insert(t testing.TB, table readertest.Table, rows [][]any)
+	// Exec runs SQL of the kind that every engine knows, as people do who work with
+	// the new software.
+	Exec(t testing.TB, sql string)
 	// Name is a table's as the catalogue spells it; Sequence that of the numbers of
 	// a table's Generated column.
 	Name(table string) ecluse.TableName

@@ -82,13 +82,13 @@ func testUnload(t *testing.T, h Harness) {
 	s.Close()
 	s = p.begin(t)
 	for i := len(chunks) - 1; i >= 0; i-- {
-		deleted, err := s.Unload(t.Context(), chunks[i])
+		gone, err := s.Unload(t.Context(), chunks[i], writer.Unloading{})
 		if err != nil {
 			t.Fatalf("chunk %d: %v", i, err)
 		}
 		for _, rows := range chunks[i].Tables {
-			if deleted[rows.Table] != int64(len(rows.Source)) {
-				t.Errorf("chunk %d: %d rows of %s deleted, want %d", i, deleted[rows.Table], rows.Table, len(rows.Source))
+			if gone.Deleted[rows.Table] != int64(len(rows.Source)) {
+				t.Errorf("chunk %d: %d rows of %s deleted, want %d", i, gone.Deleted[rows.Table], rows.Table, len(rows.Source))
 			}
 		}
 	}
@@ -122,9 +122,9 @@ func testUnloadWithoutKey(t *testing.T, h Harness) {
 	p.db.Insert(t, keyless, later)
 	before = append(before, texts(t, keyless, later)...)
 	slices.Sort(before)
-	deleted, err := s.Unload(t.Context(), chunk)
-	if err != nil || deleted[p.db.Name(keyless.Name)] != 6 {
-		t.Errorf("deleted %v, %v; want 6 rows", deleted, err)
+	gone, err := s.Unload(t.Context(), chunk, writer.Unloading{})
+	if err != nil || gone.Deleted[p.db.Name(keyless.Name)] != 6 {
+		t.Errorf("deleted %v, %v; want 6 rows", gone, err)
 	}
 	wantContent(t, "event as before", p.content(t, keyless), before)
 	load(t, s, chunk)
@@ -135,12 +135,12 @@ func testUnloadRefused(t *testing.T, h Harness) {
 	p.db.Insert(t, keyed, [][]any{{int64(7), "theirs", nil}})
 	s := p.begin(t)
 	chunk := &writer.Chunk{Slot: slot(0), Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, 1)}, nil)}}
-	_, err := s.Unload(t.Context(), chunk)
+	_, err := s.Unload(t.Context(), chunk, writer.Unloading{})
 	wantKind(t, err, ecluse.Refused, "unloading a chunk that is not in")
 	load(t, s, chunk)
 	// Somebody works in the target: a request of a patient that came with the chunk.
 	p.db.Insert(t, request, [][]any{row(1, 2)})
-	_, err = s.Unload(t.Context(), chunk)
+	_, err = s.Unload(t.Context(), chunk, writer.Unloading{})
 	if err == nil {
 		t.Error("rows went although another row refers to them")
 	}
@@ -151,7 +151,7 @@ func testUnloadRefused(t *testing.T, h Harness) {
 	if _, err := s.Load(t.Context(), collision, func(context.Context, []writer.Refusal) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Unload(t.Context(), collision)
+	_, err = s.Unload(t.Context(), collision, writer.Unloading{})
 	wantKind(t, err, ecluse.Invalid, "unloading a source row that never came in")
 	wantContent(t, "analysis", p.content(t, keyed), []string{"7|theirs|∅"})
 	if n := p.db.Markers(t); n != 2 {
@@ -197,7 +197,7 @@ func testSequences(t *testing.T, h Harness) {
 	if err := s.MoveSequences(t.Context(), move); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Unload(t.Context(), gone); err != nil {
+	if _, err := s.Unload(t.Context(), gone, writer.Unloading{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.MoveSequences(t.Context(), move); err != nil {

@@ -25,6 +25,7 @@ func testRandom(t *testing.T, h Harness) {
 	p := newPlace(t, h, table).allow(t, table)
 	s := p.begin(t)
 	var all [][]any // by id
+	var chunks []*writer.Chunk
 	sequence := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		first := len(all)
@@ -36,7 +37,8 @@ func testRandom(t *testing.T, h Harness) {
 			}
 			all = append(all, row)
 		}
-		load(t, s, &writer.Chunk{Slot: slot(sequence), Rows: rows, Tables: []writer.Rows{p.rows(t, table, all[first:], nil)}})
+		chunks = append(chunks, &writer.Chunk{Slot: slot(sequence), Rows: rows, Tables: []writer.Rows{p.rows(t, table, all[first:], nil)}})
+		load(t, s, chunks[sequence])
 		sequence++
 	})
 	names := make([]string, len(table.Columns))
@@ -63,6 +65,14 @@ func testRandom(t *testing.T, h Harness) {
 	if err != nil || len(seen) != len(all) {
 		t.Errorf("%d rows, %v; want %d", len(seen), err, len(all))
 	}
+	sc.Close()
+	// What nobody changed is known to be as it was loaded.
+	for i := len(chunks) - 1; i >= 0; i-- {
+		if u := unload(t, s, chunks[i]); len(u.Left) > 0 || len(u.Missing) > 0 {
+			t.Fatalf("nobody changed anything, and %v stay, %v are missing", u.Left, u.Missing)
+		}
+	}
+	wantContent(t, "random", p.content(t, table), nil)
 }
 
 // draw is a random value of a type that every engine with that type keeps.

@@ -23,6 +23,10 @@ func Run(t *testing.T, h Harness) {
 		child(t, h, address)
 		return
 	}
+	if address := os.Getenv(unloadingVariable); address != "" {
+		unloadingChild(t, h, address)
+		return
+	}
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, Harness)
@@ -40,6 +44,13 @@ func Run(t *testing.T, h Harness) {
 		{"Unload", testUnload},
 		{"UnloadWithoutKey", testUnloadWithoutKey},
 		{"UnloadRefused", testUnloadRefused},
+		{"Leave", testLeave},
+		{"LeaveKinds", testLeaveKinds},
+		{"LeaveReferred", testLeaveReferred},
+		{"LeaveCascades", testLeaveCascades},
+		{"LeaveMany", testLeaveMany},
+		{"LeaveHook", testLeaveHook},
+		{"LeaveKill", testLeaveKill},
 		{"Snapshot", testSnapshot},
 		{"Checks", testChecks},
 		{"Rows", testRows},
