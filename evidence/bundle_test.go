@@ -77,7 +77,35 @@ type story struct {
 	journalLeft           []LeftPassage
 	undoFormat            string
 	undoBy                ssh.Signer
+	stays                 func(x *undone, c *Certificate)           // nil: all rows were taken out
 	release               func(x *released, a *Act, by *ssh.Signer) // nil: no row was released
+}
+
+// undone is what the target gate says that it took out.
+type undone struct {
+	StatementHead
+	Passage ecluse.Passage       `json:"passage"`
+	Left    []ecluse.MaskedGroup `json:"left,omitempty"`
+	Stay    string               `json:"stay,omitempty"`
+}
+
+// undone says it, and the certificate names what stays.
+func (w *telling) undone(c *Certificate) any {
+	if w.stays == nil {
+		return StatementHead{w.undoFormat, testMigration, c.Plan}
+	}
+	x := &undone{
+		StatementHead: StatementHead{w.undoFormat, testMigration, c.Plan}, Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1},
+		Left: []ecluse.MaskedGroup{{Dataset: "patient", By: "patient: changed", Count: "12"}, {Dataset: "patient", By: "patient: referred", Count: "<10"}}, Stay: "12 + <10",
+	}
+	c.Stayed = []StayedRows{{Passage: x.Passage, Rows: x.Stay}}
+	w.stays(x, c)
+	for i := range c.Stayed {
+		if c.Stayed[i].Statement.IsZero() {
+			c.Stayed[i].Statement = ecluse.DigestOf(must(EncodeJSON(x)))
+		}
+	}
+	return x
 }
 
 // released is a row that was put aside, released masked.
@@ -418,7 +446,7 @@ func (w *telling) closing(c *Certificate, stored []*Descriptor) {
 		c.Outcome, c.Left = NotUndone, w.left
 	case w.trigger != ByAcceptance:
 		c.Outcome = Undone
-		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.undoBy, StatementHead{w.undoFormat, testMigration, c.Plan}))))
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.undoBy, w.undone(c)))))
 	}
 	for _, d := range stored {
 		c.Objects = append(c.Objects, ErasedObject{d.Slot, d.SHA256, d.Size, d.Rows, w.at.Truncate(time.Second)})

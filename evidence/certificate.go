@@ -3,6 +3,7 @@ package evidence
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -53,6 +54,7 @@ type Certificate struct {
 	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
 	Outcome     Outcome            `json:"outcome"`
 	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
+	Stayed      []StayedRows       `json:"stayed,omitempty"`    // rows of passages taken out that stayed in the target all the same
 	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
 	SourceAdmin ecluse.Side        `json:"source_administered"` // by the instruction: whose people administer the source machine or its database
 	TargetAdmin ecluse.Side        `json:"target_administered"` // the same of the target
@@ -77,6 +79,37 @@ type LeftPassage struct {
 // String is the sentence that people read.
 func (l LeftPassage) String() string {
 	return fmt.Sprintf("erased; passage %s was not taken out of the target (%s)", l.Passage, l.Why)
+}
+
+// StayedRows is rows of a passage that was taken out of the target and that stayed
+// there, because people changed them or refer to them since.
+type StayedRows struct {
+	Passage   ecluse.Passage `json:"passage"`
+	Rows      string         `json:"rows"`      // as Told tells it
+	Statement ecluse.Digest  `json:"statement"` // undo/v1, which has them by table and reason
+}
+
+// String is the sentence that people read.
+func (s StayedRows) String() string {
+	return fmt.Sprintf("passage %s was taken out of the target, but for rows that people changed or refer to since, and that stay there: %s", s.Passage, s.Rows)
+}
+
+// Told adds up masked groups for those who may not know the small counts: "12 + <10";
+// empty when there is none.
+func Told(groups []ecluse.MaskedGroup) string {
+	var sum int64
+	var parts []string
+	for _, g := range groups {
+		if n, err := strconv.ParseInt(g.Count, 10, 64); err == nil {
+			sum += n
+		} else {
+			parts = append(parts, g.Count)
+		}
+	}
+	if sum > 0 {
+		parts = append([]string{strconv.FormatInt(sum, 10)}, parts...)
+	}
+	return strings.Join(parts, " + ")
 }
 
 // DestroyedKey is a key, or half of one, that no longer exists.
@@ -202,6 +235,14 @@ func (c *Certificate) checkLists() error {
 	for _, l := range c.Left {
 		if l.Passage.Kind != ecluse.Final && l.Passage.Kind != ecluse.Rehearsal || l.Passage.Number < 1 || !slices.Contains(ecluse.Kinds(), l.Why) {
 			return invalid(what, "no passage %q can be left in the target for the reason %q", l.Passage, l.Why)
+		}
+	}
+	for i, s := range c.Stayed {
+		switch {
+		case s.Passage.Kind != ecluse.Final || s.Passage.Number < 1 || s.Statement.IsZero() || s.Rows == "" || strings.Trim(s.Rows, "0123456789<+ ") != "":
+			return invalid(what, "no rows %q of passage %q can have stayed in the target", s.Rows, s.Passage)
+		case i > 0 && s.Passage.Number <= c.Stayed[i-1].Passage.Number:
+			return invalid(what, "passages of which rows stayed are repeated or out of order")
 		}
 	}
 	for _, l := range c.Looked {

@@ -161,6 +161,9 @@ func (c *Certificate) warnings() []string {
 	for _, l := range c.Left {
 		out = append(out, l.String())
 	}
+	for _, s := range c.Stayed {
+		out = append(out, s.String())
+	}
 	return out
 }
 

@@ -535,6 +535,16 @@ sed -n 's/.*"left":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
 	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"why":"\([a-z]*\)".*/\1-\2 \3/p' | sort >"$tmp/left"
 sed -n 's/.*"type":"passage-left","ids":{"passage":"\([a-z0-9-]*\)","reason":"\([a-z]*\)"}.*/\1 \2/p' journal/leaves.jsonl | sort >"$tmp/journal-left"
 run cmp "$tmp/left" "$tmp/journal-left" >>"$log" 2>&1 || ko "the passages said to be left in the target are not those the journal names"
+# Rows that an undoing left because people changed them: the target gate's word, and the certificate's.
+sed -n 's/.*"stayed":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
+	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"rows":"\([0-9<+ ]*\)","statement":"\(sha256:[0-9a-f]*\)".*/\1-\2 \4 \3/p' | sort >"$tmp/stayed"
+list 'statements/target-.*\.json' | while read -r s; do
+	sed -n 's/^{"ecluse":"undo\/v1".*"passage":{"kind":"\([a-z]*\)","number":\([0-9]*\)}.*"stay":"\([0-9<+ ]*\)".*/\1-\2 '"$(digest "$s")"' \3/p' "$s"
+done | sort >"$tmp/said-to-stay"
+run cmp "$tmp/stayed" "$tmp/said-to-stay" >>"$log" 2>&1 || ko "of rows that stay in the target the certificate says otherwise than the target gate"
+while read -r passage _ rows; do
+	run grep -q -x -F "note  passage $passage was taken out of the target, but for rows that people changed or refer to since, and that stay there: $rows" "$tmp/notes" || ko "README.txt does not say that rows of $passage stay in the target"
+done <"$tmp/stayed"
 list 'loadplan-rehearsal-[0-9]*\.json' >"$tmp/rehearsals"
 while read -r f; do
 	n=${f#loadplan-rehearsal-} && n=${n%.json}

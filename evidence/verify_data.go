@@ -2,7 +2,9 @@ package evidence
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -326,7 +328,7 @@ func (v *verifier) checkReleased(name string, g Gate) error {
 // undone the target gate's.
 func (v *verifier) checkStatements() (string, error) {
 	undone, read := v.certificate.Outcome != Undone, v.manifest == nil
-	out := map[undoView]bool{}
+	out, stayed := map[undoView]bool{}, []StayedRows(nil)
 	names := v.named("statements/", ".json")
 	for _, name := range names {
 		g := TargetGate
@@ -342,8 +344,15 @@ func (v *verifier) checkStatements() (string, error) {
 		}
 		if g == TargetGate && h.Format == UndoFormat {
 			u := undoView{Plan: h.Plan}
-			if err := readView(name, v.files[name], &u); err != nil {
+			var left leftView
+			if err := errors.Join(readView(name, v.files[name], &u), readView(name, v.files[name], &left)); err != nil {
 				return "", err
+			}
+			if left.Stay != Told(left.Left) {
+				return "", unverified("verify statement", "%s says otherwise how many rows stay than by table", name)
+			}
+			if left.Stay != "" {
+				stayed = append(stayed, StayedRows{Passage: u.Passage, Rows: left.Stay, Statement: v.digest(name)})
 			}
 			undone, out[u] = true, true
 		}
@@ -369,6 +378,10 @@ func (v *verifier) checkStatements() (string, error) {
 	if err := v.checkRehearsals(out); err != nil {
 		return "", err
 	}
+	slices.SortFunc(stayed, func(a, b StayedRows) int { return a.Passage.Number - b.Passage.Number })
+	if !slices.Equal(stayed, v.certificate.Stayed) {
+		return "", unverified("verify statement", "of rows that stay in the target the certificate says otherwise than the target gate's statements")
+	}
 	return fmt.Sprintf("%d statements", len(names)), nil
 }
 
@@ -376,6 +389,12 @@ func (v *verifier) checkStatements() (string, error) {
 type undoView struct {
 	Plan    ecluse.Digest  `json:"plan"`
 	Passage ecluse.Passage `json:"passage"`
+}
+
+// leftView is what the verifier needs of the rows that undo/v1 says stay.
+type leftView struct {
+	Left []ecluse.MaskedGroup `json:"left"`
+	Stay string               `json:"stay"`
 }
 
 // checkRehearsals demands, of each rehearsal that began, the target gate's word that it

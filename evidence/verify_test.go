@@ -64,6 +64,34 @@ func leaves(s *story, named, journalled int) {
 	s.left, s.journalLeft = l[:named], l[:journalled]
 }
 
+// stay makes a story of an undoing that left rows.
+func stay(s *story, f func(*undone, *Certificate)) { s.trigger, s.stays = ByDeadline, f }
+
+// Rows that an undoing left are accepted, and shown before anything else.
+func TestVerifyStayed(t *testing.T) {
+	const sentence = "passage final-1 was taken out of the target, but for rows that people changed or refer to since, and that stay there: 12 + <10"
+	c := newCast(t)
+	s := newStory(c)
+	stay(s, func(*undone, *Certificate) {})
+	bundle := s.tell(t)
+	if r := Verify(bundle, c.roots()); !r.OK() || !strings.Contains(r.Text(), "\nnote  "+sentence+"\n") {
+		t.Errorf("%s", r.Text())
+	}
+	if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\n") || !strings.Contains(out, "\nnote  "+sentence+"\n") {
+		t.Errorf("%s", out)
+	}
+}
+
+// By table, the rows that stay add up to what is said of them in all.
+func TestVerifyStayedInAll(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	stay(s, func(x *undone, c *Certificate) { x.Stay, c.Stayed[0].Rows = "12", "12" })
+	if Verify(s.tell(t), c.roots()).OK() {
+		t.Error("a statement that adds up otherwise verifies")
+	}
+}
+
 // A passage left in the target is accepted, and shown before anything else.
 func TestVerifyLeft(t *testing.T) {
 	const sentence = "erased; passage final-1 was not taken out of the target (failed)"
@@ -530,6 +558,13 @@ func forgeries(t testing.TB) []forgery {
 		}},
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
+		{"rows stay, and the certificate does not say so", "other statements", func(s *story) { stay(s, func(_ *undone, c *Certificate) { c.Stayed = nil }) }},
+		{"rows stay, and the certificate says fewer", "other statements", func(s *story) { stay(s, func(_ *undone, c *Certificate) { c.Stayed[0].Rows = "<10" }) }},
+		{"rows stay, by another statement", "other statements", func(s *story) {
+			stay(s, func(_ *undone, c *Certificate) { c.Stayed[0].Statement = ecluse.DigestOf(nil) })
+		}},
+		{"rows stay, of another passage", "other statements", func(s *story) { stay(s, func(_ *undone, c *Certificate) { c.Stayed[0].Passage.Number = 2 }) }},
+		{"no rows stay, and the certificate says so", "other statements", func(s *story) { stay(s, func(x *undone, _ *Certificate) { x.Left, x.Stay = nil, "" }) }},
 		{"statement under another name", "other statements", func(s *story) {
 			s.trigger = ByDeadline
 			s.files = func(f map[string][]byte) {
@@ -656,6 +691,12 @@ func TestCertificateRefuses(t *testing.T) {
 		"a dry run left": func(c *Certificate) {
 			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, NotUndone
 			c.Left = []LeftPassage{{ecluse.Passage{Kind: ecluse.Dry, Number: 1}, ecluse.Failed}}
+		},
+		"rows of a rehearsal stayed": func(c *Certificate) {
+			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, "12", ecluse.DigestOf(nil)}}
+		},
+		"a value stayed": func(c *Certificate) {
+			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "DUPONT", ecluse.DigestOf(nil)}}
 		},
 		"unknown trigger":      func(c *Certificate) { c.Trigger = "whim" },
 		"no limits":            func(c *Certificate) { c.Limits = nil },
