@@ -19,6 +19,7 @@ import (
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reconcile"
 )
 
@@ -228,6 +229,7 @@ type ExactReport struct {
 	desk.ReportView
 	Exact    *reconcile.Report `json:"exact"`
 	Findings gate.Findings     `json:"findings,omitempty"` // in free text
+	Left     []gate.LeftRows   `json:"left,omitempty"`     // rows that undoings left in the target
 }
 
 // ReportExact opens the exact figures of the last report, on the laboratory's side:
@@ -279,7 +281,44 @@ func (b *Beside) ReportExact(ctx context.Context, id ecluse.MigrationID, key ssh
 	}
 	out := &ExactReport{ReportView: desk.ReportView{LoadStatement: s, Extract: read}, Exact: x.Figures}
 	if read != nil {
-		out.Findings, err = source.Findings(s.Migration, read.Epoch)
+		if out.Findings, err = source.Findings(s.Migration, read.Epoch); err != nil {
+			return nil, err
+		}
 	}
+	out.Left, err = b.left(ctx, source, m, c, key)
 	return out, err
+}
+
+// left opens the lists of rows that undoings left. What others were told must follow from
+// them.
+func (b *Beside) left(ctx context.Context, source *gate.Source, m ecluse.MigrationID, c *exchange.Case, key ssh.Signer) ([]gate.LeftRows, error) {
+	i, err := mandate.ParseInstruction("instruction", c.Instruction)
+	if err != nil {
+		return nil, err
+	}
+	said, err := b.lock.Posted(ctx, m, exchange.UndoReport)
+	if err != nil {
+		return nil, err
+	}
+	all, err := source.Left(ctx, m, key)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all {
+		follows := false
+		for _, signed := range said {
+			u := &gate.UndoStatement{}
+			if err := evidence.ParseStatement(signed, i.Target.Gate, gate.UndoFormat, u); err != nil {
+				return nil, err
+			}
+			follows = follows || u.Passage == x.Passage && slices.Equal(u.Left, reconcile.MaskGroups(sluice.GroupLeft(x.Rows)))
+		}
+		if !follows && len(said) > 0 {
+			return nil, &ecluse.Error{
+				Kind: ecluse.Unverified, What: "open the list of rows left", Where: x.Passage.String(), Why: "the signed statement does not follow from it",
+				Next: "the target gate signed two accounts of one undoing: find out why",
+			}
+		}
+	}
+	return all, nil
 }

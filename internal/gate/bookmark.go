@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"ecluse"
 	"ecluse/internal/durable"
@@ -57,12 +59,50 @@ func (b *bookmarks) SetBookmark(d ecluse.DatasetID, sequence int, end reader.Cur
 type notes struct{ dir string }
 
 func (h *Home) notes(m ecluse.MigrationID, p ecluse.Passage) (*notes, error) {
+	return h.notesIn(m, "notes-"+p.String())
+}
+
+// stays keeps what stays of each chunk that is taken out, as sluice.Undo sealed it.
+func (h *Home) stays(m ecluse.MigrationID, p ecluse.Passage) (*notes, error) {
+	return h.notesIn(m, "stays-"+p.String())
+}
+
+func (h *Home) notesIn(m ecluse.MigrationID, name string) (*notes, error) {
 	dir, err := h.folder(m)
 	if err != nil {
 		return nil, err
 	}
-	dir = filepath.Join(dir, "notes-"+p.String())
+	dir = filepath.Join(dir, name)
 	return &notes{dir}, durable.Mkdir(dir)
+}
+
+// Slots lists the chunks that there is a note of, in order.
+func (n *notes) Slots() ([]ecluse.Slot, error) {
+	files, err := os.ReadDir(n.dir)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	var all []ecluse.Slot
+	for _, f := range files {
+		if slot, ok := slotOf(f.Name()); ok && n.path(slot) == filepath.Join(n.dir, f.Name()) {
+			all = append(all, slot)
+		}
+	}
+	return all, nil
+}
+
+// slotOf reads a note's file name; half of one, which a crash left, is none.
+func slotOf(name string) (s ecluse.Slot, ok bool) {
+	dash := strings.LastIndexByte(name, '-')
+	if dash < 1 {
+		return s, false
+	}
+	sequence, version, _ := strings.Cut(name[dash+1:], ".")
+	var err1, err2 error
+	s.Dataset = ecluse.DatasetID(name[:dash])
+	s.Sequence, err1 = strconv.Atoi(sequence)
+	s.Version, err2 = strconv.Atoi(version)
+	return s, err1 == nil && err2 == nil
 }
 
 func (n *notes) path(at ecluse.Slot) string {

@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -106,6 +107,9 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 	case c.OneRoom != h.oneRoom:
 		return refuse("it says otherwise than this gate whether lock and gates stood in one room")
 	}
+	if at == exchange.TargetPlace && !page.stayed(c.Stayed) {
+		return refuse("of rows that stayed in the target it says otherwise than this gate's ledger")
+	}
 	said := 0
 	for _, k := range c.Keys {
 		if string(k.Holder) != string(at) {
@@ -126,6 +130,23 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 		e.Certificate = signed.Digest()
 		return nil
 	})
+}
+
+// stayed tells whether a certificate's passages of which rows stayed in the target are
+// those that this gate left some of.
+func (e *Entry) stayed(said []evidence.StayedRows) bool {
+	n := 0
+	for p, t := range e.Undone {
+		rows := evidence.Told(t.Left)
+		if rows == "" {
+			continue
+		}
+		n++
+		if !slices.ContainsFunc(said, func(s evidence.StayedRows) bool { return s.Passage.String() == p && s.Rows == rows }) {
+			return false
+		}
+	}
+	return n == len(said)
 }
 
 // SignBundle signs the list of an evidence folder's files, when it has the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
@@ -51,11 +52,22 @@ func exactOf(p ecluse.Passage) ecluse.Slot {
 // sealExact hands the exact figures in, for the source gate alone. Handed in again
 // they replace those of a run that never came to its statement.
 func (t *Target) sealExact(ctx context.Context, to age.Recipient, x *Exact) error {
-	text, err := evidence.EncodeJSON(x)
+	return t.sealPaper(ctx, to, x.label(), x.StatementHead, x.Passage, exactOf(x.Passage), x)
+}
+
+// pad is what the size of a sealed paper is a multiple of.
+const pad = 4096
+
+// sealPaper hands in a paper about a passage, for the source gate alone, in a slot
+// of its own among the rejects.
+func (t *Target) sealPaper(ctx context.Context, to age.Recipient, label string, head evidence.StatementHead, p ecluse.Passage, slot ecluse.Slot, paper any) error {
+	text, err := evidence.EncodeJSON(paper)
 	if err != nil {
 		return err
 	}
-	sealed, err := seal.SealBytes(to, x.label(), text)
+	// Its size is known to all: it must not count rows.
+	text = append(text, bytes.Repeat([]byte(" "), pad-len(text)%pad)...)
+	sealed, err := seal.SealBytes(to, label, text)
 	if err != nil {
 		return err
 	}
@@ -63,13 +75,13 @@ func (t *Target) sealExact(ctx context.Context, to age.Recipient, x *Exact) erro
 	// digest may be told.
 	digest := ecluse.DigestOf(sealed)
 	signed, err := evidence.SignDescriptor(t.home.signer, &evidence.Descriptor{
-		Migration: x.Migration, Plan: x.Plan, Epoch: x.Passage.Number, Slot: exactOf(x.Passage),
+		Migration: head.Migration, Plan: head.Plan, Epoch: p.Number, Slot: slot,
 		Last: true, Size: int64(len(sealed)), SHA256: digest, Sum: digest,
 	})
 	if err != nil {
 		return err
 	}
-	return t.lock.PutReject(ctx, x.Migration, signed, bytes.NewReader(sealed))
+	return t.lock.PutReject(ctx, head.Migration, signed, bytes.NewReader(sealed))
 }
 
 // maxExact bounds a sealed paper of exact figures.
@@ -98,31 +110,40 @@ func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passa
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.lock.GetReject(ctx, m, last.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	sealed, err := io.ReadAll(io.LimitReader(body, maxExact))
-	if err != nil {
-		return nil, err
-	}
-	if ecluse.DigestOf(sealed) != last.SHA256 {
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "its SHA-256 is not the one the target gate signed", Next: "nothing of it was used; look at the journal for who could change it"}
-	}
 	want := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: last.Plan}, Passage: p}
-	text, err := seal.OpenBytes(o.identity, want.label(), sealed)
-	if err != nil {
-		return nil, err
-	}
 	x := &Exact{}
-	j := json.NewDecoder(bytes.NewReader(text))
-	j.DisallowUnknownFields()
-	if err := j.Decode(x); err != nil { // its own words could quote a key
-		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "it is no " + ExactFormat}
+	if err := s.openPaper(ctx, what, o, last, p, want.label(), x); err != nil {
+		return nil, err
 	}
 	if x.StatementHead != want.StatementHead || x.Passage != p || x.Figures == nil {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "inside it says that it is of another passage"}
 	}
 	return x, nil
+}
+
+// openPaper opens a paper that the target gate sealed about a passage.
+func (s *Source) openPaper(ctx context.Context, what string, o *opening, d *evidence.Descriptor, p ecluse.Passage, label string, paper any) error {
+	body, err := s.lock.GetReject(ctx, o.m, d.SHA256)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	sealed, err := io.ReadAll(io.LimitReader(body, maxExact))
+	if err != nil {
+		return err
+	}
+	if ecluse.DigestOf(sealed) != d.SHA256 {
+		return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "its SHA-256 is not the one the target gate signed", Next: "nothing of it was used; look at the journal for who could change it"}
+	}
+	text, err := seal.OpenBytes(o.identity, label, sealed)
+	if err != nil {
+		return err
+	}
+	j := json.NewDecoder(bytes.NewReader(text))
+	j.DisallowUnknownFields()
+	if err := j.Decode(paper); err != nil { // its own words could quote a key
+		format, _, _ := strings.Cut(label, " ")
+		return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "it is no " + format}
+	}
+	return nil
 }

@@ -46,6 +46,7 @@ type Entry struct {
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping's digest → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping's digest → the dry run or rehearsal that it passed in
+	Stood       map[string]time.Time     `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
 	Erased      time.Time                `json:"erased,omitzero"`
@@ -107,6 +108,9 @@ func (e *Entry) whole() *Entry {
 	}
 	if e.Tried == nil {
 		e.Tried = map[string]string{}
+	}
+	if e.Stood == nil {
+		e.Stood = map[string]time.Time{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

@@ -380,9 +380,17 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	if l.Passage.Kind == ecluse.Dry || l.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal {
+	stood := l.Report.Stood()
+	tried := l.Passage.Kind == ecluse.Dry || l.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal
+	if stood || tried {
 		err = t.home.Note(m, func(e *Entry) error {
-			e.Tried[k.permit.Plan().Shape.Mapping.String()] = l.Passage.String()
+			name := l.Passage.String()
+			if tried {
+				e.Tried[k.permit.Plan().Shape.Mapping.String()] = name
+			}
+			if stood && e.Stood[name].IsZero() {
+				e.Stood[name] = s.Compared.ReadBack
+			}
 			return nil
 		})
 	}

@@ -19,8 +19,11 @@ type UndoStatement struct {
 	Passage ecluse.Passage          `json:"passage"`
 	System  string                  `json:"system"` // that it was taken out of, as the plan names it
 	Chunks  int                     `json:"chunks"`
-	Rows    int64                   `json:"rows"`
-	Tables  []reconcile.TableResult `json:"tables"` // the target then, against the sums of before
+	Rows    int64                   `json:"rows"`              // that stood there when it began
+	Left    []ecluse.MaskedGroup    `json:"left,omitempty"`    // of them, those that stay, because people changed them or refer to them since
+	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"` // and those that were no longer there
+	Stay    string                  `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
+	Tables  []reconcile.TableResult `json:"tables"`            // the target then, against the sums of before
 	At      time.Time               `json:"at"`
 
 	digest ecluse.Digest // of the statement as signed
@@ -31,10 +34,12 @@ type UndoStatement struct {
 // it an undoing goes on after an interruption at any point and still says what it
 // came to as a whole.
 type Taken struct {
-	Chunks int                     `json:"chunks"`
-	Rows   int64                   `json:"rows"`
-	Tables []reconcile.TableResult `json:"tables,omitempty"`
-	At     time.Time               `json:"at,omitzero"` // when it was out; zero: under way
+	Chunks  int                     `json:"chunks"`
+	Rows    int64                   `json:"rows"`
+	Left    []ecluse.MaskedGroup    `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
+	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"`
+	Tables  []reconcile.TableResult `json:"tables,omitempty"`
+	At      time.Time               `json:"at,omitzero"` // when it was out; zero: under way
 }
 
 // Undo takes a passage out of the target. It needs no approval and goes on after
@@ -71,7 +76,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 		if err := t.over(ctx, permit, undone); err != nil && ecluse.KindOf(err) != ecluse.Refused {
 			return nil, err
 		}
-		if err := t.out(m, p, []reconcile.TableResult{}); err != nil {
+		if err := t.out(m, &sluice.Undone{Passage: p, Tables: []reconcile.TableResult{}}); err != nil {
 			return nil, err
 		}
 	default:
@@ -165,21 +170,38 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 		return err
 	}
 	l.Inlet, l.Sealed = in, in.sealed()
-	l.Out = func(u *sluice.Undone) error { return t.out(m, p, u.Tables) }
+	if l.Stays, err = t.home.stays(m, p); err != nil {
+		return err
+	}
+	// What differs from how it once stood, people changed: in the laboratory's own base
+	// that is theirs. In a test base nobody works, and none of it may stay.
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return err
+	}
+	l.Leave = p.Kind == ecluse.Final && !page.Stood[p.String()].IsZero()
+	l.Out = func(ctx context.Context, u *sluice.Undone) error {
+		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u.Left); err != nil {
+			return err
+		}
+		return t.out(m, u)
+	}
 	_, err = sluice.Undo(ctx, l)
 	return err
 }
 
 // out notes that a passage is out of the target.
-func (t *Target) out(m ecluse.MigrationID, p ecluse.Passage, tables []reconcile.TableResult) error {
+func (t *Target) out(m ecluse.MigrationID, u *sluice.Undone) error {
 	now, err := t.home.Latest()
 	if err != nil {
 		return err
 	}
 	return t.home.Note(m, func(e *Entry) error {
-		taken := *e.Undone[p.String()]
-		taken.Tables, taken.At = tables, now
-		e.Undone[p.String()] = &taken
+		p := u.Passage.String()
+		taken := *e.Undone[p]
+		taken.Tables, taken.At = u.Tables, now
+		taken.Left, taken.Missing = reconcile.MaskGroups(sluice.GroupLeft(u.Left)), reconcile.MaskGroups(u.Missing)
+		e.Undone[p] = &taken
 		return nil
 	})
 }
@@ -228,7 +250,8 @@ func (t *Target) stateUndone(ctx context.Context, permit mandate.LoadPermit) (*U
 	taken := page.Undone[p.String()]
 	s := &UndoStatement{
 		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: permit.Digest()},
-		Passage:       p, System: permit.Plan().Target.System, Chunks: taken.Chunks, Rows: taken.Rows, Tables: taken.Tables, At: taken.At,
+		Passage:       p, System: permit.Plan().Target.System, Chunks: taken.Chunks, Rows: taken.Rows,
+		Left: taken.Left, Missing: taken.Missing, Stay: evidence.Told(taken.Left), Tables: taken.Tables, At: taken.At,
 	}
 	signed, err := evidence.SignStatement(t.home.signer, s)
 	if err != nil {

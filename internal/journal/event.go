@@ -44,6 +44,7 @@ const (
 	ManifestClosed    Type = "manifest"
 	RejectsShown      Type = "rejects-shown"   // rows put aside were opened on the laboratory's side
 	FiguresShown      Type = "figures-shown"   // exact figures were, too
+	LeftShown         Type = "left-shown"      // and so was the list of rows that an undoing left
 	RejectReleased    Type = "reject-released" // one of those rows may be seen by others, masked
 	PassageBegun      Type = "passage-begun"
 	PassageEnded      Type = "passage-ended"
@@ -82,7 +83,7 @@ func Types() []Type {
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
-		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
+		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, LeftShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, Decided, UndoBegun, UndoEnded, PassageLeft, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,

@@ -200,6 +200,7 @@ type figures struct {
 	RowsRead     int64          `json:"rows_read"`
 	RowsLoaded   int64          `json:"rows_loaded"`
 	RowsRejected int64          `json:"rows_rejected"`
+	Stay         string         `json:"stay"` // of an undoing
 	Compared     *struct {
 		Equal    bool `json:"equal"`
 		Rejected []struct {

@@ -60,6 +60,26 @@ func (l *Lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.
 	return all, nil
 }
 
+// stayed says of which passages rows stayed in the target, as the target gate states it.
+func (l *Lock) stayed(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint) ([]evidence.StayedRows, error) {
+	all, err := l.Posted(ctx, m, exchange.UndoReport)
+	if err != nil {
+		return nil, err
+	}
+	var out []evidence.StayedRows
+	for _, s := range all {
+		f, err := figuresOf(s, target, evidence.UndoFormat)
+		if err != nil {
+			return nil, err
+		}
+		if f.Stay != "" {
+			out = append(out, evidence.StayedRows{Passage: f.Passage, Rows: f.Stay, Statement: s.Digest()})
+		}
+	}
+	slices.SortFunc(out, func(a, b evidence.StayedRows) int { return a.Passage.Number - b.Passage.Number })
+	return out, nil
+}
+
 // ground says why a migration is erased, and what became of its load.
 func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
 	c := &evidence.Certificate{

@@ -212,11 +212,14 @@ func (l *Lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 	if err != nil {
 		return err
 	}
-	if mig.Place.Passage != procedure.Loading {
-		return &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: string(m), Why: "no passage is loading", Next: seeStatus, Article: "GDPR art. 29"}
-	}
-	if _, err := procedure.Next(mig.Place, procedure.BeginLoading, procedure.TargetGate); err != nil {
-		return err
+	switch mig.Place.Passage {
+	case procedure.Loading:
+		if _, err := procedure.Next(mig.Place, procedure.BeginLoading, procedure.TargetGate); err != nil {
+			return err
+		}
+	case procedure.Undoing: // of the rows that it leaves, the list
+	default:
+		return &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: string(m), Why: "no passage is loading or being undone", Next: seeStatus, Article: "GDPR art. 29"}
 	}
 	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2 * int64(i.Limits.Bytes)}
 	return l.chamber.PutReject(ctx, t, descriptor, body)

@@ -95,6 +95,9 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
+	if c.Stayed, err = l.stayed(ctx, m, i.Target.Gate); err != nil {
+		return err
+	}
 	if err := l.draft(ctx, m, i, c, source.taken); err != nil {
 		return err
 	}

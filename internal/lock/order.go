@@ -82,10 +82,18 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 	if err != nil {
 		return err
 	}
+	sealed, err := l.rejectEvents(ctx, w.Migration, i.Target.Gate) // the list of rows that it left
+	if err != nil {
+		return err
+	}
+	defer l.forgetJournalled(w.Migration)
 	event := journal.Event{Tree: string(w.Migration), Type: journal.UndoEnded, IDs: map[string]string{"passage": w.Passage.String()}, Numbers: map[string]int64{"chunks": int64(s.Chunks), "rows": s.Rows}}
 	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if err := end(ctx, tx); err != nil {
 			return err
+		}
+		for _, e := range sealed {
+			tx.Also(e)
 		}
 		if _, err := tx.Move(ctx, w.Migration, procedure.FinishUndo, procedure.TargetGate); err != nil {
 			return err

@@ -296,10 +296,10 @@ func (s *Seat) event(ctx context.Context, e exchange.Event) (journal.Event, erro
 
 // fromGates are the events that gates tell of.
 func fromGates() []journal.Type {
-	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.RejectReleased, journal.GateHeld}
+	return []journal.Type{journal.EpochBegun, journal.RejectsShown, journal.FiguresShown, journal.LeftShown, journal.RejectReleased, journal.GateHeld}
 }
 
 // byPeople are those that a person does, at the gate's console and with their own key.
 func byPeople() []journal.Type {
-	return []journal.Type{journal.RejectsShown, journal.FiguresShown, journal.RejectReleased}
+	return []journal.Type{journal.RejectsShown, journal.FiguresShown, journal.LeftShown, journal.RejectReleased}
 }

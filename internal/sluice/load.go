@@ -57,11 +57,13 @@ type Loading struct {
 	Signer   ssh.Signer                                  // the target gate's key
 	HeldKey  []byte                                      // keys the digests of look-up tables; only this gate has it
 	Notes    Notes
-	Codes    map[string]map[string]string        // frozen tables that checks translate keys with: target's code → source's
-	Padded   func(ecluse.TableName, string) bool // char(n) columns of the target
-	Key      func(ecluse.TableName) []string     // its primary keys, for tracing; nil: none
-	Out      func(*Undone) error                 // of Undo: told that all is out, before the target forgets the passage; may be nil
-	Sealed   map[ecluse.Slot]int64               // rows of each chunk to go through, for progress alone; nil: not known
+	Codes    map[string]map[string]string         // frozen tables that checks translate keys with: target's code → source's
+	Padded   func(ecluse.TableName, string) bool  // char(n) columns of the target
+	Key      func(ecluse.TableName) []string      // its primary keys, for tracing; nil: none
+	Leave    bool                                 // of Undo: the passage once stood as it was loaded; what differs now, people changed, and it is left
+	Stays    Stays                                // of Undo: keeps what is left
+	Out      func(context.Context, *Undone) error // of Undo: told that all is out, before the target forgets the passage; may be nil
+	Sealed   map[ecluse.Slot]int64                // rows of each chunk to go through, for progress alone; nil: not known
 	Watch    Watch
 }
 

@@ -2,32 +2,75 @@ package sluice
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"slices"
 
 	"ecluse"
 	"ecluse/internal/sluice/mapping"
 	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/seal"
 	"ecluse/internal/sluice/writer"
 )
 
-// Undone is what an undoing came to.
+// Undone is what an undoing came to, over all its runs.
 type Undone struct {
 	Passage ecluse.Passage             `json:"passage"`
-	Chunks  int                        `json:"chunks"`
-	Rows    map[ecluse.TableName]int64 `json:"rows"`   // deleted
-	Tables  []reconcile.TableResult    `json:"tables"` // the target now, against the sums of before
+	Chunks  int                        `json:"chunks"`  // of this run
+	Rows    map[ecluse.TableName]int64 `json:"rows"`    // deleted by this run
+	Left    []LeftRow                  `json:"-"`       // in the target, because people changed them or refer to them
+	Missing []reconcile.Grouped        `json:"missing"` // rows that were no longer there, by table
+	Tables  []reconcile.TableResult    `json:"tables"`  // the target now, against the sums of before
 }
+
+// LeftRow is a row that was left in the target, by the key it was written with: for
+// the laboratory alone. It prints as its table.
+type LeftRow struct {
+	Table ecluse.TableName `json:"table"`
+	Why   writer.Why       `json:"why"`
+	Slot  ecluse.Slot      `json:"slot"` // the chunk whose row made it
+	Row   int32            `json:"row"`  // which, from 0
+	Key   []KeyValue       `json:"key"`  // empty of a table without one
+}
+
+// KeyValue is a column of a key and its value.
+type KeyValue struct {
+	Column string `json:"column"`
+	Value  string `json:"value"`
+}
+
+// Format prints "a row of patient" whatever the verb.
+func (r LeftRow) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "a row of %s", r.Table) }
+
+// LogValue says the same to slog.
+func (r LeftRow) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // Equal tells whether the target stands as before the passage.
 func (u *Undone) Equal() bool {
 	return !slices.ContainsFunc(u.Tables, func(t reconcile.TableResult) bool { return !t.Equal })
 }
 
+// Stays keeps, at the target gate, what stayed of each chunk that was taken out,
+// sealed, until the laboratory has it.
+type Stays interface {
+	Notes
+	Slots() ([]ecluse.Slot, error) // that have a note, in order
+}
+
+// useStays is the use of K's sub-keys that these notes are sealed under.
+const useStays = "stays"
+
 // Undo takes a passage out of the target: chunk after chunk in the reverse of
 // the order they came in, by the keys they wrote, which mapping the sealed chunk
 // again tells. Sequences stay where they are: a number is not given twice. Undo
 // may be run again after any interruption.
+//
+// Of a passage that stood as it was loaded (Loading.Leave) what differs now, people
+// changed: those rows, and rows that such rows or new ones refer to, are left and
+// named. Of another nobody can tell what changed its rows: all go by their keys, and
+// unless the target then stands as before, the undoing fails.
 func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	plan := l.Permit.Plan()
 	if plan == nil {
@@ -52,6 +95,9 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	if err := o.unload(ctx, session, u); err != nil {
 		return nil, err
 	}
+	if err := o.gatherStays(u); err != nil {
+		return nil, err
+	}
 	o.meter.begin(StageCompare, rowsIn(o.before.Sums))
 	s, err := l.Target.Snapshot(ctx, readConns)
 	if err != nil {
@@ -63,19 +109,105 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 		return nil, err
 	}
 	u.Tables = reconcile.Compare(o.before.Sums, reconcile.Sums{}, after)
-	if !u.Equal() {
+	if !u.Equal() && !l.Leave {
 		return u, &ecluse.Error{
 			Kind: ecluse.Unverified, What: "undo " + u.Passage.String(), Why: "all its rows are out, and the target does not stand as before: somebody else wrote in its tables",
 			Next: "look at the tables of the report; the passage stays open until they stand as before",
 		}
 	}
 	if l.Out != nil {
-		if err := l.Out(u); err != nil {
+		if err := l.Out(ctx, u); err != nil {
 			return u, err
 		}
 	}
 	o.meter.done()
 	return u, session.End(ctx, "undone")
+}
+
+// stays is what stayed of a chunk.
+type stays struct {
+	Left    []LeftRow                  `json:"left,omitempty"`
+	Missing map[ecluse.TableName]int64 `json:"missing,omitempty"`
+}
+
+// noteStays notes what stays of a chunk before its transaction commits. Killed
+// between the two, the chunk is still in, and what is noted then replaces this.
+func (o *loader) noteStays(chunk *writer.Chunk, w *writer.Unloaded) error {
+	slot := chunk.Slot
+	if len(w.Left) == 0 && len(w.Missing) == 0 {
+		if old, err := o.Stays.Note(slot); err != nil || old == nil {
+			return err
+		}
+	}
+	n := stays{Missing: w.Missing}
+	for _, x := range w.Left {
+		rows := &chunk.Tables[x.Table]
+		row := LeftRow{Table: rows.Table, Why: x.Why, Slot: slot, Row: x.Source, Key: []KeyValue{}}
+		for _, t := range o.plan.Tables {
+			if t.Table != rows.Table {
+				continue
+			}
+			for _, name := range t.Key {
+				if c := rows.Batch.Column(name); c != nil {
+					row.Key = append(row.Key, KeyValue{name, c.Show(x.Row)})
+				}
+			}
+		}
+		n.Left = append(n.Left, row)
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal.Wrap(o.key.Sub(useStays, slot.String()), slot.String(), text)
+	if err != nil {
+		return err
+	}
+	return o.Stays.SetNote(slot, sealed)
+}
+
+// gatherStays adds up what stayed of every chunk, by whichever run it was taken out.
+func (o *loader) gatherStays(u *Undone) error {
+	slots, err := o.Stays.Slots()
+	if err != nil {
+		return err
+	}
+	missing := map[group]int64{}
+	for _, slot := range slots {
+		sealed, err := o.Stays.Note(slot)
+		if err != nil {
+			return err
+		}
+		text, err := seal.Unwrap(o.key.Sub(useStays, slot.String()), slot.String(), sealed)
+		if err != nil {
+			return err
+		}
+		var n stays
+		if err := json.Unmarshal(text, &n); err != nil { // its own words could quote a key
+			return &ecluse.Error{Kind: ecluse.Unverified, What: "undo " + u.Passage.String(), Where: "chunk " + slot.String(), Why: "what stayed of it was noted, and cannot be read"}
+		}
+		u.Left = append(u.Left, n.Left...)
+		for t, rows := range n.Missing {
+			missing[group{slot.Dataset, t.String()}] += rows
+		}
+	}
+	for _, g := range sorted(missing) {
+		u.Missing = append(u.Missing, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: missing[g]})
+	}
+	return nil
+}
+
+// GroupLeft counts rows left, by dataset, table and reason.
+func GroupLeft(rows []LeftRow) []reconcile.Grouped {
+	counts := map[group]int64{}
+	for _, r := range rows {
+		counts[group{r.Slot.Dataset, r.Table.String() + ": " + string(r.Why)}]++
+	}
+	var out []reconcile.Grouped
+	for _, g := range sorted(counts) {
+		out = append(out, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: counts[g]})
+	}
+	return out
 }
 
 // unload takes the chunks out, the last first.
@@ -105,7 +237,10 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		if err != nil {
 			return err
 		}
-		out, err := session.Unload(ctx, chunk, writer.Unloading{})
+		out, err := session.Unload(ctx, chunk, writer.Unloading{
+			Leave:        o.Leave,
+			BeforeCommit: func(_ context.Context, w *writer.Unloaded) error { return o.noteStays(chunk, w) },
+		})
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,7 @@ type key struct {
 	window   string // of the instruction's limits
 	deputy   string // whom the instruction names
 	tries    bool   // the instruction grants dry runs and rehearsals
+	twice    bool   // it grants two final passages
 }
 
 var templates struct {
@@ -104,6 +105,12 @@ func At(t testing.TB, s Stage, patients int) *Dir {
 func Trying(t testing.TB, s Stage, patients int) *Dir {
 	t.Helper()
 	return copied(t, key{stage: s, patients: patients, tries: true})
+}
+
+// Twice is At, under an instruction that grants two final passages.
+func Twice(t testing.TB, s Stage, patients int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true})
 }
 
 // InWindow is At, under an instruction whose limits have a window.
@@ -395,6 +402,9 @@ func (w *work) plan() error {
 	}
 	if w.window != "" {
 		text = bytes.Replace(text, []byte("limits: {"), []byte(`limits: {window: "`+w.window+`", `), 1)
+	}
+	if w.twice {
+		text = bytes.Replace(text, []byte("final: 1"), []byte("final: 2"), 1)
 	}
 	if w.deputy != "" {
 		text = append(text, "deputies: ["+w.deputy+"]\n"...)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,6 +122,12 @@ func (r *Report) Equal() bool {
 	return len(r.Datasets) > 0 && len(r.Tables) > 0
 }
 
+// Stood tells whether the second equality holds of every table: then each loaded row
+// stood there as it was loaded, and what differs later, somebody changed.
+func (r *Report) Stood() bool {
+	return len(r.Tables) > 0 && !slices.ContainsFunc(r.Tables, func(t TableResult) bool { return !t.Equal })
+}
+
 // maskBelow is how many there must be to be counted before others.
 const maskBelow = 10
 
@@ -160,7 +167,7 @@ type PublicCheck struct {
 func (r *Report) Public() *Public {
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
-		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
+		Checks: make([]PublicCheck, len(r.Checks)), Rejected: MaskGroups(r.Rejected), Reported: MaskGroups(r.Reported),
 		Shapes: foldShapes(r.Shapes), Traced: r.Traced, TracedWhole: r.TracedWhole,
 	}
 	for i, c := range r.Checks {
@@ -169,7 +176,8 @@ func (r *Report) Public() *Public {
 	return p
 }
 
-func masked(groups []Grouped) []ecluse.MaskedGroup {
+// MaskGroups masks the counts of groups.
+func MaskGroups(groups []Grouped) []ecluse.MaskedGroup {
 	var out []ecluse.MaskedGroup
 	for _, g := range groups {
 		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: Mask(g.Count)})
