@@ -481,6 +481,7 @@ func (x *gateReportCmd) Run(ctx context.Context, c *call) error {
 		c.ui.extract(v.Extract)
 		c.ui.exact(v.Exact)
 		c.ui.findings(v.Findings)
+		c.ui.leftRows(v.Left)
 		return c.ui.object(v)
 	})
 }

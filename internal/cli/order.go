@@ -92,7 +92,7 @@ func (c *call) undo(ctx context.Context, d *desk.Desk, q desk.UndoRequest) (*des
 	if err != nil {
 		return nil, c.ui.leaving(ctx, err, "undo")
 	}
-	c.ui.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
+	c.ui.undone(v)
 	return v, nil
 }
 

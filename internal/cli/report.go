@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/desk"
 	"ecluse/internal/gate"
 	"ecluse/internal/sluice/reconcile"
 )
@@ -237,4 +239,79 @@ func (u *ui) freeText(b *strings.Builder, lines int) *tabwriter.Writer {
 		fmt.Fprintf(w, "  \t\t%s\tNIR\t%s\t%s\t%s\n", u.say("in all", "en tout"), u.say("e-mail", "courriel"), u.say("telephone", "téléphone"), u.say("health", "santé"))
 	}
 	return w
+}
+
+// undone tells what an undoing came to.
+func (u *ui) undone(v *desk.UndoneView) {
+	s := v.Undo
+	if s == nil || s.Stay == "" && len(s.Missing) == 0 {
+		if s == nil || !slices.ContainsFunc(s.Tables, func(t reconcile.TableResult) bool { return !t.Equal }) {
+			u.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
+			return
+		}
+		u.tell("taken out: %s rows", "retiré : %s lignes", count(v.Rows))
+	} else {
+		none := func(s string) string {
+			if s == "" {
+				return "0"
+			}
+			return s
+		}
+		u.tell("taken out: of %s rows all but those left because somebody changed them or refers to them since (%s) and those no longer there (%s)",
+			"retiré : sur %s lignes, toutes sauf celles laissées parce que quelqu'un les a modifiées ou s'y réfère depuis (%s) et celles qui n'y sont plus (%s)",
+			count(v.Rows), none(s.Stay), none(evidence.Told(s.Missing)))
+		if s.Stay != "" {
+			u.tell("  the laboratory's gate lists them: ecluse gate report DIR --as KEY", "  le programme côté laboratoire en donne la liste : ecluse gate report DOSSIER --as CLÉ")
+		}
+	}
+	var b strings.Builder
+	u.reportGroups(&b, u.say("left", "laissées"), u.whys(s.Left))
+	u.reportGroups(&b, u.say("no longer there", "disparues"), s.Missing)
+	for _, t := range s.Tables {
+		if !t.Equal {
+			fmt.Fprintf(&b, "  %s %s\n", u.mark(false), u.say("table %s does not stand as before: %s rows then, %s now", "la table %s n'est plus comme avant : %s lignes alors, %s à présent", t.Table, count(t.Before), count(t.After)))
+		}
+	}
+	u.text(b.String())
+}
+
+// whyWord is why a row was left, in the language of the screen.
+func (u *ui) whyWord(why string) string {
+	switch why {
+	case "changed":
+		return u.say("changed", "modifiée")
+	case "referred":
+		return u.say("referred to", "référencée")
+	}
+	return why
+}
+
+// whys has the reasons of groups of rows left, "table: why", in words.
+func (u *ui) whys(groups []ecluse.MaskedGroup) []ecluse.MaskedGroup {
+	out := slices.Clone(groups)
+	for i, g := range out {
+		if at := strings.LastIndex(g.By, ": "); at >= 0 {
+			out[i].By = g.By[:at+2] + u.whyWord(g.By[at+2:])
+		}
+	}
+	return out
+}
+
+// leftRows lists the rows that undoings left, by their keys: for the laboratory alone.
+func (u *ui) leftRows(all []gate.LeftRows) {
+	for _, x := range all {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s:\n", u.say("rows of %s that stay in the target, because somebody changed them or refers to them (table, why, key)",
+			"lignes de %s restées dans la cible, parce que quelqu'un les a modifiées ou s'y réfère (table, motif, clé)", x.Passage))
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, r := range x.Rows {
+			var key []string
+			for _, k := range r.Key {
+				key = append(key, printable(k.Column)+"="+printable(k.Value))
+			}
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Table, u.whyWord(string(r.Why)), strings.Join(key, " "))
+		}
+		w.Flush()
+		u.text(b.String())
+	}
 }
