@@ -99,7 +99,7 @@ func helpTexts() map[string]words {
 		"apply_dry":        {"Map and check everything, write nothing.", "Tout transcoder et vérifier, ne rien écrire."},
 		"status":           {"Where each migration stands, who must do what next, with the command to copy.", "Où en est chaque reprise, qui doit faire quoi, avec la commande à copier."},
 		"report":           {"The comparison: counts, sums, rejects, differences.", "La comparaison : décomptes, sommes, rejets, différences."},
-		"gate_report":      {"The last report with the exact figures, on the laboratory's machine: reasons with fewer than ten rows, and which keys of a check differ. To the screen, never into a file.", "Le dernier rapport avec les chiffres exacts, sur la machine du laboratoire : motifs de moins de dix lignes, et clés d'un contrôle qui diffèrent. À l'écran, jamais dans un fichier."},
+		"gate_report":      {"The last report with the exact figures, on the laboratory's machine: reasons with fewer than ten rows, which keys of a check differ, and which rows an undoing left. To the screen, never into a file.", "Le dernier rapport avec les chiffres exacts, sur la machine du laboratoire : motifs de moins de dix lignes, clés d'un contrôle qui diffèrent, lignes laissées par une annulation. À l'écran, jamais dans un fichier."},
 		"gate_rejects":     {"Show the rows put aside, with their values, on the laboratory's machine: to the screen, never into a file.", "Montrer les lignes mises de côté, avec leurs valeurs, sur la machine du laboratoire : à l'écran, jamais dans un fichier."},
 		"rejects":          {"What was put aside, by reason, column and shape (99/99/9999, A9), and the rows that the laboratory released, masked.", "Ce qui a été mis de côté, par motif, colonne et aspect (99/99/9999, A9), et les lignes que le laboratoire a communiquées, masquées."},
 		"rejects_by":       {"row: each row; shape: exact counts by reason, column and shape.", "row : chaque ligne ; shape : décomptes exacts par motif, colonne et aspect."},
@@ -121,7 +121,7 @@ func helpTexts() map[string]words {
 		"object":           {"Object: holds the migration (GDPR art. 28(3), last sentence).", "S'opposer : suspend la reprise (RGPD art. 28(3), dernière phrase)."},
 		"suspend":          {"Hold the migration: nothing is read, stored, loaded or compared.", "Suspendre la reprise : rien n'est lu, rangé, chargé ni comparé."},
 		"resume":           {"Lift one's own suspension or objection.", "Lever sa propre suspension ou opposition."},
-		"undo":             {"Refuse the load and take an unaccepted passage out of the target, back to the sums of before; interrupted, it goes on with nobody's key.", "Refuser le chargement et retirer de la cible un passage sans recette, jusqu'aux sommes d'avant ; interrompu, il continue sans la clé de personne."},
+		"undo":             {"Refuse the load and take an unaccepted passage out of the target, back to the sums of before but for what people changed since, which is left and listed; interrupted, it goes on with nobody's key.", "Refuser le chargement et retirer de la cible un passage sans recette, jusqu'aux sommes d'avant sauf ce que des personnes ont modifié depuis, qui est laissé et listé ; interrompu, il continue sans la clé de personne."},
 		"erase":            {"Order erasure now.", "Ordonner l'effacement."},
 		"even_if_loaded": {
 			"A load that cannot be taken out of the target does not keep the keys: it stays there and the certificate names it. By a signatory only.",

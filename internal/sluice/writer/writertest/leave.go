@@ -54,8 +54,10 @@ func testLeave(t *testing.T, h Harness) {
 		Deleted: map[ecluse.TableName]int64{p.db.Name(keyed.Name): 2, p.db.Name(keyless.Name): 2},
 		Missing: map[ecluse.TableName]int64{p.db.Name(keyed.Name): 2, p.db.Name(keyless.Name): 2},
 		Left: []writer.Left{
-			{Row: 1, Source: 1, Why: writer.Changed}, {Row: 2, Source: 2, Why: writer.Changed},
-			{Row: 6, Source: 6, Why: writer.Changed}, {Row: 7, Source: 7, Why: writer.Changed},
+			{Row: 1, Source: 1, Why: writer.Changed},
+			{Row: 2, Source: 2, Why: writer.Changed},
+			{Row: 6, Source: 6, Why: writer.Changed},
+			{Row: 7, Source: 7, Why: writer.Changed},
 		},
 	})
 	wantContent(t, "analysis", p.content(t, keyed), texts(t, keyed, append(
