@@ -8,9 +8,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"ecluse"
 	"ecluse/internal/app/roomtest"
@@ -220,6 +223,72 @@ func TestKillUndo(t *testing.T) {
 			}
 			if facts, _ := d.Facts(); facts != want {
 				t.Error("the target does not stand as before")
+			}
+			ok(t, d, "erase", "--because", "the load was refused", "--as", d.Join("keys", roomtest.Claire))
+			verified(t, d)
+		})
+	}
+}
+
+// TestKillUndoLeaves kills the undoing of a load that people have worked with since: it
+// goes on, what they did stays, and the laboratory's list has each row of it once.
+func TestKillUndoLeaves(t *testing.T) {
+	undo := []string{"undo", "--as", filepath.Join("keys", roomtest.Marc)}
+	usual := usually(t, roomtest.Loaded, undo...)
+	for i := range 4 {
+		t.Run(string(rune('0'+i)), func(t *testing.T) {
+			t.Parallel()
+			d := at(t, roomtest.Loaded, killPatients)
+			d.Exec(
+				"novalab.db",
+				"UPDATE observation SET value = value || '!' WHERE id % 97 = 0",
+				"INSERT INTO request SELECT 900000 + id, 'N' || id, id, NULL, NULL FROM patient WHERE id % 41 = 0",
+				"DELETE FROM observation WHERE id % 101 = 1",
+			)
+			work := func() []string {
+				return slices.Concat(
+					d.Query("novalab.db", "SELECT 'observation ' || id FROM observation WHERE id % 97 = 0 AND value LIKE '%!'"),
+					d.Query("novalab.db", "SELECT 'request ' || id FROM request WHERE id >= 900000"),
+				)
+			}
+			want := work()
+			if killed(t, d, usual, rand.Uint64(), undo...) {
+				killed(t, d, usual, rand.Uint64(), undo...)
+			}
+			if r := run(t, d, undo...); r.code != 0 && !strings.Contains(run(t, d, "status").out, "undone") {
+				t.Fatalf("going on: exit %d\n%s", r.code, r.err)
+			}
+			if diff := cmp.Diff(want, work()); diff != "" {
+				t.Errorf("people's work (-then +now):\n%s", diff)
+			}
+			var v struct {
+				Left []struct {
+					Rows []struct {
+						Table string `json:"table"`
+						Key   []struct {
+							Value string `json:"value"`
+						} `json:"key"`
+					} `json:"rows"`
+				} `json:"left"`
+			}
+			report := ok(t, d, "gate", "report", d.Join("room", "source"), "--as", d.Join("keys", roomtest.Claire), "--json")
+			if err := json.Unmarshal([]byte(report), &v); err != nil || len(v.Left) != 1 {
+				t.Fatalf("%d lists, %v", len(v.Left), err)
+			}
+			listed := map[string]int{}
+			for _, row := range v.Left[0].Rows {
+				listed[row.Table+" "+row.Key[0].Value]++
+			}
+			stay := map[string]int{}
+			for _, table := range []string{"patient", "prescriber", "request", "observation"} {
+				for _, id := range d.Query("novalab.db", "SELECT id FROM "+table) {
+					if !slices.Contains(want, table+" "+id) || table == "observation" { // those people added are not the load's
+						stay[table+" "+id] = 1
+					}
+				}
+			}
+			if diff := cmp.Diff(stay, listed); diff != "" {
+				t.Errorf("rows of the load that stay (-there +listed):\n%s", diff)
 			}
 			ok(t, d, "erase", "--because", "the load was refused", "--as", d.Join("keys", roomtest.Claire))
 			verified(t, d)

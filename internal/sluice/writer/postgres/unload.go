@@ -82,7 +82,8 @@ type unloading struct {
 	session *session
 	what    string
 	leave   bool
-	tables  []*going
+	tables  []*going // the last first
+	seen    int64    // rows that the transaction changed so far
 }
 
 // going is the rows of one table that are to go.
@@ -129,14 +130,24 @@ func (u *unloading) run(ctx context.Context, l *loading) (*writer.Unloaded, erro
 
 // takeAll takes every row out, or fails.
 func (u *unloading) takeAll(ctx context.Context) error {
+	before, err := u.session.changed(ctx)
+	if err != nil {
+		return err
+	}
 	for _, g := range u.tables {
-		n, err := u.take(ctx, part{g, ""})
+		if g.deleted, err = u.session.conn.Exec(ctx, u.deletion(part{g, ""})); err != nil {
+			return err
+		}
+		after, err := u.session.changed(ctx)
+		if err == nil {
+			err = u.along(g, after-before-g.deleted)
+		}
 		if err != nil {
 			return err
 		}
-		g.deleted = n
+		before = after
 	}
-	_, err := u.session.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	_, err = u.session.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
 	return err
 }
 
@@ -144,15 +155,26 @@ func (u *unloading) takeAll(ctx context.Context) error {
 // does not let all of it go, each table is halved down to the rows that stay,
 // those written last first.
 func (u *unloading) takeWhatGoes(ctx context.Context) error {
+	if len(u.tables) == 0 {
+		return nil
+	}
 	var all []part
 	for _, g := range u.tables {
 		all = append(all, part{g, ""})
+	}
+	var err error
+	if u.seen, err = u.session.changed(ctx); err != nil {
+		return err
 	}
 	went, err := u.try(ctx, all...)
 	if err != nil || went {
 		return err
 	}
 	for _, g := range u.tables {
+		find := "CREATE INDEX ON pg_temp." + g.names + " (" + ordinal + "); ANALYZE pg_temp." + g.names + " (" + ordinal + ")"
+		if _, err := u.session.conn.Exec(ctx, find); err != nil {
+			return err
+		}
 		if err := u.halve(ctx, g, 0, len(g.rows.Source)); err != nil {
 			return err
 		}
@@ -249,30 +271,25 @@ type part struct {
 // rows, or when rows of others would go or change along with them.
 func (u *unloading) try(ctx context.Context, parts ...part) (went bool, err error) {
 	conn := u.session.conn
-	if _, err := conn.Exec(ctx, "SAVEPOINT part"); err != nil {
-		return false, err
-	}
-	before, err := u.session.changed(ctx)
-	if err != nil {
-		return false, err
-	}
 	deleted := make([]int64, len(parts))
 	own := int64(0)
+	first := "SAVEPOINT part; "
 	for i, p := range parts {
-		if deleted[i], err = u.take(ctx, p); err != nil {
+		if deleted[i], err = conn.Exec(ctx, first+u.deletion(p)); err != nil {
 			break
 		}
 		own += deleted[i]
+		first = ""
 	}
 	if err == nil {
 		_, err = conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 	}
 	if err == nil { // deferred triggers ran only now
-		var after int64
-		if after, err = u.session.changed(ctx); err != nil {
+		before := u.seen
+		if u.seen, err = u.session.changed(ctx); err != nil {
 			return false, err
 		}
-		err = u.along(parts[0].g, after-before-own)
+		err = u.along(parts[0].g, u.seen-before-own)
 	}
 	if err == nil {
 		for i, p := range parts {
@@ -285,28 +302,15 @@ func (u *unloading) try(ctx context.Context, parts ...part) (went bool, err erro
 	if refused := engine.Server(err); !errors.As(err, &e) && (refused == nil || !refused.Row()) {
 		return false, err
 	}
-	_, err = conn.Exec(ctx, "ROLLBACK TO part; RELEASE part")
+	if _, err := conn.Exec(ctx, "ROLLBACK TO part; RELEASE part"); err != nil {
+		return false, err
+	}
+	u.seen, err = u.session.changed(ctx) // what was rolled back counts, too
 	return false, err
 }
 
-// take deletes some rows of one table. What goes or changes along with them by the
-// foreign keys or triggers of others is refused: it could not be brought back.
-func (u *unloading) take(ctx context.Context, p part) (int64, error) {
-	before, err := u.session.changed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	n, err := u.session.conn.Exec(ctx, u.deletion(p))
-	if err != nil {
-		return 0, err
-	}
-	after, err := u.session.changed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return n, u.along(p.g, after-before-n)
-}
-
+// along refuses that rows of others would be deleted or changed along with a
+// table's, by their foreign keys or triggers: those could not be brought back.
 func (u *unloading) along(g *going, rows int64) error {
 	if rows == 0 {
 		return nil
@@ -352,6 +356,9 @@ func (s *session) name(ctx context.Context, g *going, leave bool) error {
 	copier := engine.NewCopier(ecluse.TableName{Schema: "pg_temp", Name: g.names}, columns)
 	if _, err := s.conn.CopyIn(ctx, copier.Statement(), copier.Rows(b, 0, len(g.rows.Source), nil)); err != nil {
 		return err
+	}
+	if g.keyed {
+		return nil // how many there are the planner sees, and the target's key is unique
 	}
 	_, err := s.conn.Exec(ctx, "ANALYZE pg_temp."+g.names+" ("+strings.Join(bare(g.by), ", ")+")")
 	return err

@@ -64,6 +64,9 @@ func testLeave(t *testing.T, h Harness) {
 		numbers(900, 2), []any{int64(2), "code 2", nil}, []any{int64(3), "CODE 3", "note 3"}, []any{int64(40), "code 4", "note 4"}, []any{int64(7), "code 7", ""}, []any{int64(8), "code 8", nil},
 	)))
 	wantContent(t, "event", p.content(t, keyless), texts(t, keyless, [][]any{{"once", int64(3)}, {"theirs", nil}}))
+	empty := &writer.Chunk{Slot: slot(1), Rows: 1, Rejected: []int32{0}, Tables: []writer.Rows{p.rows(t, keyed, nil, nil)}}
+	load(t, s, empty)
+	wantUnloaded(t, unload(t, s, empty), writer.Unloaded{})
 	if n := p.db.Markers(t); n != 0 {
 		t.Errorf("%d markers are left", n)
 	}
