@@ -73,6 +73,7 @@ func (b *bench) command(ctx context.Context, r *app.Running, dir string, v any, 
 	before := r.Usage()
 	var out strings.Builder
 	cmd := exec.CommandContext(ctx, b.program, name, "--json", "--as", filepath.Join(dir, "keys", demo.Marc))
+	cmd.Dir = dir // receipts are kept there
 	cmd.Env = append(os.Environ(), "ECLUSE_CONFIG="+filepath.Join(dir, "device"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
 	cmd.Stdout = &out
 	f, err := timed(cmd)

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -100,6 +101,9 @@ func (b *bench) run(ctx context.Context, only, svg string) (err error) {
 		if b.maria, err = mysql.ParseDSN(at); err != nil {
 			return err
 		}
+	}
+	if b.program, err = filepath.Abs(b.program); err != nil { // commands run in folders of their own
+		return err
 	}
 	if b.dir, err = os.MkdirTemp("", "ecluse-bench-"); err != nil {
 		return err
