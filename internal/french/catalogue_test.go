@@ -20,6 +20,10 @@ var elsewhere = []string{"words.txt", "others.txt"}
 var notSentences = map[string]string{
 	"evidence: name": "a file's name",
 	"internal/api: key(l.Body.Items[most - 1])":                      "where a list goes on",
+	"internal/cli: g.By[at + 2:]":                                    "changed or referred, of a row left",
+	"internal/sluice/writer/postgres: u.what":                        "unload chunk, at the top of Unload",
+	"internal/sluice/writer/sqlite: u.what":                          "unload chunk, at the top of Unload",
+	"internal/sluice/writer/sqlite: g.left[row]":                     "changed or referred, of a row left",
 	"internal/desk: string(v)":                                       "go or no-go: the lock says both",
 	"internal/desk: strings.TrimSpace(why)":                          "what a person gives as the reason",
 	"internal/document: strings.TrimPrefix(err.Error(), \"yaml: \")": "the YAML library's: others.txt",
