@@ -133,6 +133,9 @@ say "3. instruction, 5. read plan"
 fill instruction.yaml -e "s|from: blis_127\\.|from: $old.|" -e "s|^contract: .*|contract: sha256:$(sha contract.yaml)|" \
 	-e "s|^source: {gate: [^,]*|source: {gate: $(gate_of source)|" -e "s|^target: {gate: [^,]*|target: {gate: $(gate_of target)|" \
 	-e "s|^erase_by: .*|erase_by: $(date -u -d '+30 days' +%FT%TZ)|"
+if [ -n "$prepare" ]; then # the passage that is left to you reads and loads in one
+	sed -i 's|^passages: .*|passages: {dry: 0, rehearsal: 0, final: 1, untried: what is prepared here is read and loaded in one}|' instruction.yaml
+fi
 ecluse plan --instruction instruction.yaml --as keys/marc-tissot >read-plan.txt
 grep -c refused read-plan.txt || true
 ecluse sign instruction.yaml --with-plan --as keys/claire-aubry
