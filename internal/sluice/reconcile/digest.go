@@ -24,8 +24,8 @@ import (
 // taken for the one that was sealed with a probability below 2^-119 (a tag of AES-GCM or
 // Poly1305 promises less), whatever both hold, for whoever has not the key. Nobody sees v,
 // and sums of digests alone leave the gate: AES keeps them from saying anything of r or of a
-// row. Used on 2^40 rows it is told from a random function with a probability below
-// 2^-40 (two rows with one v, and the PRP/PRF switching lemma).
+// row. Used on 2^40 rows of a kibibyte it is told from a random function with a probability
+// below 2^-40 (two rows with one v, and the PRP/PRF switching lemma); of 64 KiB, below 2^-34.
 //
 // HMAC-SHA-256 would need no such argument; with it, summing a row took twice the
 // time, and it is summed twice.
