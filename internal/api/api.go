@@ -79,6 +79,8 @@ type server struct {
 
 	described []byte // openapi.json
 
+	decoding sync.Mutex // one large body at a time
+
 	mu    sync.Mutex
 	known map[string]time.Time // keys and tokens, as hashes, that were good a while ago
 }
@@ -98,7 +100,7 @@ type Server struct {
 // New makes the handler of a server.
 func New(o Options) (*Server, error) {
 	s := &server{
-		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), bodies: newSpace(bodiesOfAll, bodiesOfOne), others: newSpace(bodiesOfStrangers, bodiesOfNetwork), known: map[string]time.Time{},
+		Options: o, labs: map[string]*Lab{}, mux: http.NewServeMux(), limit: newLimits(), again: newAnswers(), bodies: newSpace(bodiesOfAll, bodiesOfLab, bodiesOfOne), others: newSpace(bodiesOfStrangers, bodiesOfStrangers, bodiesOfNetwork), known: map[string]time.Time{},
 		closed: account.NewChallenges(),
 	}
 	if s.Log == nil {
@@ -182,11 +184,14 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		}
 		do := func() { next(huma.WithValue(ctx, callerKey{}, c)) }
 		if n := sizeOf(r, op.MaxBodyBytes); n > small {
-			bodies, of := s.bodies, c.name()
-			if w.stranger {
-				bodies, of = s.others, wire.Network(r.RemoteAddr).String()
+			bodies, lab, of := s.bodies, "", c.name()
+			if c.lab != nil {
+				lab = c.lab.ID
 			}
-			leave, ok := bodies.take(r.Context(), of, n)
+			if w.stranger {
+				bodies, lab, of = s.others, "", wire.Network(r.RemoteAddr).String()
+			}
+			leave, ok := bodies.take(r.Context(), lab, of, n)
 			if !ok {
 				busy(rw)
 				return
@@ -198,7 +203,12 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 				write(rw, problem)
 				return
 			}
-			c.whole, r.Body = text, io.NopCloser(bytes.NewReader(outline(text)))
+			short, problem := outline(text)
+			if problem != nil {
+				write(rw, problem)
+				return
+			}
+			c.whole, r.Body = text, io.NopCloser(bytes.NewReader(short))
 		} else {
 			r.Body = &sparse{ReadCloser: r.Body}
 		}
@@ -213,8 +223,10 @@ func route[I, O any](s *server, op huma.Operation, w who, may decide, do func(co
 		c, _ := ctx.Value(callerKey{}).(*caller)
 		var err error
 		if c.whole != nil {
+			s.decoding.Lock()
 			err = fill(in, c.whole)
 			c.whole = nil
+			s.decoding.Unlock()
 		}
 		var out *O
 		if err == nil {

@@ -36,6 +36,7 @@ type server struct {
 	testing.TB
 	*api.Server
 	dir *roomtest.Dir
+	lab string
 	pin wire.Pin
 	url string
 	log *logged
@@ -61,19 +62,37 @@ func (l *logged) String() string {
 
 func open(t testing.TB, at roomtest.Stage) *server {
 	t.Helper()
-	s := &server{TB: t, dir: roomtest.At(t, at, 3), log: &logged{}}
-	l, err := lock.Open(t.Context(), s.dir.Join("room", "lock"), "ecluse test")
-	s.must(err)
-	t.Cleanup(func() { l.Shut() })
-	s.url, s.pin = wiretest.Serve(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler {
-		s.Server, err = api.New(api.Options{
-			Labs:    []api.Lab{{ID: "lab", Lock: l, Door: account.NewDoor(ecluse.Digest(pin), "lab", l, l.Sessions())}},
-			Version: "test", Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		})
-		s.must(err)
-		return s.Server
+	return openLabs(t, at, "lab")[0]
+}
+
+// openLabs are laboratories of one server.
+func openLabs(t testing.TB, at roomtest.Stage, names ...string) (labs []*server) {
+	t.Helper()
+	log := &logged{}
+	for _, name := range names {
+		labs = append(labs, &server{TB: t, dir: roomtest.At(t, at, 3), log: log, lab: name})
+	}
+	url, pin := wiretest.Serve(t, roomtest.Temp(t), func(pin wire.Pin) http.Handler {
+		o := api.Options{Version: "test", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+		for _, s := range labs {
+			l, err := lock.Open(t.Context(), s.dir.Join("room", "lock"), "ecluse test")
+			s.must(err)
+			t.Cleanup(func() { l.Shut() })
+			o.Labs = append(o.Labs, api.Lab{ID: s.lab, Lock: l, Door: account.NewDoor(ecluse.Digest(pin), s.lab, l, l.Sessions())})
+		}
+		h, err := api.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range labs {
+			s.Server = h
+		}
+		return h
 	})
-	return s
+	for _, s := range labs {
+		s.url, s.pin = url, pin
+	}
+	return labs
 }
 
 func (s *server) must(err error) {
@@ -132,14 +151,14 @@ func (s *server) ask(c *http.Client, method, path, token string, body []byte, he
 func (s *server) login(c *http.Client, who string) string {
 	s.Helper()
 	var ch struct{ Challenge string }
-	a := s.ask(c, http.MethodPost, "/v1/labs/lab/challenges", "", nil)
+	a := s.ask(c, http.MethodPost, "/v1/labs/"+s.lab+"/challenges", "", nil)
 	s.must(json.Unmarshal(a.body, &ch))
 	key := s.dir.Key(who)
-	signed, err := evidence.SignLogin(key, &evidence.Login{Server: ecluse.Digest(s.pin), Laboratory: "lab", Key: evidence.FingerprintOf(key.PublicKey()), Challenge: ch.Challenge})
+	signed, err := evidence.SignLogin(key, &evidence.Login{Server: ecluse.Digest(s.pin), Laboratory: s.lab, Key: evidence.FingerprintOf(key.PublicKey()), Challenge: ch.Challenge})
 	s.must(err)
 	text, err := json.Marshal(signed)
 	s.must(err)
-	a = s.ask(c, http.MethodPost, "/v1/labs/lab/sessions", "", text)
+	a = s.ask(c, http.MethodPost, "/v1/labs/"+s.lab+"/sessions", "", text)
 	if a.status != http.StatusOK {
 		s.Fatalf("%s logs in: %d %s", who, a.status, a.body)
 	}
@@ -659,6 +678,69 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	end()
 	endOther()
 	endSecond()
+}
+
+// TestSlowBodies: a person and a gate of one laboratory that send large bodies drop by drop
+// leave room to another laboratory's, and are cut.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	labs := openLabs(t, roomtest.Sealed, "lab", "other")
+	one, other := labs[0], labs[1]
+	c := one.client(nil)
+	begun := time.Now()
+	type cut struct {
+		status int
+		after  time.Duration
+	}
+	var slow []<-chan cut
+	for _, x := range []struct {
+		by          *http.Client
+		path, token string
+		size        int64
+	}{
+		{c, "/acts", one.login(c, roomtest.Claire), 4 << 20},
+		{one.client(one.gateKey("source")), "/gate/migrations/" + string(roomtest.Migration) + "/papers/report", "", 1 << 20},
+	} {
+		body, more := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, one.url+"/v1/labs/lab"+x.path, body)
+		one.must(err)
+		r.ContentLength = x.size
+		r.Header.Set("Authorization", "Bearer "+x.token)
+		r.Header.Set("Content-Type", "application/json")
+		done := make(chan cut, 1)
+		slow = append(slow, done)
+		go func() {
+			res, err := x.by.Do(r)
+			if err != nil {
+				done <- cut{0, time.Since(begun)}
+				return
+			}
+			res.Body.Close()
+			done <- cut{res.StatusCode, time.Since(begun)}
+		}()
+		_, err = more.Write([]byte("{")) // taken when the request is under way
+		one.must(err)
+		go func() {
+			for _, err := more.Write([]byte(" ")); err == nil; _, err = more.Write([]byte(" ")) {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+	}
+	time.Sleep(200 * time.Millisecond)
+	token := other.login(c, roomtest.Claire)
+	if a := other.ask(c, http.MethodPost, "/v1/labs/other/acts", token, []byte(`{"x":"`+strings.Repeat("a", 1<<20-100)+`"}`)); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("another laboratory's body meanwhile: %d %s", a.status, a.body)
+	}
+	for _, done := range slow {
+		select {
+		case x := <-done:
+			if x.status != http.StatusRequestTimeout && x.status != 0 {
+				t.Errorf("a slow body: %d, after %s", x.status, x.after)
+			}
+		case <-time.After(25 * time.Second):
+			t.Error("a slow body is not cut")
+		}
+	}
 }
 
 // TestStrangers: whoever guesses tokens, or makes keys, is told to wait before anything

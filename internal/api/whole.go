@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"reflect"
 	"time"
 
@@ -19,26 +20,25 @@ import (
 // a first time to hold it against the schema. It is given an outline instead.
 
 // whole reads a large body, as far as it may be long. It may end early: then it is no JSON.
+// One that does not say its size has room for the longest.
 func whole(rw http.ResponseWriter, r *http.Request, most int64, within time.Duration) ([]byte, *problem) {
-	if r.ContentLength > most {
+	size := r.ContentLength
+	if size > most {
 		return nil, tooLong(most)
 	}
-	_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(within))
-	if r.ContentLength < 0 {
-		text, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, most))
-		var long *http.MaxBytesError
-		switch {
-		case errors.As(err, &long):
-			return nil, tooLong(most)
-		case err != nil:
-			return nil, unread()
-		}
-		return text, nil
+	if size < 0 {
+		size = most + 1 // by which it is seen that there was more
 	}
-	text := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(r.Body, text)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	body := &paced{Reader: r.Body, deadline: http.NewResponseController(rw).SetReadDeadline, whole: time.Now().Add(within)}
+	text := make([]byte, size)
+	n, err := io.ReadFull(body, text)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, tooSlow()
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, unread()
+	case int64(n) > most:
+		return nil, tooLong(most)
 	}
 	return text[:n], nil
 }
@@ -56,32 +56,99 @@ func tooLong(most int64) *problem {
 	return p
 }
 
+// tooSlow answers whoever keeps room from others for what does not come.
+func tooSlow() *problem {
+	p := &problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusRequestTimeout), Status: http.StatusRequestTimeout,
+		Problem: exchange.Problem{
+			Kind: ecluse.Failed, What: "read the request", Why: fmt.Sprintf("its body came too slowly: less than %d KiB in %d seconds", paceBytes>>10, paceTime/time.Second),
+			Next: "try again; see what else the line carries: ecluse gate check measures it",
+		},
+	}
+	p.Detail = p.What + ": " + p.Why
+	return p
+}
+
 // longString is up to where an outline has a string: more than any rule of the schema
 // speaks of, and whole groups of base64.
 const longString = 4 << 10
 
+// longEscaped is how long a string may be that escapes anything: decoded, it would be in
+// memory once more, and what is long here is base64, which needs no escape.
+const longEscaped = 64 << 10
+
 // outline is JSON whose long strings are cut: what a schema says of a body can be held
 // against it. JSON that is none stays none, unless by what is cut.
-func outline(text []byte) []byte {
-	var out bytes.Buffer
+func outline(text []byte) ([]byte, *problem) {
+	size := 0
+	if !outlined(text, func(part []byte) { size += len(part) }) {
+		return nil, escaped()
+	}
+	out := make([]byte, 0, size) // what grows by doubling would be as long as the body
+	outlined(text, func(part []byte) { out = append(out, part...) })
+	return out, nil
+}
+
+// outlined gives the parts of an outline, one after the other; false when a string of the
+// text is too long for what it escapes.
+func outlined(text []byte, give func(part []byte)) bool {
 	for len(text) > 0 {
 		begin := bytes.IndexByte(text, '"') + 1
 		if begin == 0 {
 			break
 		}
-		out.Write(text[:begin])
+		give(text[:begin])
 		text = text[begin:]
 		end := endOfString(text)
-		if end > longString && bytes.IndexByte(text[:longString], '\\') < 0 {
-			out.Write(text[:longString])
-			out.Write(text[end:min(end+1, len(text))])
+		if end > longEscaped && bytes.IndexByte(text[:end], '\\') >= 0 {
+			return false
+		}
+		if end > longString {
+			give(text[:wholeGroups(text[:end])])
+			give(text[end:min(end+1, len(text))])
 		} else {
-			out.Write(text[:min(end+1, len(text))])
+			give(text[:min(end+1, len(text))])
 		}
 		text = text[min(end+1, len(text)):]
 	}
-	out.Write(text)
-	return out.Bytes()
+	give(text)
+	return true
+}
+
+// wholeGroups is up to where a long string's outline goes: the last place at which no escape
+// is cut, nor a group of base64, whatever of it is escaped.
+func wholeGroups(s []byte) int {
+	cut := 0
+	for at, n := 0, 0; at <= longString; n++ {
+		if n%4 == 0 {
+			cut = at
+		}
+		switch {
+		case s[at] != '\\':
+			at++
+		case at+1 < len(s) && s[at+1] == 'u':
+			at += 6
+		default:
+			at += 2
+		}
+		if at >= len(s) {
+			break
+		}
+	}
+	return cut
+}
+
+// escaped answers whoever sends a long string that escapes something.
+func escaped() *problem {
+	p := &problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest,
+		Problem: exchange.Problem{
+			Kind: ecluse.Invalid, What: "read the request", Why: fmt.Sprintf("a string of more than %d KiB has a backslash in it", longEscaped>>10),
+			Next: "write base64 as it is, without escapes",
+		},
+	}
+	p.Detail = p.What + ": " + p.Why
+	return p
 }
 
 // endOfString is where the quote is that ends a string, or the text.

@@ -207,8 +207,10 @@ func TestServeMemory(t *testing.T) {
 	x.within(t, "all signed")
 	time.Sleep(3 * time.Second) // every laboratory looks at what is due
 	x.within(t, "all waiting")
-	x.fill(t)
+	x.fill(t, "QUFB")
 	x.within(t, "all body room taken")
+	x.fill(t, `\u0041`)
+	x.within(t, "all body room taken by escapes")
 	begun := time.Now()
 	x.end(t) // with all gates waiting for work
 	if took := time.Since(begun); took > 5*time.Second {
@@ -219,12 +221,12 @@ func TestServeMemory(t *testing.T) {
 
 // fill takes all the room that the server has for large bodies, with as many people as
 // that needs, a byte missing of each; then all come in at once, to be compiled.
-func (x *openServer) fill(t *testing.T) {
+func (x *openServer) fill(t *testing.T, with string) {
 	t.Helper()
 	const slack = 1 << 10 // what stands about a paper
 	var sent, answered sync.WaitGroup
 	last := make(chan struct{})
-	for i, size := range []int{4 << 20, 1 << 20} {
+	for i, size := range []int{4 << 20, 1 << 20, 1 << 20} {
 		tokens := &memorySessions{}
 		o := client.Options{Options: wire.Options{Pin: wire.Pin(x.lines[i].Pin)}, Server: x.lines[i].Server, Laboratory: x.lines[i].Laboratory}
 		p, err := client.LogIn(t.Context(), o, x.rooms[i].Key(roomtest.Marc), tokens)
@@ -244,7 +246,7 @@ func (x *openServer) fill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := []byte(`{"instruction":"` + strings.Repeat("QUFB", (size-slack)/4) + `"}`)
+		text := []byte(`{"instruction":"` + strings.Repeat(with, (size-slack)/len(with)/4*4) + `"}`)
 		r.ContentLength = int64(len(text))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer "+tokens.token)
@@ -267,7 +269,7 @@ func (x *openServer) fill(t *testing.T) {
 			}
 			defer res.Body.Close()
 			said, err := io.ReadAll(res.Body)
-			if err != nil || !strings.Contains(string(said), `"what":"read document"`) {
+			if err != nil || !strings.Contains(string(said), `"what":"read document"`) && (with[0] != '\\' || res.StatusCode != http.StatusBadRequest) {
 				t.Errorf("%d %s %v", res.StatusCode, said, err)
 			}
 		})

@@ -184,7 +184,7 @@ func (l *line) do(ctx context.Context, r *http.Request) (*http.Response, error) 
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
 		err = errUnknown{err}
-	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode > http.StatusInternalServerError && p.Cause == "":
+	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusRequestTimeout, res.StatusCode > http.StatusInternalServerError && p.Cause == "":
 		err = again{err}
 	}
 	return nil, err
