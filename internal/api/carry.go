@@ -40,8 +40,12 @@ func (s *server) carried() {
 			return done(c.person.CarryPaper(ctx, in.Body))
 		})
 	route(s, operation(http.MethodPost, at+"/in", "carry-in", "What a gate without a line said, as far as the next chunk", papers), people, worker,
-		func(ctx context.Context, c *caller, in *body[evidence.Signed]) (*reply[exchange.Taken], error) {
-			return ok(c.person.CarryIn(ctx, in.Body))
+		func(ctx context.Context, c *caller, in *struct {
+			body[evidence.Signed]
+			Later bool `query:"later" doc:"a later one of the same gate lies beside it: only what was refused of it before may still come in"`
+		},
+		) (*reply[exchange.Taken], error) {
+			return ok(c.person.CarryIn(ctx, in.Body, in.Later))
 		})
 	stream(s, operation(http.MethodPut, at+"/in/{return}/{item}", "carry-chunk", "A chunk among what a gate without a line said, and what follows it", 0), people, worker,
 		func(rw http.ResponseWriter, r *http.Request, c *caller) error {

@@ -203,8 +203,11 @@ func (h *hand) answered() *carry.Returned {
 
 func (h *hand) returned() *carry.Returned {
 	h.Helper()
-	all, err := carry.ReadReturns(h.folder, h.lock.Key())
+	all, unread, err := carry.ReadReturns(h.folder, h.lock.Key())
 	h.must(err)
+	if len(unread) > 0 {
+		h.Fatalf("%v", unread)
+	}
 	return all[len(all)-1]
 }
 
@@ -284,12 +287,12 @@ func TestCarriedReturnRefused(t *testing.T) {
 		"a dispatch, not a return": {h.signed(with(func(r *exchange.Return) { r.Format = exchange.DispatchFormat }), h.gate), ecluse.Unverified, "its format is not return/v1"},
 	} {
 		before := h.taken()
-		_, err := h.marc().CarryIn(t.Context(), x.signed)
+		_, err := h.marc().CarryIn(t.Context(), x.signed, false)
 		h.refused(name, err, x.kind, x.words, before)
 	}
 
 	// A part comes in, as far as the second chunk.
-	taken, err := h.marc().CarryIn(t.Context(), good.Signed)
+	taken, err := h.marc().CarryIn(t.Context(), good.Signed, false)
 	h.must(err)
 	first := puts(good.Return)[0]
 	if taken.Done != first || first == 0 {
@@ -311,7 +314,7 @@ func TestCarriedReturnRefused(t *testing.T) {
 		"one left out":     with(func(r *exchange.Return) { r.Items = slices.Delete(r.Items, 0, 1) }),
 	} {
 		before := h.taken()
-		_, err := h.marc().CarryIn(t.Context(), h.signed(r, h.gate))
+		_, err := h.marc().CarryIn(t.Context(), h.signed(r, h.gate), false)
 		h.refused(name, err, ecluse.Refused, begins, before)
 	}
 	_, err = h.in()
@@ -319,7 +322,7 @@ func TestCarriedReturnRefused(t *testing.T) {
 
 	// Again, from a copy: once.
 	before := h.taken()
-	taken, err = h.marc().CarryIn(t.Context(), good.Signed)
+	taken, err = h.marc().CarryIn(t.Context(), good.Signed, false)
 	if err != nil || taken.Done != taken.Of || h.taken() != before {
 		t.Errorf("again: %+v, %v", taken, err)
 	}
@@ -328,7 +331,7 @@ func TestCarriedReturnRefused(t *testing.T) {
 	_, err = h.in()
 	h.must(err)
 	before = h.taken()
-	_, err = h.marc().CarryIn(t.Context(), good.Signed)
+	_, err = h.marc().CarryIn(t.Context(), good.Signed, false)
 	h.refused("a late one", err, ecluse.Refused, "the return to dispatch 2 came in before", before)
 }
 
@@ -338,7 +341,7 @@ func TestCarriedKilled(t *testing.T) {
 	t.Parallel()
 	h := byHand(t)
 	r := h.answered()
-	taken, err := h.marc().CarryIn(t.Context(), r.Signed)
+	taken, err := h.marc().CarryIn(t.Context(), r.Signed, false)
 	h.must(err)
 	chunk := func(item int) (*exchange.Taken, error) {
 		f, err := r.Chunk(item)
@@ -352,7 +355,7 @@ func TestCarriedKilled(t *testing.T) {
 	if _, err := chunk(taken.Done); ecluse.KindOf(err) != ecluse.Interrupted {
 		t.Errorf("to a server that started again: %v", err)
 	}
-	again, err := h.marc().CarryIn(t.Context(), r.Signed)
+	again, err := h.marc().CarryIn(t.Context(), r.Signed, false)
 	if err != nil || again.Done != taken.Done {
 		t.Fatalf("%+v, %v; before %+v", again, err, taken)
 	}
@@ -404,7 +407,7 @@ func TestCarriedSeams(t *testing.T) {
 		next := sha256.Sum256(append(bytes.Clone(sum), text...))
 		sum = next[:]
 		for try := range 2 {
-			taken, err := h.marc().CarryIn(t.Context(), signed)
+			taken, err := h.marc().CarryIn(t.Context(), signed, false)
 			if err == nil && taken.Done == n {
 				f, open := r.Chunk(n)
 				h.must(open)
@@ -622,6 +625,45 @@ func TestCarriedLost(t *testing.T) {
 	}
 }
 
+// TestCarriedLostBeside: what a gate did again comes in, also when the damaged return of
+// before lies in the same folder; of that one no more comes in, whether its chunks are there
+// after all or not.
+func TestCarriedLostBeside(t *testing.T) {
+	t.Parallel()
+	for name, damaged := range map[string]bool{"a chunk is missing": true, "found again": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := byHand(t)
+			r := h.answered()
+			all := puts(r.Return)
+			d, err := evidence.ParseDescriptor(*r.Items[all[len(all)-1]].Signed, r.Gate)
+			h.must(err)
+			chunk := filepath.Join(h.folder, "in-000001", "chunks", d.SHA256.Hex())
+			h.must(os.Rename(chunk, chunk+"x"))
+			if _, err := h.in(); ecluse.KindOf(err) != ecluse.Failed {
+				t.Fatalf("a chunk is missing: %v", err)
+			}
+			h.out()
+			_, err = h.atGate(true)
+			h.must(err)
+			if !damaged {
+				h.must(os.Rename(chunk+"x", chunk))
+			}
+			again := h.returned()
+			v, err := h.in()
+			if err != nil || v.Number != 2 || v.Items != len(again.Items) || v.New != len(again.Items) || len(v.Failed)+len(v.Refused)+v.Waiting > 0 {
+				t.Errorf("%+v, %v; want %d", v, err, len(again.Items))
+			}
+			if n := h.events(evidence.LeafChunk); n != len(all) || h.events("manifest") != 1 {
+				t.Errorf("%d chunks of %d, %d manifests", n, len(all), h.events("manifest"))
+			}
+			if left, _ := os.ReadDir(h.folder); len(left) != 0 {
+				t.Errorf("left in the folder: %v", left)
+			}
+		})
+	}
+}
+
 // TestHostileCarrier: whoever carries the folder changes nothing in it that either end
 // takes.
 func TestHostileCarrier(t *testing.T) {
@@ -760,7 +802,7 @@ func TestCarriedSlow(t *testing.T) {
 	t.Parallel()
 	h := byHand(t)
 	r := h.answered()
-	taken, err := h.marc().CarryIn(t.Context(), r.Signed)
+	taken, err := h.marc().CarryIn(t.Context(), r.Signed, false)
 	h.must(err)
 	body, stuck := io.Pipe()
 	slow := make(chan error, 1)

@@ -3,6 +3,7 @@ package carry
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -132,7 +133,10 @@ var event = exchange.Event{Migration: migration, Type: "epoch", IDs: map[string]
 
 // latest is the latest return in a folder.
 func latest(dir string, lock ecluse.Fingerprint) (*Returned, error) {
-	all, err := ReadReturns(dir, lock)
+	all, unread, err := ReadReturns(dir, lock)
+	for _, u := range unread {
+		err = errors.Join(err, u.Err)
+	}
 	if err != nil {
 		return nil, err
 	}

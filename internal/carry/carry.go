@@ -2,7 +2,9 @@ package carry
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -14,7 +16,7 @@ type Lines interface {
 	CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*evidence.Signed, error)
 	CarryReject(ctx context.Context, m ecluse.MigrationID, sha256 ecluse.Digest) (io.ReadCloser, error)
 	CarryPaper(ctx context.Context, paper evidence.Signed) error
-	CarryIn(ctx context.Context, signed evidence.Signed) (*exchange.Taken, error)
+	CarryIn(ctx context.Context, signed evidence.Signed, later bool) (*exchange.Taken, error)
 	CarryChunk(ctx context.Context, of ecluse.Digest, item int, body io.ReadSeeker) (*exchange.Taken, error)
 }
 
@@ -42,11 +44,11 @@ func CarryOut(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string,
 	return out, WriteDispatch(ctx, dir, *s, d, l.CarryReject)
 }
 
-// CarryIn hands in what a gate said in a folder, and takes it away there, but what was
-// refused and may still come in. It tells how far it has come. Run again after any
-// interruption it goes on, and tries again what was refused.
+// CarryIn hands in what gates said in a folder, and takes it away there, but what was
+// refused and may still come in, and what could not be handed in. It tells how far it has
+// come. Run again after any interruption it goes on, and tries again what was refused.
 func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, tell func(exchange.Taken)) (*exchange.CarriedIn, error) {
-	in := &exchange.CarriedIn{Refused: []exchange.NotIn{}}
+	x := &carrying{in: exchange.CarriedIn{Refused: []exchange.NotIn{}, Failed: []exchange.NotCarried{}}}
 	paper, err := ReadPaper(dir)
 	if err != nil {
 		return nil, err
@@ -58,49 +60,84 @@ func CarryIn(ctx context.Context, l Lines, lock ecluse.Fingerprint, dir string, 
 		if err := ClearPaper(dir); err != nil {
 			return nil, err
 		}
-		in.Paper = true
+		x.in.Paper = true
 	}
-	all, err := ReadReturns(dir, lock)
-	if in.Paper && ecluse.KindOf(err) == ecluse.Invalid { // a gate that was just enrolled has said no more
-		return in, nil
+	all, unread, err := ReadReturns(dir, lock)
+	if x.in.Paper && ecluse.KindOf(err) == ecluse.Invalid { // a gate that was just enrolled has said no more
+		return &x.in, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var left []int64
+	for _, u := range unread {
+		x.fail(u.Number, "", u.Err)
+	}
+	var came []*Returned // the latest of each gate
 	for n, r := range all {
-		last := n == len(all)-1
-		t, err := r.handIn(ctx, l, tell)
-		if !last && ecluse.KindOf(err) == ecluse.Refused { // nothing of it is left, and a later one is here
+		after := slices.ContainsFunc(all[n+1:], func(o *Returned) bool { return o.Gate == r.Gate })
+		later := after || slices.ContainsFunc(unread, func(u Unread) bool { return u.hides(r.Number) })
+		t, err := r.handIn(ctx, l, later, tell)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err == nil:
+			x.add(r, t, !after)
+		case !after || !errors.Is(err, exchange.ErrCameIn): // else a later one has what is not in
+			x.fail(r.Number, r.Gate, err)
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		add(in, r, t, last)
-		if t.Again {
-			left = append(left, r.Number)
+		if !after {
+			came = append(came, r)
 		}
 	}
-	return in, all[len(all)-1].Clear(left)
+	if x.in.Number == 0 && !x.in.Paper {
+		return nil, x.failed
+	}
+	for _, r := range came {
+		if err := r.Clear(x.keep); err != nil {
+			return nil, err
+		}
+	}
+	return &x.in, nil
+}
+
+// carrying is what became of a folder so far.
+type carrying struct {
+	in     exchange.CarriedIn
+	keep   []int64 // the returns that stay in the folder
+	failed error   // of the latest of those that could not be handed in
+	latest int64   // its number
+}
+
+// fail notes that a return could not be handed in, and why.
+func (x *carrying) fail(number int64, gate ecluse.Fingerprint, err error) {
+	if number >= x.latest {
+		x.failed, x.latest = err, number
+	}
+	x.keep = append(x.keep, number)
+	x.in.Failed = append(x.in.Failed, exchange.NotCarried{Folder: inOf(number), Gate: gate, Why: exchange.ProblemOf(err)})
 }
 
 // add adds what became of a return.
-func add(in *exchange.CarriedIn, r *Returned, t *exchange.Taken, last bool) {
+func (x *carrying) add(r *Returned, t *exchange.Taken, last bool) {
+	in := &x.in
 	in.Gate, in.Number = r.Gate, r.Number
 	in.New += t.New
 	in.Refused = append(in.Refused, t.Refused...)
 	in.Waiting += t.Waiting
 	in.Again = in.Again || t.Again
 	if last {
-		in.Before = t.Before()
+		in.Before += t.Before()
 	}
 	in.Items = in.New + in.Before + len(in.Refused) + in.Waiting
+	if t.Again {
+		x.keep = append(x.keep, r.Number)
+	}
 }
 
 // handIn hands in a return as far as its end.
-func (r *Returned) handIn(ctx context.Context, l Lines, tell func(exchange.Taken)) (*exchange.Taken, error) {
-	t, err := l.CarryIn(ctx, r.Signed)
+func (r *Returned) handIn(ctx context.Context, l Lines, later bool, tell func(exchange.Taken)) (*exchange.Taken, error) {
+	t, err := l.CarryIn(ctx, r.Signed, later)
 	done := 0
 	for {
 		if err != nil {

@@ -42,7 +42,7 @@ type liar struct {
 	says []exchange.Taken
 }
 
-func (l *liar) CarryIn(context.Context, evidence.Signed) (*exchange.Taken, error) {
+func (l *liar) CarryIn(context.Context, evidence.Signed, bool) (*exchange.Taken, error) {
 	v := l.says[0]
 	l.says = l.says[1:]
 	return &v, nil

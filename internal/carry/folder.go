@@ -16,6 +16,7 @@ package carry
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,23 +88,23 @@ func WriteDispatch(ctx context.Context, dir string, s evidence.Signed, d *exchan
 		return broken(what, dir, err)
 	}
 	// Of the return that came in last, a part may still be to come.
-	return at.forget(d.Number, d.Came.Number-1, d.Left)
+	return at.forget(d.Gate, d.Number, d.Came.Number-1, d.Left)
 }
 
-// forget takes away dispatches before the last, and returns that came in, but those of which
-// something is left.
-func (d disk) forget(last, came int64, left []int64) error {
+// forget takes away dispatches to a gate before the last, and its returns that came in, but
+// those of which something is left. What is another gate's stays.
+func (d disk) forget(gate ecluse.Fingerprint, last, came int64, left []int64) error {
 	for begins, upTo := range map[string]int64{"out": last - 1, "in": came} {
 		all, err := d.numbers(begins)
 		if err != nil {
 			return broken("clear the folder", d.Name(), err)
 		}
 		for _, n := range all {
-			at := outOf(n)
+			at, text := outOf(n), dispatchFile
 			if begins == "in" {
-				at = inOf(n)
+				at, text = inOf(n), returnFile
 			}
-			if n > upTo || begins == "in" && slices.Contains(left, n) {
+			if n > upTo || begins == "in" && slices.Contains(left, n) || d.another(path.Join(at, text), gate) {
 				continue
 			}
 			if err := d.RemoveAll(at); err != nil {
@@ -112,6 +113,16 @@ func (d disk) forget(last, came int64, left []int64) error {
 		}
 	}
 	return nil
+}
+
+// another tells whether a text says of itself that it is to or from another gate. It is not
+// believed for anything but to leave it where it is.
+func (d disk) another(name string, gate ecluse.Fingerprint) bool {
+	var of struct {
+		Gate ecluse.Fingerprint `json:"gate"`
+	}
+	text, err := d.readText(name)
+	return err == nil && json.Unmarshal(text, &of) == nil && of.Gate != "" && of.Gate != gate
 }
 
 // keep writes sealed bytes under their digest, when they are what their descriptor says.

@@ -94,7 +94,7 @@ type greedy struct {
 	what string
 }
 
-func (g *greedy) CarryIn(context.Context, evidence.Signed) (*exchange.Taken, error) {
+func (g *greedy) CarryIn(context.Context, evidence.Signed, bool) (*exchange.Taken, error) {
 	return &exchange.Taken{Done: 0, Of: 1}, nil
 }
 

@@ -22,42 +22,54 @@ type Returned struct {
 	*exchange.Return
 }
 
+// Unread is a return that lies in a folder and cannot be read.
+type Unread struct {
+	Number int64
+	Err    error
+}
+
+// hides tells whether it may be a later one than a number, of the same gate.
+func (u Unread) hides(number int64) bool {
+	return u.Number > number && !errors.Is(u.Err, exchange.ErrOtherLock)
+}
+
 // ReadReturns finds the returns in a folder, for a lock, the latest last: of the others
-// something may be left that was refused before.
-func ReadReturns(dir string, lock ecluse.Fingerprint) ([]*Returned, error) {
+// something may be left that was refused before. One that cannot be read keeps no other from
+// coming in.
+func ReadReturns(dir string, lock ecluse.Fingerprint) (list []*Returned, unread []Unread, _ error) {
 	const what = "carry in"
 	at, err := openDisk(dir)
 	if err != nil {
-		return nil, broken(what, dir, err)
+		return nil, nil, broken(what, dir, err)
 	}
 	defer at.Close()
 	all, err := at.numbers("in")
 	if err != nil {
-		return nil, broken(what, dir, err)
+		return nil, nil, broken(what, dir, err)
 	}
 	slices.Sort(all)
 	all = slices.DeleteFunc(all, func(n int64) bool { return !at.has(path.Join(inOf(n), returnFile)) })
 	if len(all) == 0 {
-		return nil, &ecluse.Error{
+		return nil, nil, &ecluse.Error{
 			Kind: ecluse.Invalid, What: what, Where: dir, Why: "no gate has answered in this folder", Err: fs.ErrNotExist,
 			Next: "carry it to the gate, and run there: ecluse gate carry GATE-DIR FOLDER",
 		}
 	}
-	var list []*Returned
 	for _, n := range all {
 		r := &Returned{dir: dir}
-		if r.Signed, err = at.readSigned(path.Join(inOf(n), returnFile)); err != nil {
-			return nil, broken(what, dir, err)
+		if r.Signed, err = at.readSigned(path.Join(inOf(n), returnFile)); err == nil {
+			r.Return, err = exchange.ParseReturn(r.Signed, lock)
 		}
-		if r.Return, err = exchange.ParseReturn(r.Signed, lock); err != nil {
-			return nil, err
+		if err == nil && r.Number != n {
+			err = &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: inOf(n), Why: "the return in it has another number", Next: "carry the folder anew, as the gate left it"}
 		}
-		if r.Number != n {
-			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: inOf(n), Why: "the return in it has another number", Next: "carry the folder anew, as the gate left it"}
+		if err != nil {
+			unread = append(unread, Unread{Number: n, Err: broken(what, path.Join(dir, inOf(n)), err)})
+			continue
 		}
 		list = append(list, r)
 	}
-	return list, nil
+	return list, unread, nil
 }
 
 // Chunk opens the chunk that an item puts. No byte leaves this machine of a file that is not
@@ -100,13 +112,13 @@ func (r *Returned) Chunk(item int) (*os.File, error) {
 	return f, nil
 }
 
-// Clear takes away all that lies there, once it came in, but returns of which something is
-// left: ciphertext that nobody needs any more is what is forgotten on a disk.
+// Clear takes away all of its gate that lies there, once it came in, but returns of which
+// something is left: ciphertext that nobody needs any more is what is forgotten on a disk.
 func (r *Returned) Clear(left []int64) error {
 	at, err := openDisk(r.dir)
 	if err != nil {
 		return broken("clear the folder", r.dir, err)
 	}
 	defer at.Close()
-	return at.forget(r.Number+1, r.Number, left)
+	return at.forget(r.Gate, r.Number+1, r.Number, left)
 }

@@ -81,8 +81,12 @@ func (x *carryInCmd) Run(ctx context.Context, c *call) error {
 }
 
 // carriedIn says what became of all that a gate answered, and fails if something of it was
-// refused.
+// refused or could not be handed in.
 func (u *ui) carriedIn(v *exchange.CarriedIn) error {
+	for _, x := range v.Failed {
+		u.tell("%s %s stays in the folder, it could not be handed in: %v", "%s %s reste dans le dossier, il n'a pas pu être remis : %v", u.paint(red, "!"), x.Folder, u.message(x.Why.Err()))
+		u.next(x.Why)
+	}
 	if v.Number > 0 {
 		u.carriedItems(v)
 	}
@@ -92,17 +96,24 @@ func (u *ui) carriedIn(v *exchange.CarriedIn) error {
 	if len(v.Refused) > 0 {
 		return exit(ecluse.Refused.ExitCode())
 	}
+	if len(v.Failed) > 0 {
+		return exit(v.Failed[0].Why.Kind.ExitCode())
+	}
 	return nil
+}
+
+// next says what to do about a problem.
+func (u *ui) next(p *exchange.Problem) {
+	var e *ecluse.Error
+	if errors.As(p.Err(), &e) && e.Next != "" {
+		u.tell("    %s", "    %s", u.sentence(e.Next))
+	}
 }
 
 func (u *ui) carriedItems(v *exchange.CarriedIn) {
 	for _, x := range v.Refused {
-		why := x.Why.Err()
-		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, u.message(why))
-		var e *ecluse.Error
-		if errors.As(why, &e) && e.Next != "" {
-			u.tell("    %s", "    %s", u.sentence(e.Next))
-		}
+		u.tell("%s refused: item %d (%s) %s: %v", "%s refusé : élément %d (%s) %s : %v", u.paint(red, "!"), x.Item+1, x.Kind, x.Migration, u.message(x.Why.Err()))
+		u.next(x.Why)
 	}
 	u.tell("Dispatch %d, answered by gate %s: %d taken in, %d there already, %d refused, %d wait for what was refused.",
 		"Envoi %d, réponse du programme %s : %d pris, %d déjà là, %d refusés, %d attendent ce qui a été refusé.", v.Number, v.Gate, v.New, v.Before, len(v.Refused), v.Waiting)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"ecluse"
 	"ecluse/internal/exchange"
+	"ecluse/internal/french"
 )
 
 // TestRefusedIsSaid: what a return came to is said item by item, and is an error if
@@ -23,22 +25,26 @@ func TestRefusedIsSaid(t *testing.T) {
 	}}, 3
 	left := refused
 	left.Again = true
+	unread := in
+	unread.Failed = []exchange.NotCarried{{Folder: "in-000001", Why: exchange.ProblemOf(&ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Why: "it is damaged", Next: "copy it anew"})}}
 	for _, c := range []struct {
 		in     exchange.CarriedIn
 		french bool
 		words  []string
-		fails  bool
+		fails  ecluse.Kind
 	}{
-		{in, false, []string{"4 taken in, 2 there already, 0 refused, 0 wait", "cleared"}, false},
-		{refused, false, []string{"item 7 (put) quatre-vents-01", "it is held", "resume it", "4 taken in, 2 there already, 1 refused, 3 wait", "is over"}, true},
-		{left, false, []string{"stays in the folder"}, true},
-		{in, true, []string{"4 pris, 2 déjà là, 0 refusés, 0 attendent"}, false},
-		{left, true, []string{"élément 7", "1 refusés, 3 attendent", "reste dans le dossier"}, true},
+		{in, false, []string{"4 taken in, 2 there already, 0 refused, 0 wait", "cleared"}, ""},
+		{refused, false, []string{"item 7 (put) quatre-vents-01", "it is held", "resume it", "4 taken in, 2 there already, 1 refused, 3 wait", "is over"}, ecluse.Refused},
+		{left, false, []string{"stays in the folder"}, ecluse.Refused},
+		{in, true, []string{"4 pris, 2 déjà là, 0 refusés, 0 attendent"}, ""},
+		{left, true, []string{"élément 7", "1 refusés, 3 attendent", "reste dans le dossier"}, ecluse.Refused},
+		{unread, false, []string{"in-000001 stays in the folder", "it is damaged", "copy it anew", "4 taken in"}, ecluse.Unverified},
+		{unread, true, []string{"in-000001 reste dans le dossier", "4 pris"}, ecluse.Unverified},
 	} {
 		var b bytes.Buffer
-		err := (&ui{out: &b, french: c.french}).carriedIn(&c.in)
+		err := (&ui{out: &b, french: c.french, sentences: sync.OnceValue(french.New)}).carriedIn(&c.in)
 		var code exit
-		if failed := errors.As(err, &code); failed != c.fails || failed && int(code) != ecluse.Refused.ExitCode() {
+		if failed := errors.As(err, &code); failed != (c.fails != "") || failed && int(code) != c.fails.ExitCode() {
 			t.Errorf("%+v: %v", c.in, err)
 		}
 		for _, w := range c.words {

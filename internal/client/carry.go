@@ -40,9 +40,14 @@ func (p *Person) CarryPaper(ctx context.Context, paper evidence.Signed) error {
 	return p.call(ctx, http.MethodPost, "/carried/papers", paper, nil)
 }
 
-// CarryIn hands in what a gate without a line said, as far as the next chunk.
-func (p *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange.Taken, error) {
-	return posted[exchange.Taken](ctx, p.line, "/carried/in", signed)
+// CarryIn hands in what a gate without a line said, as far as the next chunk; later tells that
+// a later return of the same gate lies beside it.
+func (p *Person) CarryIn(ctx context.Context, signed evidence.Signed, later bool) (*exchange.Taken, error) {
+	path := "/carried/in"
+	if later {
+		path += "?later=true"
+	}
+	return posted[exchange.Taken](ctx, p.line, path, signed)
 }
 
 // CarryChunk hands in a chunk among it, and what follows.

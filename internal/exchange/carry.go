@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"errors"
 	"time"
 
 	"ecluse"
@@ -119,10 +120,21 @@ type CarriedIn struct {
 	New     int                `json:"new"`              // taken in now
 	Before  int                `json:"before"`           // in before
 	Refused []NotIn            `json:"refused"`
+	Failed  []NotCarried       `json:"failed"`          // what could not be handed in, and stays in the folder
 	Waiting int                `json:"waiting"`         // behind what was refused of the same migration
 	Again   bool               `json:"again"`           // these lie in the folder, and may still come in
 	Paper   bool               `json:"paper,omitempty"` // what a gate says of itself was among it
 }
+
+// NotCarried is a return that could not be handed in, or not all of it.
+type NotCarried struct {
+	Folder string             `json:"folder"`         // in the one that is carried
+	Gate   ecluse.Fingerprint `json:"gate,omitempty"` // empty: it cannot be read
+	Why    *Problem           `json:"why"`
+}
+
+// ErrOtherLock is the error of what was said to another lock.
+var ErrOtherLock = errors.New("it is no return to this lock")
 
 // ParseDispatch reads what a lock said to a gate; an empty gate is any.
 func ParseDispatch(s evidence.Signed, lock, gate ecluse.Fingerprint) (*Dispatch, error) {
@@ -157,7 +169,9 @@ func ParseReturn(s evidence.Signed, lock ecluse.Fingerprint) (*Return, error) {
 	case r.Format != ReturnFormat:
 		return nil, unread("its format is not " + ReturnFormat)
 	case r.Lock != lock:
-		return nil, unread("it is for another lock than this one")
+		e := unread("it is for another lock than this one")
+		e.Err = ErrOtherLock
+		return nil, e
 	case r.Gate != evidence.FingerprintOf(key):
 		return nil, unread("another key signed it than the gate's that it speaks of")
 	case r.Number < 1:
@@ -178,7 +192,7 @@ func carried(s evidence.Signed, by ecluse.Fingerprint, v any) error {
 	return evidence.DecodeJSON(s.Body, v)
 }
 
-func unread(why string) error {
+func unread(why string) *ecluse.Error {
 	return &ecluse.Error{Kind: ecluse.Unverified, What: "read what was carried", Why: why, Next: "carry the folder that was meant for this place; if it is that one, have it carried out anew"}
 }
 

@@ -35,6 +35,7 @@ const (
 	ErrAway      Cause = "the gate is not connected"
 	ErrLapsed    Cause = "the gate's enrolment is over"
 	ErrHeld      Cause = "the gate is held at its own console"
+	ErrCameIn    Cause = "nothing of it is left to come in"
 )
 
 // Error is the cause in words.
@@ -68,7 +69,7 @@ func ProblemOf(err error) *Problem {
 	}
 	p := &Problem{Kind: ecluse.KindOf(err), What: "carry out the work"}
 	errors.As(err, &p.Lines)
-	for _, c := range []Cause{ErrErased, ErrClockBack, ErrAway, ErrLapsed, ErrHeld} {
+	for _, c := range []Cause{ErrErased, ErrClockBack, ErrAway, ErrLapsed, ErrHeld, ErrCameIn} {
 		if errors.Is(err, c) {
 			p.Cause = c
 		}

@@ -23,8 +23,10 @@ import (
 // CarryIn takes in what a gate without a line said, in its order, as far as the next
 // chunk; CarryChunk takes in that chunk and what follows it. What came in before is
 // passed over. What is refused holds up what follows it of its migration, and of no other;
-// it is tried again when the same return is carried in again.
-func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange.Taken, error) {
+// it is tried again when the same return is carried in again. Of one that lies beside a
+// later one of the same gate only what is left comes in: the rest the later one has, done
+// again.
+func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed, later bool) (*exchange.Taken, error) {
 	over, err := s.inTurn(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func (s *Person) CarryIn(ctx context.Context, signed evidence.Signed) (*exchange
 	if _, err := s.carriedFor(ctx, r.Gate); err != nil {
 		return nil, err
 	}
-	x := &returned{Return: r, digest: signed.Digest(), sums: make([][]byte, 1, len(r.Items)+1), so: exchange.Taken{Of: len(r.Items)}, held: map[ecluse.MigrationID]bool{}}
+	x := &returned{Return: r, digest: signed.Digest(), sums: make([][]byte, 1, len(r.Items)+1), so: exchange.Taken{Of: len(r.Items)}, held: map[ecluse.MigrationID]bool{}, later: later}
 	for _, it := range r.Items {
 		text, err := evidence.EncodeJSON(it)
 		if err != nil {
@@ -134,7 +136,8 @@ type returned struct {
 	sums   [][]byte
 	so     exchange.Taken              // as far as it was gone through
 	held   map[ecluse.MigrationID]bool // of which something was refused; empty: of none
-	late   bool                        // a later one came in before this one was begun
+	later  bool                        // a later one lies beside it
+	late   bool                        // only what was left of it is being taken in
 	forget *time.Timer
 	over   bool // all of it was gone through: the rest is forgotten
 }
@@ -150,7 +153,7 @@ type progress struct {
 // progressOf finds out how far a return has come, and refuses one that is not the gate's
 // latest, unless something of it is left.
 func (s *Person) progressOf(ctx context.Context, r *returned) (*progress, error) {
-	refuse := func(why, next string) error {
+	refuse := func(why, next string) *ecluse.Error {
 		return &ecluse.Error{Kind: ecluse.Refused, What: "carry in", Where: fmt.Sprintf("return %d of %s", r.Number, r.Gate), Why: why, Next: next}
 	}
 	c, err := s.store.Carried(ctx, r.Gate)
@@ -169,12 +172,23 @@ func (s *Person) progressOf(ctx context.Context, r *returned) (*progress, error)
 			same = same && x.Item < len(r.Items) && bytes.Equal(r.sums[x.Item+1], x.Digest)
 		}
 	}
+	if r.Number == c.Came {
+		same = same && c.Items <= len(r.Items) && bytes.Equal(r.sums[min(c.Items, len(r.Items))], c.Digest)
+	}
+	late := r.later || r.Number < c.Came
 	switch {
 	case r.Number > c.Number:
 		return nil, refuse(fmt.Sprintf("nothing of that number was carried out: the last was %d", c.Number), "find out where it comes from: this lock's folder may have been put back from a copy")
-	case r.Number < c.Came && len(p.left) == 0 && !r.late:
-		return nil, refuse(fmt.Sprintf("the return to dispatch %d came in before", c.Came), "it is late, and what it says is not taken in; carry out anew")
-	case r.Number < c.Came: // of an earlier one only what is left
+	case !same:
+		return nil, refuse("it does not begin with what came in of it before: the gate's folder was put back from a copy, or another answered", "keep the folder as it is, and call the laboratory's data-protection officer")
+	case late && len(p.left) == 0 && !r.late:
+		e := refuse("a later return lies beside it", "carry in the later one, whole")
+		if r.Number < c.Came {
+			e = refuse(fmt.Sprintf("the return to dispatch %d came in before", c.Came), "it is late, and what it says is not taken in; carry out anew")
+		}
+		e.Err = exchange.ErrCameIn
+		return nil, e
+	case late: // of an earlier one only what is left
 		p.items, r.late = len(r.Items), true
 	case r.Number > c.Came:
 		c.Came, c.Items, c.Digest = r.Number, 0, nil
@@ -193,10 +207,6 @@ func (s *Person) progressOf(ctx context.Context, r *returned) (*progress, error)
 		}
 	default:
 		p.items = c.Items
-		same = same && c.Items <= len(r.Items) && bytes.Equal(r.sums[min(c.Items, len(r.Items))], c.Digest)
-	}
-	if !same {
-		return nil, refuse("it does not begin with what came in of it before: the gate's folder was put back from a copy, or another answered", "keep the folder as it is, and call the laboratory's data-protection officer")
 	}
 	p.last = c
 	return p, nil

@@ -58,11 +58,11 @@ func TestReturnsInTurn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	p := &Person{Lock: l}
-	if _, err := p.CarryIn(ctx, evidence.Signed{Body: []byte("{}")}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.CarryIn(ctx, evidence.Signed{Body: []byte("{}")}, false); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it was read before its turn: %v", err)
 	}
 	over()
-	if _, err := p.CarryIn(t.Context(), evidence.Signed{Body: []byte("{}")}); ecluse.KindOf(err) != ecluse.Unverified {
+	if _, err := p.CarryIn(t.Context(), evidence.Signed{Body: []byte("{}")}, false); ecluse.KindOf(err) != ecluse.Unverified {
 		t.Errorf("%v", err)
 	}
 }
