@@ -143,7 +143,7 @@ func (r *Returned) handIn(ctx context.Context, l Lines, later bool, tell func(ex
 		if err != nil {
 			return nil, err
 		}
-		if t.Done < done || t.Done > t.Of || t.Of != len(r.Items) || t.New < 0 || t.Waiting < 0 || t.Before() < 0 {
+		if t.Done < done || t.Done > t.Of || t.Of != len(r.Items) || t.New < 0 || t.Waiting < 0 || t.Before() < 0 || !r.are(t.Refused, t.Done) {
 			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Where: r.dir, Why: "the server says that it took in what it cannot have", Next: "ask who runs it; the folder is as it was"}
 		}
 		tell(*t)
@@ -153,6 +153,23 @@ func (r *Returned) handIn(ctx context.Context, l Lines, later bool, tell func(ex
 		done = t.Done
 		t, err = r.chunk(ctx, l, t.Done)
 	}
+}
+
+// are tells whether what a server refused is among the items before one, in their order, and
+// why is said of each. Of an answer only the server knows what it is about.
+func (r *Returned) are(refused []exchange.NotIn, before int) bool {
+	last := -1
+	for _, x := range refused {
+		if x.Why == nil || x.Item <= last || x.Item >= before {
+			return false
+		}
+		last = x.Item
+		it := &r.Items[x.Item]
+		if x.Kind != it.Kind || x.Migration != it.Migration && it.Kind != exchange.ItemAnswer || x.Migration != "" && !x.Migration.Valid() {
+			return false
+		}
+	}
+	return true
 }
 
 // chunk hands in the chunk that is wanted next.

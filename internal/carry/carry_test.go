@@ -59,9 +59,33 @@ func TestServerLies(t *testing.T) {
 	b.must(l.Seal(func(namespace string, body []byte) (evidence.Signed, error) {
 		return evidence.Sign(b.gate, namespace, body)
 	}, time.Now()))
-	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}, {Done: 2, Of: 2, New: 3}, {Done: 2, Of: 2, New: -1}, {Done: 2, Of: 2, Waiting: 3}} {
+	lies := func(says exchange.Taken) {
+		t.Helper()
 		_, err := CarryIn(t.Context(), &liar{says: []exchange.Taken{says}}, print(b.lock), b.dir, func(exchange.Taken) {})
 		b.refused(fmt.Sprint(says), err, ecluse.Unverified, "the server")
+	}
+	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}, {Done: 2, Of: 2, New: 3}, {Done: 2, Of: 2, New: -1}, {Done: 2, Of: 2, Waiting: 3}} {
+		lies(says)
+	}
+	why := exchange.ProblemOf(&ecluse.Error{Kind: ecluse.Refused, What: "carry in", Why: "no"})
+	good := exchange.NotIn{Item: 1, Kind: exchange.ItemPut, Migration: migration, Why: why}
+	for _, x := range []exchange.NotIn{
+		{Item: 1, Kind: exchange.ItemPut, Migration: migration},
+		{Item: -1, Kind: exchange.ItemPut, Migration: migration, Why: why},
+		{Item: 2, Kind: exchange.ItemPut, Migration: migration, Why: why},
+		{Item: 1 << 40, Kind: exchange.ItemPut, Migration: migration, Why: why},
+		{Item: 0, Kind: exchange.ItemPut, Migration: migration, Why: why},
+		{Item: 1, Kind: "\x1b[2J", Migration: migration, Why: why},
+		{Item: 1, Kind: exchange.ItemPut, Migration: "\x1b[2J", Why: why},
+		{Item: 1, Kind: exchange.ItemPut, Migration: "another", Why: why},
+		{Item: 1, Kind: exchange.ItemPut, Why: why},
+	} {
+		lies(exchange.Taken{Done: 2, Of: 2, Refused: []exchange.NotIn{x}})
+	}
+	lies(exchange.Taken{Done: 2, Of: 2, Refused: []exchange.NotIn{good, good}})
+	lies(exchange.Taken{Done: 1, Of: 2, Refused: []exchange.NotIn{good}}) // it was not gone through yet
+	if v, err := CarryIn(t.Context(), &liar{says: []exchange.Taken{{Done: 2, Of: 2, Refused: []exchange.NotIn{good}, Again: true}}}, print(b.lock), b.dir, func(exchange.Taken) {}); err != nil || len(v.Refused) != 1 {
+		t.Errorf("%+v, %v", v, err)
 	}
 	if _, err := latest(b.dir, print(b.lock)); err != nil {
 		t.Errorf("the folder is not as it was: %v", err)

@@ -113,6 +113,7 @@ func (p *Problem) printable() *Problem {
 	for _, s := range []*string{&c.What, &c.Where, &c.Why, &c.Next, &c.Article, &c.Because} {
 		*s = Printable(*s)
 	}
+	c.Cause = Cause(Printable(string(c.Cause)))
 	if p.Lines != nil {
 		c.Lines = make(document.Problems, len(p.Lines))
 		for i, l := range p.Lines {

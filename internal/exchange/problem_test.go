@@ -101,3 +101,17 @@ func TestProblemHoldsNoValue(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// TestProblemSteersNoScreen: nothing that somebody else wrote steers the screen that it is
+// shown on, a cause that nobody knows neither.
+func TestProblemSteersNoScreen(t *testing.T) {
+	t.Parallel()
+	const clear = "\x1b[2J"
+	for _, p := range []exchange.Problem{
+		{What: clear}, {What: "a", Where: clear}, {What: "a", Why: clear}, {What: "a", Article: clear}, {What: "a", Because: clear}, {What: "a", Cause: clear},
+	} {
+		if said := p.Err().Error(); strings.Contains(said, "\x1b") {
+			t.Errorf("%+v: %q", p, said)
+		}
+	}
+}
