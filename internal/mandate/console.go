@@ -25,7 +25,7 @@ type Attendant struct {
 // may do so in one that was stopped.
 func AtConsole(t Trust, m ecluse.MigrationID, p Papers, key ecluse.Fingerprint) (*Attendant, error) {
 	const what = "find who is at the console"
-	d := &docket{trust: t}
+	d := newDocket(t)
 	var err error
 	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
 		return nil, err

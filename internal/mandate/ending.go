@@ -39,7 +39,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	var e Ending
-	d := &docket{trust: t}
+	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
 		if a.Migration != m || a.Side != ecluse.Controller || a.NotBefore.After(t.Now) {

@@ -265,7 +265,7 @@ func ConfirmedGate(t Trust, lock ecluse.Fingerprint, gate evidence.Signed, roste
 	if t.Gate != "" && t.Gate != g.Gate {
 		return nil, refusal("verify gate", fmt.Sprintf("it speaks of the gate %s, and this one is %s", g.Gate, t.Gate), "give the one that this gate wrote")
 	}
-	d := &docket{trust: t}
+	d := newDocket(t)
 	for _, step := range []func() error{
 		func() error { return d.chain(rosters) },
 		func() error { return d.current(ecluse.Controller) },

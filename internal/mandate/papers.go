@@ -55,6 +55,9 @@ type docket struct {
 	closes      time.Time // the window that is open now; zero: there is none
 }
 
+// newDocket judges rosters as of now; inOpenWindow alone sets another instant.
+func newDocket(t Trust) *docket { return &docket{trust: t, judged: t.Now} }
+
 // actBy is a verified act and who made it.
 type actBy struct {
 	*evidence.Act
@@ -101,7 +104,7 @@ func MappingSigned(t Trust, p Papers, mapping ecluse.Digest) error {
 }
 
 func stands(t Trust, p Papers) (*docket, error) {
-	d := &docket{trust: t}
+	d := newDocket(t)
 	var err error
 	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
 		return nil, err
@@ -137,7 +140,6 @@ func (d *docket) inOpenWindow() error {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
 	}
 	now := d.trust.Now
-	d.judged = now
 	if d.instruction.Limits.Window == "" || !w.Open(now) {
 		return nil
 	}
