@@ -113,6 +113,36 @@ func TestFinalWaits(t *testing.T) {
 	refused("a gate that knows of no try", "neither dry nor in rehearsal", err)
 }
 
+// TestUnmappedIsNotTried: a dry run in which no row of a dataset came through tried nothing
+// of what the mapping does with one.
+func TestUnmappedIsNotTried(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 3)
+	r := d.Open()
+	text := bytes.Replace(d.Read("mapping.yaml"), []byte("family_name: NOM"), []byte(`family_name: {value: "{'nobody': 'x'}[NOM]", miss: reject}`), 1)
+	d.Write(text, "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Twin(t.Context(), roomtest.Migration)
+	if err != nil || !v.Passed {
+		t.Fatalf("on invented rows: %v, %+v", err, v)
+	}
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	_, err = r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
+	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "neither dry nor in rehearsal") {
+		t.Errorf("begun: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ledger := d.Read("room", "target", "ledger.json"); bytes.Contains(ledger, []byte(`"tried"`)) {
+		t.Error("the gate's ledger has it as tried")
+	}
+}
+
 // TestTwinHolds: datasets held for look-ups are invented too, unique in what they are
 // looked up by, and the statement is posted and journalled as any other.
 func TestTwinHolds(t *testing.T) {

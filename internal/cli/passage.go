@@ -245,6 +245,7 @@ func (u *ui) applied(v *desk.Applied) {
 	}
 	if v.Load != nil {
 		u.tell("loaded  %12s rows into %s; %s source rows put aside", "chargé  %12s lignes dans %s ; %s lignes source mises de côté", count(v.RowsLoaded), v.Load.System, count(v.RowsRejected))
+		u.unmapped(v.Load)
 		u.verdict(v.Reconciled, v.Passage.Kind)
 		if v.Passage.Kind == ecluse.Rehearsal {
 			u.tell("  a rehearsal is never accepted: ecluse undo --as KEY takes it out of %s, and before its deadline the lock does", "  une migration à blanc n'est jamais reçue : ecluse undo --as CLÉ la retire de %s, et à son échéance l'écluse le fait", v.Load.System)

@@ -32,8 +32,17 @@ func (u *ui) report(s *gate.LoadStatement) {
 		u.reportGroups(&b, u.say("replaced or missing", "remplacé ou manquant"), p.Reported)
 	}
 	u.text(b.String())
+	u.unmapped(s)
 	if s.Compared != nil {
 		u.verdict(s.Compared.Equal, s.Passage.Kind)
+	}
+}
+
+// unmapped names what a passage did not try.
+func (u *ui) unmapped(s *gate.LoadStatement) {
+	for _, d := range s.Unmapped {
+		u.text(u.paint(yellow, u.say("! no row of %s came to anything: this passage does not count as a trial of the mapping",
+			"! aucune ligne de %s n'a abouti : ce passage ne compte pas comme essai de la table de transcodage", d)) + "\n")
 	}
 }
 

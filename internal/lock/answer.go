@@ -201,12 +201,30 @@ type figures struct {
 	RowsLoaded   int64          `json:"rows_loaded"`
 	RowsRejected int64          `json:"rows_rejected"`
 	Stay         string         `json:"stay"` // of an undoing
+	Unmapped     []string       `json:"unmapped"`
 	Compared     *struct {
-		Equal    bool `json:"equal"`
+		Equal  bool `json:"equal"`
+		Checks []struct {
+			Off int `json:"differ"`
+		} `json:"checks"`
 		Rejected []struct {
 			By string `json:"by"`
 		} `json:"rejected"`
 	} `json:"compared"`
+}
+
+// tries tells whether a passage is a trial that its mapping passed, as the gate judges it
+// (gate.LoadStatement).
+func (f *figures) tries() bool {
+	if f.Compared == nil || len(f.Unmapped) > 0 {
+		return false
+	}
+	for _, c := range f.Compared.Checks {
+		if c.Off > 0 {
+			return false
+		}
+	}
+	return f.Passage.Kind == ecluse.Dry || f.Passage.Kind == ecluse.Rehearsal && f.Compared.Equal
 }
 
 // statement finds what a gate answered with among what it posted.

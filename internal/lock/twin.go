@@ -77,10 +77,7 @@ func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fi
 	}
 	for _, s := range all {
 		f, err := figuresOf(s, target, evidence.ReportFormat)
-		if err != nil {
-			continue
-		}
-		if k := f.Passage.Kind; k != ecluse.Dry && (k != ecluse.Rehearsal || f.Compared == nil || !f.Compared.Equal) {
+		if err != nil || !f.tries() {
 			continue
 		}
 		text, err := l.store.Document(ctx, f.Plan)

@@ -73,8 +73,22 @@ type Loaded struct {
 	Passage ecluse.Passage                              `json:"passage"`
 	Opened  map[ecluse.DatasetID]reconcile.DatasetCount `json:"opened"`
 	Rows    map[ecluse.TableName]int64                  `json:"rows"` // written, or, of a dry run, mapped
+	Made    map[ecluse.DatasetID]int64                  `json:"-"`    // the same, by the dataset they are made of
 	Chunks  int                                         `json:"chunks"`
 	Report  *reconcile.Report                           `json:"report"` // of a dry run: only what was opened and put aside
+}
+
+// Unmapped are the datasets of which there are rows and none came to anything: what the
+// mapping does with one that does was not seen.
+func (l *Loaded) Unmapped() []ecluse.DatasetID {
+	var all []ecluse.DatasetID
+	for d, opened := range l.Opened {
+		if opened.Rows > 0 && l.Made[d] == 0 {
+			all = append(all, d)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Load opens what was sealed for this gate, maps it and, unless the passage is
@@ -231,7 +245,7 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
 		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
-		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
+		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Made: map[ecluse.DatasetID]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},
 	}
 	for slot, rows := range l.Sealed {

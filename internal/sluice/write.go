@@ -110,6 +110,7 @@ func (o *loader) take(id ecluse.DatasetID, n *outcome) {
 	o.out.Chunks++
 	for t, rows := range n.Tables {
 		o.out.Rows[t] += rows
+		o.out.Made[id] += rows
 	}
 	for _, s := range n.Sums {
 		o.loaded.Add(s)

@@ -10,6 +10,10 @@ import (
 	"ecluse/internal/sluice/mapping/expr"
 )
 
+// OnNull ends the reason of a row that is put aside because the target's column is NOT NULL;
+// before it stands "table.column".
+const OnNull = ": null in a column that takes none"
+
 // sink compiles one written column; nil when something is wrong with it.
 func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, col *Column, e *entry) *sink {
 	name := tab.Name.String() + "." + c.Name
@@ -18,7 +22,7 @@ func (d *datasetCheck) sink(field string, tab *ecluse.Table, c *ecluse.Column, c
 		report:   col.Report,
 		onMiss:   d.reason(name + ": no result"),
 		onMisfit: d.reason(name + ": the value does not fit the column"),
-		onNull:   d.reason(name + ": null in a column that takes none"),
+		onNull:   d.reason(name + OnNull),
 	}
 	switch {
 	case s.report == "":

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,10 +25,11 @@ type Column struct {
 	Name      string
 	Type      ecluse.Type
 	Class     ecluse.Class
-	MaxLength int    // characters; 0: no limit
-	Key       bool   // never null, and unique in the dataset
-	RefersTo  string // the key's name in another dataset, "dataset.column"; empty: to nothing
-	KeyName   string // of a key: what others refer to it by
+	MaxLength int      // characters; 0: no limit
+	Key       bool     // never null, and unique in the dataset
+	RefersTo  string   // the key's name in another dataset, "dataset.column"; empty: to nothing
+	KeyName   string   // of a key: what others refer to it by
+	Words     []string // that a mapping names for this column: met more often than others
 }
 
 // Schema is the columns as rows travel.
@@ -48,13 +50,12 @@ type Generator struct {
 
 // New makes a generator. words are texts that a mapping and its tables of codes name.
 func New(seed [32]byte, words []string, rows int) *Generator {
-	g := &Generator{seed: seed, rows: max(rows, 1)}
-	for _, w := range words {
-		if utf8.ValidString(w) && w != "" && len(w) <= 200 {
-			g.words = append(g.words, w)
-		}
-	}
-	return g
+	return &Generator{seed: seed, rows: max(rows, 1), words: Words(words)}
+}
+
+// Words keeps those that can stand in a row.
+func Words(words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !utf8.ValidString(w) || w == "" || len(w) > 200 })
 }
 
 // Fill adds n rows of a dataset to a batch of its Schema.
@@ -213,11 +214,14 @@ func hostile() []string {
 }
 
 func (g *Generator) text(r *rand.Rand, c *Column) string {
+	if len(c.Words) > 0 && r.IntN(2) == 0 {
+		return g.word(r, c.Words)
+	}
 	switch n := r.IntN(20); {
 	case n < 4:
 		return pick(r, hostile()...)
 	case n < 9 && len(g.words) > 0:
-		return g.word(r)
+		return g.word(r, g.words)
 	case c.Class == ecluse.NationalID:
 		return nir(r)
 	case c.Class == ecluse.Identity || c.Class == ecluse.Prescriber || c.Class == ecluse.Sampler:
@@ -232,8 +236,8 @@ func (g *Generator) text(r *rand.Rand, c *Column) string {
 
 // word is a text that the mapping names: as it stands, as the beginning of a number, or,
 // where it is a format of dates, a date in it.
-func (g *Generator) word(r *rand.Rand) string {
-	w := g.words[r.IntN(len(g.words))]
+func (g *Generator) word(r *rand.Rand, words []string) string {
+	w := words[r.IntN(len(words))]
 	if date, ok := dated(r, w); ok {
 		return date
 	}
