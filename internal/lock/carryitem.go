@@ -63,7 +63,7 @@ func (l *Lock) takeOne(ctx context.Context, gate ecluse.Fingerprint, it exchange
 		if err != nil {
 			return false, err
 		}
-		return false, l.store.Do(ctx, event, note)
+		return false, l.tellOnce(ctx, event, note)
 	default:
 		if it.Kind == exchange.ItemPut {
 			in, err := l.alreadyIn(gate, it)

@@ -208,7 +208,36 @@ func (l *Lock) Record(ctx context.Context, e exchange.Event) error {
 	if err != nil {
 		return err
 	}
-	return l.store.Do(ctx, event, nil)
+	return l.tellOnce(ctx, event, nil)
+}
+
+// tellOnce journals what a gate told. An act at its console tells of one thing: the same
+// told again, after an answer that was lost, is as it was, and anything else of that act is
+// refused.
+func (l *Lock) tellOnce(ctx context.Context, e journal.Event, fn func(*sqlite.Tx) error) error {
+	if !slices.Contains(byPeople(), e.Type) {
+		return l.store.Do(ctx, e, fn)
+	}
+	told, err := l.store.LeafOfAct(ctx, e.Tree, e.IDs["act"])
+	if err != nil {
+		return err
+	}
+	if told != nil && told.Type == string(e.Type) && maps.Equal(told.IDs, e.IDs) && maps.Equal(told.Numbers, e.Numbers) {
+		if fn == nil {
+			return nil
+		}
+		return l.store.Note(ctx, fn)
+	}
+	return l.store.Do(ctx, e, func(tx *sqlite.Tx) error {
+		told, err := tx.LeafOfAct(ctx, e.Tree, e.IDs["act"])
+		if err == nil && told != nil {
+			err = notAtConsole(e.Tree, "its act told of something else before: an act is for one look, or one row", nil)
+		}
+		if err == nil && fn != nil {
+			err = fn(tx)
+		}
+		return err
+	})
 }
 
 // gateEvent is what a gate tells the journal.
@@ -234,9 +263,7 @@ func (l *Lock) gateEvent(ctx context.Context, e exchange.Event) (journal.Event, 
 // atConsole is the act of whoever stood at a gate's console, by the rosters that the gate
 // could know then: what is carried by hand comes late, and is taken in all the same.
 func (l *Lock) atConsole(ctx context.Context, e exchange.Event) (*evidence.Act, error) {
-	refused := func(why string, err error) error {
-		return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Where: string(e.Migration), Why: why, Err: err, Article: "GDPR art. 32(4)", Next: "let it be done by a person of the controller's roster, with their key"}
-	}
+	refused := func(why string, err error) error { return notAtConsole(string(e.Migration), why, err) }
 	if e.Act == nil {
 		return nil, refused("it does not say who did it", nil)
 	}
@@ -262,7 +289,25 @@ func (l *Lock) atConsole(ctx context.Context, e exchange.Event) (*evidence.Act, 
 	if act.Migration != e.Migration || act.Side != ecluse.Controller {
 		return nil, refused("whoever did it is not of the controller's, or did it in another migration", nil)
 	}
+	if len(act.Clauses) != 1 || act.Clauses[0].Verb != evidence.VerbSign || act.Clauses[0].Kind != signedAtConsole(journal.Type(e.Type)) {
+		return nil, refused("the act of whoever did it is about something else", nil)
+	}
+	if act.NotAfter.Sub(act.NotBefore) > mandate.ActAtConsole {
+		return nil, refused("the act of whoever did it holds longer than one made at a console", nil)
+	}
 	return act, nil
+}
+
+// signedAtConsole is the kind of what the act behind an event is about.
+func signedAtConsole(t journal.Type) string {
+	if t == journal.RejectReleased {
+		return evidence.KindReleased
+	}
+	return evidence.KindShown
+}
+
+func notAtConsole(where, why string, err error) error {
+	return &ecluse.Error{Kind: ecluse.Refused, What: "record an event", Where: where, Why: why, Err: err, Article: "GDPR art. 32(4)", Next: "let it be done by a person of the controller's roster, with their key"}
 }
 
 // Record puts an event of this gate's into the journal.
@@ -271,7 +316,7 @@ func (s *Seat) Record(ctx context.Context, e exchange.Event) error {
 	if err != nil {
 		return err
 	}
-	return s.store.Do(ctx, event, nil)
+	return s.tellOnce(ctx, event, nil)
 }
 
 // event is what this gate tells the journal: it speaks for itself alone, and of what

@@ -45,7 +45,7 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	act := func(m ecluse.MigrationID, side ecluse.Side, who, key string) *evidence.Signed {
+	act := func(m ecluse.MigrationID, side ecluse.Side, who, key string, change ...func(*evidence.Act)) *evidence.Signed {
 		t.Helper()
 		for _, x := range c.Rosters {
 			r, err := evidence.ParseRoster("roster", x.Body)
@@ -57,10 +57,14 @@ func TestConsole(t *testing.T) {
 				continue
 			}
 			now := time.Now().UTC().Truncate(time.Second)
-			s, err := evidence.SignAct(d.Key(key), &evidence.Act{
+			a := &evidence.Act{
 				Migration: m, Side: side, Person: who, Role: p.Roles[0], Roster: r.Digest(), RosterNumber: r.Number, NotBefore: now, NotAfter: now.Add(time.Minute),
 				Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindShown, Subject: ecluse.DigestOf(nil)}},
-			})
+			}
+			for _, f := range change {
+				f(a)
+			}
+			s, err := evidence.SignAct(d.Key(key), a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,6 +86,29 @@ func TestConsole(t *testing.T) {
 			}
 		}
 	}
+	kind := func(k string) func(*evidence.Act) { return func(a *evidence.Act) { a.Clauses[0].Kind = k } }
+	verb := func(a *evidence.Act) { a.Clauses[0].Verb = evidence.VerbRefuse }
+	more := func(a *evidence.Act) {
+		a.Clauses = append(a.Clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindReleased, Subject: ecluse.DigestOf([]byte("a row"))})
+	}
+	long := func(a *evidence.Act) { a.NotAfter = a.NotBefore.Add(mandate.ActAtConsole + time.Second) }
+	for name, tc := range map[string]struct {
+		typ    string
+		change func(*evidence.Act)
+	}{
+		"rows looked at by an act on a released one": {"rejects-shown", kind(evidence.KindReleased)},
+		"figures by an act on a released row":        {"figures-shown", kind(evidence.KindReleased)},
+		"a row released by an act of looking":        {"reject-released", kind(evidence.KindShown)},
+		"rows looked at by an act on the plan":       {"rejects-shown", kind(evidence.KindReadPlan)},
+		"an act that refuses":                        {"rejects-shown", verb},
+		"an act of two clauses":                      {"rejects-shown", more},
+		"an act that holds for long":                 {"rejects-shown", long},
+	} {
+		a := act(roomtest.Migration, ecluse.Controller, roomtest.Claire, roomtest.Claire, tc.change)
+		if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: tc.typ, Act: a}); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	good := act(roomtest.Migration, ecluse.Controller, roomtest.Claire, roomtest.Claire)
 	if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "rejects-shown", Act: good}); err != nil {
 		t.Fatal(err)
@@ -89,6 +116,23 @@ func TestConsole(t *testing.T) {
 	leaf, err := lock.LastLeaf(t.Context(), l, roomtest.Migration)
 	if err != nil || leaf.Type != "rejects-shown" || leaf.IDs["act"] != good.Digest().String() {
 		t.Errorf("journalled: %+v, %v", leaf, err)
+	}
+	// The same told again is said once; anything else of that act is not said at all.
+	if err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "rejects-shown", Act: good}); err != nil {
+		t.Error(err)
+	}
+	for name, e := range map[string]exchange.Event{
+		"another passage's rows": {Type: "rejects-shown", IDs: map[string]string{"passage": "final-1"}},
+		"other rows":             {Type: "rejects-shown", Numbers: map[string]int64{"rows": 7}},
+		"figures":                {Type: "figures-shown"},
+	} {
+		e.Migration, e.Act = roomtest.Migration, good
+		if err := l.Record(t.Context(), e); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("%s by an act used before: %v", name, err)
+		}
+	}
+	if last, err := lock.LastLeaf(t.Context(), l, roomtest.Migration); err != nil || last.Index != leaf.Index {
+		t.Errorf("journalled after all: %+v, %v", last, err)
 	}
 }
 

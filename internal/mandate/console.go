@@ -7,8 +7,8 @@ import (
 	"ecluse/evidence"
 )
 
-// actAtConsole is how long an act at a gate's console holds: it is made and used at once.
-const actAtConsole = 5 * time.Minute
+// ActAtConsole is how long an act at a gate's console holds: it is made and used at once.
+const ActAtConsole = 5 * time.Minute
 
 // Attendant is one of the controller's people at a gate's console, by the rosters that
 // the gate verified itself.
@@ -56,7 +56,7 @@ func (a *Attendant) Act(c evidence.Clause) *evidence.Act {
 	begin := a.now.UTC().Truncate(time.Second)
 	return &evidence.Act{
 		Migration: a.m, Side: ecluse.Controller, Person: a.person.ID, Role: a.person.Roles[0], Roster: a.roster.Digest(), RosterNumber: a.roster.Number,
-		NotBefore: begin, NotAfter: begin.Add(actAtConsole), Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{c},
+		NotBefore: begin, NotAfter: begin.Add(ActAtConsole), Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{c},
 	}
 }
 

@@ -69,6 +69,19 @@ func (r reads) Leaves(ctx context.Context, tree string, from, to int64) ([][]byt
 	}, `SELECT text FROM leaf WHERE tree = ? AND idx >= ? AND idx < ? ORDER BY idx`, tree, from, to)
 }
 
+// LeafOfAct finds the first leaf of a tree that names an act, by its digest; nil: none does.
+func (r reads) LeafOfAct(ctx context.Context, tree, act string) (*evidence.Leaf, error) {
+	var text []byte
+	err := r.q.QueryRowContext(ctx, `SELECT text FROM leaf WHERE tree = ? AND instr(text, ?) ORDER BY idx LIMIT 1`, tree, []byte(`"act":"`+act+`"`)).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failed("read journal", err)
+	}
+	return evidence.ParseLeaf(text)
+}
+
 // Body returns a leaf's salt and body.
 func (r reads) Body(ctx context.Context, tree string, index int64) (salt, body []byte, err error) {
 	err = r.q.QueryRowContext(ctx, `SELECT salt, text FROM body WHERE tree = ? AND idx = ?`, tree, index).Scan(&salt, &body)
