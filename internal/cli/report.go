@@ -159,6 +159,8 @@ func (u *ui) shapeText(s reconcile.Shape) string {
 		return u.say("empty", "vide")
 	case reconcile.ShapeBytes:
 		return u.say("bytes", "octets")
+	case reconcile.ShapeBool:
+		return u.say("boolean", "booléen")
 	case reconcile.ShapeOther:
 		return u.say("other shapes", "autres aspects")
 	}

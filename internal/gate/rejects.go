@@ -19,6 +19,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
+	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/seal"
 )
@@ -38,6 +39,9 @@ type Cell struct {
 	Column string
 	Text   string
 	Null   bool
+
+	shape  reconcile.Shape
+	behind bool // the reason
 }
 
 // Format prints "row 12 of result" whatever the verb.
@@ -300,10 +304,14 @@ func appendRejected(all []*Rejected, dataset ecluse.DatasetID, from int64, b *re
 	}
 	for i := range b.Rows() {
 		row := &Rejected{Dataset: dataset, Ordinal: from + place.Int(i) - 1, Reason: string(why.Bytes(i))}
+		behind := sluice.BehindReject(b, i)
 		for n, f := range b.Schema.Fields {
-			if f.Name != sluice.RejectRow && f.Name != sluice.RejectReason {
-				row.Cells = append(row.Cells, Cell{Column: f.Name, Text: b.Columns[n].Show(i), Null: b.Columns[n].Null(i)})
+			if f.Name == sluice.RejectRow || f.Name == sluice.RejectReason || f.Name == sluice.RejectBehind {
+				continue
 			}
+			row.Cells = append(row.Cells, Cell{
+				Column: f.Name, Text: b.Columns[n].Show(i), Null: b.Columns[n].Null(i), shape: sluice.ShapeOf(b.Columns[n], i), behind: behind[f.Name],
+			})
 		}
 		all = append(all, row)
 	}

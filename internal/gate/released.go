@@ -32,7 +32,7 @@ type Masked struct {
 	Dataset ecluse.DatasetID `json:"dataset"`
 	Ordinal int64            `json:"ordinal"` // its place in the dataset, from 0
 	Reason  string           `json:"reason"`
-	Cells   []MaskedCell     `json:"cells"`
+	Cells   []MaskedCell     `json:"cells"` // of the columns behind the reason
 }
 
 // MaskedCell is what one value looks like.
@@ -48,15 +48,14 @@ func (m *Masked) digest() (ecluse.Digest, error) {
 	return ecluse.DigestOf(bytes.TrimSuffix(text, []byte("\n"))), err
 }
 
-// masked masks a row.
+// masked masks a row: of it only the columns behind the reason, for the shapes of all of
+// them side by side can tell whose row it is.
 func (r *Rejected) masked() Masked {
 	m := Masked{Dataset: r.Dataset, Ordinal: r.Ordinal, Reason: r.Reason, Cells: []MaskedCell{}}
 	for _, c := range r.Cells {
-		shape := reconcile.ShapeOf(c.Text)
-		if c.Null {
-			shape = reconcile.ShapeNull
+		if c.behind {
+			m.Cells = append(m.Cells, MaskedCell{c.Column, c.shape})
 		}
-		m.Cells = append(m.Cells, MaskedCell{c.Column, shape})
 	}
 	return m
 }

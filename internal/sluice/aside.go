@@ -3,6 +3,8 @@ package sluice
 import (
 	"bytes"
 	"context"
+	"strconv"
+	"strings"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -14,10 +16,11 @@ import (
 	"ecluse/internal/sluice/writer"
 )
 
-// Names of the two fields a rejected row has beside its own.
+// Names of the fields a rejected row has beside its own.
 const (
 	RejectRow    = "ecluse.row"    // its place in the chunk, from 1
 	RejectReason = "ecluse.reason" // why, without any value
+	RejectBehind = "ecluse.behind" // places among its own of the columns behind the reason, from 0: "0 3"
 )
 
 // aside is the source rows of a chunk that are put aside, with the reasons. They
@@ -26,12 +29,14 @@ const (
 type aside struct {
 	fields int
 	batch  *record.Batch
-	seen   int   // of the run's list
-	base   int32 // source rows before the batch under way
+	behind func(reason string) []string // columns
+	places map[string]string            // of them, by reason
+	seen   int                          // of the run's list
+	base   int32                        // source rows before the batch under way
 }
 
-func newAside(p *mandate.ReadPlan, id ecluse.DatasetID) *aside {
-	a := &aside{}
+func newAside(p *mandate.ReadPlan, id ecluse.DatasetID, program *mapping.Program) *aside {
+	a := &aside{behind: func(reason string) []string { return program.Behind(id, reason) }, places: map[string]string{}}
 	for i := range p.Datasets {
 		if p.Datasets[i].Dataset != id {
 			continue
@@ -40,7 +45,8 @@ func newAside(p *mandate.ReadPlan, id ecluse.DatasetID) *aside {
 		a.fields = len(s.Fields)
 		s.Fields = append(s.Fields,
 			record.Field{Name: RejectRow, Type: ecluse.Type{Kind: ecluse.Int}},
-			record.Field{Name: RejectReason, Type: ecluse.Type{Kind: ecluse.Text}})
+			record.Field{Name: RejectReason, Type: ecluse.Type{Kind: ecluse.Text}},
+			record.Field{Name: RejectBehind, Type: ecluse.Type{Kind: ecluse.Text}})
 		a.batch = record.NewBatch(s, 0)
 	}
 	return a
@@ -60,6 +66,38 @@ func (a *aside) add(b *record.Batch, row int32, reason string) {
 	}
 	a.batch.Columns[a.fields].AppendInt(int64(row) + 1)
 	a.batch.Columns[a.fields+1].AppendString(reason)
+	a.batch.Columns[a.fields+2].AppendString(a.placesOf(reason))
+}
+
+// placesOf writes down which columns are behind a reason.
+func (a *aside) placesOf(reason string) string {
+	text, known := a.places[reason]
+	if known {
+		return text
+	}
+	var all []string
+	for _, name := range a.behind(reason) {
+		all = append(all, strconv.Itoa(a.batch.Schema.Index(name)))
+	}
+	text = strings.Join(all, " ")
+	a.places[reason] = text
+	return text
+}
+
+// BehindReject reads the names of the columns behind the reason of a rejected row, of a
+// batch of them; one sealed before they were named has none.
+func BehindReject(b *record.Batch, i int) map[string]bool {
+	all := map[string]bool{}
+	c := b.Column(RejectBehind)
+	if c == nil || c.Type().Kind != ecluse.Text {
+		return all
+	}
+	for _, place := range strings.Fields(string(c.Bytes(i))) {
+		if n, err := strconv.Atoi(place); err == nil && n >= 0 && n < len(b.Schema.Fields) {
+			all[b.Schema.Fields[n].Name] = true
+		}
+	}
+	return all
 }
 
 // refused copies, from the chunk opened once more, the rows that the database
@@ -86,32 +124,34 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 }
 
 // shapes counts what the columns behind each row's reason look like.
-func (a *aside) shapes(p *mapping.Program, id ecluse.DatasetID) []reconcile.Shaped {
+func (a *aside) shapes(id ecluse.DatasetID) []reconcile.Shaped {
 	var all reconcile.Shapes
 	behind := map[string][]int{}
 	for i := range a.batch.Rows() {
 		why := string(a.batch.Columns[a.fields+1].Bytes(i))
 		columns, known := behind[why]
 		if !known {
-			for _, name := range p.Behind(id, why) {
+			for _, name := range a.behind(why) {
 				columns = append(columns, a.batch.Schema.Index(name))
 			}
 			behind[why] = columns
 		}
 		for _, n := range columns {
-			all.Add(reconcile.Shaped{Dataset: id, By: why, Column: a.batch.Schema.Fields[n].Name, Shape: shapeOf(a.batch.Columns[n], i), Count: 1})
+			all.Add(reconcile.Shaped{Dataset: id, By: why, Column: a.batch.Schema.Fields[n].Name, Shape: ShapeOf(a.batch.Columns[n], i), Count: 1})
 		}
 	}
 	return all.List()
 }
 
-// shapeOf is the shape of one value.
-func shapeOf(c *record.Column, i int) reconcile.Shape {
+// ShapeOf is the shape of one value.
+func ShapeOf(c *record.Column, i int) reconcile.Shape {
 	switch {
 	case c.Null(i):
 		return reconcile.ShapeNull
 	case c.Type().Kind == ecluse.Bytes:
 		return reconcile.ShapeBytes
+	case c.Type().Kind == ecluse.Bool: // its text would tell which
+		return reconcile.ShapeBool
 	}
 	return reconcile.ShapeOf(c.Show(i))
 }

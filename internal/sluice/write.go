@@ -32,7 +32,7 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	if err := run.Begin(id, o.counters); err != nil {
 		return nil, err
 	}
-	m = &mapped{run: run, aside: newAside(o.ReadPlan, id)}
+	m = &mapped{run: run, aside: newAside(o.ReadPlan, id, o.Program)}
 	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
 		if err := run.Apply(b); err != nil {
 			return err
@@ -219,7 +219,7 @@ func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
 		own := newFigures(o.ReadPlan)
 		own.add(slot.Dataset, b)
 		n.Figures = own.keep()
-		n.Shapes = m.aside.shapes(o.Program, slot.Dataset)
+		n.Shapes = m.aside.shapes(slot.Dataset)
 	}
 	text, err := json.Marshal(n)
 	if err != nil {
@@ -242,7 +242,7 @@ func (o *loader) discard(ctx context.Context, m *mapped) error {
 		n.Rejected[r.Reason]++
 	}
 	if m.aside.batch != nil {
-		n.Shapes = m.aside.shapes(o.Program, m.descriptor.Slot.Dataset)
+		n.Shapes = m.aside.shapes(m.descriptor.Slot.Dataset)
 	}
 	o.take(m.descriptor.Slot.Dataset, n)
 	return o.putAside(ctx, m)

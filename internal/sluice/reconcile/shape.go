@@ -15,8 +15,10 @@ import (
 // Shape is what a value looks like, without the value: "99/99/9999", "A9",
 // "A{12} 99". Letters of any script are A, digits 9, punctuation and the space stand
 // as they are, everything else is "?"; a run of more than four is counted, one of more
-// than 32 is "A{32+}", and after sixteen runs "…" ends it. A Shape is made by ShapeOf,
-// or parsed: it has no room for a value.
+// than 32 is "A{32+}", and after sixteen runs "…" ends it. A sign alone can be the
+// value ("+" is a positive result, "<0.01" a negative one): it stands only between
+// letters and digits, elsewhere it is "?" too, and what shows neither letter nor digit
+// is one "?". A Shape is made by ShapeOf, or parsed: it has no room for a value.
 type Shape struct{ text string }
 
 // Shapes of what has no text of its own, and of what is folded together. Lower case
@@ -25,7 +27,8 @@ var (
 	ShapeNull  = Shape{"null"}
 	ShapeEmpty = Shape{"empty"}
 	ShapeBytes = Shape{"bytes"}
-	ShapeOther = Shape{"other"} // rarer shapes
+	ShapeBool  = Shape{"boolean"} // either
+	ShapeOther = Shape{"other"}   // rarer shapes
 )
 
 const (
@@ -35,8 +38,16 @@ const (
 	shapeEnds = "…"
 )
 
-// shapeKept is the punctuation that a shape has as it is. Braces are its own.
-const shapeKept = " !\"#$%&'()*+,-./:;<=>@[\\]^_`|~"
+// shapeKept is the punctuation that a shape has as it is, shapeSigns what it has only
+// between letters and digits. Braces are its own.
+const (
+	shapeKept  = " !\"#$%&'()*,./:;@[\\]^_`|~"
+	shapeSigns = "+-<=>"
+)
+
+// shapeMasked is what is neither letter nor digit nor kept, and all of a text that shows
+// neither letter nor digit.
+var shapeMasked = Shape{"?"}
 
 // ShapeOf is the shape of a text.
 func ShapeOf(text string) Shape {
@@ -55,25 +66,34 @@ func ShapeOf(text string) Shape {
 			b.WriteString(strings.Repeat(string(last), run))
 		}
 	}
-	for _, r := range text {
-		c := shapeRune(r, last)
+	shown := false // a letter or a digit
+	for rest := text; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		rest = rest[size:]
+		next, _ := utf8.DecodeRuneInString(rest)
+		c := shapeRune(r, last, next)
 		if c == last {
 			run++
 			continue
 		}
 		end()
 		if runs++; runs > shapeRuns {
-			return Shape{b.String() + shapeEnds}
+			b.WriteString(shapeEnds)
+			run = 0
+			break
 		}
-		run, last = 1, c
+		run, last, shown = 1, c, shown || c == 'A' || c == '9'
 	}
 	end()
+	if !shown {
+		return shapeMasked
+	}
 	return Shape{b.String()}
 }
 
-// shapeRune is what a shape has for a character that comes after another: an accent
-// is part of its letter.
-func shapeRune(r, before rune) rune {
+// shapeRune is what a shape has for a character between what it has before and the one
+// after: an accent is part of its letter.
+func shapeRune(r, before, next rune) rune {
 	switch {
 	case unicode.IsLetter(r):
 		return 'A'
@@ -82,6 +102,8 @@ func shapeRune(r, before rune) rune {
 	case unicode.IsMark(r) && before != 0:
 		return before
 	case strings.ContainsRune(shapeKept, r):
+		return r
+	case strings.ContainsRune(shapeSigns, r) && (before == 'A' || before == '9') && (unicode.IsLetter(next) || unicode.IsNumber(next)):
 		return r
 	}
 	return '?'
@@ -105,19 +127,23 @@ func (s *Shape) UnmarshalText(text []byte) error {
 
 // parseShape reads the text of a shape: one that ShapeOf could have made.
 func parseShape(text string) (Shape, bool) {
-	for _, word := range []Shape{ShapeNull, ShapeEmpty, ShapeBytes, ShapeOther} {
+	for _, word := range []Shape{ShapeNull, ShapeEmpty, ShapeBytes, ShapeBool, ShapeOther, shapeMasked} {
 		if text == word.text {
 			return word, true
 		}
 	}
 	rest, cut := strings.CutSuffix(text, shapeEnds)
-	last, runs := rune(0), 0
+	last, runs, shown := rune(0), 0, false
 	for rest != "" {
 		c, size := utf8.DecodeRuneInString(rest)
-		if c != 'A' && c != '9' && c != '?' && !strings.ContainsRune(shapeKept, c) || c == last {
+		sign := strings.ContainsRune(shapeSigns, c)
+		if c != 'A' && c != '9' && c != '?' && !strings.ContainsRune(shapeKept, c) && !sign || c == last {
 			return Shape{}, false
 		}
-		last = c
+		if sign && (last != 'A' && last != '9' || !betweenTo(rest[size:], cut)) {
+			return Shape{}, false
+		}
+		last, shown = c, shown || c == 'A' || c == '9'
 		runs++
 		after := strings.TrimLeft(rest, string(c))
 		n := len(rest) - len(after)
@@ -134,10 +160,15 @@ func parseShape(text string) (Shape, bool) {
 		}
 		rest = tail
 	}
-	if runs == 0 || runs > shapeRuns || cut && runs != shapeRuns {
+	if runs == 0 || runs > shapeRuns || cut && runs != shapeRuns || !shown {
 		return Shape{}, false
 	}
 	return Shape{text}, true
+}
+
+// betweenTo tells whether a sign has a letter or digit after it, or was the last run shown.
+func betweenTo(rest string, cut bool) bool {
+	return rest == "" && cut || strings.HasPrefix(rest, "A") || strings.HasPrefix(rest, "9")
 }
 
 // runOf tells the counts that stand between braces.

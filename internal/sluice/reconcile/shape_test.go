@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -12,32 +13,51 @@ import (
 
 func TestShapeOf(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                          "empty",
-		"31/12/1999":                "99/99/9999",
-		"B7":                        "A9",
-		"abc 42":                    "AAA 99",
-		"F":                         "A",
-		"null":                      "AAAA",
-		"Élodie":                    "A{6}",
-		"e\u0301e\u0301":            "AAAA", // two letters, two accents
-		"Ωмега٣":                    "A{5}9",
-		"19991231":                  "9{8}",
-		strings.Repeat("x", 32):     "A{32}",
-		strings.Repeat("x", 33):     "A{32+}",
-		strings.Repeat("x", 100000): "A{32+}",
-		"A{12}":                     "A?99?",
-		"a\x00\x1b\u202eb":          "A???A",
-		"\xff\xfe":                  "??",
-		"☃":                         "?",
-		strings.Repeat("a1", 8):     "A9A9A9A9A9A9A9A9",
-		strings.Repeat("a1", 9):     "A9A9A9A9A9A9A9A9…",
-		"-12.50":                    "-99.99",
+		"":                            "empty",
+		"31/12/1999":                  "99/99/9999",
+		"B7":                          "A9",
+		"abc 42":                      "AAA 99",
+		"F":                           "A",
+		"null":                        "AAAA",
+		"Élodie":                      "A{6}",
+		"e\u0301e\u0301":              "AAAA", // two letters, two accents
+		"Ωмега٣":                      "A{5}9",
+		"19991231":                    "9{8}",
+		strings.Repeat("x", 32):       "A{32}",
+		strings.Repeat("x", 33):       "A{32+}",
+		strings.Repeat("x", 100000):   "A{32+}",
+		"A{12}":                       "A?99?",
+		"+":                           "?", // a positive result
+		"+++":                         "?",
+		"-":                           "?",
+		"( - )":                       "?",
+		strings.Repeat("+", 9):        "?", // its count has a digit, it has none
+		"...":                         "?",
+		" ":                           "?",
+		"<0.01":                       "?9.99",
+		"> 500":                       "? 999",
+		"1+":                          "9?",
+		"a--b":                        "A??A",
+		"a -b":                        "A ?A",
+		"a-b":                         "A-A",
+		"2024-05-17":                  "9999-99-99",
+		"e\u0301-1":                   "AA-9",
+		"a+\u0301b":                   "A??A",
+		"1e+5":                        "9A+9",
+		strings.Repeat("a-", 9):       "A-A-A-A-A-A-A-A-…",
+		strings.Repeat(". ", 9) + "a": "?",
+		"a\x00\x1b\u202eb":            "A???A",
+		"\xff\xfe":                    "?",
+		"☃":                           "?",
+		strings.Repeat("a1", 8):       "A9A9A9A9A9A9A9A9",
+		strings.Repeat("a1", 9):       "A9A9A9A9A9A9A9A9…",
+		"-12.50":                      "?99.99",
 	} {
 		if got := ShapeOf(text).String(); got != want {
 			t.Errorf("%.20q looks like %q, want %q", text, got, want)
 		}
 	}
-	for _, text := range []string{"", "B", "12", "AB", "A{4}", "A{5", "A{33}", "A{05}", "AA{5}", "AAAAA", "{", "A…", "é", "Other", "A5", "A\n"} {
+	for _, text := range []string{"", "B", "12", "AB", "A{4}", "A{5", "A{33}", "A{05}", "AA{5}", "AAAAA", "{", "A…", "é", "Other", "A5", "A\n", "+", "-99.99", "??", "A+", "<9", "A-?", "A--A", "A+-A", "A - A", ". .", "A-…", "bool", "?{9}"} {
 		var s Shape
 		if s.UnmarshalText([]byte(text)) == nil {
 			t.Errorf("%q is taken for a shape", text)
@@ -48,7 +68,7 @@ func TestShapeOf(t *testing.T) {
 // A shape is bounded, is read back as it is, and holds no letter or digit of what it
 // was made from.
 func FuzzShapeOf(f *testing.F) {
-	for _, s := range []string{"", "31/12/1999", "A{12}", "é\u0301", "a1a1a1a1a1a1a1a1a1", "\xff", "other"} {
+	for _, s := range []string{"", "31/12/1999", "A{12}", "é\u0301", "a1a1a1a1a1a1a1a1a1", "\xff", "other", "+", "<0.01", "a-b-c", "a--b", "1+", ". . . . . . . . . a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -62,13 +82,19 @@ func FuzzShapeOf(f *testing.F) {
 		if s == ShapeEmpty {
 			return
 		}
+		if !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) && s != shapeMasked {
+			t.Errorf("%q has neither letter nor digit and looks like %q", text, s.text)
+		}
+		if first, last := s.text[:1], s.text[len(s.text)-1:]; strings.ContainsAny(first+last, shapeSigns) {
+			t.Errorf("%q begins or ends with a sign", s.text)
+		}
 		bare := s.text
 		for n := runShown + 1; n <= runCount; n++ {
 			bare = strings.ReplaceAll(bare, fmt.Sprintf("{%d}", n), "")
 		}
 		bare = strings.ReplaceAll(strings.ReplaceAll(bare, "{32+}", ""), shapeEnds, "")
 		if left := strings.Trim(strings.Map(func(r rune) rune {
-			if strings.ContainsRune(shapeKept+"A9?", r) {
+			if strings.ContainsRune(shapeKept+shapeSigns+"A9?", r) {
 				return -1
 			}
 			return r
@@ -94,7 +120,7 @@ func TestShapesAreBounded(t *testing.T) {
 	var s Shapes
 	for n := range maxShapes + 50 { // each another: its number in base two, a letter for 1
 		text := strings.NewReplacer("0", " ", "1", "a").Replace(fmt.Sprintf("%012b", n))
-		s.Add(Shaped{"patient", "r", "c", ShapeOf("." + text), 1})
+		s.Add(Shaped{"patient", "r", "c", ShapeOf("a." + text), 1})
 	}
 	list := s.List()
 	if last := list[len(list)-1]; len(list) != maxShapes+1 || last.Shape != ShapeOther || last.Count != 50 {
