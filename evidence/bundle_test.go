@@ -224,6 +224,18 @@ func (w *telling) journal(kind, id string, d ecluse.Digest) {
 	}
 }
 
+// begins is what the lock's journal says of a passage that begins.
+func (w *telling) begins(passage string, plan ecluse.Digest) {
+	w.at = w.at.Add(1500 * time.Millisecond)
+	l := &Leaf{
+		Index: int64(len(w.leaves)), At: w.at, Tree: string(testMigration), Type: LeafBegun,
+		IDs: map[string]string{"passage": passage, "load_plan": plan.String()},
+	}
+	if w.story.leaf(l) {
+		w.leaves = append(w.leaves, must(l.Bytes()))
+	}
+}
+
 // says makes a person sign an act and hands it in.
 func (w *telling) says(name string, side ecluse.Side, p Person, by ssh.Signer, role ecluse.Role, clauses ...Clause) ecluse.Digest {
 	w.t.Helper()
@@ -384,6 +396,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	load := ecluse.DigestOf(text)
 	w.releases(plan)
 	w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
+	w.begins("final-1", load)
 	d := testDescriptor("ecluse.rejects.patient", 0, true)
 	d.Plan = load
 	w.descriptor(d)

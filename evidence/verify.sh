@@ -454,6 +454,13 @@ while read -r f; do
 	[ "$kind" != final ] || { finals="$finals $d" && grep -q -x -F "$(digest mapping.yaml)" "$tmp/needs" && mapped=yes; }
 	printf '%s\n' "$d" >>"$tmp/loads"
 done <"$tmp/plans"
+# Each passage that the journal saw begin has its plan here, under its own name.
+grep '"type":"passage-begun"' journal/leaves.jsonl >"$tmp/begun"
+sed -n 's/.*"type":"passage-begun","ids":{"load_plan":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\2 \1/p' "$tmp/begun" >"$tmp/began"
+[ "$(wc -l <"$tmp/begun")" -eq "$(wc -l <"$tmp/began")" ] || ko "the journal says that a passage began, and not which"
+while read -r passage d; do
+	[ "$(digest "loadplan-$passage.json")" = "$d" ] || ko "the journal says that $passage began under $d, and loadplan-$passage.json is not that plan"
+done <"$tmp/began"
 [ -z "$finals$mapped" ] || [ -n "$mapped" ] || ko "mapping.yaml is not the mapping of a final load plan"
 ok "$(wc -l <"$tmp/plans") load plans approved"
 touch "$tmp/decided-plans"

@@ -126,10 +126,28 @@ func (v *verifier) checkLoadPlans() (string, error) {
 			return "", unverified(what, "nobody entitled approved %s", name)
 		}
 	}
+	if err := v.checkBegun(); err != nil {
+		return "", err
+	}
 	if len(v.finals) > 0 && !mappings[v.digest(FileMapping)] {
 		return "", unverified(what, "%s is not the mapping of a final load plan", FileMapping)
 	}
 	return fmt.Sprintf("%d plans, %d final", len(names), len(v.finals)), nil
+}
+
+// checkBegun demands the load plan of each passage that the journal saw begin, under the
+// passage's name: what else is asked of a passage is asked by that name.
+func (v *verifier) checkBegun() error {
+	for _, l := range v.leaves {
+		if l.Type != LeafBegun {
+			continue
+		}
+		name := "loadplan-" + l.IDs["passage"] + ".json"
+		if d := v.digest(name); len(l.IDs) != 2 || d.IsZero() || d.String() != l.IDs["load_plan"] {
+			return unverified("verify load plan", "leaf %d of the journal says that a passage began, and %s is not its load plan", l.Index, name)
+		}
+	}
+	return nil
 }
 
 // checkRecipients holds the recipients against the read plan: chunks were sealed

@@ -426,6 +426,41 @@ func forgeries(t testing.TB) []forgery {
 		}},
 		{"final load plan said to be dry", "load plans", func(s *story) { s.loadPlan = replace(`"final"`, `"dry"`) }},
 
+		{"a passage that began under another plan", "load plans", func(s *story) {
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafBegun {
+					l.IDs["load_plan"] = zero
+				}
+				return true
+			}
+		}},
+		{"a rehearsal whose plan lies among the documents", "load plans", func(s *story) {
+			hidden := []byte("{}\n")
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafBegun {
+					l.IDs = map[string]string{"passage": "rehearsal-1", "load_plan": ecluse.DigestOf(hidden).String()}
+				}
+				return true
+			}
+			s.files = func(f map[string][]byte) { f[DocumentFile(ecluse.DigestOf(hidden))] = hidden }
+		}},
+		{"a rehearsal said to be the final passage", "load plans", func(s *story) {
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafBegun {
+					l.IDs["passage"] = "rehearsal-1"
+				}
+				return true
+			}
+		}},
+		{"a passage that began, and nobody says which", "load plans", func(s *story) {
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafBegun {
+					delete(l.IDs, "passage")
+				}
+				return true
+			}
+		}},
+
 		{"recipient made by the source", "recipients", func(s *story) { s.recipient = func(_ *Recipient, g *ssh.Signer) { *g = s.source } }},
 		{"recipient of another instruction", "recipients", func(s *story) { s.recipient = func(r *Recipient, _ *ssh.Signer) { r.Instruction[0] ^= 1 } }},
 		{"recipient not in the plan", "recipients", func(s *story) { s.readPlan = replace(`"recipient":"sha256:`, `"recipient":"`+zero+`","was":"sha256:`) }},
