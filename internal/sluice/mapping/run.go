@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"ecluse"
@@ -59,9 +60,10 @@ type Output struct {
 // Rows is the rows of one table. Source[i] is the source row (its place in the
 // chunk, from 0, ascending) that made row i.
 type Rows struct {
-	Table  ecluse.TableName
-	Batch  *record.Batch
-	Source []int32
+	Table   ecluse.TableName
+	Batch   *record.Batch
+	Source  []int32
+	Counter string // the name of the one that numbered them; empty: none
 }
 
 // PutAside is a source row put aside, and why, without any value.
@@ -225,7 +227,11 @@ func (r *Run) Output() (*Output, error) {
 	r.out.Rows, r.out.Counters = int(r.base), r.counters
 	r.out.Tables = r.out.Tables[:0]
 	for i, e := range r.set.entries {
-		r.out.Tables = append(r.out.Tables, Rows{Table: e.table, Batch: r.states[i].batch, Source: r.states[i].source})
+		rows := Rows{Table: e.table, Batch: r.states[i].batch, Source: r.states[i].source}
+		if n := slices.IndexFunc(e.sinks, func(s *sink) bool { return s.counter >= 0 }); n >= 0 {
+			rows.Counter = r.program.counters[e.sinks[n].counter].Name
+		}
+		r.out.Tables = append(r.out.Tables, rows)
 	}
 	if len(r.out.Blocked) == 0 {
 		return &r.out, nil
