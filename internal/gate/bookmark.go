@@ -120,3 +120,22 @@ func (n *notes) Note(at ecluse.Slot) ([]byte, error) {
 func (n *notes) SetNote(at ecluse.Slot, note []byte) error {
 	return durable.WriteFile(n.path(at), note)
 }
+
+// numbers keeps which rows the migration's passes numbered, at the target gate, as
+// sluice.Load sealed it: it outlives the passages, and goes with the key.
+type numbers struct{ path string }
+
+func (h *Home) numbers(m ecluse.MigrationID) (*numbers, error) {
+	dir, err := h.folder(m)
+	return &numbers{filepath.Join(dir, "numbers")}, err
+}
+
+func (n *numbers) Numbers() ([]byte, error) {
+	text, err := os.ReadFile(n.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, pathless(err)
+}
+
+func (n *numbers) SetNumbers(text []byte) error { return durable.WriteFile(n.path, text) }

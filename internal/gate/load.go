@@ -300,6 +300,10 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return nil, nil, err
 	}
+	numbers, err := t.home.numbers(m)
+	if err != nil {
+		return nil, nil, err
+	}
 	in := &inlet{lock: t.lock, migration: m, source: k.instruction.Source.Gate, plan: k.read.Digest()}
 	if err := in.refresh(ctx); err != nil {
 		return nil, nil, err
@@ -310,7 +314,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime(), t.lease(m)}, t.home.Now), Rejects: k.rejects,
-		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
+		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Numbers: numbers, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }
 

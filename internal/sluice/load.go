@@ -45,6 +45,13 @@ type Notes interface {
 	SetNote(s ecluse.Slot, note []byte) error
 }
 
+// Numbers keeps, at the target gate, which rows each pass of the migration numbered,
+// sealed. Losing it costs the comparison, and the report says so.
+type Numbers interface {
+	Numbers() ([]byte, error) // nil when there is none
+	SetNumbers(text []byte) error
+}
+
 // Loading is all that Load needs.
 type Loading struct {
 	Permit   mandate.LoadPermit
@@ -57,6 +64,7 @@ type Loading struct {
 	Signer   ssh.Signer                                  // the target gate's key
 	HeldKey  []byte                                      // keys the digests of look-up tables; only this gate has it
 	Notes    Notes
+	Numbers  Numbers
 	Codes    map[string]map[string]string         // frozen tables that checks translate keys with: target's code → source's
 	Padded   func(ecluse.TableName, string) bool  // char(n) columns of the target
 	Key      func(ecluse.TableName) []string      // its primary keys, for tracing; nil: none
@@ -115,9 +123,11 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 		if err := o.startCounters(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
-		err := o.pass(ctx, o.discard)
+		if err := o.pass(ctx, o.discard); err != nil {
+			return nil, causeOf(ctx, err)
+		}
 		o.count()
-		return &o.out, causeOf(ctx, err)
+		return &o.out, o.renumbered()
 	}
 
 	session, err := l.Target.Open(ctx, l.Permit)
@@ -133,6 +143,9 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	}
 	if err := o.pass(ctx, func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }); err != nil {
 		return nil, causeOf(ctx, err)
+	}
+	if err := o.renumbered(); err != nil {
+		return nil, err
 	}
 	if err := session.MoveSequences(ctx, plan.Shape.Sequences); err != nil {
 		return nil, causeOf(ctx, err)
@@ -179,6 +192,7 @@ type loader struct {
 
 	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
 	counters map[string]int64
+	numbers  numbering // of this pass
 	before   beginning
 	loaded   reconcile.Sums
 	rejected map[group]int64
@@ -214,7 +228,8 @@ type mapped struct {
 	run        *mapping.Run
 	aside      *aside         // the mapping's rejects
 	sums       reconcile.Sums // of all its rows; nil in a dry run
-	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else
+	given      given          // which of its rows counters numbered
+	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else but given
 }
 
 // summers sum the rows of each table; they belong to one goroutine.
@@ -325,6 +340,7 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	ready := make(chan *mapped)
+	o.numbers = beginNumbering(o.Program, o.plan, o.Permit.Passage(), o.counters)
 	g.Go(func() error {
 		defer close(ready)
 		for _, d := range o.plan.Shape.Order {
@@ -496,6 +512,7 @@ func (o *loader) dataset(ctx context.Context, id ecluse.DatasetID, to chan<- *ma
 			return err
 		}
 		last = m.descriptor.Last
+		o.numbers.Chunks = append(o.numbers.Chunks, numbered{m.descriptor.Slot, m.given})
 		select {
 		case to <- m:
 		case <-ctx.Done():

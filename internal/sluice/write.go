@@ -53,7 +53,7 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 			return nil, err
 		}
 	}
-	o.counters = maps.Clone(m.out.Counters)
+	o.counters, m.given = maps.Clone(m.out.Counters), givenIn(m.out)
 	o.slots[place{id, sequence}] = m.descriptor.Slot
 	o.meter.chunk()
 	return m, nil
@@ -68,6 +68,7 @@ type outcome struct {
 	Rejected map[string]int64           `json:"rejected,omitempty"` // rows, by reason
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
+	Given    given                      `json:"given,omitempty"`
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
 }
@@ -94,7 +95,7 @@ func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 		o.slots[place{id, sequence}] = slot
 		o.meter.add(n.Rows, 0)
 		o.meter.chunk()
-		return &mapped{noted: &n, descriptor: &evidence.Descriptor{Slot: slot, Last: n.Last}}, nil
+		return &mapped{noted: &n, given: n.Given, descriptor: &evidence.Descriptor{Slot: slot, Last: n.Last}}, nil
 	}
 	return nil, nil
 }
@@ -196,7 +197,7 @@ func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
 	slot := m.descriptor.Slot
 	n := &outcome{
 		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: m.sums,
-		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters,
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
 	}
 	if len(refused) > 0 {
 		rows := make([]int32, len(refused))

@@ -22,6 +22,8 @@ type Report struct {
 
 	Traced      []Difference `json:"traced,omitempty"`       // rows behind tables that are not equal
 	TracedWhole bool         `json:"traced_whole,omitempty"` // there are no others of what was loaded
+
+	Renumbered *ecluse.Renumbering `json:"renumbered,omitempty"` // nil: no counter, or the first pass
 }
 
 // DatasetResult says that what was opened is what the source gate signed. Opening
@@ -154,6 +156,8 @@ type Public struct {
 
 	Traced      []Difference `json:"traced,omitempty"` // ordinals and columns, no value
 	TracedWhole bool         `json:"traced_whole,omitempty"`
+
+	Renumbered *ecluse.Renumbering `json:"renumbered,omitempty"` // as exact as it is: it counts nobody
 }
 
 // PublicCheck is the outcome of a check.
@@ -168,7 +172,7 @@ func (r *Report) Public() *Public {
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
 		Checks: make([]PublicCheck, len(r.Checks)), Rejected: MaskGroups(r.Rejected), Reported: MaskGroups(r.Reported),
-		Shapes: foldShapes(r.Shapes), Traced: r.Traced, TracedWhole: r.TracedWhole,
+		Shapes: foldShapes(r.Shapes), Traced: r.Traced, TracedWhole: r.TracedWhole, Renumbered: r.Renumbered,
 	}
 	for i, c := range r.Checks {
 		p.Checks[i] = PublicCheck{Name: c.Name, Lines: c.Lines, Off: len(c.Off) + c.More}
