@@ -162,6 +162,7 @@ func TestGeneratedCLI(t *testing.T) {
 // lists names the command whose --json prints a list of fields.
 var lists = map[string]string{
 	"apply-dry": "apply", "apply-read": "apply", "plan-read": "plan", "sign-contract": "sign", "status-empty": "status", "demo-prepare": "demo", "status-held": "status", "carry-in-paper": "carry-in",
+	"apply-renumbered": "apply", "report-renumbered": "report", "plan-renumbered": "plan", "approve-renumbered": "approve", "gate-report-renumbered": "gate-report",
 }
 
 func reference(t *testing.T) string {

@@ -145,7 +145,37 @@ func (u *ui) since(s *desk.Since) {
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
 	}
+	u.renumbered(&b, "  ", s.Renumbered)
+	if s.Unnumbered {
+		fmt.Fprintln(&b, u.say("  which rows get other numbers under this mapping, its first passage says", "  quelles lignes changent de numéro avec cette table de transcodage, son premier passage le dira"))
+	}
 	u.text(b.String())
+}
+
+// renumbered says whose rows got other numbers than in the pass before.
+func (u *ui) renumbered(b *strings.Builder, indent string, r *ecluse.Renumbering) {
+	switch {
+	case r == nil:
+		return
+	case r.Lost:
+		fmt.Fprintln(b, indent+u.paint(yellow, u.say("! what earlier passages numbered is lost at the target gate: whether rows are renumbered is not known",
+			"! les numéros des passages précédents sont perdus côté nouveau logiciel : impossible de savoir si des lignes changent de numéro")))
+		return
+	case len(r.Tables) == 0:
+		fmt.Fprintln(b, indent+u.say("the same numbers as in %s", "les mêmes numéros que dans %s", u.passageWord(r.Since)))
+		return
+	}
+	same := ""
+	if r.SameMapping {
+		same = u.say(", under the same mapping", ", avec la même table de transcodage")
+	}
+	for _, t := range r.Tables {
+		line := u.say("! renumbered since %s%s: %s.%s from chunk %s", "! numéros changés depuis %s%s : %s.%s à partir du paquet %s", u.passageWord(r.Since), same, t.Table, t.Column, t.Chunk())
+		if t.Base {
+			line += u.say(" (the counter begins elsewhere)", " (le compteur part d'ailleurs)")
+		}
+		fmt.Fprintln(b, indent+u.paint(yellow, line))
+	}
 }
 
 // passageWord names a passage.
@@ -246,6 +276,11 @@ func (u *ui) applied(v *desk.Applied) {
 	if v.Load != nil {
 		u.tell("loaded  %12s rows into %s; %s source rows put aside", "chargé  %12s lignes dans %s ; %s lignes source mises de côté", count(v.RowsLoaded), v.Load.System, count(v.RowsRejected))
 		u.unmapped(v.Load)
+		if v.Load.Compared != nil {
+			var b strings.Builder
+			u.renumbered(&b, "", v.Load.Compared.Renumbered)
+			u.text(b.String())
+		}
 		u.verdict(v.Reconciled, v.Passage.Kind)
 		if v.Passage.Kind == ecluse.Rehearsal {
 			u.tell("  a rehearsal is never accepted: ecluse undo --as KEY takes it out of %s, and before its deadline the lock does", "  une migration à blanc n'est jamais reçue : ecluse undo --as CLÉ la retire de %s, et à son échéance l'écluse le fait", v.Load.System)

@@ -24,6 +24,7 @@ func (u *ui) report(s *gate.LoadStatement) {
 	fmt.Fprintln(&b, u.say("%s rows read in %d chunks, %s loaded, %s put aside", "%s lignes lues en %d paquets, %s chargées, %s mises de côté",
 		count(s.RowsRead), s.Chunks, count(s.RowsLoaded), count(s.RowsRejected)))
 	if p := s.Compared; p != nil {
+		u.renumbered(&b, "", p.Renumbered)
 		u.reportTables(&b, p)
 		u.reportTraced(&b, p)
 		u.reportChecks(&b, p)

@@ -7,7 +7,9 @@ import (
 
 	"ecluse"
 	"ecluse/internal/desk"
+	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // TestSinceIsShown: whoever approves a load plan sees what it changes and what the last
@@ -38,5 +40,47 @@ func TestSinceIsShown(t *testing.T) {
 	u.since(&desk.Since{SameMapping: true, Passage: ecluse.Passage{Kind: ecluse.Dry, Number: 1}})
 	if got := b.String(); !strings.HasPrefix(got, "the same mapping as dry 1:") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestRenumberedIsShown: whose rows got other numbers, and from which chunk, in both
+// languages, where a plan is approved, after a passage and in its report.
+func TestRenumberedIsShown(t *testing.T) {
+	t.Parallel()
+	dry := ecluse.Passage{Kind: ecluse.Dry, Number: 1}
+	moved := &ecluse.Renumbering{Since: dry, Tables: []ecluse.Renumbered{
+		{Table: ecluse.TableName{Schema: "clinlims", Name: "result"}, Column: "id", From: ecluse.Slot{Dataset: "result", Sequence: 3, Version: 1}},
+		{Table: ecluse.TableName{Schema: "clinlims", Name: "sample"}, Column: "id", From: ecluse.Slot{Dataset: "request"}, Base: true},
+	}}
+	load := &gate.LoadStatement{Passage: ecluse.Passage{Kind: ecluse.Dry, Number: 2}, Compared: &reconcile.Public{Renumbered: moved}}
+	for name, show := range map[string]func(*ui){
+		"approve": func(u *ui) { u.since(&desk.Since{Passage: load.Passage, Renumbered: moved}) },
+		"apply":   func(u *ui) { u.applied(&desk.Applied{Passage: load.Passage, Load: load}) },
+		"report":  func(u *ui) { u.report(load) },
+	} {
+		for french, want := range map[bool][]string{
+			false: {"! renumbered since dry 1: clinlims.result.id from chunk result/000003\n", "clinlims.sample.id from chunk request/000000 (the counter begins elsewhere)"},
+			true:  {"! numéros changés depuis essai à vide 1 : clinlims.result.id à partir du paquet result/000003\n", "(le compteur part d'ailleurs)"},
+		} {
+			var b bytes.Buffer
+			show(&ui{out: &b, french: french})
+			for _, w := range want {
+				if !strings.Contains(b.String(), w) {
+					t.Errorf("%s: %q is missing in\n%s", name, w, b.String())
+				}
+			}
+		}
+	}
+	for want, s := range map[string]*desk.Since{
+		"  the same numbers as in dry 1\n":             {Renumbered: &ecluse.Renumbering{Since: dry}},
+		"since dry 1, under the same mapping: ":        {Renumbered: &ecluse.Renumbering{Since: dry, SameMapping: true, Tables: moved.Tables}},
+		"whether rows are renumbered is not known":     {Renumbered: &ecluse.Renumbering{Lost: true}},
+		"under this mapping, its first passage says\n": {Unnumbered: true},
+	} {
+		var b bytes.Buffer
+		(&ui{out: &b}).since(s)
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
 	}
 }

@@ -23,6 +23,9 @@ type Since struct {
 	RowsLoaded   int64                `json:"rows_loaded"`
 	RowsRejected int64                `json:"rows_rejected"`
 	Rejected     []ecluse.MaskedGroup `json:"rejected,omitempty"` // small counts are masked
+
+	Renumbered *ecluse.Renumbering `json:"renumbered,omitempty"` // by that one, against the one before it
+	Unnumbered bool                `json:"unnumbered,omitempty"` // the plan has counters, and its mapping is another: what it renumbers the next pass says
 }
 
 // since holds a load plan against the last one tried; nil when none was. What was tried
@@ -60,9 +63,17 @@ func since(ctx context.Context, l Lock, m ecluse.MigrationID, plan *mandate.Load
 			RowsRead: s.RowsRead, RowsLoaded: s.RowsLoaded, RowsRejected: s.RowsRejected,
 		}
 		if s.Compared != nil {
-			v.Rejected = s.Compared.Rejected
+			v.Rejected, v.Renumbered = s.Compared.Rejected, s.Compared.Renumbered
 		}
+		v.Unnumbered = !v.SameMapping && counts(&plan.Shape)
 		return v, nil
 	}
 	return nil, nil
+}
+
+// counts tells whether a counter numbers rows of any table.
+func counts(s *ecluse.Shape) bool {
+	return slices.ContainsFunc(s.Datasets, func(d ecluse.ShapeDataset) bool {
+		return slices.ContainsFunc(d.Into, func(t ecluse.ShapeTable) bool { return t.Counter != "" })
+	})
 }
