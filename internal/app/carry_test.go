@@ -221,6 +221,14 @@ func (h *hand) signed(r exchange.Return, key ssh.Signer) evidence.Signed {
 	return s
 }
 
+// says puts a return into the folder as its gate would.
+func (h *hand) says(r *exchange.Return) {
+	h.Helper()
+	signed, at := h.signed(*r, h.gate), filepath.Join(h.folder, fmt.Sprintf("in-%06d", r.Number), "return.json")
+	h.must(os.WriteFile(at, signed.Body, 0o600))
+	h.must(os.WriteFile(at+".sig", signed.Signature, 0o600))
+}
+
 // taken is how far what was carried came in, and how much the journal has.
 func (h *hand) taken() string {
 	h.Helper()
@@ -508,9 +516,7 @@ func TestCarriedTwo(t *testing.T) {
 		return 0
 	}
 	slices.SortStableFunc(r.Items, func(a, b exchange.Item) int { return of(a) - of(b) })
-	signed := h.signed(*r.Return, h.gate)
-	h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", "return.json"), signed.Body, 0o600))
-	h.must(os.WriteFile(filepath.Join(h.folder, "in-000001", "return.json.sig"), signed.Signature, 0o600))
+	h.says(r.Return)
 	others := 0
 	for _, it := range r.Items {
 		others += of(it)
@@ -544,6 +550,45 @@ func TestCarriedTwo(t *testing.T) {
 	if err != nil || len(v.Refused)+v.Waiting != 0 || h.events(evidence.LeafChunk) != len(puts(r.Return)) {
 		t.Errorf("%+v, %v; %d chunks", v, err, h.events(evidence.LeafChunk))
 	}
+}
+
+// TestCarriedMalformed: what a gate signed and nobody can read is refused, and keeps nothing
+// of others from coming in; so does a migration whose papers here are damaged.
+func TestCarriedMalformed(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	inspect := func() error {
+		_, err := h.marc().Inspect(t.Context(), exchange.SourcePlace)
+		return err
+	}
+	if err := inspect(); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Fatalf("%v", err)
+	}
+	r := h.answered()
+	lend, err := evidence.Sign(h.gate, evidence.NamespaceStatement, []byte("no JSON"))
+	h.must(err)
+	r.Items = slices.Insert(r.Items, 0, exchange.Item{Kind: exchange.ItemLend, Migration: roomtest.Migration, Signed: &lend})
+	h.says(r.Return)
+	v, err := h.in()
+	if err != nil || len(v.Refused) != 1 || v.Refused[0].Item != 0 || v.Refused[0].Why.Kind != ecluse.Unverified || v.New != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	h.must(inspect())
+
+	// A chunk that was asked for, and whose plan the lock cannot read.
+	h = byHand(t)
+	if err := inspect(); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Fatalf("%v", err)
+	}
+	r = h.answered()
+	h.must(h.lock.Shut())
+	h.d.Exec("room/lock/control.db", "UPDATE current SET digest = '"+ecluse.DigestOf(nil).String()+"' WHERE kind = 'readplan'")
+	h.open()
+	v, err = h.in()
+	if err != nil || len(v.Refused) != 1 || v.Refused[0].Kind != exchange.ItemPut {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	h.must(inspect())
 }
 
 // TestCarriedAnew: once the gate is asked anew for what was refused, the return of before has

@@ -259,7 +259,7 @@ func figuresOf(s evidence.Signed, by ecluse.Fingerprint, format string) (*figure
 			Rows int64 `json:"rows"`
 		}
 		if err := json.Unmarshal(s.Body, &u); err != nil {
-			return nil, err
+			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's statement", Why: "it is no " + format, Err: err}
 		}
 		f.Rows = u.Rows
 	}

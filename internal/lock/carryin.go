@@ -63,8 +63,11 @@ func (s *Person) CarryChunk(ctx context.Context, of ecluse.Digest, item int, bod
 	var refused error
 	if wanted { // any other is none that this lock asked for
 		it := r.Items[item]
-		if _, refused = s.Put(ctx, it.Migration, *it.Signed, body); refused != nil && ecluse.KindOf(refused) != ecluse.Refused {
-			return nil, refused // of the body, or of the lock's own: the same chunk is wanted again
+		_, refused = s.Put(ctx, it.Migration, *it.Signed, body)
+		// What does not verify is the body, for the descriptor did before: the same chunk is
+		// wanted again, and so it is when the lock has trouble of its own.
+		if refused != nil && (!refuses(refused) || ecluse.KindOf(refused) == ecluse.Unverified) {
+			return nil, refused
 		}
 	}
 	over, err := s.inTurn(ctx)

@@ -61,7 +61,7 @@ func (l *Lock) Lend(ctx context.Context, m ecluse.MigrationID, answer evidence.S
 		Request ecluse.Digest `json:"request"`
 	}
 	if err := json.Unmarshal(answer.Body, &to); err != nil {
-		return err
+		return &ecluse.Error{Kind: ecluse.Unverified, What: "lend the release secret", Where: string(m), Why: "what the gate signed is no answer to a request", Err: err}
 	}
 	err = l.store.Do(ctx, journal.Event{
 		Tree: string(m), Type: journal.LeaseLent, IDs: map[string]string{"request": to.Request.String(), "answer": answer.Digest().String()},
