@@ -50,15 +50,15 @@ func (s *server) chambers() {
 			if err != nil {
 				return err
 			}
-			signed, body, err := c.lab.Lock.Get(r.Context(), migration(c), at)
+			signed, body, err := c.lab.Lock.Seat(c.gate).Get(r.Context(), migration(c), at)
 			if err != nil {
-				return err
+				return cut(rw, err)
 			}
 			defer body.Close()
 			if err := describe(rw, signed); err != nil {
 				return err
 			}
-			return send(rw, body)
+			return cut(rw, send(rw, body))
 		})
 	route(s, operation(http.MethodPost, at+"/manifest", "close", "The closing manifest", papers), gateOnly, ofMigration,
 		func(ctx context.Context, c *caller, in *struct {
@@ -108,12 +108,12 @@ func (s *server) chambers() {
 			if err != nil {
 				return &ecluse.Error{Kind: ecluse.Invalid, What: "get rows put aside", Where: "sha256", Why: "it is not a digest"}
 			}
-			body, err := c.lab.Lock.GetReject(r.Context(), migration(c), d)
+			body, err := c.lab.Lock.Seat(c.gate).GetReject(r.Context(), migration(c), d)
 			if err != nil {
-				return err
+				return cut(rw, err)
 			}
 			defer body.Close()
-			return send(rw, body)
+			return cut(rw, send(rw, body))
 		})
 }
 
@@ -230,7 +230,7 @@ func (p *patient) Read(b []byte) (int, error) {
 }
 
 // cut ends the connection when more came than was described, or than the plan or the
-// procedure lets come in: what is still under way is not read.
+// procedure lets come in or go out: what is still under way is not read.
 func cut(rw http.ResponseWriter, err error) error {
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {

@@ -31,3 +31,14 @@ func LastLeaf(ctx context.Context, l *Lock, m ecluse.MigrationID) (*evidence.Lea
 	}
 	return leaves[0], nil
 }
+
+// Fetched makes a gate one that was sent all but so many bytes of what it may be sent of a
+// migration.
+func Fetched(ctx context.Context, l *Lock, m ecluse.MigrationID, gate ecluse.Fingerprint, but int64) error {
+	most, err := l.mostFetched(ctx, m)
+	if err != nil {
+		return err
+	}
+	l.addFetched(fetcher{m, gate}, int(most-but), most)
+	return nil
+}

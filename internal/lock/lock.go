@@ -64,6 +64,7 @@ type Lock struct {
 	allowed      map[ecluse.MigrationID]chamber.Terms   // by the read plan that each names
 	lines        map[ecluse.Fingerprint]exchange.Line   // what gates measured of their way here
 	alerted      map[ecluse.MigrationID]bool            // whose damage the journal knows of
+	fetched      map[fetcher]*fetches                   // what gates were sent
 }
 
 const (
@@ -152,7 +153,7 @@ func Admit(dir string, at exchange.Place, gate ecluse.Fingerprint) error {
 func Open(ctx context.Context, dir, tool string) (*Lock, error) {
 	l := &Lock{
 		dir: dir, tool: tool, opened: time.Now(), moved: make(chan struct{}), resting: make(chan struct{}), carrying: make(chan struct{}, 1), chunks: map[ecluse.MigrationID]map[string]bool{},
-		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{}, allowed: map[ecluse.MigrationID]chamber.Terms{},
+		seen: map[ecluse.Fingerprint]time.Time{}, told: map[string]*told{}, parsed: map[ecluse.Digest]*evidence.Roster{}, papers: map[ecluse.Digest]*gatePaper{}, lines: map[ecluse.Fingerprint]exchange.Line{}, instructions: map[ecluse.Digest]*mandate.Instruction{}, alerted: map[ecluse.MigrationID]bool{}, fetched: map[fetcher]*fetches{}, allowed: map[ecluse.MigrationID]chamber.Terms{},
 	}
 	var err error
 	if l.signer, err = readKey(dir); err != nil {
