@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"ecluse"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 )
 
 // TestTwin (AC-19): invented rows go through the very mapping, with the source's database
@@ -140,6 +142,60 @@ func TestUnmappedIsNotTried(t *testing.T) {
 	}
 	if ledger := d.Read("room", "target", "ledger.json"); bytes.Contains(ledger, []byte(`"tried"`)) {
 		t.Error("the gate's ledger has it as tried")
+	}
+}
+
+// TestTwinOfOthers: a mapping that passed on other columns than the approved ones, which a
+// lock hands out, or against another schema than the target has now, has not passed.
+func TestTwinOfOthers(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 3)
+	r := d.Open()
+	refused := func(what string) {
+		t.Helper()
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "has not passed on invented rows") {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	forget := func() {
+		if err := r.HomeOf(exchange.TargetPlace).Note(roomtest.Migration, func(e *gate.Entry) error { clear(e.Twins); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	lies := lying{r.Seat(exchange.TargetPlace), func(c *exchange.Case) {
+		plan, err := mandate.ParseReadPlan(c.ReadPlan)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for i := range plan.Datasets {
+			for n := range plan.Datasets[i].Columns {
+				plan.Datasets[i].Columns[n].Declared = "VARCHAR(30)"
+			}
+		}
+		c.ReadPlan = plan.Bytes()
+	}}
+	target, err := app.Target(d.Join("room", "target"), lies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if s, err := target.Twin(t.Context(), roomtest.Migration); err != nil || !s.Passed {
+		t.Fatalf("on other columns: %v, %+v", err, s)
+	}
+	refused("it passed on other columns")
+	if v, err := r.Twin(t.Context(), roomtest.Migration); err != nil || !v.Passed {
+		t.Fatal(err)
+	}
+	d.Exec("novalab.db", "ALTER TABLE patient ADD COLUMN note TEXT")
+	refused("the target changed since")
+	if v, err := r.Twin(t.Context(), roomtest.Migration); err != nil || !v.Passed {
+		t.Fatal(err)
+	}
+	if v := apply(t, r, ecluse.Final); !v.Reconciled {
+		t.Errorf("%+v", v)
 	}
 }
 

@@ -96,7 +96,8 @@ func (a *Answer) Err() error {
 // Checked is what a checked mapping reads and writes.
 type Checked struct {
 	ecluse.Shape
-	Unused []string `json:"unused,omitempty"` // instructed columns, "dataset.column", that it has no use for
+	Unused []string      `json:"unused,omitempty"` // instructed columns, "dataset.column", that it has no use for
+	Schema ecluse.Digest `json:"schema,omitzero"`  // of the tables that it writes, as the gate found them
 }
 
 // Line is what a gate measured of the way to its lock.

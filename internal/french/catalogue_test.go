@@ -29,7 +29,7 @@ var notSentences = map[string]string{
 	"internal/document: strings.TrimPrefix(err.Error(), \"yaml: \")": "the YAML library's: others.txt",
 	"internal/erasure: who.what":                                     "the table above it is in spoken",
 	"internal/exchange: p.Because":                                   "said by whoever sent it, out of this catalogue",
-	"internal/gate: out.Fault":                                      "the words of a signed statement",
+	"internal/gate: out.Fault":                                       "the words of a signed statement",
 	"internal/lock: ecluse.Kind(leaf.IDs[\"reason\"])":               "a kind of error",
 	"internal/lock: f.Item.Kind":                                     "a kind of item",
 	"internal/lock: it.Kind":                                         "a kind of item",

@@ -44,8 +44,8 @@ type Entry struct {
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
-	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping's digest → the statement by which it passed on invented rows
-	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping's digest → the dry run or rehearsal that it passed in
+	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
+	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
 	Stood       map[string]time.Time     `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here

@@ -109,13 +109,13 @@ func (t *Target) CheckMapping(ctx context.Context, plan *mandate.ReadPlan, text 
 }
 
 // Compile compiles the load plan of a kind of passage (step 9), and says which
-// instructed columns its mapping has no use for.
-func (t *Target) Compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (plan *mandate.LoadPlan, unused []string, err error) {
+// instructed columns its mapping has no use for, and what schema it was compiled for.
+func (t *Target) Compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (*mandate.LoadPlan, exchange.Checked, error) {
 	k, plan, _, err := t.compile(ctx, c, kind)
 	if err != nil {
-		return nil, nil, err
+		return nil, exchange.Checked{}, err
 	}
-	return plan, k.program.Unused(), nil
+	return plan, exchange.Checked{Unused: k.program.Unused(), Schema: k.schema()}, nil
 }
 
 func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
@@ -204,9 +204,9 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
 	}
-	mapped := out.program.Shape().Mapping.String()
+	mapped := out.program.Shape().Mapping
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
-		Twin: !page.Twins[mapped].IsZero(), Tried: page.Tried[mapped] != "",
+		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), out.schema())].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
 		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
 	})
@@ -401,7 +401,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		err = t.home.Note(m, func(e *Entry) error {
 			name := l.Passage.String()
 			if tried {
-				e.Tried[k.permit.Plan().Shape.Mapping.String()] = name
+				e.Tried[madeOf(k.permit.Plan().Shape.Mapping, k.read.Columns())] = name
 			}
 			if stood && e.Stood[name].IsZero() {
 				e.Stood[name] = s.Compared.ReadBack

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type TwinStatement struct {
 	evidence.StatementHead               // Plan is the read plan's, whose columns the rows have
 	Mapping                ecluse.Digest `json:"mapping"`
 	Columns                ecluse.Digest `json:"columns"`       // of the datasets' columns, as the read plan has them
-	Target                 ecluse.Digest `json:"target_schema"` // of the target's catalogue
+	Target                 ecluse.Digest `json:"target_schema"` // of the tables that the mapping writes
 	Passed                 bool          `json:"passed"`
 	Why                    string        `json:"why,omitempty"` // what kept the mapping from its end
 	sluice.Twinned
@@ -67,17 +68,7 @@ func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement
 		}
 	}
 	s := &TwinStatement{
-		StatementHead: evidence.StatementHead{Format: TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping,
-	}
-	for _, d := range []struct {
-		of   any
-		into *ecluse.Digest
-	}{{read.Datasets, &s.Columns}, {k.catalogue, &s.Target}} {
-		text, err := evidence.EncodeJSON(d.of)
-		if err != nil {
-			return nil, err
-		}
-		*d.into = ecluse.DigestOf(text)
+		StatementHead: evidence.StatementHead{Format: TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping, Columns: read.Columns(), Target: k.schema(),
 	}
 	out, err := sluice.RunTwin(ctx, sluice.Twin{
 		Program: k.program, ReadPlan: read, Target: k.catalogue, Words: wordsOf(c.Mapping, c.Frozen), Codes: codesOf(k.program.Shape().Frozen, c.Frozen), Rows: twinRows,
@@ -115,9 +106,37 @@ func (t *Target) stateTwin(ctx context.Context, m ecluse.MigrationID, s *TwinSta
 		return err
 	}
 	return t.home.Note(m, func(e *Entry) error {
-		e.Twins[s.Mapping.String()] = s.digest
+		e.Twins[madeOf(s.Mapping, s.Columns, s.Target)] = s.digest
 		return nil
 	})
+}
+
+// madeOf is what the ledger knows a trial by: the mapping and what it was tried on. One of
+// other columns, which a lock could hand out, or of another schema says nothing of this.
+func madeOf(parts ...ecluse.Digest) string {
+	var all []byte
+	for _, p := range parts {
+		all = append(all, p[:]...)
+	}
+	return ecluse.DigestOf(all).String()
+}
+
+// schema identifies the tables that the mapping writes, as they stand.
+func (c *checked) schema() ecluse.Digest {
+	written := ecluse.Catalogue{Engine: c.catalogue.Engine}
+	for _, t := range c.catalogue.Tables {
+		for _, d := range c.program.Shape().Datasets {
+			if slices.ContainsFunc(d.Into, func(x ecluse.ShapeTable) bool { return x.Table == t.Name }) {
+				written.Tables = append(written.Tables, t)
+				break
+			}
+		}
+	}
+	text, err := evidence.EncodeJSON(written)
+	if err != nil {
+		panic("gate: a catalogue always encodes: " + err.Error())
+	}
+	return ecluse.DigestOf(text)
 }
 
 // wordsOf are the texts that a mapping writes between quotes, and those of its tables of

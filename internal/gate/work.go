@@ -165,7 +165,7 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		if err := t.inTime(c); err != nil {
 			return nil, err
 		}
-		plan, unused, err := t.Compile(ctx, c, w.Passage.Kind)
+		plan, checked, err := t.Compile(ctx, c, w.Passage.Kind)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +173,7 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		if err != nil {
 			return nil, err
 		}
-		return papersOf(map[string]any{exchange.PaperLoadPlan: plan.Bytes(), exchange.PaperShape: exchange.Checked{Unused: unused}, exchange.PaperLine: line})
+		return papersOf(map[string]any{exchange.PaperLoadPlan: plan.Bytes(), exchange.PaperShape: checked, exchange.PaperLine: line})
 	case exchange.Twin:
 		s, err := t.Twin(ctx, w.Migration)
 		if err != nil {

@@ -259,7 +259,7 @@ func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 		}
 	}
 	if kind == ecluse.Final {
-		if err := l.twinFor(ctx, m, target, parsed); err != nil {
+		if err := l.twinFor(ctx, m, target, parsed, checked.Schema); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -37,9 +37,10 @@ func (l *Lock) Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed
 	return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's answer", Where: said.String(), Why: "the gate has posted no such " + string(exchange.TwinReport)}
 }
 
-// twinFor has invented rows taken through the mapping of a final plan, unless they were.
-func (l *Lock) twinFor(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan) error {
-	passed, err := l.twinPassed(ctx, m, target, plan.Shape.Mapping)
+// twinFor has invented rows taken through the mapping of a final plan, unless they were, for
+// the same columns and the target's schema.
+func (l *Lock) twinFor(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan, schema ecluse.Digest) error {
+	passed, err := l.twinPassed(ctx, m, target, plan, schema)
 	if err != nil || passed {
 		return err
 	}
@@ -47,8 +48,27 @@ func (l *Lock) twinFor(ctx context.Context, m ecluse.MigrationID, target ecluse.
 	return err
 }
 
-// twinPassed tells whether the target gate signed that a mapping passed on invented rows.
-func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, mapping ecluse.Digest) (bool, error) {
+// columns identifies what a read plan's datasets are made of.
+func (l *Lock) columns(ctx context.Context, readPlan ecluse.Digest) (ecluse.Digest, error) {
+	text, err := l.store.Document(ctx, readPlan)
+	if err != nil {
+		return ecluse.Digest{}, err
+	}
+	plan, err := mandate.ParseReadPlan(text)
+	if err != nil {
+		return ecluse.Digest{}, err
+	}
+	return plan.Columns(), nil
+}
+
+// twinPassed tells whether the target gate signed that a plan's mapping passed on rows
+// invented for its columns, and held against the target's schema; zero: whichever, for only
+// the gate knows how that stands now.
+func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan, schema ecluse.Digest) (bool, error) {
+	columns, err := l.columns(ctx, plan.ReadPlan)
+	if err != nil {
+		return false, err
+	}
 	all, err := l.Posted(ctx, m, exchange.TwinReport)
 	if err != nil {
 		return false, err
@@ -57,20 +77,27 @@ func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target eclu
 		var x struct {
 			Format  string        `json:"ecluse"`
 			Mapping ecluse.Digest `json:"mapping"`
+			Columns ecluse.Digest `json:"columns"`
+			Schema  ecluse.Digest `json:"target_schema"`
 			Passed  bool          `json:"passed"`
 		}
 		if s.VerifyBy(evidence.NamespaceStatement, target) != nil || json.Unmarshal(s.Body, &x) != nil {
 			continue
 		}
-		if x.Format == "twin/v1" && x.Passed && x.Mapping == mapping {
+		if x.Format == "twin/v1" && x.Passed && x.Mapping == plan.Shape.Mapping && x.Columns == columns && (schema.IsZero() || x.Schema == schema) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// tried tells whether a mapping passed dry, or in a rehearsal in which all was equal.
-func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, mapping ecluse.Digest) (bool, error) {
+// tried tells whether a plan's mapping passed dry on its columns, or in a rehearsal in which
+// all was equal.
+func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan) (bool, error) {
+	columns, err := l.columns(ctx, plan.ReadPlan)
+	if err != nil {
+		return false, err
+	}
 	all, err := l.Posted(ctx, m, exchange.LoadReport)
 	if err != nil {
 		return false, err
@@ -84,12 +111,15 @@ func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fi
 		if err != nil {
 			return false, err
 		}
-		plan, err := mandate.ParseLoadPlan(text)
+		then, err := mandate.ParseLoadPlan(text)
 		if err != nil {
 			return false, err
 		}
-		if plan.Shape.Mapping == mapping {
-			return true, nil
+		if then.Shape.Mapping != plan.Shape.Mapping {
+			continue
+		}
+		if was, err := l.columns(ctx, then.ReadPlan); err != nil || was == columns {
+			return err == nil, err
 		}
 	}
 	return false, nil
@@ -106,11 +136,11 @@ func (l *Lock) rehearsed(ctx context.Context, i *mandate.Instruction) error {
 	if err != nil {
 		return err
 	}
-	twin, err := l.twinPassed(ctx, i.ID, i.Target.Gate, plan.Shape.Mapping)
+	twin, err := l.twinPassed(ctx, i.ID, i.Target.Gate, plan, ecluse.Digest{})
 	if err != nil {
 		return err
 	}
-	tried, err := l.tried(ctx, i.ID, i.Target.Gate, plan.Shape.Mapping)
+	tried, err := l.tried(ctx, i.ID, i.Target.Gate, plan)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,9 @@ type LoadHeld struct {
 	Digest  ecluse.Digest    `json:"sha256"`
 }
 
+// Columns identifies what the plan's datasets are made of, whatever plan it stands in.
+func (p *ReadPlan) Columns() ecluse.Digest { return ecluse.DigestOf(encodePlan(p.Datasets)) }
+
 // Dataset finds a dataset by name.
 func (p *ReadPlan) Dataset(id ecluse.DatasetID) (*ReadDataset, bool) {
 	for i := range p.Datasets {
