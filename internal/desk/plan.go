@@ -136,7 +136,7 @@ func countVerdicts(p *mandate.ReadPlan) VerdictCounts {
 // CheckInstruction has an instruction compiled against the source, as far as that
 // goes without the gates' recipients: nothing is kept.
 func (d *Desk) CheckInstruction(ctx context.Context, file string, text []byte) (*mandate.ReadPlan, error) {
-	if _, err := mandate.ParseInstruction(file, text); err != nil {
+	if _, err := mandate.ParseNewInstruction(file, text); err != nil {
 		return nil, err
 	}
 	l, err := d.visit(ctx, nil)

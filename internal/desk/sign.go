@@ -283,7 +283,7 @@ func (d *Desk) sameAsRead(m ecluse.MigrationID, plan *mandate.ReadPlan, text []b
 // open opens an instruction's migration. A document that is wrong is told by its
 // file; one that the lock refuses is the lock's to refuse, and to journal.
 func (d *Desk) open(ctx context.Context, l Lock, file string, text []byte) (*mandate.Instruction, error) {
-	i, err := mandate.ParseInstruction(file, text)
+	i, err := mandate.ParseNewInstruction(file, text)
 	if err != nil && ecluse.KindOf(err) != ecluse.Refused {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (l *Lock) Inspect(ctx context.Context, at exchange.Place) (*exchange.Inspec
 // Sketch has the source gate compile an instruction that nobody signed: nothing is
 // kept but, of a gate without a line, its answer, for whoever looks again within a day.
 func (l *Lock) Sketch(ctx context.Context, instruction []byte) ([]byte, error) {
-	i, err := mandate.ParseInstruction("instruction", instruction)
+	i, err := mandate.ParseNewInstruction("instruction", instruction)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func (s *Person) judgeContract(text []byte) error {
 // judgeInstruction holds a signature to an instruction that a migration was opened
 // with, and a plan approved with it to the one compiled from exactly it.
 func (s *Person) judgeInstruction(ctx context.Context, act *evidence.Act, text []byte) error {
-	i, err := mandate.ParseInstruction("instruction", text)
+	i, err := mandate.ParseNewInstruction("instruction", text)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (s *Person) OpenMigration(ctx context.Context, text []byte) (m ecluse.Migra
 	}
 	a := &attempt{verb: "open", migration: idOf(text), subject: ecluse.DigestOf(text), by: s}
 	defer a.journal(ctx, s.Lock, &err)
-	i, err := mandate.ParseInstruction("instruction", text)
+	i, err := mandate.ParseNewInstruction("instruction", text)
 	if err != nil {
 		return "", err
 	}

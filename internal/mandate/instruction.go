@@ -286,6 +286,20 @@ func parseLease(s string) (time.Duration, error) {
 // is wrong gives document.Problems; what no signature could allow (a password)
 // an *ecluse.Error of kind Refused around them.
 func ParseInstruction(file string, text []byte) (*Instruction, error) {
+	return parseInstruction(file, text, (*Instruction).check)
+}
+
+// ParseNewInstruction reads one that is still to be signed: it asks as well for what an
+// instruction has to say today and had not to when it was signed earlier. One in force is
+// read by ParseInstruction alone: a rule that came later must not take its deadline away.
+func ParseNewInstruction(file string, text []byte) (*Instruction, error) {
+	return parseInstruction(file, text, func(i *Instruction, p *problems) {
+		i.check(p)
+		i.checkTried(p)
+	})
+}
+
+func parseInstruction(file string, text []byte, check func(*Instruction, *problems)) (*Instruction, error) {
 	i := &Instruction{digest: ecluse.DigestOf(text)}
 	lines, err := document.Decode(file, text, i)
 	if err != nil {
@@ -293,7 +307,7 @@ func ParseInstruction(file string, text []byte) (*Instruction, error) {
 	}
 	i.lines = lines
 	p := &problems{lines: lines}
-	i.check(p)
+	check(i, p)
 	if err := p.err("read instruction"); err != nil {
 		return nil, err
 	}

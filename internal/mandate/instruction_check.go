@@ -115,7 +115,6 @@ func (i *Instruction) checkHead(p *problems) {
 			p.add("passages."+string(k), "want a number from 0 to 1000", "")
 		}
 	}
-	i.checkTried(p)
 	if i.Passages.Rehearsal > 0 && i.Target.PreProduction == "" {
 		p.add("passages.rehearsal", "a rehearsal goes into a system that target.pre_production names", lawOnly)
 	}

@@ -118,7 +118,7 @@ func TestInstructionRefuses(t *testing.T) {
 		if text == good {
 			t.Errorf("%s: the edit changes nothing", name)
 		}
-		_, err := ParseInstruction("i.yaml", []byte(text))
+		_, err := ParseNewInstruction("i.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), c.want) || ecluse.KindOf(err) != c.kind {
 			t.Errorf("%s: got %s %v, want %s %s", name, ecluse.KindOf(err), err, c.kind, c.want)
 		}
@@ -225,6 +225,11 @@ func FuzzParseInstruction(f *testing.F) {
 	f.Add([]byte(readFile(f, "testdata/instruction.yaml")))
 	f.Add([]byte("ecluse: instruction/v1\ndatasets: {a: {from: b, within: {a: [c]}}}\naccounts: {source: all}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := ParseNewInstruction("f.yaml", b); err == nil {
+			if _, err := ParseInstruction("f.yaml", b); err != nil {
+				t.Errorf("it could be signed and not be read then: %v", err)
+			}
+		}
 		i, err := ParseInstruction("f.yaml", b)
 		if err != nil {
 			return

@@ -158,6 +158,9 @@ func (i *Instruction) Rehearsed(twin, tried bool) error {
 		e.Why, e.Next = "this mapping has not passed on invented rows", "ecluse rehearse --twin, and correct what it shows"
 	case !tried && i.Passages.Untried == "":
 		e.Why, e.Next = "this mapping has passed neither dry nor in rehearsal", "ecluse plan --passage dry, have it approved, then ecluse apply --dry-run"
+		if i.Passages.Dry <= 0 && i.Passages.Rehearsal <= 0 {
+			e.Next = "the controller signs a version of the instruction with dry: 1 at least, or untried: and the reason"
+		}
 	default:
 		return nil
 	}
