@@ -26,6 +26,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/account"
+	"ecluse/internal/exchange"
 	"ecluse/internal/lock"
 	"ecluse/internal/wire"
 )
@@ -156,7 +157,7 @@ func operation(method, path, id, summary string, most int64) huma.Operation {
 // Bounds of what is sent in, in bytes, and of how long that may take.
 const (
 	small     = 64 << 10
-	papers    = 4 << 20 // a mapping with its frozen tables, a catalogue, a plan; in base64
+	papers    = exchange.MaxBody // a mapping with its frozen tables, a catalogue, a plan; in base64
 	reading   = 2 * time.Minute
 	answering = 2 * time.Minute
 )

@@ -24,6 +24,7 @@ import (
 	"ecluse/internal/account"
 	"ecluse/internal/api"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/exchange"
 	"ecluse/internal/lock"
 	"ecluse/internal/wire"
 	"ecluse/internal/wire/wiretest"
@@ -614,6 +615,12 @@ func TestLargeBodies(t *testing.T) {
 	long := []byte(`{"instruction":"` + strings.Repeat("QUFB", 2<<20) + `"}`)
 	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/sketches", token, long); a.status != http.StatusRequestEntityTooLarge || !bytes.Contains(a.body, []byte("longer than the 4 MiB")) {
 		s.Errorf("a body of 8 MiB: %d %s", a.status, a.body)
+	}
+	// The longest return of a gate without a line is taken, and is no signed one.
+	returned, err := json.Marshal(evidence.Signed{Body: bytes.Repeat([]byte{'a'}, exchange.MaxReturn), Signature: bytes.Repeat([]byte{'a'}, 2<<10)})
+	s.must(err)
+	if a := s.ask(c, http.MethodPost, "/v1/labs/lab/carried/in?later=true", s.login(c, roomtest.Marc), returned); a.status != http.StatusUnprocessableEntity || !bytes.Contains(a.body, []byte("signature")) {
+		s.Errorf("a return of %d bytes: %d %.300s", len(returned), a.status, a.body)
 	}
 	for what, text := range map[string]string{"base64": `{"instruction":"` + strings.Repeat("QUFB", 1<<18) + `!"}`, "field": `{"instruction":"` + strings.Repeat("QUFB", 1<<18) + `","more":1}`} {
 		if a := s.ask(c, http.MethodPost, "/v1/labs/lab/sketches", token, []byte(text)); a.status != http.StatusUnprocessableEntity && a.status != http.StatusBadRequest || bytes.Contains(a.body, []byte("QUFB")) {

@@ -53,6 +53,7 @@ type Carried struct {
 	Number int64           `json:"number"` // of the dispatch
 	Items  int             `json:"items"`
 	Failed []exchange.Verb `json:"failed"` // what was asked and did not succeed; the lock hears why
+	Full   bool            `json:"full"`   // it holds as much as a lock takes in at a time: the rest follows after the next dispatch
 }
 
 // openCarried opens a gate's folder, which no other process may use meanwhile, with the
@@ -98,7 +99,7 @@ func RunCarried(ctx context.Context, dir string, o CarriedOptions) (_ *Carried, 
 	var mu sync.Mutex
 	failed := []exchange.Verb{}
 	err = gate.RunOnce(ctx, l, b.work, func(x gate.Doing) {
-		if x.Done && x.Err != nil {
+		if x.Done && x.Err != nil && !errors.Is(x.Err, carry.ErrFull) {
 			mu.Lock()
 			failed = append(failed, x.Work.Verb)
 			mu.Unlock()
@@ -107,12 +108,13 @@ func RunCarried(ctx context.Context, dir string, o CarriedOptions) (_ *Carried, 
 			o.Tell(x)
 		}
 	})
-	if err != nil {
+	full := errors.Is(err, carry.ErrFull)
+	if err != nil && !full {
 		return nil, err
 	}
 	v, err := b.answer(l)
 	if err == nil {
-		v.Failed = failed
+		v.Failed, v.Full = failed, full
 	}
 	return v, err
 }

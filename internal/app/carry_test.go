@@ -552,6 +552,49 @@ func TestCarriedTwo(t *testing.T) {
 	}
 }
 
+// TestCarriedFull: a gate that has said as much as a lock takes at a time signs that, and goes
+// on after the next dispatch.
+func TestCarriedFull(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.out()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := app.RunCarried(ctx, h.d.Join("room", "source"), app.CarriedOptions{Folder: h.folder}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	// Something was said already, to which nothing comes.
+	said := exchange.Item{Kind: exchange.ItemAnswer, Work: "none", Answer: &exchange.Answer{Papers: map[string][]byte{"a": bytes.Repeat([]byte{0}, (exchange.MaxReturn-7<<10)/4*3)}}}
+	text, err := evidence.EncodeJSON(said)
+	h.must(err)
+	h.d.Write(text, "room", "source", "said-000001")
+
+	read := 0
+	for trip := 1; ; trip++ {
+		v, err := h.atGate(false)
+		h.must(err)
+		r := h.returned()
+		read += len(puts(r.Return))
+		if v.Full != (trip == 1) || len(v.Failed) > 0 || len(r.Signed.Body) > exchange.MaxReturn || v.Items != len(r.Items) {
+			t.Errorf("trip %d: %+v, %d bytes", trip, v, len(r.Signed.Body))
+		}
+		in, err := h.in()
+		if err != nil || len(in.Refused) > 0 || in.New != len(r.Items) {
+			t.Fatalf("trip %d: %+v, %v", trip, in, err)
+		}
+		if trip == 1 && (read == 0 || h.events("manifest") != 0) {
+			t.Fatalf("%d chunks came in, %d manifests", read, h.events("manifest"))
+		}
+		if !v.Full || trip > 3 {
+			break
+		}
+		h.out()
+	}
+	if n := h.events(evidence.LeafChunk); n != read || h.events("manifest") != 1 || h.events("epoch") == 0 {
+		t.Errorf("%d chunks, %d of them carried, %d manifests", n, read, h.events("manifest"))
+	}
+}
+
 // TestCarriedMalformed: what a gate signed and nobody can read is refused, and keeps nothing
 // of others from coming in; so does a migration whose papers here are damaged.
 func TestCarriedMalformed(t *testing.T) {

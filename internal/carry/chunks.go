@@ -47,12 +47,23 @@ func (l *Lock) Put(ctx context.Context, m ecluse.MigrationID, signed evidence.Si
 	default:
 		return evidence.Signed{}, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the slot holds another chunk, and is written once", Next: "a chunk that is read again with another content takes the next version"}
 	}
+	it := exchange.Item{Kind: exchange.ItemPut, Migration: m, Signed: &signed}
+	text, err := evidence.EncodeJSON(it)
+	if err != nil {
+		return evidence.Signed{}, err
+	}
+	l.mu.Lock()
+	err = l.fits(text) // before a chunk lies there that no return speaks of
+	l.mu.Unlock()
+	if err != nil {
+		return evidence.Signed{}, err
+	}
 	if err := inDisk(l.dir, func(at disk) error { return at.keep(l.chunks(), d, body) }); err != nil {
 		return evidence.Signed{}, l.fail(broken("store chunk "+d.Slot.String(), l.dir, err))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.say(exchange.Item{Kind: exchange.ItemPut, Migration: m, Signed: &signed}); err != nil {
+	if err := l.say(it); err != nil {
 		return evidence.Signed{}, err
 	}
 	there[d.Slot] = signed.Body

@@ -26,11 +26,13 @@ type Lock struct {
 	Dispatch *exchange.Dispatch
 
 	// Broken is told what keeps the gate from saying anything, such as a full disk: what
-	// it is asked goes on when the same command is run again. It may be nil.
+	// it is asked goes on when the same command is run again, or after ErrFull when this
+	// return came in. It may be nil.
 	Broken func(error)
 
 	mu    sync.Mutex
 	items []exchange.Item
+	size  int                                           // of the items, encoded
 	slots map[ecluse.MigrationID]map[ecluse.Slot][]byte // bodies of descriptors; of a migration nil before a first is put
 	moved chan struct{}                                 // closed when the gate said something
 }

@@ -3,6 +3,7 @@ package carry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -35,6 +36,7 @@ func (l *Lock) GoOn(said string) error {
 			return broken(what, filepath.Base(said), err)
 		}
 	}
+	l.size = whole
 	if l.items, err = parseItems(text[:whole]); err != nil {
 		return &ecluse.Error{
 			Kind: ecluse.Unverified, What: what, Where: filepath.Base(said), Why: "it is damaged", Err: err,
@@ -101,12 +103,40 @@ func (l *Lock) say(it exchange.Item) error {
 	if err != nil {
 		return err
 	}
+	if err := l.fits(text); err != nil {
+		return err
+	}
 	if err := appendLine(l.kept, text); err != nil {
 		return l.fail(broken("answer the lock", filepath.Base(l.kept), err))
 	}
-	l.items = append(l.items, it)
+	l.items, l.size = append(l.items, it), l.size+len(text)
 	close(l.moved)
 	l.moved = make(chan struct{})
+	return nil
+}
+
+// ErrFull is the error of a gate that has said as much as a lock takes in at a time. What it
+// has to do more, it does when that came in and the lock asks again.
+var ErrFull = errors.New("nothing more goes into it")
+
+// maxSaid is how long what a return holds may be, beside its own head.
+const maxSaid = exchange.MaxReturn - 1<<10
+
+// fits refuses what goes into no return, or no more into this one; the caller holds mu.
+func (l *Lock) fits(item []byte) error {
+	const what = "answer the lock"
+	switch {
+	case len(item) > maxSaid: // the lock hears why instead
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Why: fmt.Sprintf("it is longer than the %d MiB that a lock takes at a time, papers in base64", exchange.MaxBody>>20),
+			Next: "split what it is about: an instruction of fewer datasets",
+		}
+	case l.size+len(item) > maxSaid:
+		return l.fail(&ecluse.Error{
+			Kind: ecluse.Interrupted, What: what, Why: "this return is as long as a lock takes at a time", Err: ErrFull,
+			Next: "carry it in (ecluse carry in FOLDER), carry out anew and run the same command again: it goes on where it was",
+		})
+	}
 	return nil
 }
 

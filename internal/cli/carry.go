@@ -153,5 +153,9 @@ func (x *gateCarryCmd) Run(ctx context.Context, c *call) error {
 	}
 	c.ui.clear()
 	c.ui.tell("Dispatch %d is answered (%d items). Carry %s back; there: ecluse carry in %[3]s", "L'envoi %d a sa réponse (%d éléments). Rapportez %s ; là-bas : ecluse carry in %[3]s", v.Number, v.Items, x.Folder)
+	if v.Full {
+		c.ui.tell("It holds as much as the server takes at a time. When it came in, carry out anew and come back: the gate goes on where it was.",
+			"Elle contient autant que le serveur prend en une fois. Quand elle est arrivée, refaites un envoi et revenez : le programme continue où il en était.")
+	}
 	return c.ui.object(v)
 }

@@ -22,6 +22,13 @@ const (
 // since, it does not see.
 const DispatchLife = 72 * time.Hour
 
+// MaxBody is what a lock takes at a time, in bytes, papers in base64.
+const MaxBody = 4 << 20
+
+// MaxReturn is the longest return that is sent so, with its signature: a gate that has said
+// so much says the rest after the next dispatch.
+const MaxReturn = (MaxBody - 4<<10) / 4 * 3
+
 // Dispatch is all that a lock says to a gate, at one time.
 type Dispatch struct {
 	Format string             `json:"ecluse"`
