@@ -688,6 +688,35 @@ func TestCarriedOver(t *testing.T) {
 	}
 }
 
+// TestCarriedOverLost: what was left of a migration that is over is forgotten, also when the
+// folder that holds it never comes back.
+func TestCarriedOverLost(t *testing.T) {
+	t.Parallel()
+	h := byHand(t)
+	h.answered()
+	h.suspended(roomtest.Migration)
+	if v, err := h.in(); err != nil || !v.Again {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	left := func() int { return h.count("SELECT item FROM carried_left") }
+	h.folder = h.d.Join("another disk")
+	h.out()
+	if left() == 0 {
+		t.Fatal("nothing is left of one that is held")
+	}
+	_, err := h.desk.Erase(t.Context(), desk.Order{Migration: roomtest.Migration, Because: "it is not needed any more", Key: h.d.Key(roomtest.Claire)})
+	if err == nil {
+		t.Error("erased without either gate")
+	}
+	s, err := h.marc().CarryOut(t.Context(), "")
+	h.must(err)
+	d, err := exchange.ParseDispatch(*s, h.lock.Key(), "")
+	h.must(err)
+	if n := left(); n != 0 || len(d.Left) != 0 {
+		t.Errorf("%d items are left of one that is over; the gate hears of %v", n, d.Left)
+	}
+}
+
 // TestCarriedLost: a return that is lost is done again when whoever stands at the gate
 // says so, and then the folder that was found again is refused.
 func TestCarriedLost(t *testing.T) {

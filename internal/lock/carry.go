@@ -124,7 +124,7 @@ func (s *Person) CarryOut(ctx context.Context, gate ecluse.Fingerprint) (*eviden
 }
 
 // giveUp gives up what was left of a migration that a gate is asked about anew: it would do it
-// twice. It lists the returns of which something is left all the same.
+// twice. Of one that is over nothing comes in any more, wherever its folder is. It lists the returns of which something is left all the same.
 func giveUp(ctx context.Context, tx *sqlite.Tx, gate ecluse.Fingerprint, asked []exchange.Work) ([]int64, error) {
 	for _, w := range asked {
 		if w.Verb == exchange.Lend || w.Verb == exchange.Look { // which are done anew and change nothing
@@ -135,13 +135,24 @@ func giveUp(ctx context.Context, tx *sqlite.Tx, gate ecluse.Fingerprint, asked [
 		}
 	}
 	all, err := tx.CarriedLeft(ctx, gate)
+	if err != nil {
+		return nil, err
+	}
 	var numbers []int64
 	for _, x := range all {
-		if !x.Anew {
+		over, err := isOver(ctx, tx, x.Migration)
+		switch {
+		case err != nil:
+			return nil, err
+		case over:
+			if err := tx.TakeCarried(ctx, gate, x.Number, x.Item); err != nil {
+				return nil, err
+			}
+		case !x.Anew:
 			numbers = append(numbers, x.Number)
 		}
 	}
-	return slices.Compact(numbers), err
+	return slices.Compact(numbers), nil
 }
 
 // carriedOf gathers what a gate may ask about a migration; nil when it is none of its, or is

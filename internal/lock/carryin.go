@@ -353,10 +353,19 @@ func (l *Lock) about(ctx context.Context, it exchange.Item) (ecluse.MigrationID,
 
 // isOver tells whether a migration is over, or never was.
 func (l *Lock) isOver(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	return isOver(ctx, l.store, m)
+}
+
+// migrations are looked up in a store, or in a transaction of it.
+type migrations interface {
+	Migration(ctx context.Context, m ecluse.MigrationID) (*store.Migration, error)
+}
+
+func isOver(ctx context.Context, in migrations, m ecluse.MigrationID) (bool, error) {
 	if m == "" {
 		return false, nil
 	}
-	mig, err := l.store.Migration(ctx, m)
+	mig, err := in.Migration(ctx, m)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
