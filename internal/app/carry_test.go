@@ -484,7 +484,8 @@ func TestCarriedSuspended(t *testing.T) {
 	h.killed()
 	resume()
 	v, err := h.in()
-	if err != nil || len(v.Refused)+v.Waiting != 0 || v.New != len(r.Items)-first {
+	// The reading was withdrawn meanwhile: of its answer comes nothing.
+	if err != nil || len(v.Refused)+v.Waiting != 0 || v.New != len(r.Items)-first-1 || v.Late != 1 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	if chunks := h.events(evidence.LeafChunk); chunks != len(puts(r.Return)) || h.events("manifest") != 1 || h.events("epoch") != 1 {
@@ -492,6 +493,32 @@ func TestCarriedSuspended(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(h.folder); len(left) != 0 {
 		t.Errorf("left in the folder: %v", left)
+	}
+	h.accepted()
+}
+
+// accepted has what was read loaded, with the loans that it takes, and accepted.
+func (h *hand) accepted() {
+	h.Helper()
+	defer h.target()()
+	_, err := h.marc().Begin(h.Context(), roomtest.Migration, ecluse.Final, ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json")))
+	h.must(err)
+	for until := time.Now().Add(time.Minute); h.events("passage-ended") == 0; time.Sleep(50 * time.Millisecond) {
+		asked, err := h.lock.Asked(h.Context(), roomtest.Migration)
+		h.must(err)
+		if len(asked) > 0 {
+			if v := h.trip(); len(v.Refused)+v.Late > 0 {
+				h.Errorf("%+v", v)
+			}
+		}
+		if time.Now().After(until) {
+			h.Fatal("nothing is loaded")
+		}
+	}
+	_, err = h.desk.Accept(h.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: h.d.Key(roomtest.Claire)})
+	h.must(err)
+	if n := h.events("accepted"); n != 1 {
+		h.Errorf("accepted %d times", n)
 	}
 }
 
@@ -579,7 +606,7 @@ func TestCarriedFull(t *testing.T) {
 			t.Errorf("trip %d: %+v, %d bytes", trip, v, len(r.Signed.Body))
 		}
 		in, err := h.in()
-		if err != nil || len(in.Refused) > 0 || in.New != len(r.Items) {
+		if err != nil || len(in.Refused) > 0 || in.New+in.Late != len(r.Items) || (in.Late == 1) != (trip == 1) {
 			t.Fatalf("trip %d: %+v, %v", trip, in, err)
 		}
 		if trip == 1 && (read == 0 || h.events("manifest") != 0) {

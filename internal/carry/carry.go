@@ -123,13 +123,14 @@ func (x *carrying) add(r *Returned, t *exchange.Taken, last bool) {
 	in := &x.in
 	in.Gate, in.Number = r.Gate, r.Number
 	in.New += t.New
+	in.Late += t.Late
 	in.Refused = append(in.Refused, t.Refused...)
 	in.Waiting += t.Waiting
 	in.Again = in.Again || t.Again
 	if last {
 		in.Before += t.Before()
 	}
-	in.Items = in.New + in.Before + len(in.Refused) + in.Waiting
+	in.Items = in.New + in.Late + in.Before + len(in.Refused) + in.Waiting
 	if t.Again {
 		x.keep = append(x.keep, r.Number)
 	}
@@ -143,7 +144,7 @@ func (r *Returned) handIn(ctx context.Context, l Lines, later bool, tell func(ex
 		if err != nil {
 			return nil, err
 		}
-		if t.Done < done || t.Done > t.Of || t.Of != len(r.Items) || t.New < 0 || t.Waiting < 0 || t.Before() < 0 || !r.are(t.Refused, t.Done) {
+		if t.Done < done || t.Done > t.Of || t.Of != len(r.Items) || t.New < 0 || t.Late < 0 || t.Waiting < 0 || t.Before() < 0 || !r.are(t.Refused, t.Done) {
 			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Where: r.dir, Why: "the server says that it took in what it cannot have", Next: "ask who runs it; the folder is as it was"}
 		}
 		tell(*t)

@@ -64,7 +64,7 @@ func TestServerLies(t *testing.T) {
 		_, err := CarryIn(t.Context(), &liar{says: []exchange.Taken{says}}, print(b.lock), b.dir, func(exchange.Taken) {})
 		b.refused(fmt.Sprint(says), err, ecluse.Unverified, "the server")
 	}
-	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}, {Done: 2, Of: 2, New: 3}, {Done: 2, Of: 2, New: -1}, {Done: 2, Of: 2, Waiting: 3}} {
+	for _, says := range []exchange.Taken{{Done: 0, Of: 2}, {Done: -1, Of: 2}, {Done: 1, Of: 3}, {Done: 3, Of: 2}, {Done: 7, Of: 9}, {Done: 2, Of: 2, New: 3}, {Done: 2, Of: 2, New: -1}, {Done: 2, Of: 2, Late: 3}, {Done: 2, Of: 2, New: 1, Late: -1}, {Done: 2, Of: 2, Waiting: 3}} {
 		lies(says)
 	}
 	why := exchange.ProblemOf(&ecluse.Error{Kind: ecluse.Refused, What: "carry in", Why: "no"})

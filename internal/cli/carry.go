@@ -117,6 +117,10 @@ func (u *ui) carriedItems(v *exchange.CarriedIn) {
 	}
 	u.tell("Dispatch %d, answered by gate %s: %d taken in, %d there already, %d refused, %d wait for what was refused.",
 		"Envoi %d, réponse du programme %s : %d pris, %d déjà là, %d refusés, %d attendent ce qui a été refusé.", v.Number, v.Gate, v.New, v.Before, len(v.Refused), v.Waiting)
+	if v.Late > 0 {
+		u.tell("%d came too late: what they answer was withdrawn meanwhile, or ended otherwise. Nothing comes of them; what is still wanted, ask anew: ecluse apply, or ecluse plan.",
+			"%d arrivés trop tard : ce à quoi ils répondent a été retiré entre-temps, ou s'est terminé autrement. Il n'en vient rien ; ce qui est encore voulu, redemandez-le : ecluse apply, ou ecluse plan.", v.Late)
+	}
 	switch {
 	case len(v.Refused) == 0:
 		u.tell("The folder is cleared of it.", "Le dossier en est vidé.")

@@ -25,6 +25,8 @@ func TestRefusedIsSaid(t *testing.T) {
 	}}, 3
 	left := refused
 	left.Again = true
+	late := in
+	late.Late = 5
 	unread := in
 	unread.Failed = []exchange.NotCarried{{Folder: "in-000001", Why: exchange.ProblemOf(&ecluse.Error{Kind: ecluse.Unverified, What: "carry in", Why: "it is damaged", Next: "copy it anew"})}}
 	for _, c := range []struct {
@@ -38,6 +40,8 @@ func TestRefusedIsSaid(t *testing.T) {
 		{left, false, []string{"stays in the folder"}, ecluse.Refused},
 		{in, true, []string{"4 pris, 2 déjà là, 0 refusés, 0 attendent"}, ""},
 		{left, true, []string{"élément 7", "1 refusés, 3 attendent", "reste dans le dossier"}, ecluse.Refused},
+		{late, false, []string{"5 came too late", "cleared"}, ""},
+		{late, true, []string{"5 arrivés trop tard"}, ""},
 		{unread, false, []string{"in-000001 stays in the folder", "it is damaged", "copy it anew", "4 taken in"}, ecluse.Unverified},
 		{unread, true, []string{"in-000001 reste dans le dossier", "4 pris"}, ecluse.Unverified},
 	} {

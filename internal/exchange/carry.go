@@ -98,11 +98,12 @@ type Item struct {
 }
 
 // Taken is how far a return was gone through. Unless all is done, the next item is a chunk,
-// which is wanted. What is neither new, nor refused, nor waits was in before.
+// which is wanted. What is neither new, nor late, nor refused, nor waits was in before.
 type Taken struct {
 	Done    int     `json:"done"`
 	Of      int     `json:"of"`
-	New     int     `json:"new"` // taken in now
+	New     int     `json:"new"`            // taken in now
+	Late    int     `json:"late,omitempty"` // answers to what ended otherwise meanwhile: nothing comes of them
 	Refused []NotIn `json:"refused,omitempty"`
 	Waiting int     `json:"waiting,omitempty"` // behind what was refused of the same migration
 	Again   bool    `json:"again,omitempty"`   // these may still come in: of the same return, carried in again
@@ -117,7 +118,7 @@ type NotIn struct {
 }
 
 // Before is how many items were in before.
-func (t *Taken) Before() int { return t.Done - t.New - len(t.Refused) - t.Waiting }
+func (t *Taken) Before() int { return t.Done - t.New - t.Late - len(t.Refused) - t.Waiting }
 
 // CarriedIn is what was carried in.
 type CarriedIn struct {
@@ -125,6 +126,7 @@ type CarriedIn struct {
 	Number  int64              `json:"number,omitempty"` // of the dispatch that was answered last
 	Items   int                `json:"items"`            // of that answer and, of earlier ones, what was left
 	New     int                `json:"new"`              // taken in now
+	Late    int                `json:"late"`             // answers to what was withdrawn, or ended otherwise, meanwhile: nothing comes of them
 	Before  int                `json:"before"`           // in before
 	Refused []NotIn            `json:"refused"`
 	Failed  []NotCarried       `json:"failed"`          // what could not be handed in, and stays in the folder

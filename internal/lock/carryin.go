@@ -274,7 +274,7 @@ func (s *Person) takeNext(ctx context.Context, r *returned, p *progress, standin
 		}
 		return tx.CarriedIn(ctx, r.Gate, store.Carried{Came: r.Number, Items: n + 1, Digest: r.sums[n+1]})
 	}
-	held := r.held[m]
+	held, late := r.held[m], false
 	if p.anew[n] {
 		refused = &ecluse.Error{
 			Kind: ecluse.Refused, What: "carry in", Where: string(m), Why: "the gate was asked for it anew since it was refused: it would be done twice",
@@ -282,6 +282,9 @@ func (s *Person) takeNext(ctx context.Context, r *returned, p *progress, standin
 		}
 	}
 	if !held && refused == nil {
+		if late, err = s.tooLate(ctx, it); err != nil {
+			return false, err
+		}
 		if wanted, refused = s.takeOne(ctx, r.Gate, it, standing, note); wanted {
 			return true, nil
 		}
@@ -290,7 +293,11 @@ func (s *Person) takeNext(ctx context.Context, r *returned, p *progress, standin
 	case held:
 		r.so.Waiting++
 	case refused == nil:
-		r.so.New++
+		if late {
+			r.so.Late++
+		} else {
+			r.so.New++
+		}
 		r.so.Done++
 		return false, nil
 	case ctx.Err() != nil, !refuses(refused):

@@ -3,8 +3,10 @@ package lock
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -131,6 +133,23 @@ func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it excha
 		return err
 	}
 	return &ecluse.Error{Kind: ecluse.Invalid, What: "carry in", Why: "the gate said something that this program does not know", Next: "let server and gates be of one version"}
+}
+
+// tooLate tells whether an item answers what was withdrawn, or ended otherwise, meanwhile:
+// nothing comes of it.
+func (l *Lock) tooLate(ctx context.Context, it exchange.Item) (bool, error) {
+	if it.Kind != exchange.ItemAnswer || strings.HasPrefix(it.Work, "lend-") {
+		return false, nil
+	}
+	w, err := l.store.Work(ctx, it.Work)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil || w.Ended.IsZero() {
+		return false, err
+	}
+	text, err := json.Marshal(it.Answer)
+	return !bytes.Equal(text, w.Answer), err // the same: a crash came before it was noted that it came
 }
 
 // closeOnce is Close, unless a crash came after it and before it was noted that it came.
