@@ -24,6 +24,10 @@ func (w wrapped) Do(ctx context.Context, e journal.Event, fn func(storetest.Tx) 
 	return w.Store.Do(ctx, e, func(tx *sqlite.Tx) error { return fn(tx) })
 }
 
+func (w wrapped) Note(ctx context.Context, fn func(storetest.Tx) error) error {
+	return w.Store.Note(ctx, func(tx *sqlite.Tx) error { return fn(tx) })
+}
+
 func roots() map[ecluse.Side]ecluse.Fingerprint {
 	return map[ecluse.Side]ecluse.Fingerprint{
 		ecluse.Controller: "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",

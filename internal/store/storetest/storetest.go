@@ -20,7 +20,7 @@ import (
 	"ecluse/internal/store"
 )
 
-// Documents, Cases, Schedule and Leases are what a transaction writes.
+// Documents, Cases, Schedule, Leases and Carrying are what a transaction writes.
 type (
 	Documents interface {
 		AddDocument(ctx context.Context, kind string, m ecluse.MigrationID, body []byte) (ecluse.Digest, error)
@@ -45,6 +45,14 @@ type (
 		LendLease(ctx context.Context, m ecluse.MigrationID, request ecluse.Digest, answer evidence.Signed) error
 		EndLease(ctx context.Context, request ecluse.Digest) error
 	}
+	Carrying interface {
+		CarriedOut(ctx context.Context, gate ecluse.Fingerprint, number int64) error
+		CarriedIn(ctx context.Context, gate ecluse.Fingerprint, c store.Carried) error
+		LeaveCarried(ctx context.Context, gate ecluse.Fingerprint, c store.CarriedLeft) error
+		TakeCarried(ctx context.Context, gate ecluse.Fingerprint, number int64, item int) error
+		AskCarriedAnew(ctx context.Context, gate ecluse.Fingerprint, m ecluse.MigrationID) error
+		ForgetCarried(ctx context.Context, gate ecluse.Fingerprint, before int64) error
+	}
 )
 
 // Tx is a transaction.
@@ -53,6 +61,7 @@ type Tx interface {
 	Cases
 	Schedule
 	Leases
+	Carrying
 	Reads
 	Also(e journal.Event)
 	Now() time.Time
@@ -71,6 +80,8 @@ type Reads interface {
 	Passages(ctx context.Context, id ecluse.MigrationID) ([]store.Passage, error)
 	Items(ctx context.Context, m ecluse.MigrationID) ([]due.Item, error)
 	Leases(ctx context.Context, m ecluse.MigrationID) ([]store.Lease, error)
+	Carried(ctx context.Context, gate ecluse.Fingerprint) (store.Carried, error)
+	CarriedLeft(ctx context.Context, gate ecluse.Fingerprint) ([]store.CarriedLeft, error)
 }
 
 // Store is a control database under test. A driver whose Do takes its own type
@@ -81,6 +92,7 @@ type Store interface {
 	journal.Store
 	account.Store
 	Do(ctx context.Context, e journal.Event, fn func(Tx) error) error
+	Note(ctx context.Context, fn func(Tx) error) error
 	Forget(ctx context.Context, before time.Time) (int64, error)
 	Close() error
 }
@@ -100,6 +112,8 @@ func Run(t *testing.T, open Opener) {
 		"passages are counted": passages,
 		"what is due":          whatIsDue,
 		"leases":               leases,
+		"carried":              carried,
+		"left of a return":     carriedLeft,
 		"sessions":             sessions,
 		"sessions end once":    sessionsEndOnce,
 		"sessions are counted": sessionsAreCounted,
