@@ -650,7 +650,7 @@ func TestCarriedMalformed(t *testing.T) {
 	if err := inspect(); ecluse.KindOf(err) != ecluse.WaitsForSign {
 		t.Fatalf("%v", err)
 	}
-	r = h.answered()
+	h.answered()
 	h.must(h.lock.Shut())
 	h.d.Exec("room/lock/control.db", "UPDATE current SET digest = '"+ecluse.DigestOf(nil).String()+"' WHERE kind = 'readplan'")
 	h.open()

@@ -65,6 +65,12 @@ func WriteDispatch(ctx context.Context, dir string, s evidence.Signed, d *exchan
 	// The text is the last that is written: a dispatch that is there is whole, on a share
 	// that renames no folders at once, too.
 	out := outOf(d.Number)
+	if at.another(path.Join(out, dispatchFile), d.Gate) || at.another(path.Join(inOf(d.Number), returnFile), d.Gate) {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: what, Where: dir, Why: fmt.Sprintf("dispatch %d to another gate, or its answer, lies there", d.Number),
+			Next: "carry out into another folder: each gate has its own numbers",
+		}
+	}
 	if err := at.mkdir(out); err != nil {
 		return broken(what, dir, err)
 	}

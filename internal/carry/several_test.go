@@ -50,6 +50,34 @@ func (b *bench) returns(number int64, lock, gate ssh.Signer) {
 	b.must(inDisk(b.dir, func(at disk) error { return at.writeSigned(filepath.Join(inOf(number), returnFile), s) }))
 }
 
+// TestTwoGates: what is carried to a gate is not written over what is another's, and takes
+// nothing of it away.
+func TestTwoGates(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := b.key()
+	b.returns(3, b.lock, b.gate)
+	d := b.dispatch()
+	d.Gate = print(other)
+	for number, want := range map[int64]ecluse.Kind{1: ecluse.Refused, 3: ecluse.Refused, 9: ""} {
+		d.Number, d.Came = number, exchange.Came{Number: number}
+		before, err := os.ReadFile(filepath.Join(b.dir, "out-000001", dispatchFile))
+		b.must(err)
+		err = WriteDispatch(t.Context(), b.dir, b.signed(d, b.lock), d, nil)
+		if want != "" {
+			b.refused(fmt.Sprint(number), err, want, "another gate")
+		} else if err != nil {
+			t.Errorf("%d: %v", number, err)
+		}
+		if after, err := os.ReadFile(filepath.Join(b.dir, "out-000001", dispatchFile)); err != nil || !slices.Equal(before, after) {
+			t.Errorf("%d: written over: %v", number, err)
+		}
+		if _, err := os.Stat(filepath.Join(b.dir, "in-000003", returnFile)); err != nil {
+			t.Errorf("%d: %v", number, err)
+		}
+	}
+}
+
 // TestSeveral: of several returns in a folder each comes in or not by itself. What cannot is
 // told, and stays; only what has nothing left to come in is cleared unread. Returns of two
 // gates are each their own gate's latest.
