@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/lock"
 	"ecluse/internal/mandate"
 	"ecluse/internal/wire"
 	"ecluse/internal/words"
@@ -125,6 +128,62 @@ func TestRetiredGateErases(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("that took %s", took)
+	}
+}
+
+// expiring is a context that ends when it has been asked so often whether it has.
+type expiring struct {
+	context.Context
+	left *atomic.Int32
+	end  context.CancelFunc
+}
+
+func (e expiring) Done() <-chan struct{} {
+	if e.left.Add(-1) <= 0 {
+		e.end()
+	}
+	return e.Context.Done()
+}
+
+func (e expiring) Err() error {
+	e.Done()
+	return e.Context.Err()
+}
+
+// TestRetiredGateAndHangingUp: whenever whoever asks first hangs up, a retired gate is not
+// taken for nobody.
+func TestRetiredGateAndHangingUp(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Accepted, 3)
+	r := enrolledAlone(t, d)
+	retire(t, d, r, exchange.SourcePlace)
+	of := r.Gate(exchange.SourcePlace)
+	if err := r.Close(); err != nil { // its gates ask too
+		t.Fatal(err)
+	}
+	l, err := lock.Open(t.Context(), d.Join("room", "lock"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Shut()
+	hung := 0
+	for n := range int32(10_000) {
+		ctx, end := context.WithCancel(t.Context())
+		left := &atomic.Int32{}
+		left.Store(n)
+		s, err := l.Standing(expiring{ctx, left, end}, of)
+		end()
+		if err != nil {
+			hung++
+			continue
+		}
+		if s != lock.Leaving {
+			t.Errorf("after %d questions it is %v", n, s)
+		}
+		break
+	}
+	if s, err := l.Standing(t.Context(), of); s != lock.Leaving || err != nil || hung < 5 {
+		t.Errorf("in the end it is %v, %v; %d hung up", s, err, hung)
 	}
 }
 

@@ -2,7 +2,9 @@ package lock
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"ecluse"
@@ -30,31 +32,40 @@ func (l *Lock) Standing(ctx context.Context, gate ecluse.Fingerprint) (Standing,
 	l.mu.Lock()
 	known := l.standings
 	l.mu.Unlock()
-	if known == nil { // until something moves: whoever asks often costs nothing
-		moved := l.moving()
-		enrolled, err := l.enrolledNow(ctx)
-		if err != nil {
-			return Stranger, err
-		}
-		known = map[ecluse.Fingerprint]Standing{}
-		for _, e := range enrolled {
-			s := Stranger
-			switch {
-			case e.Confirmed:
-				s = Known
-			case e.let:
-				if s, err = l.leaving(ctx, e.Gate); err != nil {
-					return Stranger, err
+	if known != nil { // until something moves: whoever asks often costs nothing
+		return known[gate], nil
+	}
+	moved := l.moving()
+	enrolled, err := l.enrolledNow(ctx)
+	if err != nil {
+		return Stranger, err
+	}
+	known = map[ecluse.Fingerprint]Standing{}
+	var unsure error // of the gate that asks
+	sure := true     // of all
+	for _, e := range enrolled {
+		s := Stranger
+		switch {
+		case e.Confirmed:
+			s = Known
+		case e.let:
+			if s, err = l.leaving(ctx, e.Gate); err != nil {
+				sure = false
+				if e.Gate == gate {
+					unsure = err
 				}
 			}
-			known[e.Gate] = max(known[e.Gate], s) // a later paper that nobody confirmed takes nothing from an earlier one
 		}
-		l.mu.Lock()
-		if l.moved == moved {
-			l.standings = known
-		}
-		l.mu.Unlock()
+		known[e.Gate] = max(known[e.Gate], s) // a later paper that nobody confirmed takes nothing from an earlier one
 	}
+	if known[gate] == Stranger && unsure != nil {
+		return Stranger, unsure
+	}
+	l.mu.Lock()
+	if sure && l.moved == moved {
+		l.standings = known
+	}
+	l.mu.Unlock()
 	return known[gate], nil
 }
 
@@ -64,16 +75,28 @@ func (l *Lock) leaving(ctx context.Context, gate ecluse.Fingerprint) (Standing, 
 	if err != nil {
 		return Stranger, err
 	}
+	var unread error
 	for _, m := range all {
 		source, target, err := l.gates(ctx, m.ID)
-		if err != nil { // that migration's papers are missing or damaged: others may name it
-			continue
-		}
-		if gate == source || gate == target {
+		switch {
+		case err != nil && lost(err): // others may name it
+		case err != nil:
+			unread = err
+		case gate == source || gate == target:
 			return Leaving, nil
 		}
 	}
-	return Stranger, nil
+	return Stranger, unread
+}
+
+// lost tells whether a migration's papers are missing or damaged, and will be tomorrow: not
+// whether somebody hung up, or the disk failed, while they were read.
+func lost(err error) bool {
+	switch ecluse.KindOf(err) {
+	case ecluse.WaitsForSign, ecluse.Invalid, ecluse.Unverified:
+		return true
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // isAdmitted tells whether a gate was admitted at the lock's own console.
