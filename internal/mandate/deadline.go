@@ -74,6 +74,20 @@ const DeadlineMargin = 24 * time.Hour
 // it, something ends: the next window, the one that is open, or now when there is none.
 // It says nothing of a passage that began: that goes on until what ends does.
 func InTime(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) error {
+	return inTime("compile the plan", c, i, rosters, now)
+}
+
+// beginsInTime asks the same of a passage that is to begin: its plan was approved up to
+// BeginWithin before, and what ends has come nearer since.
+func (d *docket) beginsInTime(begunAt time.Time) error {
+	if !begunAt.IsZero() {
+		return nil
+	}
+	rosters := slices.Concat(d.rosters.Side(ecluse.Controller), d.rosters.Side(ecluse.Processor))
+	return inTime(beginPassage, d.contract, d.instruction, rosters, d.trust.Now)
+}
+
+func inTime(what string, c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) error {
 	w, err := ParseWindow(i.Limits.Window)
 	if err != nil {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
@@ -88,7 +102,7 @@ func InTime(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Ti
 		return nil // the others are later
 	}
 	e := &ecluse.Error{
-		Kind: ecluse.Refused, What: "compile the plan", Where: string(i.ID), Article: "GDPR art. 28(3)(g)",
+		Kind: ecluse.Refused, What: what, Where: string(i.ID), Article: "GDPR art. 28(3)(g)",
 		Why:  fmt.Sprintf("%s, falls before %s, and the 24 hours after it that undoing may take", ends[0], span),
 		Next: "sign a version of the instruction with a later erase_by before reading begins; a deadline never moves by itself",
 	}

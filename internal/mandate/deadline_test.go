@@ -106,3 +106,33 @@ func TestInTime(t *testing.T) {
 		}
 	}
 }
+
+// TestBeginsInTime: what was in time when the plan was compiled, and is not any more when its
+// passage is to begin, does not begin; one that began goes on.
+func TestBeginsInTime(t *testing.T) {
+	w := mandatetest.New(t)
+	due := w.Now.Add(40 * time.Hour)
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+"erase_by: "+due.Format(time.RFC3339)+"\n")
+	read := m.ReadPermitInputs()
+	load := m.LoadPermitInputs(t, ecluse.Final, shape(), target(), mandatetest.Dialect(ecluse.PostgreSQL))
+	for name, c := range map[string]struct {
+		now, begun time.Time
+		ok         bool
+	}{
+		"a day and an hour before": {due.Add(-25 * time.Hour), time.Time{}, true},
+		"less than a day":          {due.Add(-23 * time.Hour), time.Time{}, false},
+		"begun before that":        {due.Add(-23 * time.Hour), w.Now, true},
+	} {
+		read.Now, read.BegunAt, load.Now, load.BegunAt, load.Used = c.now, c.begun, c.now, c.begun, 0
+		if !c.begun.IsZero() {
+			load.Used = 1
+		}
+		_, one := mandate.PermitRead(read)
+		_, other := mandate.PermitLoad(load)
+		for _, err := range []error{one, other} {
+			if c.ok && err != nil || !c.ok && (ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(fmt.Sprint(err), "begin passage: invented-1: the deadline of erasure")) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}

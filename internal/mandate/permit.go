@@ -100,6 +100,9 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	if err := d.isGate(d.instruction.Source.Gate, "source"); err != nil {
 		return ReadPermit{}, err
 	}
+	if err := d.beginsInTime(in.BegunAt); err != nil {
+		return ReadPermit{}, err
+	}
 	approved, err := d.readPlan(in.Papers)
 	if err != nil {
 		return ReadPermit{}, err
@@ -177,6 +180,9 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 		return LoadPermit{}, err
 	}
 	if err := d.isGate(d.instruction.Target.Gate, "target"); err != nil {
+		return LoadPermit{}, err
+	}
+	if err := d.beginsInTime(in.BegunAt); err != nil {
 		return LoadPermit{}, err
 	}
 	read, err := d.readPlan(in.Papers)

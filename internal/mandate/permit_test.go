@@ -25,7 +25,7 @@ func TestPermitRead(t *testing.T) {
 	}
 	in := m.ReadPermitInputs()
 	r := m.World.Roster(ecluse.Processor, 3, in.Now)
-	r.Expires = in.Now.Add(time.Hour)
+	r.Expires = in.Now.Add(48 * time.Hour)
 	signed, _ := m.World.SignRoster(t, r)
 	in.Rosters = append(in.Rosters, signed)
 	if p, err := mandate.PermitRead(in); err != nil || !p.NotAfter().Equal(r.Expires) {
