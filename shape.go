@@ -1,5 +1,10 @@
 package ecluse
 
+import (
+	"strings"
+	"unicode"
+)
+
 // Shape is what a checked mapping reads and writes: all that a load plan needs
 // to know of it. It is deterministic: equal inputs give equal shapes.
 type Shape struct {
@@ -53,9 +58,16 @@ type ShapeTable struct {
 	Each     string        `json:"each,omitempty"`    // the list that makes several rows of one
 	Let      []string      `json:"let,omitempty"`     // names that the expressions use
 	Skip     string        `json:"skip,omitempty"`    // rows not wanted in this table
+	Rejects  []ShapeReject `json:"rejects,omitempty"` // source rows put aside
 	Counter  string        `json:"counter,omitempty"` // the column numbered by a counter, if any
 	Columns  []ShapeColumn `json:"columns"`           // as the mapping lists them
 	KeyWrite bool          `json:"key_written"`       // every column of the primary key is written
+}
+
+// ShapeReject is a condition under which a source row is put aside.
+type ShapeReject struct {
+	When   string `json:"when"` // the expression, as the mapping writes it
+	Reason string `json:"reason"`
 }
 
 // ShapeColumn is one written column.
@@ -94,4 +106,35 @@ type ShapeEq struct {
 	Null   *bool  `json:"null,omitempty"`
 	From   *int64 `json:"from,omitempty"`   // ≥
 	Before *int64 `json:"before,omitempty"` // <
+}
+
+// OneLine folds the blanks of an expression that is shown in one line, and none of those
+// between quotes: they are part of what it says. One with escapes or comments, whose quotes
+// are harder to tell, stays as it is written.
+func OneLine(expr string) string {
+	if strings.Contains(expr, `\`) || strings.Contains(expr, "//") || strings.Contains(expr, "'''") || strings.Contains(expr, `"""`) {
+		return expr
+	}
+	var b strings.Builder
+	var quote rune
+	blank := false
+	for _, r := range strings.TrimSpace(expr) {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"':
+			quote = r
+		case unicode.IsSpace(r):
+			blank = true
+			continue
+		}
+		if blank {
+			b.WriteByte(' ')
+			blank = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }

@@ -129,6 +129,8 @@ func (u *ui) since(s *desk.Since) {
 	switch {
 	case s.SameMapping && len(s.Changes) == 0:
 		fmt.Fprintln(&b, u.say("the same mapping as %s:", "la même table de transcodage que %s :", u.passageWord(s.Passage)))
+	case len(s.Changes) == 1 && s.Changes[0].What == mandate.ChangedText:
+		fmt.Fprintln(&b, u.say("the mapping's text differs from that of %s and nothing below shows how: compare the two files", "le texte de la table de transcodage diffère de celui de %s et rien ci-dessous ne montre en quoi : comparez les deux fichiers", u.passageWord(s.Passage)))
 	default:
 		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
 	}
@@ -191,7 +193,7 @@ func (u *ui) shape(s *ecluse.Shape) {
 			fmt.Fprintf(&b, "%s → %s\n", d.Dataset, u.paint(bold, t.Table.String()))
 			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 			for _, col := range t.Columns {
-				fmt.Fprintf(w, "  %s\t%s\t= %s\n", col.Column, col.Type, strings.Join(strings.Fields(col.From), " "))
+				fmt.Fprintf(w, "  %s\t%s\t= %s\n", col.Column, col.Type, ecluse.OneLine(col.From))
 			}
 			w.Flush()
 		}

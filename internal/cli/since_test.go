@@ -84,3 +84,22 @@ func TestRenumberedIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestSinceOnlyText: where mappings differ in nothing that a plan says, that is said.
+func TestSinceOnlyText(t *testing.T) {
+	t.Parallel()
+	s := &desk.Since{
+		Passage: ecluse.Passage{Kind: ecluse.Dry, Number: 1},
+		Changes: []mandate.Change{{Where: "plan", What: mandate.ChangedText, Before: "sha256:aa", After: "sha256:bb"}},
+	}
+	for french, want := range map[bool]string{false: "text differs from that of dry 1 and nothing", true: "ne montre en quoi"} {
+		var b bytes.Buffer
+		u := &ui{out: &b, french: french}
+		u.since(s)
+		for _, w := range []string{want, "- sha256:aa", "+ sha256:bb"} {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%q is missing in\n%s", w, b.String())
+			}
+		}
+	}
+}

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
 	"ecluse"
 )
@@ -18,10 +21,13 @@ type Change struct {
 	After  string `json:"after,omitempty"`
 }
 
-// CompareLoads lists what a load plan says otherwise than one before it: columns and
-// the rules that make them, rows left out or put aside, codes, checks, sequences and
-// order. The kind of passage and the system it goes into are not compared: a final plan
-// is held against the rehearsal before it.
+// ChangedText is what alone is listed when two mappings differ in nothing that a plan says:
+// in a comment, say.
+const ChangedText = "mapping"
+
+// CompareLoads lists what a load plan says otherwise than one before it: everything but the
+// kind of passage and the system it goes into, for a final plan is held against the
+// rehearsal before it. Nothing is listed only where the mappings are the same to the byte.
 func CompareLoads(before, after *LoadPlan) []Change {
 	type entry struct{ before, after string }
 	said := map[[2]string]*entry{}
@@ -33,7 +39,11 @@ func CompareLoads(before, after *LoadPlan) []Change {
 				said[k] = &entry{}
 				order = append(order, k)
 			}
-			*into(said[k]) = f.After
+			if text := into(said[k]); *text == "" {
+				*text = f.After
+			} else { // said twice
+				*text += "; " + f.After
+			}
 		}
 	}
 	read(before, func(e *entry) *string { return &e.before })
@@ -44,8 +54,34 @@ func CompareLoads(before, after *LoadPlan) []Change {
 			all = append(all, Change{Where: k[0], What: k[1], Before: e.before, After: e.after})
 		}
 	}
+	listed := slices.Clone(all)
+	all = slices.DeleteFunc(all, func(c Change) bool { return implied(c, listed) })
+	if len(all) == 0 && before.Shape.Mapping != after.Shape.Mapping {
+		return []Change{{Where: "plan", What: ChangedText, Before: before.Shape.Mapping.String(), After: after.Shape.Mapping.String()}}
+	}
 	slices.SortStableFunc(all, func(a, b Change) int { return cmp.Compare(a.Where, b.Where) })
 	return all
+}
+
+// What is said of order, and of the statement, only where nothing else tells it.
+const (
+	inOrder   = "order of "
+	statement = "statement"
+)
+
+// implied tells whether other changes say already what one does: a list whose members came
+// or went, the statement of a table whose columns did.
+func implied(c Change, all []Change) bool {
+	switch {
+	case strings.HasPrefix(c.What, inOrder):
+		before, after := strings.Split(c.Before, ", "), strings.Split(c.After, ", ")
+		slices.Sort(before)
+		slices.Sort(after)
+		return !slices.Equal(before, after)
+	case c.What == statement:
+		return slices.ContainsFunc(all, func(x Change) bool { return x.Where == c.Where && x.What != statement })
+	}
+	return false
 }
 
 // sayings is a load plan as lines, each of which can be compared by itself; what it says
@@ -59,48 +95,110 @@ func sayings(p *LoadPlan) []Change {
 	}
 	plan := "plan"
 	s := &p.Shape
-	names := make([]string, len(s.Order))
-	for i, d := range s.Order {
-		names[i] = string(d)
-	}
-	say(plan, "order", strings.Join(names, ", "))
+	say(plan, "instruction", p.Instruction.String())
+	say(plan, "read plan", p.ReadPlan.String())
+	say(plan, "procedure", p.Procedure.String())
+	say(plan, "to be erased by", p.EraseBy.UTC().Format(time.RFC3339Nano))
+	say(plan, "order", names(s.Order))
 	for _, f := range s.Frozen {
-		say(plan, "frozen table "+f.Name, f.Digest.String())
+		say(plan, "frozen table "+f.Name, fmt.Sprintf("%s, key %s, %s", name(f.File), names(f.Key), f.Digest))
 	}
 	for _, h := range s.Held {
-		say(plan, "held dataset "+string(h.Dataset), fmt.Sprintf("%s, at most %d rows", strings.Join(h.Key, ", "), h.Rows))
+		say(plan, "held dataset "+string(h.Dataset), fmt.Sprintf("%s, at most %d rows", names(h.Key), h.Rows))
+	}
+	for _, t := range s.Targets {
+		say(plan, "look-up "+t.Name, fmt.Sprintf("%s: %s, key %s, at most %d rows", t.Table, names(t.Columns), names(t.Key), t.Rows))
 	}
 	for _, h := range p.Held {
-		say(plan, "look-up table "+h.Table.String(), fmt.Sprintf("%s: %d rows, %s", strings.Join(h.Columns, ", "), h.Rows, h.Digest))
+		say(plan, "look-up table "+h.Table.String(), fmt.Sprintf("%s: %d rows, %s", names(h.Columns), h.Rows, h.Digest))
 	}
 	for _, q := range s.Sequences {
-		say(plan, "sequence "+q.Sequence.String(), q.Table.String()+"."+q.Column)
+		say(plan, "sequence "+q.Sequence.String(), q.Table.String()+"."+name(q.Column))
 	}
 	for _, c := range s.Checks {
 		say(plan, "check "+c.Name, checkText(&c))
 	}
 	for _, d := range s.Datasets {
-		at := string(d.Dataset)
-		say(at, "skip", d.Skip)
-		for _, r := range d.Rejects {
-			say(at, "reject "+r, r)
-		}
-		times := map[ecluse.TableName]int{}
-		for _, t := range d.Into {
-			into := at + " → " + t.Table.String()
-			if times[t.Table]++; times[t.Table] > 1 {
-				into += fmt.Sprintf(" (%d)", times[t.Table])
-			}
-			say(into, "each", t.Each)
-			say(into, "let", strings.Join(t.Let, "; "))
-			say(into, "skip", t.Skip)
-			say(into, "counter", t.Counter)
-			for _, c := range t.Columns {
-				say(into, "column "+c.Column, strings.Join(strings.Fields(c.From), " ")+" ("+c.Type.String()+")")
-			}
-		}
+		sayDataset(&d, say)
 	}
+	var tables []string
+	for _, t := range p.Tables {
+		at := "→ " + t.Table.String()
+		tables = append(tables, t.Table.String())
+		say(at, "key", names(t.Key))
+		var columns []string
+		for _, c := range t.Columns {
+			say(at, "written column "+c.Name, c.Type.String()+", "+c.Declared)
+			columns = append(columns, c.Name)
+		}
+		say(at, inOrder+"columns", names(columns))
+		say(at, statement, t.Statement)
+	}
+	say(plan, inOrder+"tables", names(tables))
 	return all
+}
+
+func sayDataset(d *ecluse.ShapeDataset, say func(where, what, text string)) {
+	at := string(d.Dataset)
+	say(at, "reads", names(d.Reads))
+	say(at, "skip", d.Skip)
+	for _, r := range d.Rejects {
+		say(at, "reject "+r, r)
+	}
+	say(at, inOrder+"rejects", names(d.Rejects))
+	times := map[ecluse.TableName]int{}
+	var tables []string
+	for _, t := range d.Into {
+		into := at + " → " + t.Table.String()
+		tables = append(tables, t.Table.String())
+		if times[t.Table]++; times[t.Table] > 1 {
+			into += fmt.Sprintf(" (%d)", times[t.Table])
+		}
+		say(into, "each", t.Each)
+		var lets []string
+		for _, l := range t.Let {
+			of, value, _ := strings.Cut(l, " = ")
+			say(into, "let "+of, value)
+			lets = append(lets, of)
+		}
+		say(into, inOrder+"lets", names(lets))
+		say(into, "skip", t.Skip)
+		var reasons []string
+		for _, r := range t.Rejects {
+			say(into, "put aside, "+r.Reason, "when "+r.When)
+			reasons = append(reasons, r.Reason)
+		}
+		say(into, inOrder+"reasons", names(reasons))
+		say(into, "counter", t.Counter)
+		if t.KeyWrite {
+			say(into, "primary key", "written")
+		}
+		var columns []string
+		for _, c := range t.Columns {
+			say(into, "column "+c.Column, ecluse.OneLine(c.From)+" ("+c.Type.String()+")")
+			columns = append(columns, c.Column)
+		}
+		say(into, inOrder+"columns", names(columns))
+	}
+	say(at, inOrder+"tables", names(tables))
+}
+
+// name is a name as it stands, in quotes where it could be read as more than one.
+func name(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return r != '_' && r != '-' && r != '.' && r != ' ' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func names[S ~string](all []S) string {
+	quoted := make([]string, len(all))
+	for i, s := range all {
+		quoted[i] = name(string(s))
+	}
+	return strings.Join(quoted, ", ")
 }
 
 func checkText(c *ecluse.ShapeCheck) string {
@@ -108,7 +206,7 @@ func checkText(c *ecluse.ShapeCheck) string {
 	b.WriteString(c.Table.String())
 	for _, f := range [][2]string{{"sum", c.Sum}, {"first", c.First}, {"last", c.Last}, {"by", c.By}, {"codes", c.Codes}} {
 		if f[1] != "" {
-			fmt.Fprintf(&b, ", %s %s", f[0], f[1])
+			fmt.Fprintf(&b, ", %s %s", f[0], name(f[1]))
 		}
 	}
 	if c.Count {
@@ -118,9 +216,9 @@ func checkText(c *ecluse.ShapeCheck) string {
 		fmt.Fprintf(&b, ", minus %d", c.Minus)
 	}
 	for _, w := range c.Where {
-		fmt.Fprintf(&b, ", where %s", w.Column)
+		fmt.Fprintf(&b, ", where %s", name(w.Column))
 		if w.Equals != "" {
-			fmt.Fprintf(&b, " = %s", w.Equals)
+			fmt.Fprintf(&b, " = %q", w.Equals)
 		}
 		if w.Null != nil {
 			fmt.Fprintf(&b, " null %v", *w.Null)

@@ -16,7 +16,7 @@ func TestCompareLoads(t *testing.T) {
 	plan := func(edit func(*ecluse.Shape)) *LoadPlan {
 		p := &LoadPlan{Passage: ecluse.Final, Shape: ecluse.Shape{
 			Order:  []ecluse.DatasetID{"result"},
-			Frozen: []ecluse.ShapeFrozen{{Name: "codes", Digest: ecluse.DigestOf([]byte("a"))}},
+			Frozen: []ecluse.ShapeFrozen{{Name: "codes", File: "codes.csv", Key: []string{"code"}, Digest: ecluse.DigestOf([]byte("a"))}},
 			Datasets: []ecluse.ShapeDataset{{
 				Dataset: "result", Rejects: []string{"no code"},
 				Into: []ecluse.ShapeTable{
@@ -44,7 +44,7 @@ func TestCompareLoads(t *testing.T) {
 		d.Into[1].Skip = ""
 	})
 	want := []Change{
-		{"plan", "frozen table codes", ecluse.DigestOf([]byte("a")).String(), ecluse.DigestOf([]byte("b")).String()},
+		{"plan", "frozen table codes", "codes.csv, key code, " + ecluse.DigestOf([]byte("a")).String(), "codes.csv, key code, " + ecluse.DigestOf([]byte("b")).String()},
 		{"result", "reject no date", "", "no date"},
 		{"result → result", "column value", "strip(value) ()", "strip(value, '0') ()"},
 		{"result → result", "column unit", "", "unit ()"},

@@ -185,6 +185,9 @@ func rulesOf(shape *ecluse.Shape, id ecluse.DatasetID) []string {
 		all = append(all, d.Skip)
 		for _, t := range d.Into {
 			all = append(append(all, t.Each, t.Skip), t.Let...)
+			for _, r := range t.Rejects {
+				all = append(all, r.When)
+			}
 			for _, c := range t.Columns {
 				all = append(all, c.From)
 			}

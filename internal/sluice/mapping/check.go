@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strings"
 
 	"ecluse"
 	"ecluse/internal/sluice/mapping/expr"
@@ -258,10 +257,10 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 				d.add(field+".let."+name, err.Error())
 			}
 		}
-		shape.Let = append(shape.Let, name+" = "+oneLine(*text))
+		shape.Let = append(shape.Let, name+" = "+ecluse.OneLine(*text))
 	}
 	if in.Skip != "" {
-		shape.Skip = oneLine(in.Skip)
+		shape.Skip = ecluse.OneLine(in.Skip)
 		_, e.skip = d.condition(field+".skip", in.Skip, e.domain)
 	}
 	for i, r := range in.Reject {
@@ -271,6 +270,7 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 		}
 		when, reg := d.condition(at, r.When, e.domain)
 		d.because(r.Reason, when)
+		shape.Rejects = append(shape.Rejects, ecluse.ShapeReject{When: ecluse.OneLine(r.When), Reason: r.Reason})
 		e.rejects = append(e.rejects, condition{reg, d.reason(r.Reason)})
 		if !slices.Contains(d.shape.Rejects, r.Reason) {
 			d.shape.Rejects = append(d.shape.Rejects, r.Reason)
@@ -285,8 +285,6 @@ func (d *datasetCheck) entry(field string, in *Into) error {
 	d.link.writes(tab, in)
 	return nil
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // name puts a value in scope.
 func (d *datasetCheck) name(name string, o expr.Operand) error {
@@ -303,7 +301,7 @@ func (d *datasetCheck) each(field string, in *Into, e *entry, shape *ecluse.Shap
 		if name == "position" {
 			continue
 		}
-		shape.Each = name + " in " + oneLine(*text)
+		shape.Each = name + " in " + ecluse.OneLine(*text)
 		o, ok := d.expr(field+".each."+name, *text)
 		switch {
 		case !ok:

@@ -184,7 +184,7 @@ func (c *Column) String() string {
 	if c.RowOf != nil {
 		return "row of " + c.RowOf.String()
 	}
-	b.WriteString(strings.Join(strings.Fields(c.Value), " "))
+	b.WriteString(ecluse.OneLine(c.Value))
 	if c.From != nil {
 		b.WriteString(" from " + strconv.FormatInt(*c.From, 10))
 	}
