@@ -45,6 +45,7 @@ func TestOpenRefuses(t *testing.T) {
 		"for another gate": {func(b *bench) {
 			d := b.dispatch()
 			d.Gate = print(b.key())
+			b.must(os.RemoveAll(filepath.Join(b.dir, "out-000001")))
 			b.write(d, b.lock)
 		}, ecluse.Unverified, "for another gate"},
 		"under another number": {func(b *bench) {
