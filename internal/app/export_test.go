@@ -65,8 +65,9 @@ func Source(dir string, l gate.Lock, wrap ...func(reader.Source) reader.Source) 
 	return gate.NewSource(h, l, db, dialect, procedure.Digest()), nil
 }
 
-// Target makes a target gate of a folder, with a lock of the caller's choice.
-func Target(dir string, l gate.Lock) (*gate.Target, error) {
+// Target makes a target gate of a folder, with a lock of the caller's choice, whose
+// database can be wrapped.
+func Target(dir string, l gate.Lock, wrap ...func(*gate.Base)) (*gate.Target, error) {
 	h, err := gate.OpenHome(dir)
 	if err != nil {
 		return nil, err
@@ -78,6 +79,9 @@ func Target(dir string, l gate.Lock) (*gate.Target, error) {
 	main, rehearsal, err := openBases(c)
 	if err != nil {
 		return nil, err
+	}
+	for _, w := range wrap {
+		w(&main)
 	}
 	return gate.NewTarget(h, l, main, rehearsal, procedure.Digest()), nil
 }

@@ -2,10 +2,12 @@ package app_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +18,8 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/writer"
 )
 
 // TestTwin (AC-19): invented rows go through the very mapping, with the source's database
@@ -196,6 +200,48 @@ func TestTwinOfOthers(t *testing.T) {
 	}
 	if v := apply(t, r, ecluse.Final); !v.Reconciled {
 		t.Errorf("%+v", v)
+	}
+}
+
+// downTarget is a database that goes down when a table is to be read.
+type downTarget struct{ writer.Target }
+
+func (downTarget) Rows(context.Context, ecluse.TableName, []string, int) (*record.Batch, error) {
+	return nil, &ecluse.Error{Kind: ecluse.Failed, What: "read", Why: "the connection was refused"}
+}
+
+// TestTwinLooksUp: what is read of the target for look-ups is named, and a database that is
+// down says nothing of the mapping: no statement is signed.
+func TestTwinLooksUp(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Approved, 3)
+	text := bytes.Replace(d.Read("mapping.yaml"), []byte("from:\n"), []byte("targets: {known: {table: test, key: [code], columns: [label], rows: 5000}}\nfrom:\n"), 1)
+	text = bytes.Replace(text, []byte("unit: {value:"), []byte(`status: {value: "known[c.loinc].label", miss: value, default: "'final'"}`+"\n        unit: {value:"), 1)
+	text = bytes.Replace(text, []byte(`        status: "pending`), []byte(`#`), 1)
+	d.Write(text, "mapping.yaml")
+	r := d.Open()
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Twin(t.Context(), roomtest.Migration)
+	if err != nil || !v.Passed || !slices.Equal(v.LookedUp, []string{"test"}) {
+		t.Fatalf("%v, %+v", err, v)
+	}
+	before, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.TwinReport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := app.Target(d.Join("room", "target"), r.Seat(exchange.TargetPlace), func(b *gate.Base) { b.DB = downTarget{b.DB} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if s, err := target.Twin(t.Context(), roomtest.Migration); ecluse.KindOf(err) != ecluse.Failed {
+		t.Errorf("a database that is down: %v, %+v", err, s)
+	}
+	after, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.TwinReport)
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d statements after %d: %v", len(after), len(before), err)
 	}
 }
 

@@ -37,7 +37,11 @@ func (x *rehearseCmd) Run(ctx context.Context, c *call) error {
 // twin shows what became of invented rows.
 func (u *ui) twin(v *desk.TwinView) {
 	var b strings.Builder
-	fmt.Fprintln(&b, u.say("rows invented from the schema alone, none of anybody:", "lignes inventées d'après la seule structure, d'aucune personne :"))
+	fmt.Fprintln(&b, u.say("rows invented from the source's structure, with words of the mapping and of its tables of codes; none of the source:",
+		"lignes inventées d'après la structure de la source, avec des mots de la table de transcodage et de ses tables de codes ; aucune de la source :"))
+	if len(v.LookedUp) > 0 {
+		fmt.Fprintln(&b, u.say("read of the target, for the codes that the mapping looks up there: %s", "lu dans la cible, pour les codes que la table de transcodage y cherche : %s", strings.Join(v.LookedUp, ", ")))
+	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, d := range v.Datasets {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", d.Dataset, u.say("%s rows", "%s lignes", count(d.Rows)),

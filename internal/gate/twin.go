@@ -19,12 +19,13 @@ import (
 const TwinFormat = "twin/v1"
 
 // TwinStatement is twin/v1: what the mapping made of invented rows. Nothing in it is of
-// a record.
+// a record, and no table of the target was read but those it names.
 type TwinStatement struct {
 	evidence.StatementHead               // Plan is the read plan's, whose columns the rows have
 	Mapping                ecluse.Digest `json:"mapping"`
-	Columns                ecluse.Digest `json:"columns"`       // of the datasets' columns, as the read plan has them
-	Target                 ecluse.Digest `json:"target_schema"` // of the tables that the mapping writes
+	Columns                ecluse.Digest `json:"columns"`             // of the datasets' columns, as the read plan has them
+	Target                 ecluse.Digest `json:"target_schema"`       // of the tables that the mapping writes
+	LookedUp               []string      `json:"looked_up,omitempty"` // tables of the target whose rows were read, as the mapping says: codes are looked up in them
 	Passed                 bool          `json:"passed"`
 	Why                    string        `json:"why,omitempty"` // what kept the mapping from its end
 	sluice.Twinned
@@ -40,8 +41,10 @@ const twinRows = 2000
 const mostWords = 5000
 
 // Twin takes rows invented from the read plan's columns through the mapping in force and
-// holds them against the target's structure. It needs no approval: there is no chunk, no
-// key and no row of anybody in it, and nothing is written. What passed is noted in the
+// holds them against the target's structure. It needs no approval: there is no chunk and no
+// key in it, and nothing is written. What it takes of real tables is what the mapping's signed
+// tables of codes hold and, where an operator signed a mapping with targets:, the rows of
+// these, as a load does; the statement names them. What passed is noted in the
 // ledger: a final passage is not loaded before.
 func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement, error) {
 	c, err := t.lock.Case(ctx, m, ecluse.Final)
@@ -70,25 +73,34 @@ func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement
 	s := &TwinStatement{
 		StatementHead: evidence.StatementHead{Format: TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping, Columns: read.Columns(), Target: k.schema(),
 	}
+	held := map[string]*record.Batch{}
+	for _, x := range k.program.Shape().Targets {
+		if held[x.Name], err = k.base.DB.Rows(ctx, x.Table, x.Columns, x.Rows); err != nil {
+			return nil, err // a database that is down says nothing of the mapping
+		}
+		s.LookedUp = append(s.LookedUp, x.Table.String())
+	}
 	out, err := sluice.RunTwin(ctx, sluice.Twin{
 		Program: k.program, ReadPlan: read, Target: k.catalogue, Words: wordsOf(c.Mapping, c.Frozen), Codes: codesOf(k.program.Shape().Frozen, c.Frozen), Rows: twinRows,
 		Seed: ecluse.DigestOf([]byte(s.Columns.String() + s.Mapping.String())),
-		Lookup: func(ctx context.Context, x ecluse.ShapeTarget) (*record.Batch, error) {
-			return k.base.DB.Rows(ctx, x.Table, x.Columns, x.Rows)
-		},
+		Held: held,
 	})
-	var wrong *ecluse.Error
 	switch {
 	case err == nil:
 		s.Passed, s.Why, s.Twinned = out.Fault == "", out.Fault, *out
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || !ofMapping(err):
 		return nil, err
-	case errors.As(err, &wrong):
-		s.Why = wrong.Error()
 	default:
-		return nil, err
+		s.Why = err.Error()
 	}
 	return s, t.stateTwin(ctx, m, s)
+}
+
+// ofMapping tells whether an error says something of the mapping, and not of this machine.
+func ofMapping(err error) bool {
+	var e *ecluse.Error
+	kind := ecluse.KindOf(err)
+	return errors.As(err, &e) && kind != ecluse.Failed && kind != ecluse.Interrupted
 }
 
 // stateTwin signs, posts and, of one that passed, notes what a twin came to.

@@ -19,14 +19,14 @@ import (
 )
 
 // Twin is all that a passage of invented rows needs: no source, no chunk, no key, and of
-// the target its structure and the tables of codes that the mapping names.
+// the target its structure and, where the mapping looks codes up in tables of it, their rows.
 type Twin struct {
 	Program  *mapping.Program
 	ReadPlan *mandate.ReadPlan // what would travel: its columns, types and keys
 	Target   *ecluse.Catalogue
-	Lookup   func(context.Context, ecluse.ShapeTarget) (*record.Batch, error)
-	Words    []string            // that the mapping and its tables of codes name
-	Codes    map[string][]string // of them, those of each table of codes, by its name in the mapping
+	Held     map[string]*record.Batch // rows of the target that codes are looked up in, by the mapping's name of the table
+	Words    []string                 // that the mapping and its tables of codes name
+	Codes    map[string][]string      // of them, those of each table of codes, by its name in the mapping
 	Seed     [32]byte
 	Rows     int // of each dataset
 }
@@ -67,8 +67,8 @@ const mostRefused = 90
 const twinBatch = 500
 
 // RunTwin takes invented rows through a mapping and holds what comes out against what the
-// target declares. Nothing is written and nothing is read but the tables of codes. An
-// error is the mapping's: no row that it could meet may keep it from its end.
+// target declares. Nothing is read or written. An error is the mapping's, but for one of kind
+// Failed or Interrupted: no row that it could meet may keep it from its end.
 func RunTwin(ctx context.Context, t Twin) (*Twinned, error) {
 	g := twin.New(t.Seed, slices.Concat(t.Words, t.labels()), t.Rows)
 	run := mapping.NewRun(t.Program)
@@ -88,11 +88,7 @@ func RunTwin(ctx context.Context, t Twin) (*Twinned, error) {
 		}
 	}
 	for _, x := range shape.Targets {
-		b, err := t.Lookup(ctx, x)
-		if err != nil {
-			return nil, err
-		}
-		if err := run.HoldTarget(x.Name, b); err != nil {
+		if err := run.HoldTarget(x.Name, t.Held[x.Name]); err != nil {
 			return nil, err
 		}
 	}
