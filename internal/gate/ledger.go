@@ -47,6 +47,7 @@ type Entry struct {
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
 	Stood       map[string]time.Time     `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
+	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
 	Erased      time.Time                `json:"erased,omitzero"`

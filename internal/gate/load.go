@@ -396,18 +396,21 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	stood, tried := l.Report.Stood(), s.tries()
-	if stood || tried {
-		err = t.home.Note(m, func(e *Entry) error {
-			name := l.Passage.String()
-			if tried {
-				e.Tried[madeOf(k.permit.Plan().Shape.Mapping, k.read.Columns())] = name
-			}
-			if stood && e.Stood[name].IsZero() {
-				e.Stood[name] = s.Compared.ReadBack
-			}
-			return nil
-		})
+	stood, tried, dry := l.Report.Stood(), s.tries(), l.Passage.Kind == ecluse.Dry
+	if !stood && !tried && !dry {
+		return s, signed.Digest(), nil
 	}
-	return s, signed.Digest(), err
+	return s, signed.Digest(), t.home.Note(m, func(e *Entry) error {
+		name := l.Passage.String()
+		if dry && !slices.Contains(e.Dry, name) {
+			e.Dry = append(e.Dry, name)
+		}
+		if tried {
+			e.Tried[madeOf(k.permit.Plan().Shape.Mapping, k.read.Columns())] = name
+		}
+		if stood && e.Stood[name].IsZero() {
+			e.Stood[name] = s.Compared.ReadBack
+		}
+		return nil
+	})
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -25,15 +26,20 @@ func (h *Home) trust(m ecluse.MigrationID) (mandate.Trust, error) {
 	}
 	page, err := h.Entry(m)
 	return mandate.Trust{
-		Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Lock: h.lock, Acted: page.Instruction, Now: now, Begun: page.lastBegun(), OneRoom: h.oneRoom,
+		Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Lock: h.lock, Acted: page.Instruction, Now: now, Begun: page.inHand(), OneRoom: h.oneRoom,
 	}, err
 }
 
-// lastBegun is when the last passage began that this gate read or loaded.
-func (e *Entry) lastBegun() time.Time {
+// inHand is when the last passage began that this gate read or loaded and that is not over:
+// taken out again, carried out dry, accepted, or erased; zero: none is. What lapses in an
+// open window holds on for that one, not for what comes after it.
+func (e *Entry) inHand() time.Time {
+	if !e.Accepted.IsZero() || !e.Erased.IsZero() {
+		return time.Time{}
+	}
 	last := e.ReadBegun
-	for _, t := range e.Passages {
-		if t.After(last) {
+	for p, t := range e.Passages {
+		if e.Undone[p] == nil && !slices.Contains(e.Dry, p) && t.After(last) {
 			last = t
 		}
 	}
