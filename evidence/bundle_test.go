@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -78,7 +77,8 @@ type story struct {
 	undoFormat            string
 	undoBy                ssh.Signer
 	stays                 func(x *undone, c *Certificate)           // nil: all rows were taken out
-	release               func(x *released, a *Act, by *ssh.Signer) // nil: no row was released
+	release               func(x *Released, a *Act, by *ssh.Signer) // nil: no row was released
+	released              func(r *MaskedRow)                        // before the act is made
 }
 
 // undone is what the target gate says that it took out.
@@ -108,32 +108,37 @@ func (w *telling) undone(c *Certificate) any {
 	return x
 }
 
-// released is a row that was put aside, released masked.
-type released struct {
-	StatementHead
-	Row       map[string]string `json:"row"`
-	ActDigest ecluse.Digest     `json:"act_digest"`
-	Act       Signed            `json:"act"`
-	At        string            `json:"at"`
-}
-
 // releases is what the source gate says of it.
 func (w *telling) releases(plan ecluse.Digest) {
 	if w.release == nil {
 		return
 	}
 	r, by := w.roster[ecluse.Controller], w.anne
-	x := &released{StatementHead: StatementHead{ReleasedFormat, testMigration, plan}, Row: map[string]string{"column": "SEXE", "shape": `<A>&"\`}, At: "now"}
-	text := bytes.TrimSpace(must(EncodeJSON(x.Row)))
+	x := &Released{
+		StatementHead: StatementHead{ReleasedFormat, testMigration, plan}, Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}, At: w.at.UTC(),
+		Row: MaskedRow{"patient", 12, `no "sex"`, []MaskedCell{{"SEXE", `A{5}&"\'9-A{32+} ?{7}…`}, {`the "name"`, "null"}, {"x", "?"}}},
+	}
+	w.story.released(&x.Row)
 	a := &Act{
 		Migration: testMigration, Side: ecluse.Controller, Person: w.pAnne.ID, Role: ecluse.Signatory, Roster: r.Digest(), RosterNumber: r.Number,
 		NotBefore: w.at.Truncate(time.Second), NotAfter: w.at.Truncate(time.Second).Add(time.Hour), Nonce: NewNonce(),
-		Clauses: []Clause{{VerbSign, KindReleased, ecluse.DigestOf(text)}},
+		Clauses: []Clause{{VerbSign, KindReleased, must(x.Row.Digest())}},
 	}
 	w.story.release(x, a, &by)
 	x.Act = must(SignAct(by, a))
-	x.ActDigest = x.Act.Digest()
-	w.do(w.b.AddStatement(SourceGate, must(SignStatement(w.source, x))))
+	if x.ActDigest.IsZero() {
+		x.ActDigest = x.Act.Digest()
+	}
+	s := must(SignStatement(w.source, x))
+	w.do(w.b.AddStatement(SourceGate, s))
+	w.at = w.at.Add(time.Second)
+	l := &Leaf{
+		Index: int64(len(w.leaves)), At: w.at, Tree: string(testMigration), Type: LeafReleased,
+		IDs: map[string]string{"act": x.Act.Digest().String(), "dataset": "patient", "passage": "final-1", "statement": s.Digest().String()},
+	}
+	if w.story.leaf(l) {
+		w.leaves = append(w.leaves, must(l.Bytes()))
+	}
 }
 
 func newStory(c *cast) *story {
@@ -176,6 +181,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 		compared:    func(*compared) {},
 
 		dispositions: func(*Dispositions) {},
+		released:     func(*MaskedRow) {},
 		decided:      func(*telling, ecluse.Digest) {},
 		privileges:   func(*StatementHead) {},
 		extract:      func(*extracted) {},

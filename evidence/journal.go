@@ -21,10 +21,11 @@ const InstallationTree = "installation"
 // Types of leaf that the bundle's verifier looks for in a migration's tree.
 // Others are the journal's business.
 const (
-	LeafAct   = "act"           // an act was handed in; IDs["act"] is its digest
-	LeafLeft  = "passage-left"  // IDs["passage"] could not be taken out of the target before the keys went; IDs["reason"]: ecluse.Kind of why
-	LeafBegun = "passage-begun" // IDs["passage"] began under the load plan of the digest IDs["load_plan"]
-	LeafChunk = "chunk"         // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest
+	LeafAct      = "act"             // an act was handed in; IDs["act"] is its digest
+	LeafLeft     = "passage-left"    // IDs["passage"] could not be taken out of the target before the keys went; IDs["reason"]: ecluse.Kind of why
+	LeafBegun    = "passage-begun"   // IDs["passage"] began under the load plan of the digest IDs["load_plan"]
+	LeafReleased = "reject-released" // IDs["act"] let others see a row put aside, IDs["statement"]
+	LeafChunk    = "chunk"           // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest
 )
 
 // Leaf is one entry of the journal. It carries ids and numbers, never a name or

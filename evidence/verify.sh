@@ -513,14 +513,28 @@ while read -r f; do
 	case $f in privileges/*) format=privileges/v1 ;; statements/*) format='[a-z]*/v1' ;; esac
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
-# A row released, masked: the act of whoever released it stands in the gate's statement.
+# A row released, masked: the act of whoever released it stands in the gate's statement,
+# and in the journal. Counts taken out, a shape is letters and digits, punctuation, and
+# signs between two of the former.
+text='"([^"\\]|\\.)+"' cell='\{"column":"([^"\\]|\\.)+","shape":"([^"\\]|\\.)+"\}'
+mark='[] !"#$%&'"'"'()*,./:;?@[\^_`|~]' word='[A9]+([-+<=>][A9]+)*'
+shape="null|empty|bytes|boolean|other|\\?|$mark*$word($mark+$word)*($mark*(…)?|[-+<=>]…)"
 grep -l '^{"ecluse":"released/v1"' statements/*.json 2>/dev/null >"$tmp/released"
 while read -r s; do
 	f=$tmp/releasing
 	case $s in statements/source-*) ;; *) ko "$s is not the source gate's to say" ;; esac
 	sed -n 's/.*,"act":{"body":"\([A-Za-z0-9+/=]*\)","signature":"[A-Za-z0-9+/=]*"},.*/\1/p' "$s" | openssl base64 -d -A >"$f"
 	sed -n 's/.*,"act":{"body":"[A-Za-z0-9+/=]*","signature":"\([A-Za-z0-9+/=]*\)"},.*/\1/p' "$s" | openssl base64 -d -A >"$f.sig"
-	row=$(sed 's/.*,"row":\({.*}\),"act_digest":.*/\1/' "$s" | tr -d '\n' | run openssl dgst -sha256 -r | cut -c1-64)
+	sed 's/.*,"row":\({.*}\),"act_digest":.*/\1/' "$s" | tr -d '\n' >"$tmp/row"
+	row=$(run openssl dgst -sha256 -r "$tmp/row" | cut -c1-64)
+	d=sha256:$(run openssl dgst -sha256 -r "$f" | cut -c1-64)
+	grep -q -F "},\"act_digest\":\"$d\",\"act\":{\"body\":" "$s" || ko "$s names another act than the one in it"
+	[ "$(wc -l <"$f")" -eq 10 ] || ko "$s: its act is about more than a row"
+	grep -F '"type":"reject-released"' journal/leaves.jsonl | grep -F "\"act\":\"$d\"" | grep -q -F "\"statement\":\"$(digest "$s")\"" || ko "$s shows a row, and the journal does not say who released it"
+	grep -q -x -E "\\{\"dataset\":\"[A-Za-z0-9_][A-Za-z0-9_.-]*\",\"ordinal\":[0-9]+,\"reason\":$text,\"cells\":\\[($cell(,$cell)*)?\\]\\}" "$tmp/row" || ko "$s does not say which row it is, and how it looks"
+	grep -o -E '"shape":"([^"\\]|\\.)+"\}' "$tmp/row" | sed -E 's/^"shape":"(.*)"\}$/\1/; s/\\(["\\])/\1/g; s/([^{}])\{([5-9]|[12][0-9]|3[0-2]|32\+)\}/\1/g' >"$tmp/shapes"
+	grep -q -v -x -E "$shape" "$tmp/shapes" && ko "$s shows a column otherwise than by its shape"
+	awk 'length($0) > 67 { exit 1 }' "$tmp/shapes" || ko "$s shows a column otherwise than by its shape"
 	{
 		read -r word && read -r _ migration && read -r _ side && read -r _ person && read -r _ role
 		read -r _ number roster && read -r _ begins

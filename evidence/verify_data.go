@@ -317,30 +317,6 @@ func (v *verifier) checkExtract(name string) (bool, error) {
 	return true, nil
 }
 
-// checkReleased holds the statement that a row put aside was released, masked, against
-// the act of the controller's person who released it.
-func (v *verifier) checkReleased(name string, g Gate) error {
-	const what = "verify statement"
-	var x struct {
-		Row json.RawMessage `json:"row"`
-		Act Signed          `json:"act"`
-	}
-	if err := readView(name, v.files[name], &x); err != nil {
-		return err
-	}
-	a, err := ParseAct(x.Act.Body)
-	if err == nil {
-		_, _, err = VerifyAct(x.Act, &v.rosters, a.NotBefore)
-	}
-	switch {
-	case err != nil:
-		return because(ecluse.Unverified, name, err)
-	case g != SourceGate || a.Side != ecluse.Controller || a.Migration != v.instruction.id || !a.Has(VerbSign, KindReleased, ecluse.DigestOf(x.Row)):
-		return unverified(what, "%s shows a row that nobody of the controller's released", name)
-	}
-	return nil
-}
-
 // checkStatements checks what else the gates said. A completed reading has the
 // source gate's word for what it came to, and a load that the certificate calls
 // undone the target gate's.

@@ -334,6 +334,11 @@ func forgeries(t testing.TB) []forgery {
 		return func(text string) string { return strings.Replace(text, old, with, 1) }
 	}
 	zero := ecluse.DigestOf(nil).String()
+	released := func(edit func(r *MaskedRow)) func(*story) {
+		return func(s *story) {
+			s.release, s.released = func(*Released, *Act, *ssh.Signer) {}, edit
+		}
+	}
 	return []forgery{
 		{"a gate nobody instructed signs the sums", "both gates", func(s *story) { s.sumsBy[TargetGate] = stranger }},
 		{"one gate signs twice", "both gates", func(s *story) { s.sumsBy[TargetGate] = s.source }},
@@ -583,14 +588,51 @@ func forgeries(t testing.TB) []forgery {
 		{"reading under another format", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Format = ReportFormat } }},
 		{"reading of more rows", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["patient"]++ } }},
 		{"reading of another dataset", "other statements", func(s *story) { s.extract = func(x *extracted) { x.Rows["sida"] = 1 } }},
-		{"row released by nobody of the roster", "other statements", func(s *story) { s.release = func(_ *released, _ *Act, by *ssh.Signer) { *by = stranger } }},
-		{"row released by the processor", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Side = ecluse.Processor } }},
-		{"row released in another migration", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Migration = "other-2026" } }},
-		{"another row released", "other statements", func(s *story) { s.release = func(x *released, _ *Act, _ *ssh.Signer) { x.Row["shape"] = "AAA" } }},
-		{"row released in another role", "other statements", func(s *story) { s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.Role = ecluse.DPO } }},
+		{"row released by nobody of the roster", "other statements", func(s *story) { s.release = func(_ *Released, _ *Act, by *ssh.Signer) { *by = stranger } }},
+		{"row released by the processor", "other statements", func(s *story) { s.release = func(_ *Released, a *Act, _ *ssh.Signer) { a.Side = ecluse.Processor } }},
+		{"row released in another migration", "other statements", func(s *story) { s.release = func(_ *Released, a *Act, _ *ssh.Signer) { a.Migration = "other-2026" } }},
+		{"another row released", "other statements", func(s *story) { s.release = func(x *Released, _ *Act, _ *ssh.Signer) { x.Row.Cells[0].Shape = "AAA" } }},
+		{"row released in another role", "other statements", func(s *story) { s.release = func(_ *Released, a *Act, _ *ssh.Signer) { a.Role = ecluse.DPO } }},
 		{"row released before its roster", "other statements", func(s *story) {
-			s.release = func(_ *released, a *Act, _ *ssh.Signer) { a.NotBefore = testDay.AddDate(-1, 0, 0) }
+			s.release = func(_ *Released, a *Act, _ *ssh.Signer) { a.NotBefore = testDay.AddDate(-1, 0, 0) }
 		}},
+		{"row released by an act that it does not name", "other statements", func(s *story) {
+			s.release = func(x *Released, _ *Act, _ *ssh.Signer) { x.ActDigest = ecluse.DigestOf(nil) }
+		}},
+		{"row released by an act that says more", "other statements", func(s *story) {
+			s.release = func(_ *Released, a *Act, _ *ssh.Signer) {
+				a.Clauses = append(a.Clauses, Clause{VerbSign, KindShown, ecluse.DigestOf(nil)})
+			}
+		}},
+		{"row released, and not in the journal", "other statements", func(s *story) {
+			s.release = func(*Released, *Act, *ssh.Signer) {}
+			s.leaf = func(l *Leaf) bool { return l.Type != LeafReleased }
+		}},
+		{"row released, and another in the journal", "other statements", func(s *story) {
+			s.release = func(*Released, *Act, *ssh.Signer) {}
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafReleased {
+					l.IDs["statement"] = zero
+				}
+				return true
+			}
+		}},
+		{"row released in other words", "other statements", func(s *story) {
+			s.release = func(*Released, *Act, *ssh.Signer) {}
+			s.leaf = func(l *Leaf) bool {
+				if l.Type == LeafReleased {
+					l.Type = "rejects-shown"
+				}
+				return true
+			}
+		}},
+		{"row released with a value", "other statements", released(func(r *MaskedRow) { r.Cells[0].Shape = "Dupont" })},
+		{"row released with a result for a shape", "other statements", released(func(r *MaskedRow) { r.Cells[0].Shape = "+++" })},
+		{"row released with a sign at an end", "other statements", released(func(r *MaskedRow) { r.Cells[0].Shape = "<9.99" })},
+		{"row released with a count that is none", "other statements", released(func(r *MaskedRow) { r.Cells[0].Shape = "A{77}" })},
+		{"row released at length", "other statements", released(func(r *MaskedRow) { r.Cells[0].Shape = strings.Repeat("A9", 40) })},
+		{"row released of no column", "other statements", released(func(r *MaskedRow) { r.Cells[0].Column = "" })},
+		{"row released of no dataset", "other statements", released(func(r *MaskedRow) { r.Dataset = "" })},
 		{"undone, and nobody says so", "other statements", func(s *story) { s.trigger, s.undoFormat = ByDeadline, ReportFormat }},
 		{"undone by the source's word", "other statements", func(s *story) { s.trigger, s.undoBy = ByDeadline, s.source }},
 		{"rows stay, and the certificate does not say so", "other statements", func(s *story) { stay(s, func(_ *undone, c *Certificate) { c.Stayed = nil }) }},
@@ -673,7 +715,7 @@ func TestVerifyReleased(t *testing.T) {
 	t.Parallel()
 	c := newCast(t)
 	s := newStory(c)
-	s.release = func(*released, *Act, *ssh.Signer) {}
+	s.release = func(*Released, *Act, *ssh.Signer) {}
 	bundle := s.tell(t)
 	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
 		if !strings.HasPrefix(text, "OK\n") {

@@ -164,7 +164,7 @@ func (b *Beside) aside(ctx context.Context, q *RejectsRequest) (s *gate.Source, 
 }
 
 // Release lets others see one row put aside, masked.
-func (b *Beside) Release(ctx context.Context, q RejectsRequest, d ecluse.DatasetID, row int64) (*gate.Released, error) {
+func (b *Beside) Release(ctx context.Context, q RejectsRequest, d ecluse.DatasetID, row int64) (*evidence.Released, error) {
 	s, m, _, p, err := b.aside(ctx, &q)
 	if err != nil {
 		return nil, err

@@ -287,7 +287,7 @@ func TestRejectsRelease(t *testing.T) {
 		if c.Null {
 			want = reconcile.ShapeNull
 		}
-		return c.Column == cells[0].Column && want == cells[0].Shape
+		return c.Column == cells[0].Column && want.String() == cells[0].Shape
 	}) || !slices.ContainsFunc(v.Shapes, func(s reconcile.PublicShaped) bool {
 		return s.By == row.Reason && s.Column == cells[0].Column
 	}) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/desk"
 	"ecluse/internal/gate"
 )
@@ -45,7 +46,7 @@ func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
 }
 
 // maskedRow shows a row as its shapes.
-func (u *ui) maskedRow(row *gate.Masked) {
+func (u *ui) maskedRow(row *evidence.MaskedRow) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, string(row.Dataset)), row.Ordinal, printable(row.Reason)))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -146,26 +146,26 @@ func (u *ui) reportShapes(b *strings.Builder, all []shapeLine) {
 		if i == 0 || x.Dataset != all[i-1].Dataset || x.By != all[i-1].By || x.Column != all[i-1].Column {
 			fmt.Fprintf(w, "  %s.%s\t\t%s\n", x.Dataset, printable(x.Column), printable(x.By))
 		}
-		fmt.Fprintf(w, "    %s\t%s\t\n", u.shapeText(x.Shape), x.count)
+		fmt.Fprintf(w, "    %s\t%s\t\n", u.shapeText(x.Shape.String()), x.count)
 	}
 	w.Flush()
 }
 
 // shapeText is a shape between quotes, or the word for one that has no text.
-func (u *ui) shapeText(s reconcile.Shape) string {
+func (u *ui) shapeText(s string) string {
 	switch s {
-	case reconcile.ShapeNull:
+	case reconcile.ShapeNull.String():
 		return "null"
-	case reconcile.ShapeEmpty:
+	case reconcile.ShapeEmpty.String():
 		return u.say("empty", "vide")
-	case reconcile.ShapeBytes:
+	case reconcile.ShapeBytes.String():
 		return u.say("bytes", "octets")
-	case reconcile.ShapeBool:
+	case reconcile.ShapeBool.String():
 		return u.say("boolean", "booléen")
-	case reconcile.ShapeOther:
+	case reconcile.ShapeOther.String():
 		return u.say("other shapes", "autres aspects")
 	}
-	return "«" + s.String() + "»"
+	return "«" + s + "»"
 }
 
 // exact shows what a report masks: counts under ten, and the keys of checks that

@@ -55,11 +55,11 @@ type RejectsView struct {
 
 // ReleasedRow is one row, masked, and who of the controller's let others see it.
 type ReleasedRow struct {
-	Passage ecluse.Passage `json:"passage"`
-	Row     gate.Masked    `json:"row"`
-	By      string         `json:"by"`
-	Act     ecluse.Digest  `json:"act"`
-	At      time.Time      `json:"at"`
+	Passage ecluse.Passage     `json:"passage"`
+	Row     evidence.MaskedRow `json:"row"`
+	By      string             `json:"by"`
+	Act     ecluse.Digest      `json:"act"`
+	At      time.Time          `json:"at"`
 }
 
 // Rejects reads what was put aside in the passage in hand, or the last one: by reason,
@@ -87,7 +87,7 @@ func (d *Desk) Rejects(ctx context.Context, id ecluse.MigrationID) (*RejectsView
 		return nil, err
 	}
 	for _, x := range said {
-		r, act, err := gate.ParseReleased(x, source)
+		r, act, err := evidence.ParseReleased(x, source)
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,8 @@
 package gate
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -12,74 +10,18 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
-	"ecluse/internal/sluice/reconcile"
 )
-
-// Released is released/v1: one row that was put aside, masked, which a person of the
-// controller's lets others see. The source gate signs it; the person's act stands in it.
-// There is no room in it for a value.
-type Released struct {
-	evidence.StatementHead                 // Plan is the read plan's
-	Passage                ecluse.Passage  `json:"passage"`
-	Row                    Masked          `json:"row"`
-	ActDigest              ecluse.Digest   `json:"act_digest"`
-	Act                    evidence.Signed `json:"act"`
-	At                     time.Time       `json:"at"`
-}
-
-// Masked is a row put aside as its shapes.
-type Masked struct {
-	Dataset ecluse.DatasetID `json:"dataset"`
-	Ordinal int64            `json:"ordinal"` // its place in the dataset, from 0
-	Reason  string           `json:"reason"`
-	Cells   []MaskedCell     `json:"cells"` // of the columns behind the reason
-}
-
-// MaskedCell is what one value looks like.
-type MaskedCell struct {
-	Column string          `json:"column"`
-	Shape  reconcile.Shape `json:"shape"`
-}
-
-// digest is the subject of the act that releases the row: of the row as it stands in the
-// statement.
-func (m *Masked) digest() (ecluse.Digest, error) {
-	text, err := evidence.EncodeJSON(m)
-	return ecluse.DigestOf(bytes.TrimSuffix(text, []byte("\n"))), err
-}
 
 // masked masks a row: of it only the columns behind the reason, for the shapes of all of
 // them side by side can tell whose row it is.
-func (r *Rejected) masked() Masked {
-	m := Masked{Dataset: r.Dataset, Ordinal: r.Ordinal, Reason: r.Reason, Cells: []MaskedCell{}}
+func (r *Rejected) masked() evidence.MaskedRow {
+	m := evidence.MaskedRow{Dataset: r.Dataset, Ordinal: r.Ordinal, Reason: r.Reason, Cells: []evidence.MaskedCell{}}
 	for _, c := range r.Cells {
 		if c.behind {
-			m.Cells = append(m.Cells, MaskedCell{c.Column, c.shape})
+			m.Cells = append(m.Cells, evidence.MaskedCell{Column: c.Column, Shape: c.shape.String()})
 		}
 	}
 	return m
-}
-
-// ParseReleased reads released/v1 as the source gate signed it, and the act in it: only
-// the canonical text, whose row has shapes alone.
-func ParseReleased(s evidence.Signed, source ecluse.Fingerprint) (*Released, *evidence.Act, error) {
-	const what = "read a released row"
-	x := &Released{}
-	if err := evidence.ParseStatement(s, source, evidence.ReleasedFormat, x); err != nil {
-		return nil, nil, err
-	}
-	act, err := evidence.ParseAct(x.Act.Body)
-	if err != nil {
-		return nil, nil, err
-	}
-	digest, err := x.Row.digest()
-	if err != nil {
-		return nil, nil, err
-	}
-	if x.ActDigest != x.Act.Digest() || act.Side != ecluse.Controller || act.Migration != x.Migration || !act.Has(evidence.VerbSign, evidence.KindReleased, digest) {
-		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: string(x.Row.Dataset), Why: "the act in it releases another row"}
-	}
-	return x, act, nil
 }
 
 // errFound ends looking for a row.
@@ -87,7 +29,7 @@ var errFound = errors.New("found")
 
 // Release lets others see one row that a passage put aside, masked, by the act of one of
 // the controller's people, whose key it is. Releasing it again is another act.
-func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, d ecluse.DatasetID, ordinal int64, key ssh.Signer) (*Released, error) {
+func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, d ecluse.DatasetID, ordinal int64, key ssh.Signer) (*evidence.Released, error) {
 	const what = "release a row"
 	var row *Rejected
 	err := s.Rejects(ctx, m, p, key, func(x *Rejected) error {
@@ -111,10 +53,10 @@ func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return nil, err
 	}
-	out := &Released{
+	out := &evidence.Released{
 		StatementHead: evidence.StatementHead{Format: evidence.ReleasedFormat, Migration: m, Plan: page.ReadPlan}, Passage: p, Row: row.masked(), At: now,
 	}
-	digest, err := out.Row.digest()
+	digest, err := out.Row.Digest()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +69,7 @@ func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := ParseReleased(signed, s.home.Fingerprint()); err != nil {
+	if _, _, err := evidence.ParseReleased(signed, s.home.Fingerprint()); err != nil {
 		return nil, err
 	}
 	err = s.record(ctx, m, act, exchange.Event{

@@ -42,11 +42,11 @@ const (
 	ReadingBegun      Type = "reading-begun"
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
-	RejectsShown      Type = "rejects-shown"    // rows put aside were opened on the laboratory's side
-	FiguresShown      Type = "figures-shown"    // exact figures were, too
-	LeftShown         Type = "left-shown"       // and so was the list of rows that an undoing left
-	RejectReleased    Type = "reject-released"  // one of those rows may be seen by others, masked
-	PassageBegun      Type = evidence.LeafBegun // the verifier of bundles looks for it
+	RejectsShown      Type = "rejects-shown"       // rows put aside were opened on the laboratory's side
+	FiguresShown      Type = "figures-shown"       // exact figures were, too
+	LeftShown         Type = "left-shown"          // and so was the list of rows that an undoing left
+	RejectReleased    Type = evidence.LeafReleased // one of those rows may be seen by others, masked
+	PassageBegun      Type = evidence.LeafBegun    // the verifier of bundles looks for it
 	PassageEnded      Type = "passage-ended"
 	PassageStopped    Type = "passage-stopped"
 	LeaseAsked        Type = "lease-asked"

@@ -184,6 +184,11 @@ func (l *Lock) Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Pap
 			return err
 		}
 	}
+	if kind == exchange.ReleasedRow {
+		if err := l.mayRelease(ctx, m, s); err != nil {
+			return err
+		}
+	}
 	event := journal.Event{
 		Tree: string(m), Type: journal.StatementStored,
 		IDs: map[string]string{"statement": s.Digest().String(), "kind": string(kind), "gate": string(by)},
@@ -195,6 +200,27 @@ func (l *Lock) Post(ctx context.Context, m ecluse.MigrationID, kind exchange.Pap
 		_, err := tx.AddSigned(ctx, string(kind), m, namespace, s)
 		return err
 	})
+}
+
+// mayRelease refuses the statement of a row released that verifiers of evidence would: it
+// has to hold shapes alone, and the journal to say by which act of whom it was released.
+func (l *Lock) mayRelease(ctx context.Context, m ecluse.MigrationID, s evidence.Signed) error {
+	source, _, err := l.gates(ctx, m)
+	if err != nil {
+		return err
+	}
+	x, _, err := evidence.ParseReleased(s, source)
+	if err != nil {
+		return err
+	}
+	told, err := l.store.LeafOfAct(ctx, string(m), x.ActDigest.String())
+	if err != nil {
+		return err
+	}
+	if x.Migration != m || told == nil || told.Type != string(journal.RejectReleased) || told.IDs["statement"] != s.Digest().String() {
+		return notAtConsole(string(m), "the journal does not say that this row was released, by this act", nil)
+	}
+	return nil
 }
 
 // Posted returns what gates handed in of a kind, in the order it came.

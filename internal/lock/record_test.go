@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
@@ -133,6 +135,87 @@ func TestConsole(t *testing.T) {
 	}
 	if last, err := lock.LastLeaf(t.Context(), l, roomtest.Migration); err != nil || last.Index != leaf.Index {
 		t.Errorf("journalled after all: %+v, %v", last, err)
+	}
+}
+
+// TestReleasedPosted: a row released comes in as its shapes, once the journal says by
+// which act, and not otherwise.
+func TestReleasedPosted(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 3)
+	l, err := lock.Open(t.Context(), d.Join("room", "lock"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Shut()
+	gate, err := ssh.ParsePrivateKey(d.Read("room", "source", "gate_key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var roster *evidence.Roster
+	for _, x := range c.Rosters {
+		r, err := evidence.ParseRoster("roster", x.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Side == ecluse.Controller {
+			roster = r
+		}
+	}
+	who, _ := roster.Person(roomtest.Claire)
+	released := func(shape string) (evidence.Signed, *evidence.Signed) {
+		x := &evidence.Released{
+			StatementHead: evidence.StatementHead{Format: evidence.ReleasedFormat, Migration: roomtest.Migration, Plan: ecluse.DigestOf(c.ReadPlan)},
+			Passage:       ecluse.Passage{Kind: ecluse.Dry, Number: 1}, At: time.Now().UTC(),
+			Row: evidence.MaskedRow{Dataset: "patient", Reason: "no sex", Cells: []evidence.MaskedCell{{Column: "SEXE", Shape: shape}}},
+		}
+		digest, err := x.Row.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now().UTC().Truncate(time.Second)
+		x.Act, err = evidence.SignAct(d.Key(roomtest.Claire), &evidence.Act{
+			Migration: roomtest.Migration, Side: ecluse.Controller, Person: who.ID, Role: who.Roles[0], Roster: roster.Digest(), RosterNumber: roster.Number,
+			NotBefore: now, NotAfter: now.Add(time.Minute), Nonce: evidence.NewNonce(), Clauses: []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindReleased, Subject: digest}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.ActDigest = x.Act.Digest()
+		s, err := evidence.SignStatement(gate, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, &x.Act
+	}
+	tell := func(s evidence.Signed, act *evidence.Signed) {
+		t.Helper()
+		err := l.Record(t.Context(), exchange.Event{Migration: roomtest.Migration, Type: "reject-released", Act: act, IDs: map[string]string{"statement": s.Digest().String()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	post := func(s evidence.Signed) error {
+		return l.Post(t.Context(), roomtest.Migration, exchange.ReleasedRow, s)
+	}
+	s, act := released("A{5}")
+	if err := post(s); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("before the journal knows of it: %v", err)
+	}
+	tell(s, act)
+	if err := post(s); err != nil {
+		t.Error(err)
+	}
+	for _, value := range []string{"Dupont", "+", "<9.99"} {
+		s, act := released(value)
+		tell(s, act)
+		if err := post(s); ecluse.KindOf(err) != ecluse.Unverified {
+			t.Errorf("a row with %q for a shape: %v", value, err)
+		}
 	}
 }
 

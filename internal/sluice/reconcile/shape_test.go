@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"ecluse/evidence"
 )
 
 func TestShapeOf(t *testing.T) {
@@ -79,6 +81,9 @@ func FuzzShapeOf(f *testing.F) {
 		if back, ok := parseShape(s.text); !ok || back != s {
 			t.Errorf("%q is not read back", s.text)
 		}
+		if !evidence.ValidShape(s.text) {
+			t.Errorf("a verifier refuses %q", s.text)
+		}
 		if s == ShapeEmpty {
 			return
 		}
@@ -112,6 +117,9 @@ func FuzzParseShape(f *testing.F) {
 		s, ok := parseShape(text)
 		if ok && s.text != text {
 			t.Errorf("%q is read as %q", text, s.text)
+		}
+		if ok && !evidence.ValidShape(text) {
+			t.Errorf("a verifier refuses %q", text)
 		}
 	})
 }
