@@ -133,6 +133,22 @@ func (x *checkup) databases(ctx context.Context, c *config.Gate, at exchange.Pla
 	default:
 		x.add(PartDatabase, wire.OK, "rehearsals go into %s, and nowhere else", "les migrations à blanc vont dans %s, et nulle part ailleurs", r.System)
 		x.database(ctx, r.Database(), at)
+		x.apart(ctx, c)
+	}
+}
+
+// apart looks whether the test base is the gate's own database under another name.
+func (x *checkup) apart(ctx context.Context, c *config.Gate) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	main, test, err := openBases(c)
+	if err != nil {
+		return // it was said above
+	}
+	defer func() { _ = errors.Join(main.DB.Close(), test.DB.Close()) }()
+	if same, err := test.DB.Same(ctx, main.DB); err == nil && same {
+		x.add(PartDatabase, wire.Stop, "rehearsal: it is the gate's own database under another name: name another one in %s",
+			"rehearsal : c'est la base même du programme sous un autre nom : nommez-en une autre dans %s", config.FileName)
 	}
 }
 

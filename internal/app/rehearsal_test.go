@@ -135,6 +135,14 @@ func TestOnlyNamedTestBases(t *testing.T) {
 	if ecluse.KindOf(err) != ecluse.Invalid || !strings.Contains(err.Error(), "the gate's own database") {
 		t.Errorf("the database where people work as a test base: %v", err)
 	}
+	if err := os.Symlink("novalab.db", d.Join("other.db")); err != nil {
+		t.Fatal(err)
+	}
+	d.Write(bytes.Replace(settings, []byte("../../"+roomtest.TestBase), []byte("../../other.db"), 2), "room", "target", "gate.yaml")
+	_, err = d.Open().Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Rehearsal})
+	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "under another name") {
+		t.Errorf("the database where people work, by a link: %v", err)
+	}
 
 	d.Write(settings, "room", "target", "gate.yaml")
 	r := d.Open()

@@ -130,7 +130,7 @@ func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	base, err := t.base(kind, i.Target.PreProduction)
+	base, err := t.baseToLoad(ctx, kind, i.Target.PreProduction)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -183,7 +183,7 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if out.read, err = mandate.ParseReadPlan(c.ReadPlan); err != nil {
 		return nil, err
 	}
-	base, err := t.base(p.Kind, i.Target.PreProduction)
+	base, err := t.baseToLoad(ctx, p.Kind, i.Target.PreProduction)
 	if err != nil {
 		return nil, err
 	}

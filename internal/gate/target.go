@@ -69,6 +69,27 @@ func (t *Target) base(kind ecluse.PassageKind, system string) (*Base, error) {
 	return nil, e
 }
 
+// baseToLoad is base, and refuses a test base that is the gate's own database by the
+// database's own word: gate.yaml can name one in two ways.
+func (t *Target) baseToLoad(ctx context.Context, kind ecluse.PassageKind, system string) (*Base, error) {
+	b, err := t.base(kind, system)
+	if err != nil || b == &t.main {
+		return b, err
+	}
+	same, err := b.DB.Same(ctx, t.main.DB)
+	if err != nil {
+		return nil, err
+	}
+	if same {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "rehearse", Where: system, Article: "GDPR art. 32(1)(b)",
+			Why:  "the test base is the gate's own database under another name: a rehearsal is loaded elsewhere than where people work",
+			Next: "name another database under rehearsal: in the target gate's gate.yaml, and run ecluse gate check",
+		}
+	}
+	return b, nil
+}
+
 // baseOf is where the plan of a permit goes.
 func (t *Target) baseOf(p mandate.LoadPermit) (*Base, error) {
 	return t.base(p.Plan().Passage, p.Plan().Target.System)

@@ -24,6 +24,9 @@ type Target interface {
 	Open(ctx context.Context, p mandate.LoadPermit) (Session, error)
 	// Snapshot opens a read-back inside one snapshot on up to conns connections.
 	Snapshot(ctx context.Context, conns int) (reader.Scanner, error)
+	// Same tells whether another target is this one database, whatever each is called:
+	// by the database's own word, not by names.
+	Same(ctx context.Context, other Target) (bool, error)
 	Close() error
 }
 

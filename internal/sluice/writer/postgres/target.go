@@ -6,6 +6,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -56,6 +57,38 @@ func (t *Target) Snapshot(ctx context.Context, conns int) (reader.Scanner, error
 		return nil, err
 	}
 	return s, nil
+}
+
+// Same takes an advisory lock here and tries it there: such a lock is one database's. A
+// copy of a whole server, which has its identifiers too, is another database.
+func (t *Target) Same(ctx context.Context, other writer.Target) (bool, error) {
+	o, ok := other.(*Target)
+	if !ok {
+		return false, nil
+	}
+	const comparing = "compare two databases"
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	key := int64(binary.BigEndian.Uint64(random[:]))
+	here, err := engine.Connect(ctx, t.config)
+	if err != nil {
+		return false, err
+	}
+	defer here.Close()
+	// In a transaction: a pooler between them keeps it on one connection.
+	if _, err := here.Exec(ctx, fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", key)); err != nil {
+		return false, engine.Wrap(ctx, comparing, t.config.String(), err)
+	}
+	there, err := engine.Connect(ctx, o.config)
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	got, err := there.One(ctx, fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d)", key))
+	if err != nil {
+		return false, engine.Wrap(ctx, comparing, o.config.String(), err)
+	}
+	return got != "t", nil
 }
 
 // Close has nothing to close: sessions and snapshots have their own connections.

@@ -76,3 +76,25 @@ func attach(t testing.TB, address string) writertest.Database {
 func TestWriter(t *testing.T) {
 	writertest.Run(t, writertest.Harness{Dialect: engine.Dialect{}, Kinds: postgrestest.Kinds(), New: newDatabase, Attach: attach})
 }
+
+// TestSame: one database is known whatever its server is called, and another on the same
+// server is another.
+func TestSame(t *testing.T) {
+	one, other := postgrestest.New(t), postgrestest.New(t)
+	spelt := one
+	if spelt.Host = "localhost"; one.Host == spelt.Host {
+		spelt.Host = "127.0.0.1"
+	}
+	for name, c := range map[string]struct {
+		with writer.Target
+		same bool
+	}{"another spelling": {New(spelt), true}, "itself": {New(one), true}, "another": {New(other), false}} {
+		if same, err := New(one).Same(t.Context(), c.with); err != nil || same != c.same {
+			t.Errorf("%s: %v, %v", name, same, err)
+		}
+	}
+	spelt.Port = 1
+	if same, err := New(one).Same(t.Context(), New(spelt)); err == nil {
+		t.Errorf("a server that is not there: %v", same)
+	}
+}

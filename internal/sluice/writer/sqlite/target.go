@@ -32,6 +32,22 @@ var _ writer.Target = (*Target)(nil)
 // New is the target at path. Nothing is opened yet.
 func New(path string) *Target { return &Target{path: path} }
 
+// Same tells whether both paths lead to one file, through links of whatever kind.
+func (t *Target) Same(_ context.Context, other writer.Target) (bool, error) {
+	o, ok := other.(*Target)
+	if !ok {
+		return false, nil
+	}
+	var files [2]os.FileInfo
+	for i, path := range []string{t.path, o.path} {
+		var err error
+		if files[i], err = os.Stat(path); err != nil {
+			return false, &ecluse.Error{Kind: ecluse.Failed, What: "compare two databases", Where: path, Err: err, Next: "see that the file is there and can be read"}
+		}
+	}
+	return os.SameFile(files[0], files[1]), nil
+}
+
 // Catalogue reads structure, Écluse's own tables left out.
 func (t *Target) Catalogue(ctx context.Context) (*ecluse.Catalogue, error) {
 	c, err := engine.Open(ctx, t.path, engine.ReadOnly)

@@ -2,6 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"ecluse"
@@ -64,4 +67,26 @@ func open(t testing.TB, f *sqlitetest.File, tables ...string) (*Target, writer.S
 		t.Fatal(err)
 	}
 	return target, s
+}
+
+// TestSame: one file is known by whichever path leads to it.
+func TestSame(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"one.db", "other.db"} {
+		if err := os.WriteFile(at(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("one.db", at("symlink.db")), os.Link(at("one.db"), at("hardlink.db"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"one.db": true, "symlink.db": true, "hardlink.db": true, "other.db": false} {
+		if same, err := New(at("one.db")).Same(t.Context(), New(at(name))); err != nil || same != want {
+			t.Errorf("%s: %v, %v", name, same, err)
+		}
+	}
+	if same, err := New(at("one.db")).Same(t.Context(), New(at("none.db"))); err == nil {
+		t.Errorf("a file that is not there: %v", same)
+	}
 }
