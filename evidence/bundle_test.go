@@ -78,7 +78,8 @@ type story struct {
 	undoBy                ssh.Signer
 	stays                 func(x *undone, c *Certificate)           // nil: all rows were taken out
 	release               func(x *Released, a *Act, by *ssh.Signer) // nil: no row was released
-	released              func(r *MaskedRow)                        // before the act is made
+	tried                 func(t *trial)
+	released              func(r *MaskedRow) // before the act is made
 }
 
 // undone is what the target gate says that it took out.
@@ -182,6 +183,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 
 		dispositions: func(*Dispositions) {},
 		released:     func(*MaskedRow) {},
+		tried:        func(*trial) {},
 		decided:      func(*telling, ecluse.Digest) {},
 		privileges:   func(*StatementHead) {},
 		extract:      func(*extracted) {},
@@ -396,6 +398,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	mapping, frozen := []byte("ecluse: mapping/v1\n"), []byte("code,test\n1,GLU\n")
 	w.do(w.b.Add(FileMapping, mapping))
 	w.do(w.b.AddFrozen(frozen))
+	w.tries(instruction, plan, mapping)
 	text := []byte(w.loadPlan(fmt.Sprintf(`{"ecluse":"loadplan/v1","migration":"tilleuls-2026","instruction":"%s","read_plan":"%s","passage":"final","target":{"gate":"%s"},"shape":{"mapping":"%s","frozen":[{"name":"m","file":"m.csv","sha256":"%s"}]}}`+"\n",
 		ecluse.DigestOf(instruction), plan, FingerprintOf(w.target.PublicKey()), ecluse.DigestOf(mapping), ecluse.DigestOf(frozen))))
 	w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 1}, text))
@@ -410,6 +413,60 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	w.do(w.b.AddRejects(s))
 	w.journal(LeafChunk, "descriptor", s.Digest())
 	return load, []*Descriptor{d}
+}
+
+// tries takes the mapping through invented rows, and dry.
+func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) {
+	try := trial{
+		twin: StatementHead{TwinFormat, testMigration, plan}, mapping: ecluse.DigestOf(mapping), passed: true,
+		passage: ecluse.Dry, of: ecluse.DigestOf(mapping), by: w.target,
+	}
+	w.tried(&try)
+	if try.by != nil {
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(try.by, struct {
+			StatementHead
+			Mapping ecluse.Digest `json:"mapping"`
+			Passed  bool          `json:"passed"`
+		}{try.twin, try.mapping, try.passed}))))
+	}
+	if try.passage == "" {
+		return
+	}
+	text := fmt.Appendf(nil, `{"ecluse":"loadplan/v1","migration":"tilleuls-2026","instruction":"%s","read_plan":"%s","passage":"%s","target":{"gate":"%s"},"shape":{"mapping":"%s"}}`+"\n",
+		ecluse.DigestOf(instruction), plan, try.passage, FingerprintOf(w.target.PublicKey()), try.of)
+	p := ecluse.Passage{Kind: try.passage, Number: 1}
+	w.do(w.b.AddLoadPlan(p, text))
+	d := ecluse.DigestOf(text)
+	w.says("try", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, Clause{VerbApprove, KindLoadPlan, d})
+	w.begins(p.String(), d)
+	r := struct {
+		StatementHead
+		Passage ecluse.Passage `json:"passage"`
+		compared
+	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p}
+	r.Compared.Equal = try.equal
+	if !try.unsaid {
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, r))))
+	}
+	if p.Kind == ecluse.Rehearsal {
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, struct {
+			StatementHead
+			Passage ecluse.Passage `json:"passage"`
+		}{StatementHead{UndoFormat, testMigration, d}, p}))))
+	}
+}
+
+// trial is how a mapping was tried before the final passage.
+type trial struct {
+	twin    StatementHead
+	mapping ecluse.Digest // that invented rows went through
+	passed  bool
+	by      ssh.Signer // of what is said of them; nil: nothing is
+
+	passage ecluse.PassageKind // then; empty: none
+	of      ecluse.Digest      // its mapping
+	equal   bool
+	unsaid  bool // there is no report of it
 }
 
 // ending is steps 10 and 11, or what replaces them.

@@ -15,6 +15,7 @@ const (
 	ExtractFormat     = "extract/v1"
 	ReportFormat      = "report/v1"
 	ReleasedFormat    = "released/v1"
+	TwinFormat        = "twin/v1"
 	UndoFormat        = "undo/v1"
 	ErasureFormat     = "erasure/v1"
 	CertificateFormat = "certificate/v1"

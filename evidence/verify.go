@@ -119,6 +119,7 @@ func bundleChecks() []check {
 		{"go and no-go said by who may", (*verifier).checkDecisions, false},
 		{"passages that stay in the target are named", (*verifier).checkLeft, false},
 		{"other statements of the gates", (*verifier).checkStatements, false},
+		{"final mappings were tried before", (*verifier).checkTried, false},
 	}
 }
 

@@ -36,6 +36,7 @@ type loadPlanView struct {
 	Instruction ecluse.Digest      `json:"instruction"`
 	ReadPlan    ecluse.Digest      `json:"read_plan"`
 	Passage     ecluse.PassageKind `json:"passage"`
+	Procedure   string             `json:"procedure"`
 	Target      placeView          `json:"target"`
 	Shape       struct {
 		Mapping ecluse.Digest `json:"mapping"`

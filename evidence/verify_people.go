@@ -104,6 +104,7 @@ type instructionView struct {
 	backups                  Backups
 
 	deputies []string // may say go or no-go beside a signatory
+	untried  string   // why no mapping is tried on the rows before the final passage
 }
 
 // checkDocuments reads contract and instruction and compares the roots given
@@ -137,7 +138,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
 		sourceAdmin: ecluse.Side(in["source.administered_by"]), targetAdmin: ecluse.Side(in["target.administered_by"]),
 		backups:  Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
-		deputies: in.list("deputies"),
+		deputies: in.list("deputies"), untried: strings.TrimSpace(in["passages.untried"]),
 	}
 	switch {
 	case !ecluse.MigrationID(in["id"]).Valid():

@@ -334,6 +334,7 @@ func forgeries(t testing.TB) []forgery {
 		return func(text string) string { return strings.Replace(text, old, with, 1) }
 	}
 	zero := ecluse.DigestOf(nil).String()
+	tried := func(edit func(x *trial)) func(*story) { return func(s *story) { s.tried = edit } }
 	released := func(edit func(r *MaskedRow)) func(*story) {
 		return func(s *story) {
 			s.release, s.released = func(*Released, *Act, *ssh.Signer) {}, edit
@@ -654,6 +655,15 @@ func forgeries(t testing.TB) []forgery {
 				}
 			}
 		}},
+		{"mapping that never met invented rows", "final mappings", tried(func(x *trial) { x.by = nil })},
+		{"mapping that did not pass on invented rows", "final mappings", tried(func(x *trial) { x.passed = false })},
+		{"another mapping on invented rows", "final mappings", tried(func(x *trial) { x.mapping[0] ^= 1 })},
+		{"invented rows of another plan", "other statements", tried(func(x *trial) { x.twin.Plan[0] ^= 1 })},
+		{"invented rows by the source's word", "other statements", func(s *story) { s.tried = func(x *trial) { x.by = s.source } }},
+		{"mapping that was never tried", "final mappings", tried(func(x *trial) { x.passage = "" })},
+		{"mapping tried, and nobody says so", "final mappings", tried(func(x *trial) { x.unsaid = true })},
+		{"another mapping was tried", "final mappings", tried(func(x *trial) { x.of = ecluse.DigestOf([]byte("code,test\n1,GLU\n")) })},
+		{"mapping whose rehearsal was not equal", "final mappings", tried(func(x *trial) { x.passage = ecluse.Rehearsal })},
 		{"no order after all", "report", func(s *story) {
 			s.trigger = ByOrder
 			edit("order", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[0].Verb = VerbObject })(s)
@@ -720,6 +730,48 @@ func TestVerifyReleased(t *testing.T) {
 	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
 		if !strings.HasPrefix(text, "OK\n") {
 			t.Errorf("%s:\n%s", by, text)
+		}
+	}
+}
+
+// TestVerifyTried: a mapping was tried dry, or in a rehearsal that was equal, or the
+// instruction says why not; older procedures asked for less.
+func TestVerifyTried(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	procedure := func(digest string) func(string) string {
+		return func(text string) string {
+			return strings.Replace(text, `"passage":"final"`, `"procedure":"`+digest+`","passage":"final"`, 1)
+		}
+	}
+	none := func(x *trial) { x.by, x.passage = nil, "" }
+	for name, tc := range map[string]struct {
+		change func(s *story)
+		ok     bool
+	}{
+		"in rehearsal": {func(s *story) { s.tried = func(x *trial) { x.passage, x.equal = ecluse.Rehearsal, true } }, true},
+		"the instruction says why not": {func(s *story) {
+			s.tried = func(x *trial) { x.passage = "" }
+			s.instruction += "passages: {dry: 0, rehearsal: 0, untried: \"three rows: they are compared by eye\"}\n"
+		}, true},
+		"the instruction says nothing of why not": {func(s *story) {
+			s.tried = func(x *trial) { x.passage = "" }
+			s.instruction += "passages: {dry: 0, rehearsal: 0, untried: ' '}\n"
+		}, false},
+		"by the first procedure": {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[0]) }, true},
+		"by the last without":    {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[6]) }, true},
+		"by the first with": {func(s *story) {
+			s.tried, s.loadPlan = none, procedure("sha256:bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3")
+		}, false},
+		"by a later one": {func(s *story) { s.tried, s.loadPlan = none, procedure(ecluse.DigestOf(nil).String()) }, false},
+	} {
+		s := newStory(c)
+		tc.change(s)
+		bundle := s.tell(t)
+		for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+			if strings.HasPrefix(text, "OK\n") != tc.ok {
+				t.Errorf("%s, %s:\n%s", name, by, text)
+			}
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"testing"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
-	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/writer"
@@ -262,7 +262,7 @@ func TestTwinHolds(t *testing.T) {
 		t.Fatalf("a key that is unique in what is held: %v, %+v", err, v)
 	}
 	said, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.TwinReport)
-	if err != nil || len(said) < 1 || !bytes.HasPrefix(said[0].Body, []byte(`{"ecluse":"`+gate.TwinFormat)) {
+	if err != nil || len(said) < 1 || !bytes.HasPrefix(said[0].Body, []byte(`{"ecluse":"`+evidence.TwinFormat)) {
 		t.Errorf("%d statements: %v", len(said), err)
 	}
 }

@@ -29,7 +29,7 @@ func (d *Desk) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinView, error
 		return nil, err
 	}
 	v := &TwinView{Digest: signed.Digest(), TwinStatement: &gate.TwinStatement{}}
-	if err := evidence.ParseStatement(*signed, target, gate.TwinFormat, v.TwinStatement); err != nil {
+	if err := evidence.ParseStatement(*signed, target, evidence.TwinFormat, v.TwinStatement); err != nil {
 		return nil, err
 	}
 	if v.Migration != m {

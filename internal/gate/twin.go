@@ -15,9 +15,6 @@ import (
 	"ecluse/internal/sluice/record"
 )
 
-// TwinFormat is the format of TwinStatement.
-const TwinFormat = "twin/v1"
-
 // TwinStatement is twin/v1: what the mapping made of invented rows. Nothing in it is of
 // a record, and no table of the target was read but those it names.
 type TwinStatement struct {
@@ -71,7 +68,7 @@ func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement
 		}
 	}
 	s := &TwinStatement{
-		StatementHead: evidence.StatementHead{Format: TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping, Columns: read.Columns(), Target: k.schema(),
+		StatementHead: evidence.StatementHead{Format: evidence.TwinFormat, Migration: m, Plan: read.Digest()}, Mapping: k.program.Shape().Mapping, Columns: read.Columns(), Target: k.schema(),
 	}
 	held := map[string]*record.Batch{}
 	for _, x := range k.program.Shape().Targets {

@@ -62,7 +62,7 @@ func (l *Lock) columns(ctx context.Context, readPlan ecluse.Digest) (ecluse.Dige
 }
 
 // twinPassed tells whether the target gate signed that a plan's mapping passed on rows
-// invented for its columns, and held against the target's schema; zero: whichever, for only
+// invented for its columns, under its own read plan (evidence has what was said of that one), and held against the target's schema; zero: whichever, for only
 // the gate knows how that stands now.
 func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan, schema ecluse.Digest) (bool, error) {
 	columns, err := l.columns(ctx, plan.ReadPlan)
@@ -75,7 +75,7 @@ func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target eclu
 	}
 	for _, s := range all {
 		var x struct {
-			Format  string        `json:"ecluse"`
+			evidence.StatementHead
 			Mapping ecluse.Digest `json:"mapping"`
 			Columns ecluse.Digest `json:"columns"`
 			Schema  ecluse.Digest `json:"target_schema"`
@@ -84,7 +84,7 @@ func (l *Lock) twinPassed(ctx context.Context, m ecluse.MigrationID, target eclu
 		if s.VerifyBy(evidence.NamespaceStatement, target) != nil || json.Unmarshal(s.Body, &x) != nil {
 			continue
 		}
-		if x.Format == "twin/v1" && x.Passed && x.Mapping == plan.Shape.Mapping && x.Columns == columns && (schema.IsZero() || x.Schema == schema) {
+		if x.Format == evidence.TwinFormat && x.Passed && x.Mapping == plan.Shape.Mapping && x.Plan == plan.ReadPlan && x.Columns == columns && (schema.IsZero() || x.Schema == schema) {
 			return true, nil
 		}
 	}
