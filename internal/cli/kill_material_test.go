@@ -130,12 +130,15 @@ func (p *pair) plant() (stays string, moves []string) {
 	return stays, moves
 }
 
-// lineCut is how long the line is cut; ECLUSE_LONG=1 makes it a whole minute.
-func lineCut() time.Duration {
+// How long the line is cut: for a moment, and once, with ECLUSE_LONG=1 (scripts/material
+// sets it), for a whole minute.
+const shortCut = 3 * time.Second
+
+func longCut() time.Duration {
 	if os.Getenv("ECLUSE_LONG") != "" {
 		return time.Minute
 	}
-	return 3 * time.Second
+	return shortCut
 }
 
 // TestMaterialKill: while the real pair passes, MariaDB to PostgreSQL, the server and
@@ -146,10 +149,10 @@ func lineCut() time.Duration {
 func TestMaterialKill(t *testing.T) {
 	p := preparedPair(t)
 	stays, moves := p.plant()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute+20*lineCut())
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute+20*longCut())
 	defer cancel()
 	x := apart(t, &roomtest.Dir{TB: t, Path: p.work}, nettest.Line{Rate: pairRate})
-	faults := slices.Concat(x.everyPart(2*time.Second, lineCut()), x.everyPart(2*time.Second, lineCut()))
+	faults := slices.Concat(x.everyPart(2*time.Second, longCut()), x.everyPart(2*time.Second, shortCut))
 	x.apply(ctx)
 	x.suffers(ctx, faults, pairBytes/int64(3*len(faults)))
 	x.ends(ctx)
