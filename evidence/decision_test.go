@@ -55,9 +55,9 @@ func TestVerifyDecisions(t *testing.T) {
 	}{
 		"go":                           {"", saying{anne, signs(VerbGo, "", nil)}, true},
 		"go with open points":          {"", saying{anne, signs(VerbGo, KindDecision, points(asIs))}, true},
-		"no-go":                        {"", saying{anne, signs(VerbNoGo, KindReason, reason)}, true},
+		"no-go":                        {"", saying{anne, signs(VerbNoGo, KindReason, reason)}, false}, // it was accepted all the same
 		"a deputy":                     {"deputies: [someone, 'hugo-blanc']\n", saying{hugo, signs(VerbGo, "", nil)}, true},
-		"a deputy, listed in lines":    {"deputies:\n- someone # else\n-  hugo-blanc\n", saying{hugo, signs(VerbNoGo, KindReason, reason)}, true},
+		"a deputy, listed in lines":    {"deputies:\n- someone # else\n-  hugo-blanc\n", saying{hugo, signs(VerbGo, "", nil)}, true},
 		"nobody's deputy":              {"", saying{hugo, signs(VerbGo, "", nil)}, false},
 		"another's deputy":             {"deputies: [hugo-blanc2]\nsensitive: [hugo-blanc]\n", saying{hugo, signs(VerbGo, "", nil)}, false},
 		"no-go without a reason":       {"", saying{anne, signs(VerbNoGo, "", nil)}, false},
@@ -66,6 +66,10 @@ func TestVerifyDecisions(t *testing.T) {
 		"open points of another":       {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Report[0] ^= 1 }))}, false},
 		"an open point that is nobody": {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[0].Owner = "" }))}, false},
 		"an open point without a day":  {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[1].Due = "soon" }))}, false},
+		"an open point of no month":    {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[1].Due = "2026-13-01" }))}, false},
+		"an open point of no such day": {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[1].Due = "2026-11-31" }))}, false},
+		"an open point of blanks":      {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[0].What = "  " }))}, false},
+		"an open point of two lines":   {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open[0].What = "a\nb" }))}, false},
 		"of no open point":             {"", saying{anne, signs(VerbGo, KindDecision, points(func(d *Decision) { d.Open = nil }))}, false},
 		"of another document": {"", saying{anne, func(w *telling, _ ecluse.Digest) []Clause {
 			return []Clause{{VerbGo, KindReport, ecluse.DigestOf([]byte("nothing"))}}
@@ -95,6 +99,42 @@ func TestVerifyDecisions(t *testing.T) {
 				t.Error(out)
 			}
 		})
+	}
+}
+
+// TestVerifyLastDecision: what was said last of a report, in the journal's order, stands.
+func TestVerifyLastDecision(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		says []Verb
+		ok   bool
+	}{
+		"nothing":             {nil, true},
+		"go":                  {[]Verb{VerbGo}, true},
+		"no-go":               {[]Verb{VerbNoGo}, false},
+		"no-go, then go":      {[]Verb{VerbNoGo, VerbGo}, true},
+		"go, then no-go":      {[]Verb{VerbGo, VerbNoGo}, false},
+		"go, no-go, go again": {[]Verb{VerbGo, VerbNoGo, VerbGo}, true},
+	} {
+		c := newCast(t)
+		s := newStory(c)
+		s.decided = func(w *telling, report ecluse.Digest) {
+			for i, v := range x.says {
+				clauses := []Clause{{v, KindReport, report}}
+				if v == VerbNoGo {
+					reason := []byte("the printers do not answer")
+					w.do(w.b.AddDocument(reason))
+					clauses = append(clauses, Clause{VerbSign, KindReason, ecluse.DigestOf(reason)})
+				}
+				w.says(strings.Repeat("again ", i)+"said", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, clauses...)
+			}
+		}
+		bundle := s.tell(t)
+		for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+			if strings.HasPrefix(text, "OK\n") != x.ok {
+				t.Errorf("%s, %s:\n%s", name, by, text)
+			}
+		}
 	}
 }
 
@@ -148,6 +188,9 @@ func TestVerifyReservations(t *testing.T) {
 		"another explained":            {differs, edited(func(d *Reservations) { d.Differences[0].Name = "by year" }), Reserved, false},
 		"a table for a check":          {differs, edited(func(d *Reservations) { d.Differences[0].Of = "table" }), Reserved, false},
 		"without a word":               {differs, edited(func(d *Reservations) { d.Differences[0].Why = "" }), Reserved, false},
+		"without more than blanks":     {differs, edited(func(d *Reservations) { d.Differences[0].Why = "   " }), Reserved, false},
+		"until a month that is none":   {differs, edited(func(d *Reservations) { d.Differences[0].Until = "2026-00-31" }), Reserved, false},
+		"until a day that is none":     {differs, edited(func(d *Reservations) { d.Differences[0].Until = "2026-12-32" }), Reserved, false},
 		"nobody follows it up":         {differs, edited(func(d *Reservations) { d.Differences[0].Owner = "" }), Reserved, false},
 		"for ever":                     {differs, edited(func(d *Reservations) { d.Differences[0].Until = "" }), Reserved, false},
 		"of another report":            {differs, edited(func(d *Reservations) { d.Report[0] ^= 1 }), Reserved, false},

@@ -361,6 +361,11 @@ two "$(said controller signatory sign contract "$contract")" "$(said processor s
 [ -n "$(said controller signatory sign instruction "$instruction")" ] || ko "the instruction is not signed by the controller"
 ok "contract signed by both parties, instruction by the controller"
 
+# A day of the calendar, but that every year may have its 29 February; a line of text that
+# says something, as a JSON string.
+day='[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))'
+line='"([^"\\]|\\["\\])*([^" \\]|\\["\\])([^"\\]|\\["\\])*"'
+
 # ---- go and no-go ---------------------------------------------------------------
 deputies() { # the plain items of the instruction's list, however it is laid out
 	tr -d "\r\"'" <instruction.yaml | sed -E 's/(^| )#.*$//' | awk '
@@ -385,7 +390,7 @@ while read -r side role person _ verb kind subject act; do
 	go:sign:decision)
 		f=documents/${d#sha256:}
 		[ -f "$f" ] || ko "what stays open after the go is not in the folder"
-		point='\{"what":"([^"\\]|\\.)+","owner":"[a-z][a-z0-9.-]*","due":"[0-9]{4}-[0-9]{2}-[0-9]{2}"\}'
+		point="\\{\"what\":$line,\"owner\":\"[a-z][a-z0-9.-]*\",\"due\":\"$day\"\\}"
 		run grep -q -x -E "\{\"ecluse\":\"decision/v1\",\"migration\":\"$id\",\"report\":\"$subject\",\"open\":\[$point(,$point)*\]\}" "$f" || ko "$f does not say what stays open of that report"
 		;;
 	*) ko "$verb of $person: a no-go signs its reason, a go what stays open" ;;
@@ -613,6 +618,8 @@ acceptance)
 	of=$(sed -n 's/^{"ecluse":"report\/v1","migration":"[a-z0-9-]*","plan":"\(sha256:[0-9a-f]*\)".*/\1/p' report.json)
 	case " $finals " in *" ${of:-none} "*) ;; *) ko "the report is not of a final passage" ;; esac
 	grep -q "^controller signatory [^ ]* [^ ]* accept report $report $act\$" "$tmp/said" || ko "no signatory of the controller accepted the report"
+	last=$(awk -v r="$report" 'FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; next } $7 == r && place[$8] > at { at = place[$8]; says = $5 } END { print says }' "$tmp/leaves" "$tmp/decided")
+	[ "$last" != no-go ] || ko "the report was accepted, and the last that was said of it is no-go"
 	# Reasons and names are compared as the JSON strings they are written as, in both documents alike.
 	string='"([^"\\]|\\.)*"'
 	reserved=$(awk -v act="$act" '$5 == "accept" && $6 == "reservations" && $8 == act { print $7 }' "$tmp/said")
@@ -627,7 +634,7 @@ acceptance)
 			grep -o -E "\\{\"name\":$string,\"lines\":[0-9]+,\"differ\":[0-9]+\\}" report.json | grep -E '"lines":0,|"differ":[1-9]' | sed -E 's/^.."?name":/check /; s/,"lines":[0-9]+,"differ":[0-9]+.$//'
 		} | sort >"$tmp/differences"
 		[ -s "$tmp/differences" ] || ko "a report was accepted whose comparison found differences that it does not name"
-		one="\\{\"of\":\"(table|check)\",\"name\":$string,\"why\":\"([^\"\\\\]|\\\\.)+\",\"owner\":\"[a-z][a-z0-9.-]*\",\"until\":\"[0-9]{4}-[0-9]{2}-[0-9]{2}\"\\}"
+		one="\\{\"of\":\"(table|check)\",\"name\":$string,\"why\":$line,\"owner\":\"[a-z][a-z0-9.-]*\",\"until\":\"$day\"\\}"
 		run grep -q -x -E "\\{\"ecluse\":\"reservations/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"differences\":\\[$one(,$one)*\\]\\}" "$f" || ko "$f holds no reservations of the report accepted"
 		grep -o -E "\\{\"of\":\"(table|check)\",\"name\":$string,\"why\":" "$f" | sed -E 's/^.."?of":"(table|check)","name":/\1 /; s/,"why":$//' | sort >"$tmp/reserved"
 		run cmp "$tmp/differences" "$tmp/reserved" >>"$log" 2>&1 || ko "the reservations are not of the differences that the report found"

@@ -137,10 +137,28 @@ func (v *verifier) checkDecisions() (string, error) {
 			said = append(said, fmt.Sprintf("%s by %s", c.Verb, a.Person))
 		}
 	}
+	if v.certificate.Trigger == ByAcceptance && v.lastSaid(v.certificate.Report) == VerbNoGo {
+		return "", unverified(what, "the report was accepted, and the last that was said of it is no-go")
+	}
 	if len(said) == 0 {
 		return "none said", nil
 	}
 	return strings.Join(said, "; "), nil
+}
+
+// lastSaid is what was said last of a report, go or no-go, in the journal's order.
+func (v *verifier) lastSaid(report ecluse.Digest) Verb {
+	var last Verb
+	at := int64(-1)
+	for _, a := range v.acts {
+		leaf := v.handed[a.digest]
+		for _, c := range a.Clauses {
+			if (c.Verb == VerbGo || c.Verb == VerbNoGo) && c.Subject == report && leaf != nil && leaf.Index > at {
+				last, at = c.Verb, leaf.Index
+			}
+		}
+	}
+	return last
 }
 
 // checkCertificate reads the certificate and what is derived from it.
