@@ -95,7 +95,7 @@ func layers() []layer {
 		// Beside app: the types of what app hands it to show (plans, places,
 		// progress, reports, problems of documents), never what makes them.
 		{"internal/cli", []string{
-			root, "evidence", "internal/app", "internal/config", "internal/demo", "internal/desk", "internal/exchange", "internal/wire", "internal/words", "internal/account",
+			root, "evidence", durable, "internal/app", "internal/config", "internal/demo", "internal/desk", "internal/exchange", "internal/wire", "internal/words", "internal/account",
 			"internal/french", doc, mandate, "internal/sheet", "internal/procedure", "internal/due", "internal/gate", water, water + "/reconcile",
 		}},
 		{"cmd/ecluse", []string{"internal/cli"}},

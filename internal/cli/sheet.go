@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"time"
 
 	"ecluse"
 	"ecluse/internal/desk"
 	"ecluse/internal/due"
+	"ecluse/internal/durable"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sheet"
 )
@@ -44,6 +46,9 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 	if x.HTML == "" && x.PDF == "" {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "write the sheet", Why: "nobody said where to", Next: "ecluse sheet " + x.File + " --html sheet.html --pdf sheet.pdf"}
 	}
+	if sameFile(x.HTML, x.PDF) || sameFile(x.File, x.HTML) || sameFile(x.File, x.PDF) {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "write the sheet", Where: x.File, Why: "one file would be written over the other", Next: "ecluse sheet " + x.File + " --html sheet.html --pdf sheet.pdf"}
+	}
 	return c.with(ctx, func(d *desk.Desk) error {
 		n, err := d.Night(ctx, x.Migration)
 		if err != nil {
@@ -62,14 +67,17 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 		if err := page.PDF(&pdf, f.Made); err != nil {
 			return err
 		}
-		for name, b := range map[string]*bytes.Buffer{x.HTML: &html, x.PDF: &pdf} {
-			if name == "" {
+		for _, f := range []struct {
+			name string
+			text []byte
+		}{{x.HTML, html.Bytes()}, {x.PDF, pdf.Bytes()}} {
+			if f.name == "" {
 				continue
 			}
-			if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil { // telephone numbers
-				return &ecluse.Error{Kind: ecluse.Failed, What: "write the sheet", Where: name, Err: err, Next: "name a file in a folder that you may write"}
+			if err := durable.WriteFile(f.name, f.text); err != nil { // telephone numbers
+				return &ecluse.Error{Kind: ecluse.Failed, What: "write the sheet", Where: f.name, Err: err, Next: "name a file in a folder that you may write"}
 			}
-			c.ui.tell("written: %s", "écrit : %s", name)
+			c.ui.tell("written: %s", "écrit : %s", f.name)
 		}
 		if at, undo, known := sheet.LastNoGo(in, f); known {
 			v.LastNoGo, v.Undo = &at, undo.Seconds()
@@ -77,6 +85,22 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 		}
 		return c.ui.object(v)
 	})
+}
+
+// sameFile tells whether two names are of one file, there or yet to be made.
+func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // facts are what the lock knows, in the language of the screen.
