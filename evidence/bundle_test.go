@@ -480,7 +480,7 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 			compared
 		}{StatementHead: h}
 		r.Compared.Equal = true
-		r.Compared.Rejected = []reason{{"patient", `a "quoted" reason: {x], "y"`, "12"}, {"result", "no code", "<10"}, {"patient", "no code", "<10"}}
+		r.Compared.Rejected = []reason{{"patient", `a "quoted" reason: {x], "y"`, "≥10"}, {"result", "no code", "<10"}, {"patient", "no code", "<10"}}
 		w.story.compared(&r.compared)
 		s := must(SignStatement(w.target, r))
 		w.do(w.b.AddReport(s))

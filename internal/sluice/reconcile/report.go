@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -171,20 +172,90 @@ type PublicCheck struct {
 func (r *Report) Public() *Public {
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
-		Checks: make([]PublicCheck, len(r.Checks)), Rejected: MaskGroups(r.Rejected), Reported: MaskGroups(r.Reported),
-		Shapes: foldShapes(r.Shapes), Traced: r.Traced, TracedWhole: r.TracedWhole, Renumbered: r.Renumbered,
+		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
+		Traced: r.Traced, TracedWhole: r.TracedWhole, Renumbered: r.Renumbered,
 	}
+	p.Shapes = foldKept(foldShapes(r.Shapes), p.Rejected)
 	for i, c := range r.Checks {
 		p.Checks[i] = PublicCheck{Name: c.Name, Lines: c.Lines, Off: len(c.Off) + c.More}
 	}
 	return p
 }
 
-// MaskGroups masks the counts of groups.
+// MaskGroups masks the counts of groups that no total stands beside.
 func MaskGroups(groups []Grouped) []ecluse.MaskedGroup {
 	var out []ecluse.MaskedGroup
 	for _, g := range groups {
 		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: Mask(g.Count)})
+	}
+	return out
+}
+
+// maskedMany is a count that is kept back beside smaller ones, since a dataset's rows put
+// aside are counted in all: the difference would tell theirs.
+const maskedMany = "≥10"
+
+// masked masks the counts of groups. Of a dataset the smallest that could be told are kept
+// back too, while what is masked follows from the rest; where there is nothing left to
+// keep back its rows in all, which stand beside it, are what they are.
+func masked(groups []Grouped) []ecluse.MaskedGroup {
+	of := map[ecluse.DatasetID][]int{}
+	for i, g := range groups {
+		if g.Count > 0 {
+			of[g.Dataset] = append(of[g.Dataset], i)
+		}
+	}
+	back := map[int]bool{}
+	for _, all := range of {
+		keepBack(groups, all, back)
+	}
+	var out []ecluse.MaskedGroup
+	for i, g := range groups {
+		count := Mask(g.Count)
+		if back[i] {
+			count = maskedMany
+		}
+		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: count})
+	}
+	return out
+}
+
+// keepBack chooses, of a dataset's groups, those of ten rows and more whose counts are
+// kept back.
+func keepBack(groups []Grouped, all []int, back map[int]bool) {
+	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(groups[a].Count, groups[b].Count) })
+	small, most, sum, kept := int64(0), int64(0), int64(0), int64(0) // groups, the rows they could have, what is not told, groups kept back
+	for _, i := range all {
+		switch n := groups[i].Count; {
+		case n < maskBelow:
+			small, most, sum = small+1, most+maskBelow-1, sum+n
+		case small == 0, kept == 0 && small > 1 && sum >= maskBelow && sum > small && sum < most, kept > 0 && sum-kept*maskBelow >= most:
+			return
+		default:
+			back[i], kept, sum = true, kept+1, sum+n
+		}
+	}
+}
+
+// foldKept folds the shapes of reasons whose counts are kept back: they would tell them.
+func foldKept(shapes []PublicShaped, groups []ecluse.MaskedGroup) []PublicShaped {
+	type reason struct {
+		dataset ecluse.DatasetID
+		by      string
+	}
+	back := map[reason]bool{}
+	for _, g := range groups {
+		back[reason{g.Dataset, g.By}] = g.Count == maskedMany
+	}
+	var out []PublicShaped
+	for _, s := range shapes {
+		if back[reason{s.Dataset, s.By}] {
+			s.Shape, s.Count = ShapeOther, maskedMany
+			if n := len(out); n > 0 && out[n-1] == s {
+				continue
+			}
+		}
+		out = append(out, s)
 	}
 	return out
 }

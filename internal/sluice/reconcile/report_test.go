@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -121,12 +122,90 @@ func TestReport(t *testing.T) {
 	if CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{2, 149}).Equal || CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{1, 150}).Equal {
 		t.Error("a chunk or a row is missing and the dataset is equal")
 	}
-	if diff := cmp.Diff([]ecluse.MaskedGroup{{Dataset: "patient", By: "no birth date", Count: "<10"}, {Dataset: "patient", By: "unknown sex", Count: "12"}}, r.Public().Rejected); diff != "" {
+	if diff := cmp.Diff([]ecluse.MaskedGroup{{Dataset: "patient", By: "no birth date", Count: "<10"}, {Dataset: "patient", By: "unknown sex", Count: "≥10"}}, r.Public().Rejected); diff != "" {
 		t.Error(diff)
 	}
 	for n, want := range map[int64]string{0: "0", 1: "<10", 9: "<10", 10: "10", 491840: "491840"} {
 		if got := Mask(n); got != want {
 			t.Errorf("%d shows as %s", n, got)
 		}
+	}
+}
+
+// A dataset's rows put aside are known in all: what is masked does not follow from the rest.
+func TestMaskedBesideTheTotal(t *testing.T) {
+	for _, c := range []struct {
+		counts []int64
+		want   string
+	}{
+		{[]int64{40, 12}, "40 12"},
+		{[]int64{40, 3, 12}, "≥10 <10 ≥10"}, // of 15 together at most five are the small one's
+		{[]int64{400, 3, 40}, "400 <10 ≥10"},
+		{[]int64{400, 3}, "≥10 <10"},
+		{[]int64{400, 7, 8}, "400 <10 <10"},
+		{[]int64{400, 9, 9}, "≥10 <10 <10"}, // 18 of two are nine each
+		{[]int64{400, 1, 1}, "≥10 <10 <10"},
+		{[]int64{400, 4, 4}, "≥10 <10 <10"}, // 8 together is masked too
+		{[]int64{3}, "<10"},
+		{[]int64{400, 0}, "400 0"},
+	} {
+		var groups []Grouped
+		for i, n := range c.counts {
+			groups = append(groups, Grouped{"patient", fmt.Sprint(i), n})
+		}
+		groups = append(groups, Grouped{"result", "0", 50}) // another dataset has its own total
+		var got []string
+		for _, g := range masked(groups) {
+			got = append(got, g.Count)
+		}
+		if diff := cmp.Diff(c.want+" 50", strings.Join(got, " ")); diff != "" {
+			t.Errorf("%v: %s", c.counts, diff)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		counts := rapid.SliceOfN(rapid.Int64Range(1, 60), 1, 6).Draw(t, "counts")
+		var groups []Grouped
+		rest := int64(0)
+		for i, n := range counts {
+			groups = append(groups, Grouped{"patient", fmt.Sprint(i), n})
+			rest += n
+		}
+		small, kept, told := int64(0), int64(0), 0
+		for i, g := range masked(groups) {
+			switch g.Count {
+			case "<10":
+				small++
+			case maskedMany:
+				kept++
+			default:
+				rest -= counts[i]
+				told++
+			}
+		}
+		least, most := max(small, 0), 9*small
+		if kept == 0 {
+			least, most = rest, rest
+		} else {
+			most = min(most, rest-10*kept)
+		}
+		if told > 0 && small > 0 && (small == 1 && least == most || most == small || least == 9*small || most < 10 && kept == 0) {
+			t.Fatalf("%v: %d small ones follow from what is told: %v", counts, small, masked(groups))
+		}
+	})
+}
+
+// The shapes of a reason whose count is kept back do not tell it.
+func TestKeptBackShapes(t *testing.T) {
+	r := &Report{
+		Rejected: []Grouped{{"patient", "no date", 400}, {"patient", "no sex", 3}},
+		Shapes: []Shaped{
+			{"patient", "no date", "NAISSANCE", ShapeOf("31.12.1999"), 300}, {"patient", "no date", "NAISSANCE", ShapeNull, 100},
+			{"patient", "no sex", "SEXE", ShapeNull, 3},
+		},
+	}
+	text, err := json.Marshal(r.Public().Shapes)
+	want := `[{"dataset":"patient","by":"no date","column":"NAISSANCE","shape":"other","count":"≥10"},{"dataset":"patient","by":"no sex","column":"SEXE","shape":"other","count":"\u003c10"}]`
+	if err != nil || string(text) != want {
+		t.Errorf("%s %v", text, err)
 	}
 }
