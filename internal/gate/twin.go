@@ -21,7 +21,7 @@ type TwinStatement struct {
 	evidence.StatementHead               // Plan is the read plan's, whose columns the rows have
 	Mapping                ecluse.Digest `json:"mapping"`
 	Columns                ecluse.Digest `json:"columns"`             // of the datasets' columns, as the read plan has them
-	Target                 ecluse.Digest `json:"target_schema"`       // of the tables that the mapping writes
+	Target                 ecluse.Digest `json:"target_schema"`       // of the columns and primary keys of the tables that the mapping writes
 	LookedUp               []string      `json:"looked_up,omitempty"` // tables of the target whose rows were read, as the mapping says: codes are looked up in them
 	Passed                 bool          `json:"passed"`
 	Why                    string        `json:"why,omitempty"` // what kept the mapping from its end
@@ -130,13 +130,14 @@ func madeOf(parts ...ecluse.Digest) string {
 	return ecluse.DigestOf(all).String()
 }
 
-// schema identifies the tables that the mapping writes, as they stand.
+// schema identifies what the twin is held against: of the tables that the mapping writes
+// their columns and primary keys, as they stand.
 func (c *checked) schema() ecluse.Digest {
 	written := ecluse.Catalogue{Engine: c.catalogue.Engine}
 	for _, t := range c.catalogue.Tables {
 		for _, d := range c.program.Shape().Datasets {
 			if slices.ContainsFunc(d.Into, func(x ecluse.ShapeTable) bool { return x.Table == t.Name }) {
-				written.Tables = append(written.Tables, t)
+				written.Tables = append(written.Tables, ecluse.Table{Name: t.Name, Kind: t.Kind, PrimaryKey: t.PrimaryKey, Columns: t.Columns})
 				break
 			}
 		}
