@@ -118,7 +118,10 @@ func (u *ui) facts(in *sheet.Input, n *desk.Night) (*sheet.Facts, error) {
 		f.Closes = w.Closes(w.Opens(in.Begins))
 	}
 	if p := n.Status.Predicted; p != nil {
-		f.Read, f.Load = time.Duration(p.Read*float64(time.Second)), time.Duration(p.Load*float64(time.Second))
+		f.Read, f.AllRead = time.Duration(p.Read*float64(time.Second)), p.Read == 0
+		if p.Measured { // what is usual elsewhere is no hour to decide by
+			f.Load = time.Duration(p.Load * float64(time.Second))
+		}
 	}
 	for _, e := range n.Ends {
 		what := u.dueWord(due.Kind(e.Of))

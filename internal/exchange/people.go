@@ -59,6 +59,8 @@ type Prediction struct {
 	Load    float64 `json:"load"`    // seconds; 0: no load plan yet
 	Limit   Limit   `json:"limit"`   // what sets the pace of the reading
 	Learned bool    `json:"learned"` // from a passage of this migration, not from what is usual
+
+	Measured bool `json:"measured"` // Load is what a passage of this migration took, row by row
 }
 
 // Limit is what sets the pace.

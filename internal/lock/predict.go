@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"strings"
+	"time"
 
 	"ecluse"
 	"ecluse/internal/exchange"
+	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 )
 
@@ -14,7 +17,7 @@ import (
 // beside its database (docs/explanation/performance.md), a row of results sealed.
 const (
 	usualRead    = 200_000.0 // rows a second
-	usualLoad    = 130_000.0 // rows a second, read-back included
+	usualLoad    = 130_000.0 // rows a second, read-back included; no hour of the night comes from it
 	usualRow     = 40.0      // bytes of ciphertext
 	rowsPerQuery = 65_536.0  // a chunk is one query, at least
 )
@@ -80,10 +83,46 @@ func (l *Lock) predict(ctx context.Context, i *mandate.Instruction, p *exchange.
 		}
 	}
 	if p.Load != nil {
+		perRow, err := l.slowestLoad(ctx, i.ID)
+		if err != nil {
+			return nil, err
+		}
+		if x.Measured = perRow > 0; x.Measured {
+			x.Load = float64(x.Rows) * perRow
+			return x, nil
+		}
 		x.Load = float64(x.Rows) / usualLoad
 		if down := l.way(i.Target.Gate).Down; down > 0 {
 			x.Load = max(x.Load, float64(x.Bytes)/down)
 		}
 	}
 	return x, nil
+}
+
+// slowestLoad is how many seconds a row took in the slowest rehearsal or load of a
+// migration that came to its end, by the journal; 0: none has.
+func (l *Lock) slowestLoad(ctx context.Context, m ecluse.MigrationID) (float64, error) {
+	begun := map[string]time.Time{}
+	leaves, err := l.store.LeavesOf(ctx, string(m), string(journal.PassageBegun))
+	if err != nil {
+		return 0, err
+	}
+	for _, x := range leaves {
+		if p := x.IDs["passage"]; begun[p].IsZero() { // it may have gone on since
+			begun[p] = x.At
+		}
+	}
+	if leaves, err = l.store.LeavesOf(ctx, string(m), string(journal.PassageEnded)); err != nil {
+		return 0, err
+	}
+	slowest := 0.0
+	for _, x := range leaves {
+		p := x.IDs["passage"]
+		rows := x.Numbers["rows_read"]
+		if begun[p].IsZero() || rows <= 0 || strings.HasPrefix(p, string(ecluse.Dry)+"-") { // a dry run writes nothing
+			continue
+		}
+		slowest = max(slowest, x.At.Sub(begun[p]).Seconds()/float64(rows))
+	}
+	return slowest, nil
 }

@@ -1,6 +1,8 @@
 package lock_test
 
 import (
+	"math"
+	"strconv"
 	"testing"
 
 	"ecluse"
@@ -28,5 +30,33 @@ func TestPredicts(t *testing.T) {
 	}
 	if x := p.Predicted; x == nil || !x.Learned || x.Read != 0 || x.Load <= 0 || x.Rows == 0 {
 		t.Errorf("after it: %+v", x)
+	}
+}
+
+// TestPredictsMeasured: how long loading takes is known only once a passage ended, and then
+// by what its rows took; a dry run writes nothing, and tells nothing of it.
+func TestPredictsMeasured(t *testing.T) {
+	t.Parallel()
+	for stage, want := range map[roomtest.Stage]bool{roomtest.Sealed: false, roomtest.Loaded: true} {
+		d := roomtest.At(t, stage, 200)
+		all, err := d.Open().Status(t.Context(), roomtest.Migration)
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		x := all[0].Predicted
+		if x == nil || x.Measured != want || x.Load <= 0 {
+			t.Fatalf("%v: %+v", stage, x)
+		}
+		if !want {
+			continue
+		}
+		took := d.Query("room/lock/control.db", `SELECT (e.at - b.at) / 1000.0 * `+strconv.FormatInt(x.Rows, 10)+` / json_extract(CAST(e.text AS TEXT), '$.numbers.rows_read') FROM leaf b, leaf e
+			WHERE CAST(b.text AS TEXT) LIKE '%"passage-begun"%"final-1"%' AND CAST(e.text AS TEXT) LIKE '%"passage-ended"%"final-1"%'`)
+		if len(took) != 1 {
+			t.Fatalf("the journal has %v", took)
+		}
+		if s, err := strconv.ParseFloat(took[0], 64); err != nil || math.Abs(s-x.Load) > 0.001 {
+			t.Errorf("%v seconds by the journal, told %v", took, x.Load)
+		}
 	}
 }

@@ -111,7 +111,8 @@ type Facts struct {
 	Window    string    // of the instruction; empty: none
 	Closes    time.Time // when it ends in that night; zero: there is none
 	Read      time.Duration
-	Load      time.Duration // comparing included; zero: nothing is known
+	Load      time.Duration // comparing included, as a passage of this migration took; zero: nothing is known
+	AllRead   bool
 	Ends      []End
 	Made      time.Time
 }
@@ -144,8 +145,8 @@ func LastNoGo(in *Input, f *Facts) (at time.Time, undo time.Duration, known bool
 	return end.Add(-undo), undo, true
 }
 
-// hours are what the passage is guessed to take; what the laboratory measured itself goes
-// before what the lock guesses.
+// hours are what the passage is thought to take; what the laboratory measured itself goes
+// before what the lock knows.
 func hours(in *Input, f *Facts) (read, load time.Duration) {
 	read, load = f.Read, f.Load
 	if d, err := time.ParseDuration(in.Read); err == nil {
@@ -201,7 +202,7 @@ func theNight(in *Input, f *Facts, say Say, when func(time.Time) string) Table {
 		return say("about %d h %02d", "environ %d h %02d", int(d.Hours()), int(d.Minutes())%60)
 	}
 	readSays := about(read)
-	if read == 0 && load > 0 && f.Load > 0 {
+	if read == 0 && f.AllRead {
 		readSays = say("done", "fait")
 	}
 	last, undo, known := LastNoGo(in, f)

@@ -153,3 +153,26 @@ func FuzzParseInput(f *testing.F) {
 		}
 	})
 }
+
+// TestUnknown: while no passage ended and nobody wrote hours down, there is no last hour.
+func TestUnknown(t *testing.T) {
+	in, err := sheet.ParseInput("sheet.yaml", []byte(strings.Replace(file, "load: 2h\n", "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &sheet.Facts{Migration: "quatre-vents-01", AllRead: true, Made: in.Begins}
+	if at, _, known := sheet.LastNoGo(in, f); known {
+		t.Errorf("the last hour is %s, by nobody's measure", at)
+	}
+	var b bytes.Buffer
+	if err := sheet.New(in, f, "en", english).HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "not known yet"); n != 3 || !strings.Contains(b.String(), "done") { // loading, undoing, the last hour
+		t.Errorf("it says %d times that nobody knows:\n%s", n, b.String())
+	}
+	f.Load = time.Hour
+	if at, _, known := sheet.LastNoGo(in, f); !known || !at.Equal(in.Opens.Add(-90*time.Minute)) {
+		t.Errorf("after a passage of an hour: %s, %v", at, known)
+	}
+}

@@ -82,6 +82,17 @@ func (r reads) LeafOfAct(ctx context.Context, tree, act string) (*evidence.Leaf,
 	return evidence.ParseLeaf(text)
 }
 
+// LeavesOf are the leaves of one type of a tree, in their order.
+func (r reads) LeavesOf(ctx context.Context, tree, typ string) ([]*evidence.Leaf, error) {
+	return query(ctx, r.q, func(rows *sql.Rows) (*evidence.Leaf, error) {
+		var text []byte
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		return evidence.ParseLeaf(text)
+	}, `SELECT text FROM leaf WHERE tree = ? AND instr(text, ?) ORDER BY idx`, tree, []byte(`"type":"`+typ+`"`))
+}
+
 // Body returns a leaf's salt and body.
 func (r reads) Body(ctx context.Context, tree string, index int64) (salt, body []byte, err error) {
 	err = r.q.QueryRowContext(ctx, `SELECT salt, text FROM body WHERE tree = ? AND idx = ?`, tree, index).Scan(&salt, &body)
