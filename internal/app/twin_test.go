@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/writer"
