@@ -35,8 +35,12 @@ func TestBehindReject(t *testing.T) {
 	a := &aside{
 		fields: 3, places: map[string]string{},
 		batch: record.NewBatch(&record.Schema{Fields: []record.Field{
-			{Name: "id", Type: text}, {Name: "sex", Type: text}, {Name: "born", Type: text},
-			{Name: RejectRow, Type: ecluse.Type{Kind: ecluse.Int}}, {Name: RejectReason, Type: text}, {Name: RejectBehind, Type: text},
+			{Name: "id", Type: text},
+			{Name: "sex", Type: text},
+			{Name: "born", Type: text},
+			{Name: RejectRow, Type: ecluse.Type{Kind: ecluse.Int}},
+			{Name: RejectReason, Type: text},
+			{Name: RejectBehind, Type: text},
 		}}, 0),
 		behind: func(reason string) []string { return strings.Fields(reason) },
 	}

@@ -199,7 +199,8 @@ func TestKeptBackShapes(t *testing.T) {
 	r := &Report{
 		Rejected: []Grouped{{"patient", "no date", 400}, {"patient", "no sex", 3}},
 		Shapes: []Shaped{
-			{"patient", "no date", "NAISSANCE", ShapeOf("31.12.1999"), 300}, {"patient", "no date", "NAISSANCE", ShapeNull, 100},
+			{"patient", "no date", "NAISSANCE", ShapeOf("31.12.1999"), 300},
+			{"patient", "no date", "NAISSANCE", ShapeNull, 100},
 			{"patient", "no sex", "SEXE", ShapeNull, 3},
 		},
 	}
