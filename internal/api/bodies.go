@@ -11,7 +11,7 @@ import (
 // they are held whole, and one at a time is decoded, when it is in memory nearly twice. Small ones do
 // not count. Whoever sends the longest leaves some to others of their laboratory, and all of
 // a laboratory together leave as much to the others.
-// A server with fifty migrations open stays below 96 MiB beside all of it.
+// A server with fifty migrations open stays below 96 MiB, and below 104 while all of it is taken.
 const (
 	bodiesOfAll = bodiesOfLab + 1<<20
 	bodiesOfLab = papers + 1<<20

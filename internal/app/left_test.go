@@ -164,7 +164,8 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(s.Compared.Rejected, func(g ecluse.MaskedGroup) bool {
-		return g.Dataset == "result" && g.Count == "12" && strings.Contains(g.By, "observation: primary key observation.id")
+		return g.Dataset == "result" && g.Count == "≥10" && // twelve: kept back beside the smaller ones
+			strings.Contains(g.By, "observation: primary key observation.id")
 	}) {
 		t.Errorf("put aside: %+v", s.Compared.Rejected)
 	}

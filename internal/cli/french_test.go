@@ -79,7 +79,7 @@ func TestTriedInFrench(t *testing.T) {
 	u := &ui{out: &out, french: true, sentences: french.New}
 	u.twin(&desk.TwinView{TwinStatement: &gate.TwinStatement{Why: "invent rows of patient: the read plan has no such dataset"}})
 	u.since(&desk.Since{Changes: []mandate.Change{{Where: "plan", What: "frozen table codes"}, {Where: "result", What: "reject unknown code"}, {Where: "plan", What: "order"}}})
-	for _, want := range []string{"s'est arrêtée : inventer des lignes de patient : le plan de lecture n'a pas ce jeu de données\n", "  plan  table figée codes\n", "  result  reject unknown code\n", "  plan  ordre\n"} {
+	for _, want := range []string{"n'a pas passé l'épreuve : inventer des lignes de patient : le plan de lecture n'a pas ce jeu de données\n", "  plan  table figée codes\n", "  result  reject unknown code\n", "  plan  ordre\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}

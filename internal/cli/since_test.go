@@ -7,6 +7,7 @@ import (
 
 	"ecluse"
 	"ecluse/internal/desk"
+	"ecluse/internal/french"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/reconcile"
@@ -21,12 +22,12 @@ func TestSinceIsShown(t *testing.T) {
 		Changes:  []mandate.Change{{Where: "patient → patient", What: "column sex", Before: "SEXE", After: "upper(SEXE)"}},
 		Rejected: []ecluse.MaskedGroup{{Dataset: "patient", By: "no sex", Count: "<10"}},
 	}
-	for french, want := range map[bool][]string{
+	for inFrench, want := range map[bool][]string{
 		false: {"1 changes since rehearsal 2", "column sex", "- SEXE", "+ upper(SEXE)", "31 put aside", "no sex"},
 		true:  {"1 changements depuis migration à blanc 2", "column sex", "31 mises de côté", "<10"},
 	} {
 		var b bytes.Buffer
-		u := &ui{out: &b, french: french}
+		u := &ui{out: &b, french: inFrench, sentences: french.New}
 		u.since(s)
 		for _, w := range want {
 			if !strings.Contains(b.String(), w) {
@@ -58,12 +59,12 @@ func TestRenumberedIsShown(t *testing.T) {
 		"apply":   func(u *ui) { u.applied(&desk.Applied{Passage: load.Passage, Load: load}) },
 		"report":  func(u *ui) { u.report(load) },
 	} {
-		for french, want := range map[bool][]string{
+		for inFrench, want := range map[bool][]string{
 			false: {"! renumbered since dry 1: clinlims.result.id from chunk result/000003\n", "clinlims.sample.id from chunk request/000000 (the counter begins elsewhere)"},
 			true:  {"! numéros changés depuis essai à vide 1 : clinlims.result.id à partir du paquet result/000003\n", "(le compteur part d'ailleurs)"},
 		} {
 			var b bytes.Buffer
-			show(&ui{out: &b, french: french})
+			show(&ui{out: &b, french: inFrench, sentences: french.New})
 			for _, w := range want {
 				if !strings.Contains(b.String(), w) {
 					t.Errorf("%s: %q is missing in\n%s", name, w, b.String())
@@ -78,7 +79,7 @@ func TestRenumberedIsShown(t *testing.T) {
 		"under this mapping, its first passage says\n": {Unnumbered: true},
 	} {
 		var b bytes.Buffer
-		(&ui{out: &b}).since(s)
+		(&ui{out: &b, sentences: french.New}).since(s)
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
 		}
@@ -92,9 +93,9 @@ func TestSinceOnlyText(t *testing.T) {
 		Passage: ecluse.Passage{Kind: ecluse.Dry, Number: 1},
 		Changes: []mandate.Change{{Where: "plan", What: mandate.ChangedText, Before: "sha256:aa", After: "sha256:bb"}},
 	}
-	for french, want := range map[bool]string{false: "text differs from that of dry 1 and nothing", true: "ne montre en quoi"} {
+	for inFrench, want := range map[bool]string{false: "text differs from that of dry 1 and nothing", true: "ne montre en quoi"} {
 		var b bytes.Buffer
-		u := &ui{out: &b, french: french}
+		u := &ui{out: &b, french: inFrench, sentences: french.New}
 		u.since(s)
 		for _, w := range []string{want, "- sha256:aa", "+ sha256:bb"} {
 			if !strings.Contains(b.String(), w) {
