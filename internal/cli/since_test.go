@@ -24,7 +24,7 @@ func TestSinceIsShown(t *testing.T) {
 	}
 	for inFrench, want := range map[bool][]string{
 		false: {"1 changes since rehearsal 2", "column sex", "- SEXE", "+ upper(SEXE)", "31 put aside", "no sex"},
-		true:  {"1 changements depuis migration à blanc 2", "column sex", "31 mises de côté", "<10"},
+		true:  {"1 changements depuis migration à blanc 2", "colonne sex", "31 mises de côté", "<10"},
 	} {
 		var b bytes.Buffer
 		u := &ui{out: &b, french: inFrench, sentences: french.New}
