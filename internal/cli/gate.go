@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/config"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
-	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/wire"
 )
 
@@ -348,111 +344,6 @@ func (x *gateHoldCmd) Run(_ context.Context, c *call) error {
 	c.ui.tell("The gate is held: it reads, loads, lends and compiles nothing, not even for an undoing; it still erases, and undoes what needs no loan. Again: ecluse gate hold %s --release",
 		"Le programme est suspendu : il ne lit, ne charge, ne prête et ne compile rien, pas même pour une annulation ; il efface encore, et annule ce qui ne demande aucun prêt. Reprise : ecluse gate hold %s --release", x.Dir)
 	return c.ui.object(map[string]any{"held": true, "because": strings.TrimSpace(x.Because)})
-}
-
-type gateRejectsCmd struct {
-	inGate
-	carriedTo
-	which
-	as
-	Passage string   `help:"${rejects_passage}" placeholder:"KIND-N"`
-	By      string   `help:"${rejects_by}" enum:"row,shape" default:"row"`
-	Free    rowNamed `name:"release" help:"${rejects_release}" placeholder:"DATASET:ROW"`
-}
-
-// rowNamed is a row of a dataset, as the screen of rows put aside numbers it.
-type rowNamed struct {
-	dataset ecluse.DatasetID
-	row     int64
-}
-
-// UnmarshalText reads "result:12".
-func (r *rowNamed) UnmarshalText(text []byte) error {
-	dataset, row, _ := strings.Cut(string(text), ":")
-	n, err := strconv.ParseInt(row, 10, 64)
-	if dataset == "" || err != nil || n < 0 {
-		return &ecluse.Error{Kind: ecluse.Invalid, What: "release a row", Where: "--release", Why: "it is not DATASET:ROW", Next: "ecluse gate rejects names dataset and row: result:12"}
-	}
-	r.dataset, r.row = ecluse.DatasetID(dataset), n
-	return nil
-}
-
-func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {
-	key, err := x.signer(c)
-	if err != nil {
-		return err
-	}
-	if x.Free.dataset != "" {
-		return x.release(ctx, c, key)
-	}
-	if err := c.ui.notIntoFile("show the rows put aside"); err != nil {
-		return err
-	}
-	if x.By == "shape" {
-		return x.shapes(ctx, c, key)
-	}
-	warn := sync.OnceFunc(c.ui.personal)
-	return x.beside(x.Carried, func(b *app.Beside) error {
-		out := rejectedRows{Rows: []rejectedRow{}}
-		v, err := b.Rejects(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage, Key: key}, func(row *gate.Rejected) error {
-			warn()
-			if c.ui.json {
-				out.Rows = append(out.Rows, plainRow(row))
-				return nil
-			}
-			return c.ui.rejected(row)
-		})
-		if err != nil {
-			return err
-		}
-		out.Migration, out.Passage, out.Reported = v.Migration, v.Passage, v.Reported
-		c.ui.tell("%s %s: %s rows put aside", "%s %s : %s lignes mises de côté", v.Migration, v.Passage, count(v.Rows))
-		if v.Reported != nil && *v.Reported != v.Rows {
-			fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.say(
-				"the report counts %s: rows of a chunk that was rolled back, and then loaded whole, are still among these",
-				"le rapport en compte %s : des lignes d'un paquet annulé, puis chargé en entier, sont encore parmi celles-ci", count(*v.Reported)))
-		}
-		return c.ui.object(out)
-	})
-}
-
-// release lets others see one row, masked: what is printed is what they see.
-func (x *gateRejectsCmd) release(ctx context.Context, c *call, key ssh.Signer) error {
-	return x.beside(x.Carried, func(b *app.Beside) error {
-		r, err := b.Release(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage, Key: key}, x.Free.dataset, x.Free.row)
-		if err != nil {
-			return err
-		}
-		c.ui.maskedRow(&r.Row)
-		c.ui.tell("This, and no more, others can now see: ecluse rejects; the journal has who released it, by the act %s.",
-			"Les autres voient désormais cette ligne ainsi, et rien de plus : ecluse rejects ; le journal dit qui l'a communiquée, par la signature %s.", r.ActDigest)
-		return c.ui.object(r)
-	})
-}
-
-// shapes shows the exact counts by reason, column and shape, of the last passage that ended.
-func (x *gateRejectsCmd) shapes(ctx context.Context, c *call, key ssh.Signer) error {
-	return x.beside(x.Carried, func(b *app.Beside) error {
-		v, err := b.ReportExact(ctx, x.Migration, key)
-		if err != nil {
-			return err
-		}
-		if x.Passage != "" && x.Passage != v.Passage.String() {
-			return &ecluse.Error{Kind: ecluse.Invalid, What: "show the rows put aside", Where: x.Passage, Why: "the last report is of " + v.Passage.String(), Next: "leave --passage out"}
-		}
-		c.ui.personal()
-		var s strings.Builder
-		c.ui.reportShapes(&s, exactShapes(v.Exact.Shapes))
-		c.ui.text(s.String())
-		return c.ui.object(shapesOfRejects{v.LoadStatement.Migration, v.Passage, append([]reconcile.Shaped{}, v.Exact.Shapes...)})
-	})
-}
-
-// shapesOfRejects is what --by shape prints with --json.
-type shapesOfRejects struct {
-	Migration ecluse.MigrationID `json:"migration"`
-	Passage   ecluse.Passage     `json:"passage"`
-	Shapes    []reconcile.Shaped `json:"shapes"`
 }
 
 type gateReportCmd struct {
