@@ -74,12 +74,59 @@ type story struct {
 	plan                  ecluse.Digest // as told
 	left                  []LeftPassage // not taken out again, of another trigger than acceptance
 	journalLeft           []LeftPassage
+	inUse                 func(w *telling, x *inUse) // nil: no load is in use without acceptance
 	undoFormat            string
 	undoBy                ssh.Signer
 	stays                 func(x *undone, c *Certificate)           // nil: all rows were taken out
 	release               func(x *Released, a *Act, by *ssh.Signer) // nil: no row was released
 	tried                 func(t *trial)
 	released              func(r *MaskedRow) // before the act is made
+}
+
+// inUse is a load that nobody accepted, as its ending is told.
+type inUse struct {
+	report StatementHead  // that go is said of
+	unsaid bool           // nobody says it
+	passes InUsePassage   // in the certificate
+	leaves []InUsePassage // in the journal; nil: the same
+	times  int            // how often it is said there; 0: once
+	silent bool           // the certificate names no passage, and says that nothing was loaded
+	undone ecluse.Passage // which the target gate says it took out; zero: none
+
+	decisions []Verb // what is said of the report after the go
+}
+
+// goesLive says go of a report, and nothing more.
+func (w *telling) goesLive(load ecluse.Digest) {
+	x := &inUse{report: StatementHead{ReportFormat, testMigration, load}, passes: InUsePassage{Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}}}
+	w.live = x
+	w.story.inUse(w, x)
+	s := must(SignStatement(w.target, x.report))
+	w.do(w.b.AddStatement(TargetGate, s))
+	if !x.unsaid {
+		act := w.says("go", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbGo, KindReport, s.Digest()})
+		if x.passes.Act.IsZero() {
+			x.passes.Act = act
+		}
+	}
+	for _, v := range x.decisions {
+		reason := []byte("results are printed twice")
+		w.do(w.b.AddDocument(reason))
+		w.says("after the go", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{v, KindReport, s.Digest()}, Clause{VerbSign, KindReason, ecluse.DigestOf(reason)})
+	}
+	if x.leaves == nil {
+		x.leaves = slices.Repeat([]InUsePassage{x.passes}, max(1, x.times))
+	}
+	for _, p := range x.leaves {
+		w.at = w.at.Add(time.Second)
+		w.leaves = append(w.leaves, must((&Leaf{
+			Index: int64(len(w.leaves)), At: w.at, Tree: string(testMigration), Type: LeafInUse,
+			IDs: map[string]string{"passage": p.Passage.String(), "act": p.Act.String()}, Body: BodyDigest([32]byte{7}, []byte(LeafInUse)),
+		}).Bytes()))
+	}
+	if x.undone.Number > 0 {
+		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, undone{StatementHead: StatementHead{UndoFormat, testMigration, load}, Passage: x.undone}))))
+	}
 }
 
 // undone is what the target gate says that it took out.
@@ -203,6 +250,8 @@ type telling struct {
 	roster map[ecluse.Side]*Roster
 	leaves [][]byte
 	at     time.Time
+	live   *inUse
+	dry    ecluse.Digest // load plan of the passage in which the mapping was tried
 
 	recipients map[string]ecluse.Digest
 }
@@ -439,6 +488,7 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 	d := ecluse.DigestOf(text)
 	w.says("try", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, Clause{VerbApprove, KindLoadPlan, d})
 	w.begins(p.String(), d)
+	w.dry = d
 	r := struct {
 		StatementHead
 		Passage ecluse.Passage `json:"passage"`
@@ -471,6 +521,9 @@ type trial struct {
 
 // ending is steps 10 and 11, or what replaces them.
 func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ecluse.Digest) {
+	if w.story.inUse != nil {
+		w.goesLive(load)
+	}
 	switch w.trigger {
 	case ByAcceptance:
 		h := StatementHead{ReportFormat, testMigration, load}
@@ -518,6 +571,10 @@ func (w *telling) closing(c *Certificate, stored []*Descriptor) {
 		w.leaves = append(w.leaves, must(leaf.Bytes()))
 	}
 	switch {
+	case w.live != nil:
+		if c.Outcome, c.InUse = InUse, &w.live.passes; w.live.silent {
+			c.Outcome, c.InUse = NotLoaded, nil
+		}
 	case len(w.left) > 0:
 		c.Outcome, c.Left = NotUndone, w.left
 	case w.trigger != ByAcceptance:

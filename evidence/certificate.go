@@ -34,8 +34,9 @@ const (
 	Reserved     Outcome = "proven with reservations" // the same; the differences found are explained and signed
 	Acknowledged Outcome = "acknowledged"
 	Delivered    Outcome = "delivered"
-	Undone       Outcome = "undone"     // loaded, not accepted, taken out again
-	NotUndone    Outcome = "not undone" // loaded, not accepted, and it could not be taken out before the keys went
+	Undone       Outcome = "undone"               // loaded, not accepted, taken out again
+	NotUndone    Outcome = "not undone"           // loaded, not accepted, and it could not be taken out before the keys went
+	InUse        Outcome = "in use, not accepted" // the controller said go of it, and works in it: nobody took it out
 	NotLoaded    Outcome = "not loaded"
 )
 
@@ -54,6 +55,7 @@ type Certificate struct {
 	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
 	Outcome     Outcome            `json:"outcome"`
 	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
+	InUse       *InUsePassage      `json:"in_use,omitempty"`    // what stayed, of an outcome "in use, not accepted"
 	Stayed      []StayedRows       `json:"stayed,omitempty"`    // rows of passages taken out that stayed in the target all the same
 	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
 	SourceAdmin ecluse.Side        `json:"source_administered"` // by the instruction: whose people administer the source machine or its database
@@ -79,6 +81,18 @@ type LeftPassage struct {
 // String is the sentence that people read.
 func (l LeftPassage) String() string {
 	return fmt.Sprintf("erased; passage %s was not taken out of the target (%s)", l.Passage, l.Why)
+}
+
+// InUsePassage is a passage in which the laboratory works since a go, and that nobody
+// accepted: it was left where it is.
+type InUsePassage struct {
+	Passage ecluse.Passage `json:"passage"`
+	Act     ecluse.Digest  `json:"act"` // by which go was said of its report
+}
+
+// String is the sentence that people read.
+func (p InUsePassage) String() string {
+	return fmt.Sprintf("erased; passage %s was not accepted, and stays in the target: it is in use since the controller said go", p.Passage)
 }
 
 // StayedRows is rows of a passage that was taken out of the target and that stayed
@@ -182,10 +196,14 @@ func (c *Certificate) check() error {
 	switch {
 	case !slices.Contains([]Trigger{ByAcceptance, ByDeadline, ByContractEnd, ByOrder}, c.Trigger):
 		return invalid(what, "%q is not a trigger", c.Trigger)
-	case !slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered, Undone, NotUndone, NotLoaded}, c.Outcome):
+	case !slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered, Undone, NotUndone, InUse, NotLoaded}, c.Outcome):
 		return invalid(what, "%q is not an outcome", c.Outcome)
 	case (c.Outcome == NotUndone) != (len(c.Left) > 0):
 		return invalid(what, "passages left in the target are named of a load that was not undone, and only then")
+	case (c.Outcome == InUse) != (c.InUse != nil):
+		return invalid(what, "a passage in use is named of a load that is in use and not accepted, and only then")
+	case c.InUse != nil && (c.InUse.Passage.Kind != ecluse.Final || c.InUse.Passage.Number < 1 || c.InUse.Act.IsZero()):
+		return invalid(what, "no passage %q can be in use, or the go is missing", c.InUse.Passage)
 	case c.SourceAdmin != ecluse.Controller && c.SourceAdmin != ecluse.Processor:
 		return invalid(what, "it does not say who administers the source")
 	case c.TargetAdmin != ecluse.Controller && c.TargetAdmin != ecluse.Processor:

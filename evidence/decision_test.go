@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -135,6 +136,50 @@ func TestVerifyLastDecision(t *testing.T) {
 				t.Errorf("%s, %s:\n%s", name, by, text)
 			}
 		}
+	}
+}
+
+// TestVerifyInUse: both verifiers take a load that is in use and not accepted, say so before
+// anything else, and demand the go under it.
+func TestVerifyInUse(t *testing.T) {
+	t.Parallel()
+	const sentence = "erased; passage final-1 was not accepted, and stays in the target: it is in use since the controller said go"
+	final := func(n int) ecluse.Passage { return ecluse.Passage{Kind: ecluse.Final, Number: n} }
+	for name, x := range map[string]struct {
+		edit func(w *telling, x *inUse)
+		ok   bool
+	}{
+		"by a go":                   {func(*telling, *inUse) {}, true},
+		"nobody said go":            {func(w *telling, x *inUse) { x.unsaid, x.passes.Act = true, ecluse.DigestOf([]byte("go")) }, false},
+		"by another act":            {func(w *telling, x *inUse) { x.passes.Act = ecluse.DigestOf([]byte("go")) }, false},
+		"go of a dry run":           {func(w *telling, x *inUse) { x.report.Plan = w.dry }, false},
+		"go of another statement":   {func(w *telling, x *inUse) { x.report.Format = PrivilegesFormat }, false},
+		"the journal does not say":  {func(w *telling, x *inUse) { x.leaves = []InUsePassage{} }, false},
+		"the journal says it twice": {func(w *telling, x *inUse) { x.times = 2 }, false},
+		"another in the journal":    {func(w *telling, x *inUse) { x.leaves = []InUsePassage{{final(2), ecluse.DigestOf(nil)}} }, false},
+		"another passage":           {func(w *telling, x *inUse) { x.passes.Passage = final(2) }, false},
+		"no-go after the go":        {func(w *telling, x *inUse) { x.decisions = []Verb{VerbNoGo} }, false},
+		"ordered undone after it":   {func(w *telling, x *inUse) { x.decisions = []Verb{VerbRefuse} }, false},
+		"taken out by the gate":     {func(w *telling, x *inUse) { x.undone = final(1) }, false},
+		"another one taken out":     {func(w *telling, x *inUse) { x.undone = final(3) }, true},
+		"the certificate is silent": {func(w *telling, x *inUse) { x.silent = true }, false},
+		"README.txt is silent": {func(w *telling, x *inUse) {
+			w.story.files = func(f map[string][]byte) { f[FileReadme] = bytes.ReplaceAll(f[FileReadme], []byte(sentence+"\n"), nil) }
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCast(t)
+			s := newStory(c)
+			s.trigger, s.inUse = ByDeadline, x.edit
+			bundle := s.tell(t)
+			first := "OK\nnote  " + OneRoomSentence + "\nnote  " + sentence + "\n"
+			for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+				if strings.HasPrefix(text, first) != x.ok {
+					t.Errorf("%s:\n%s", by, text)
+				}
+			}
+		})
 	}
 }
 

@@ -23,6 +23,7 @@ const InstallationTree = "installation"
 const (
 	LeafAct      = "act"             // an act was handed in; IDs["act"] is its digest
 	LeafLeft     = "passage-left"    // IDs["passage"] could not be taken out of the target before the keys went; IDs["reason"]: ecluse.Kind of why
+	LeafInUse    = "passage-in-use"  // IDs["passage"] was not accepted before the keys went, and stays: IDs["act"] said go of it
 	LeafBegun    = "passage-begun"   // IDs["passage"] began under the load plan of the digest IDs["load_plan"]
 	LeafReleased = "reject-released" // IDs["act"] let others see a row put aside, IDs["statement"]
 	LeafChunk    = "chunk"           // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest

@@ -161,6 +161,9 @@ func (c *Certificate) warnings() []string {
 	for _, l := range c.Left {
 		out = append(out, l.String())
 	}
+	if c.InUse != nil {
+		out = append(out, c.InUse.String())
+	}
 	for _, s := range c.Stayed {
 		out = append(out, s.String())
 	}

@@ -118,6 +118,7 @@ func bundleChecks() []check {
 		{"report accepted, or erasure otherwise grounded", (*verifier).checkGround, false},
 		{"go and no-go said by who may", (*verifier).checkDecisions, false},
 		{"passages that stay in the target are named", (*verifier).checkLeft, false},
+		{"a load in use without acceptance has its go", (*verifier).checkInUse, false},
 		{"other statements of the gates", (*verifier).checkStatements, false},
 		{"final mappings were tried before", (*verifier).checkTried, false},
 	}

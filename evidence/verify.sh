@@ -561,6 +561,25 @@ sed -n 's/.*"left":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
 	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"why":"\([a-z]*\)".*/\1-\2 \3/p' | sort >"$tmp/left"
 sed -n 's/.*"type":"passage-left","ids":{"passage":"\([a-z0-9-]*\)","reason":"\([a-z]*\)"}.*/\1 \2/p' journal/leaves.jsonl | sort >"$tmp/journal-left"
 run cmp "$tmp/left" "$tmp/journal-left" >>"$log" 2>&1 || ko "the passages said to be left in the target are not those the journal names"
+# A load in use that nobody accepted: the controller's go of its report, that nobody took
+# back since; journal and certificate name both.
+sed -n 's/.*"in_use":{"passage":{"kind":"\([a-z]*\)","number":\([0-9]*\)},"act":"\(sha256:[0-9a-f]*\)"}.*/\1-\2 \3/p' certificate.json >"$tmp/in-use"
+sed -n 's/.*"type":"passage-in-use","ids":{"act":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\2 \1/p' journal/leaves.jsonl >"$tmp/journal-in-use"
+[ "$(grep -c '"type":"passage-in-use"' journal/leaves.jsonl)" -eq "$(wc -l <"$tmp/journal-in-use")" ] || ko "the journal says that a passage stays in use, and not which"
+run cmp "$tmp/in-use" "$tmp/journal-in-use" >>"$log" 2>&1 || ko "the passage said to stay in use is not the one the journal names"
+while read -r passage go; do
+	f=loadplan-$passage.json && d=$(digest "$f")
+	[ -f "$f" ] && [ "${passage#final-}" != "$passage" ] || ko "$f is missing, or of a passage that nobody can work in"
+	[ -n "$manifest" ] || ko "a load is in use and no manifest closes the reading"
+	went=$(awk -v act="$go" '$1 == "controller" && $5 == "go" && $6 == "report" && $8 == act { print $7 }' "$tmp/decided")
+	grep -q "^{\"ecluse\":\"report/v1\",\"migration\":\"$id\",\"plan\":\"$d\"" "statements/target-${went#sha256:}.json" 2>>"$log" || ko "the act named is not a go of the controller's, of a report of passage $passage"
+	awk -v go="$go" -v report="$went" -v plan="$d" '
+		FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; if ($3 == "passage-in-use") end = $1 + 1; next }
+		$8 == go && place[go] > end { exit 1 }
+		($5 == "no-go" || $5 == "refuse") && ($7 == report || $7 == plan) && place[$8] > place[go] { exit 1 }' "$tmp/leaves" "$tmp/said" || ko "passage $passage was refused after the go, or stayed before it"
+	cat statements/target-*.json | grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$d\",\"passage\":{\"kind\":\"final\",\"number\":${passage#final-}}" && ko "the target gate says that passage $passage was taken out"
+	run grep -q -x -F "note  erased; passage $passage was not accepted, and stays in the target: it is in use since the controller said go" "$tmp/notes" || ko "README.txt does not say that passage $passage stays in use"
+done <"$tmp/in-use"
 # Rows that an undoing left because people changed them: the target gate's word, and the certificate's.
 sed -n 's/.*"stayed":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
 	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"rows":"\([0-9<+ ]*\)","statement":"\(sha256:[0-9a-f]*\)".*/\1-\2 \4 \3/p' | sort >"$tmp/stayed"
@@ -603,7 +622,9 @@ while read -r f; do
 		ko "the target gate does not say that the mapping of $f passed on invented rows"
 	[ -n "$untried" ] || grep -q -x -F "$mapping" "$tmp/tried" || ko "the mapping of $f passed neither dry nor in rehearsal, and the instruction does not say why"
 done <"$tmp/final-plans"
-outcome=$(sed -n 's/.*"outcome":"\([a-z ]*\)".*/\1/p' certificate.json)
+outcome=$(sed -n 's/.*"outcome":"\([a-z, ]*\)".*/\1/p' certificate.json)
+[ -s "$tmp/in-use" ] && [ "$outcome" != 'in use, not accepted' ] && ko "a passage stays in use, and the outcome is $outcome"
+[ ! -s "$tmp/in-use" ] && [ "$outcome" = 'in use, not accepted' ] && ko "the certificate does not name the passage in use"
 [ -s "$tmp/left" ] && [ "$outcome" != 'not undone' ] && ko "a passage was left in the target, and the outcome is $outcome"
 [ ! -s "$tmp/left" ] && [ "$outcome" = 'not undone' ] && ko "the certificate does not name what was not undone"
 while read -r passage why; do

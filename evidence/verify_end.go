@@ -98,6 +98,80 @@ func (v *verifier) checkLeft() (string, error) {
 	return strings.Join(said, "; "), nil
 }
 
+// checkInUse demands, of a passage that the certificate says is in use and not accepted,
+// the controller's go of its report, that nobody took back since, and that the journal
+// says so.
+func (v *verifier) checkInUse() (string, error) {
+	const what = "verify load in use"
+	var said []*Leaf
+	for _, l := range v.leaves {
+		if l.Type == LeafInUse {
+			said = append(said, l)
+		}
+	}
+	in := v.certificate.InUse
+	switch {
+	case in == nil && len(said) == 0:
+		return "none", nil
+	case in == nil:
+		return "", unverified(what, "the journal says that passage %s stays in use, and the certificate does not", said[0].IDs["passage"])
+	case len(said) != 1 || said[0].IDs["passage"] != in.Passage.String() || said[0].IDs["act"] != in.Act.String():
+		return "", unverified(what, "the certificate says that passage %s stays in use, and the journal does not", in.Passage)
+	case v.manifest == nil:
+		return "", unverified(what, "a load is in use and no manifest closes the reading")
+	}
+	plan := v.digest(LoadPlanFile(in.Passage))
+	if plan.IsZero() {
+		return "", unverified(what, "%s is missing", LoadPlanFile(in.Passage))
+	}
+	by, report := v.goOf(in.Act, plan)
+	if by == nil || v.handed[in.Act].Index > said[0].Index {
+		return "", unverified(what, "the act named is not a go of the controller's, of a report of passage %s", in.Passage)
+	}
+	for _, a := range v.acts {
+		leaf := v.handed[a.digest]
+		if leaf == nil || leaf.Index < v.handed[in.Act].Index {
+			continue
+		}
+		for _, c := range a.Clauses {
+			if (c.Verb == VerbNoGo || c.Verb == VerbRefuse) && (c.Subject == report || c.Subject == plan) {
+				return "", unverified(what, "passage %s was refused after the go, by %s", in.Passage, a.Person)
+			}
+		}
+	}
+	for _, name := range v.named("statements/target-", ".json") {
+		h, err := peekStatement(v.files[name])
+		if err != nil || h.Format != UndoFormat || h.Plan != plan {
+			continue // what is no statement is refused with the other statements
+		}
+		var u undoView
+		if err := readView(name, v.files[name], &u); err != nil {
+			return "", err
+		}
+		if u.Passage == in.Passage {
+			return "", unverified(what, "%s says that passage %s was taken out", name, in.Passage)
+		}
+	}
+	return fmt.Sprintf("%s, go by %s", in.Passage, by.Person), nil
+}
+
+// goOf is the act of that digest when the controller says go by it, of a report under the
+// load plan; nil when it is another.
+func (v *verifier) goOf(act, plan ecluse.Digest) (by *Act, report ecluse.Digest) {
+	for _, a := range v.acts {
+		if a.digest != act || a.Side != ecluse.Controller || v.handed[act] == nil {
+			continue
+		}
+		for _, c := range a.Clauses {
+			head, err := peekStatement(v.files[v.byDigest[c.Subject]])
+			if c.Verb == VerbGo && err == nil && head.Format == ReportFormat && head.Plan == plan {
+				return a.Act, c.Subject
+			}
+		}
+	}
+	return nil, ecluse.Digest{}
+}
+
 // checkDecisions checks who said go or no-go, of a report of a final passage that is in
 // the folder, and that what stays open or the reason goes with it.
 func (v *verifier) checkDecisions() (string, error) {

@@ -821,6 +821,24 @@ func TestCertificateRefuses(t *testing.T) {
 			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, NotUndone
 			c.Left = []LeftPassage{{ecluse.Passage{Kind: ecluse.Dry, Number: 1}, ecluse.Failed}}
 		},
+		"in use, undone": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, Undone
+			c.InUse = &InUsePassage{ecluse.Passage{Kind: ecluse.Final, Number: 1}, ecluse.DigestOf(nil)}
+		},
+		"in use, and which": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, InUse
+		},
+		"in use, and accepted": func(c *Certificate) {
+			c.Outcome, c.InUse = InUse, &InUsePassage{ecluse.Passage{Kind: ecluse.Final, Number: 1}, ecluse.DigestOf(nil)}
+		},
+		"a rehearsal in use": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, InUse
+			c.InUse = &InUsePassage{ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, ecluse.DigestOf(nil)}
+		},
+		"in use without a go": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, InUse
+			c.InUse = &InUsePassage{Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}}
+		},
 		"rows of a rehearsal stayed": func(c *Certificate) {
 			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, "12", ecluse.DigestOf(nil)}}
 		},
