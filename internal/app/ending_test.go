@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
@@ -196,6 +198,65 @@ func TestAcceptedStays(t *testing.T) {
 	}
 	if _, left := d.Facts(); left != rows || rows == 0 {
 		t.Errorf("%d rows of %d are left", left, rows)
+	}
+}
+
+// TestLiveIsNotTakenOut: the gate lets no lock take out what the controller said go of, before
+// somebody who may ordered it, whoever else did.
+func TestLiveIsNotTakenOut(t *testing.T) {
+	t.Parallel()
+	final := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	d := roomtest.At(t, roomtest.Loaded, 3)
+	r := d.Open()
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	standing, err := r.Seat(exchange.TargetPlace).Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(standing.LoadPlan)}
+	show := func(person, key string, role ecluse.Role) func(*exchange.Case) {
+		s := ordered(t, d, standing, person, key, role, roomtest.Migration, refuse, time.Now())
+		return func(c *exchange.Case) { c.Acts = append(c.Acts, s) }
+	}
+	lock := &lying{Lock: r.Seat(exchange.TargetPlace)}
+	target, err := app.Target(d.Join("room", "target"), lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	_, rows := d.Facts()
+	for name, change := range map[string]func(*exchange.Case){
+		"nobody's order": nil, "forged": show(roomtest.Claire, roomtest.Marc, ecluse.Signatory), "the data-protection officer's": show(roomtest.Helene, roomtest.Helene, ecluse.DPO),
+		"the processor's signatory's": show(roomtest.Julie, roomtest.Julie, ecluse.Signatory),
+	} {
+		lock.change = change
+		if _, err := target.Undo(t.Context(), roomtest.Migration, final, nil); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "works in it since") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, left := d.Facts(); left != rows || rows == 0 {
+		t.Errorf("%d rows of %d are left", left, rows)
+	}
+
+	// Nor does it sign that one is in use that it took out, or never loaded.
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Because: "results are printed twice", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "the night is over", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	d.Verify(r)
+	for _, p := range []ecluse.Passage{final, {Kind: ecluse.Final, Number: 2}} {
+		var c evidence.Certificate
+		if err := json.Unmarshal(d.Read("evidence", evidence.FileCertificate), &c); err != nil {
+			t.Fatal(err)
+		}
+		c.Outcome, c.InUse = evidence.InUse, &evidence.InUsePassage{Passage: p, Act: ecluse.DigestOf(nil)}
+		if _, err := r.HomeOf(exchange.TargetPlace).Certify(roomtest.Migration, exchange.TargetPlace, &c); ecluse.KindOf(err) != ecluse.Unverified || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("%s: signed, or %v", p, err)
+		}
 	}
 }
 

@@ -1,7 +1,10 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/due"
@@ -167,6 +171,96 @@ func TestNoGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Verify(r)
+}
+
+// TestLiveStays: what a laboratory works in since a go is not taken out by the deadline, the
+// contract's end or an order of erasure. Keys and ciphertext go, and all of the evidence says
+// that it is in use, not accepted.
+func TestLiveStays(t *testing.T) {
+	t.Parallel()
+	due := func(d *roomtest.Dir, kind string) {
+		d.Late()
+		d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = '%s' AND done = 0", time.Now().Add(-time.Minute).UnixMilli(), kind))
+	}
+	for name, end := range map[string]func(*testing.T, *roomtest.Dir, *app.Room){
+		"deadline": func(t *testing.T, d *roomtest.Dir, r *app.Room) {
+			due(d, "erase")
+			runDue(t, r)
+		},
+		"contract end": func(t *testing.T, d *roomtest.Dir, r *app.Room) {
+			due(d, "contract-end")
+			runDue(t, r)
+		},
+		"order": func(t *testing.T, d *roomtest.Dir, r *app.Room) {
+			s, err := r.Erase(t.Context(), desk.Order{Because: "the old laboratory is sold", Key: d.Key(roomtest.Helene)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !s.InUse {
+				t.Error("whoever ordered it is not told that the load stays")
+			}
+		},
+		"deadline, at the second attempt": func(t *testing.T, d *roomtest.Dir, r *app.Room) {
+			copies := d.Join("room", "lock", "copies")
+			if err := os.CopyFS(copies, os.DirFS(d.Join("room", "lock", "chamber"))); err != nil {
+				t.Fatal(err)
+			}
+			due(d, "erase")
+			if v, err := r.Due(t.Context()); err != nil || len(v.Failed) != 1 || v.Failed[0].Kind != ecluse.Unverified {
+				t.Fatalf("erased beside a copy: %+v, %v", v, err)
+			}
+			if p := place(t, r); p.Migration != procedure.Erasing || p.Passage != procedure.InUse {
+				t.Errorf("it stands at %+v", p)
+			}
+			if err := os.RemoveAll(copies); err != nil {
+				t.Fatal(err)
+			}
+			runDue(t, r)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Loaded, 40)
+			r := d.Open()
+			var warned time.Time
+			v, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire), Warn: func(until time.Time) { warned = until }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := r.Status(t.Context(), roomtest.Migration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if by := all[0].AcceptBy; by.IsZero() || !by.Equal(all[0].EraseBy) || !warned.Equal(by) || !v.AcceptBy.Equal(by) {
+				t.Errorf("status says until %s, the go %s and %s; the deadline is %s", by, warned, v.AcceptBy, all[0].EraseBy)
+			}
+			end(t, d, r)
+			if p := place(t, r); p.Migration != procedure.Erased || p.Passage != procedure.InUse {
+				t.Fatalf("it stands at %+v", p)
+			}
+			if facts, _ := d.Facts(); facts != loadedFacts(t, 40) {
+				t.Error("the laboratory's rows are not what they were")
+			}
+			nothingLeft(t, d)
+			d.Verify(r)
+			if all, err = r.Status(t.Context(), roomtest.Migration); err != nil || !all[0].AcceptBy.IsZero() {
+				t.Errorf("%v; it can still be accepted by %s", err, all[0].AcceptBy)
+			}
+			if text := d.Read("evidence", evidence.FileCertificate); !bytes.Contains(text, []byte(`"outcome":"in use, not accepted","in_use":{"passage":{"kind":"final","number":1},"act":"`+v.Act.String()+`"}`)) {
+				t.Errorf("%s", text)
+			}
+			if n := bytes.Count(d.Read("evidence", evidence.FileLeaves), []byte(`"type":"passage-in-use"`)); n != 1 {
+				t.Errorf("the journal says it %d times", n)
+			}
+			const first = "OK\nnote  " + evidence.OneRoomSentence + "\nnote  erased; passage final-1 was not accepted, and stays in the target: it is in use since the controller said go\n"
+			if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, first) {
+				t.Errorf("verify.sh:\n%s", out)
+			}
+			if text := evidence.Verify(os.DirFS(d.Join("evidence")), d.Roots()).Text(); !strings.HasPrefix(text, first) {
+				t.Errorf("%s", text)
+			}
+		})
+	}
 }
 
 // TestReservations: a difference is accepted only when it is explained and followed up by

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -104,7 +105,7 @@ type goCmd struct {
 }
 
 func (x *goCmd) Run(ctx context.Context, c *call) error {
-	q := desk.GoRequest{Migration: x.Migration}
+	q := desk.GoRequest{Migration: x.Migration, Warn: func(until time.Time) { c.ui.acceptBy("", until) }}
 	for _, s := range x.Open {
 		p, err := desk.ParseOpenPoint(s)
 		if err != nil {

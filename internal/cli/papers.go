@@ -274,6 +274,10 @@ func (u *ui) signature(v *desk.Signature) {
 	for _, clause := range v.Clauses {
 		u.text("  " + clause + "\n")
 	}
+	if v.InUse {
+		u.tell("  the laboratory works in the load since the go: it stays in the target, and the certificate says «in use, not accepted»",
+			"  le laboratoire travaille dans le chargement depuis le feu vert : il reste dans la cible, et l'attestation dit « en service, sans recette »")
+	}
 	if v.Waits != "" {
 		u.tell("  next: %s", "  ensuite : %s", v.Waits)
 	}

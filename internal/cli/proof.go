@@ -335,6 +335,8 @@ func (u *ui) lock(p procedure.Place) string {
 		target, note = "┆", u.say("target gate open: opened, mapped, loaded", "porte aval ouverte : ouvert, transcodé, chargé")
 	case procedure.Live:
 		note = u.say("go was said: the laboratory works in the new software", "feu vert donné : le laboratoire travaille dans le nouveau logiciel")
+	case procedure.InUse:
+		note = u.say("in use, and not accepted: it stays in the target", "en service, sans recette : il reste dans la cible")
 	case procedure.Declined:
 		note = u.say("no-go was said: the passage waits to be undone", "feu vert refusé : le passage attend d'être annulé")
 	case procedure.Loaded, procedure.Compared:

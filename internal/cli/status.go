@@ -30,6 +30,13 @@ func (u *ui) status(s exchange.Status) {
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
+	if s.Place.Passage == procedure.InUse {
+		u.tell("  %s the laboratory works in the last passage, and nobody accepted it: it stayed in the target, and the certificate says so",
+			"  %s le laboratoire travaille dans le dernier passage, resté sans recette : il est demeuré dans la cible, et l'attestation le dit", u.paint(red, "!"))
+	}
+	if !s.AcceptBy.IsZero() {
+		u.acceptBy("  ", s.AcceptBy)
+	}
 	for _, d := range s.Near {
 		u.near("  ", d)
 	}
@@ -57,6 +64,13 @@ func (u *ui) status(s exchange.Status) {
 // near warns of an end that comes near, in words: a colour alone says nothing on paper.
 func (u *ui) near(indent string, d exchange.Deadline) {
 	u.tell("%s%s %s", "%s%s %s", indent, u.paint(yellow, "!"), u.nearWord(d))
+}
+
+// acceptBy warns of what comes of a go that no acceptance follows.
+func (u *ui) acceptBy(indent string, at time.Time) {
+	u.tell("%[1]s%[2]s accept it, or have it undone, by %[3]s (in %[4]s)\n%[1]s  after that nobody can: keys and ciphertext are destroyed, the load stays, and the certificate says «in use, not accepted»",
+		"%[1]s%[2]s à recetter, ou à faire annuler, avant le %[3]s (dans %[4]s)\n%[1]s  ensuite plus personne ne le peut : clés et chiffré sont détruits, le chargement reste, et l'attestation dit « en service, sans recette »",
+		indent, u.paint(yellow, "!"), at.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(at)))
 }
 
 func (u *ui) nearWord(d exchange.Deadline) string {

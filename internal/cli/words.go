@@ -26,7 +26,7 @@ func (u *ui) stateWord(s procedure.State) string {
 		procedure.Accepted: "recette prononcée", procedure.Erasing: "effacement en cours", procedure.Erased: "effacée", procedure.Closed: "close",
 		procedure.LoadPlanned: "plan de chargement compilé", procedure.LoadApproved: "plan de chargement approuvé", procedure.Loading: "chargement en cours",
 		procedure.Loaded: "chargé", procedure.Compared: "comparé", procedure.Live: "en service", procedure.Declined: "feu vert refusé", procedure.Undoing: "annulation en cours", procedure.Undone: "annulé",
-		procedure.Left: "laissé dans la cible",
+		procedure.Left: "laissé dans la cible", procedure.InUse: "en service, sans recette",
 	}[s], string(s))
 }
 

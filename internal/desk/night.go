@@ -21,6 +21,10 @@ type GoRequest struct {
 	Migration ecluse.MigrationID
 	Open      []evidence.OpenPoint // what stays open
 	Key       ssh.Signer
+
+	// Warn is told, before anything is signed, until when the passage can be accepted or
+	// undone: then its keys go and it stays. nil is nobody reading.
+	Warn func(until time.Time)
 }
 
 // Go signs it, with what stays open in a document of the same act.
@@ -30,17 +34,41 @@ func (d *Desk) Go(ctx context.Context, q GoRequest) (*Signature, error) {
 			return nil, err
 		}
 	}
-	return d.decide(ctx, q.Key, q.Migration, evidence.VerbGo, func(m ecluse.MigrationID, report ecluse.Digest) (kind string, text []byte, err error) {
+	var until time.Time
+	s, err := d.decide(ctx, q.Key, q.Migration, evidence.VerbGo, func(l Lock, i *mandate.Instruction, report ecluse.Digest) (kind string, text []byte, err error) {
+		c, err := contractOf(ctx, l, i)
+		if err != nil {
+			return "", nil, err
+		}
+		if until = mandate.ErasedBy(c, i); q.Warn != nil {
+			q.Warn(until)
+		}
 		if len(q.Open) == 0 {
 			return "", nil, nil
 		}
-		x := &evidence.Decision{Format: evidence.DecisionFormat, Migration: m, Report: report, Open: q.Open}
+		x := &evidence.Decision{Format: evidence.DecisionFormat, Migration: i.ID, Report: report, Open: q.Open}
 		if err := x.Check(); err != nil {
 			return "", nil, err
 		}
 		text, err = evidence.EncodeJSON(x)
 		return evidence.KindDecision, text, err
 	})
+	if err == nil {
+		s.AcceptBy = until
+	}
+	return s, err
+}
+
+// contractOf reads the contract that an instruction names.
+func contractOf(ctx context.Context, l Lock, i *mandate.Instruction) (*mandate.Contract, error) {
+	text, err := l.Document(ctx, i.Contract)
+	if err != nil {
+		return nil, err
+	}
+	if ecluse.DigestOf(text) != i.Contract {
+		return nil, another("read the contract", string(i.ID), "it is not the one that the instruction names")
+	}
+	return mandate.ParseContract("contract", text)
 }
 
 // NoGo says that the laboratory does not go over, with its reason. What is in the
@@ -50,13 +78,13 @@ func (d *Desk) NoGo(ctx context.Context, q Order) (*Signature, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.decide(ctx, q.Key, q.Migration, evidence.VerbNoGo, func(ecluse.MigrationID, ecluse.Digest) (string, []byte, error) {
+	return d.decide(ctx, q.Key, q.Migration, evidence.VerbNoGo, func(Lock, *mandate.Instruction, ecluse.Digest) (string, []byte, error) {
 		return evidence.KindReason, []byte(because), nil
 	})
 }
 
 // decide signs a go or no-go of the report in hand, with the document that with makes.
-func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID, v evidence.Verb, with func(ecluse.MigrationID, ecluse.Digest) (string, []byte, error)) (*Signature, error) {
+func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID, v evidence.Verb, with func(Lock, *mandate.Instruction, ecluse.Digest) (string, []byte, error)) (*Signature, error) {
 	l, m, err := d.as(ctx, key, id)
 	if err != nil {
 		return nil, err
@@ -85,7 +113,7 @@ func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: string(v), Where: string(m), Why: fmt.Sprintf("%s is in hand: go and no-go are said of a final passage", report.Passage), Next: "ecluse status"}
 	}
 	clauses := []evidence.Clause{{Verb: v, Kind: evidence.KindReport, Subject: digest}}
-	kind, text, err := with(m, digest)
+	kind, text, err := with(l, i, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +185,7 @@ func (d *Desk) Night(ctx context.Context, id ecluse.MigrationID) (*Night, error)
 	if err != nil {
 		return nil, err
 	}
-	text, err := l.Document(ctx, i.Contract)
-	if err != nil {
-		return nil, err
-	}
-	c, err := mandate.ParseContract("contract", text)
+	c, err := contractOf(ctx, l, i)
 	if err != nil {
 		return nil, err
 	}

@@ -269,14 +269,19 @@ func (d *Desk) Resume(ctx context.Context, q Order) (*Signature, error) {
 
 // Erase orders erasure, and has it carried out at once.
 func (d *Desk) Erase(ctx context.Context, q Order) (*Signature, error) {
+	l, m, err := d.as(ctx, q.Key, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
 	s, err := d.order(ctx, q, evidence.VerbErase)
 	if err != nil {
 		return nil, err
 	}
-	l, err := d.visit(ctx, q.Key)
-	if err != nil {
-		return nil, err
-	}
+	s.InUse = len(all) == 1 && all[0].Place.Passage == procedure.Live
 	done, err := l.Due(ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package desk
 
 import (
+	"time"
+
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
@@ -40,9 +42,11 @@ type Signature struct {
 	Side      ecluse.Side        `json:"side"`
 	Role      ecluse.Role        `json:"role"`
 	Clauses   []string           `json:"clauses"`
-	Waits     string             `json:"waits,omitempty"`   // for whom, in words
-	Since     *Since             `json:"since,omitempty"`   // of the approval of a load plan: against the last one tried
-	SaysGo    bool               `json:"says_go,omitempty"` // an acceptance that no go came before: it is both
+	Waits     string             `json:"waits,omitempty"`    // for whom, in words
+	Since     *Since             `json:"since,omitempty"`    // of the approval of a load plan: against the last one tried
+	SaysGo    bool               `json:"says_go,omitempty"`  // an acceptance that no go came before: it is both
+	AcceptBy  time.Time          `json:"accept_by,omitzero"` // of a go: until when the passage can be accepted or undone
+	InUse     bool               `json:"in_use,omitempty"`   // an erasure of what the laboratory works in: it stays, not accepted
 }
 
 // PlanRequest asks for plans to be compiled.

@@ -285,7 +285,7 @@ func (e *Erasure) look(ctx context.Context, m ecluse.MigrationID, probes [][]byt
 func standingLimits() []string {
 	return []string{
 		"the source database is not touched and still holds its data",
-		"what the target database holds after an acceptance is the controller's and is not erased",
+		"what the target database holds after an acceptance, or in use, is the controller's and is not erased",
 		"copies of keys made outside the program before they were destroyed are not seen",
 		"copies of ciphertext elsewhere, compressed, in snapshots or in spare cells of disks are not found; without the keys they open no more",
 	}

@@ -124,6 +124,7 @@ type Status struct {
 	Bytes     int64                      `json:"bytes"`
 	Passage   string                     `json:"passage,omitempty"`   // "final-1"
 	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
+	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`

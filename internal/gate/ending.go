@@ -80,19 +80,30 @@ func nothingBegan(page *Entry) bool {
 	return page.ReadBegun.IsZero() && page.Epoch == 0 && len(page.Passages) == 0 && len(page.Undone) == 0
 }
 
-// mayUndo refuses to take out what the controller accepted. Nothing else is needed: to
-// keep needs a signature, to take away does not.
+// mayUndo refuses to take out what the controller accepted, and what the laboratory works
+// in since a go, unless somebody who may ordered it. Nothing else is needed: to keep needs a
+// signature, to take away does not.
 func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage) error {
 	e, err := h.ending(m, c)
-	if err != nil || e.Accepted.IsZero() || p.Kind != ecluse.Final {
+	if err != nil || p.Kind != ecluse.Final {
 		return err
 	}
 	page, err := h.Entry(m)
 	if err != nil {
 		return err
 	}
+	live := e.Live(page.Plans[p.String()])
+	if e.Accepted.IsZero() && live.IsZero() {
+		return nil
+	}
 	if t := page.Undone[p.String()]; t != nil && !t.At.IsZero() { // out already, before another was accepted
 		return nil
+	}
+	if e.Accepted.IsZero() {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the laboratory works in it since the controller said go: " + live.String(), Article: "GDPR art. 32(1)(b)",
+			Next: "who wants it undone orders it and says why: ecluse undo --because … --as KEY",
+		}
 	}
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the controller has accepted the load: " + e.Accepted.String(), Article: "GDPR art. 29",

@@ -110,6 +110,11 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 	if at == exchange.TargetPlace && !page.stayed(c.Stayed) {
 		return refuse("of rows that stayed in the target it says otherwise than this gate's ledger")
 	}
+	if x := c.InUse; x != nil && at == exchange.TargetPlace {
+		if t := page.Undone[x.Passage.String()]; page.Plans[x.Passage.String()].IsZero() || t != nil && !t.At.IsZero() {
+			return refuse("it says that a passage is in use which this gate did not load, or took out")
+		}
+	}
 	said := 0
 	for _, k := range c.Keys {
 		if string(k.Holder) != string(at) {

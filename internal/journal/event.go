@@ -58,8 +58,9 @@ const (
 	Decided           Type = "decided" // go or no-go, of a report
 	UndoBegun         Type = "undo-begun"
 	UndoEnded         Type = "undo-ended"
-	PassageLeft       Type = evidence.LeafLeft // the verifier of bundles looks for it
-	GateHeld          Type = "gate-held"       // at its own console: it opens nothing until it is released there
+	PassageLeft       Type = evidence.LeafLeft  // the verifier of bundles looks for it
+	PassageInUse      Type = evidence.LeafInUse // it, too
+	GateHeld          Type = "gate-held"        // at its own console: it opens nothing until it is released there
 	ErasureBegun      Type = "erasure-begun"
 	KeyDestroyed      Type = "key-destroyed"
 	CiphertextRemoved Type = "ciphertext-removed"
@@ -84,7 +85,7 @@ func Types() []Type {
 		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
 		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, LeftShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
-		Warned, ApprovalLapsed, Accepted, Decided, UndoBegun, UndoEnded, PassageLeft, GateHeld,
+		Warned, ApprovalLapsed, Accepted, Decided, UndoBegun, UndoEnded, PassageLeft, PassageInUse, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,
 	}

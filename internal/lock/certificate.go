@@ -41,11 +41,7 @@ func (l *Lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.
 	if !slices.ContainsFunc(passages, func(p store.Passage) bool { return p.State == procedure.Left }) {
 		return nil, nil
 	}
-	size, err := l.store.Size(ctx, string(m))
-	if err != nil {
-		return nil, err
-	}
-	_, leaves, err := l.log.Leaves(ctx, string(m), 0, size)
+	leaves, err := l.leaves(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +54,16 @@ func (l *Lock) left(ctx context.Context, m ecluse.MigrationID, passages []store.
 		}
 	}
 	return all, nil
+}
+
+// leaves are all of a migration's journal.
+func (l *Lock) leaves(ctx context.Context, m ecluse.MigrationID) ([]*evidence.Leaf, error) {
+	size, err := l.store.Size(ctx, string(m))
+	if err != nil {
+		return nil, err
+	}
+	_, leaves, err := l.log.Leaves(ctx, string(m), 0, size)
+	return leaves, err
 }
 
 // stayed says of which passages rows stayed in the target, as the target gate states it.

@@ -17,8 +17,8 @@ import (
 	"ecluse/internal/store/sqlite"
 )
 
-// erase erases a migration (step 12): an unaccepted load is undone, or given up
-// some time after the deadline (erasure.Grace), then both halves of the key and the ciphertext are destroyed and looked for, and both
+// erase erases a migration (step 12): a load that the laboratory works in stays, any other
+// unaccepted one is undone, or given up some time after the deadline (erasure.Grace), then both halves of the key and the ciphertext are destroyed and looked for, and both
 // gates sign the certificate. It may be called again after a crash at any step:
 // each finds what it has done.
 func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Time) error {
@@ -52,6 +52,12 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		if err != nil {
 			return err
 		}
+	}
+	if ground.InUse, err = l.inUse(ctx, m); err != nil {
+		return err
+	}
+	if ground.InUse != nil {
+		ground.Outcome = evidence.InUse
 	}
 	even, err := l.evenIfLoaded(ctx, m)
 	if err != nil {
@@ -134,6 +140,63 @@ func (u unaccepted) Leave(ctx context.Context, m ecluse.MigrationID, why ecluse.
 	return []evidence.LeftPassage{{Passage: p, Why: why}}, err
 }
 
+// inUse is the passage that the laboratory works in since a go, accepted by nobody; nil
+// when there is none. From now on nothing takes it out of the target: with the keys goes
+// what undoing it needs.
+func (l *Lock) inUse(ctx context.Context, m ecluse.MigrationID) (*evidence.InUsePassage, error) {
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	switch mig.Place.Passage {
+	case procedure.Live:
+		return l.keepInUse(ctx, m)
+	case procedure.InUse: // a run before this one said so
+	default:
+		return nil, nil
+	}
+	passages, err := l.store.Passages(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	leaves, err := l.leaves(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range passages {
+		for _, leaf := range leaves {
+			if leaf.Type == evidence.LeafInUse && leaf.IDs["passage"] == p.Passage.String() {
+				act, err := ecluse.ParseDigest(leaf.IDs["act"])
+				return &evidence.InUsePassage{Passage: p.Passage, Act: act}, err
+			}
+		}
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "erase", Where: string(m), Why: "a load is in use, and the journal does not say which", Next: "bring the lock's folder back from a copy"}
+}
+
+func (l *Lock) keepInUse(ctx context.Context, m ecluse.MigrationID) (*evidence.InUsePassage, error) {
+	acts, err := l.store.Acts(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	x := &evidence.InUsePassage{}
+	if x.Passage, err = l.openPassage(ctx, m); err != nil {
+		return nil, err
+	}
+	for _, a := range acts { // in the order in which they came: the last go stands
+		if slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool { return c.Verb == evidence.VerbGo }) {
+			x.Act = a.Digest
+		}
+	}
+	event := journal.Event{Tree: string(m), Type: journal.PassageInUse, IDs: map[string]string{"passage": x.Passage.String(), "act": x.Act.String()}}
+	return x, l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.KeepInUse, procedure.Lock); err != nil {
+			return err
+		}
+		return endPassage(ctx, tx, m, procedure.InUse)
+	})
+}
+
 // evenIfLoaded tells whether a signatory of the controller had the passage in hand
 // erased even if it cannot be taken out of the target.
 func (l *Lock) evenIfLoaded(ctx context.Context, m ecluse.MigrationID) (bool, error) {
@@ -202,7 +265,8 @@ func (n noted) Note(ctx context.Context, m ecluse.MigrationID, x erasure.Note) e
 	return n.store.Do(ctx, journal.Event{Tree: string(m), Type: t, Numbers: x.Numbers}, nil)
 }
 
-// undoUnaccepted takes out what was loaded and not accepted.
+// undoUnaccepted takes out what was loaded and not accepted, but for what the laboratory
+// works in.
 func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {
@@ -211,7 +275,7 @@ func (l *Lock) undoUnaccepted(ctx context.Context, m ecluse.MigrationID) error {
 	switch mig.Place.Passage {
 	case procedure.Accepted:
 		return l.keep(ctx, m)
-	case procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Live, procedure.Declined:
+	case procedure.Loading, procedure.Loaded, procedure.Compared, procedure.Declined:
 		err := l.store.Do(ctx, journal.Event{Tree: string(m), Type: journal.UndoBegun}, func(tx *sqlite.Tx) error {
 			if _, err := tx.Move(ctx, m, procedure.Undo, procedure.Lock); err != nil {
 				return err

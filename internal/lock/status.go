@@ -72,6 +72,13 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 	if s.Near, err = l.near(ctx, m); err != nil {
 		return err
 	}
+	if m.Place.Passage == procedure.Live {
+		c, err := l.contract(ctx, m.Contract)
+		if err != nil {
+			return err
+		}
+		s.AcceptBy = mandate.ErasedBy(c, &mandate.Instruction{EraseBy: m.EraseBy})
+	}
 	if s.Carry, err = l.waiting(ctx, m.ID); err != nil {
 		return err
 	}
@@ -164,7 +171,7 @@ func (l *Lock) alert(ctx context.Context, m ecluse.MigrationID, why error) {
 var steps = []procedure.Verb{
 	procedure.Resume, procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
 	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Go, procedure.Accept, procedure.Undo, procedure.FinishUndo,
-	procedure.Erase, procedure.DestroyKey, procedure.Close,
+	procedure.Erase, procedure.KeepInUse, procedure.DestroyKey, procedure.Close,
 }
 
 // known is what the next step depends on besides the place.
@@ -319,7 +326,7 @@ func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has know
 		if p.Migration == procedure.Accepted {
 			return "ecluse due"
 		}
-	case procedure.DestroyKey:
+	case procedure.KeepInUse, procedure.DestroyKey:
 		return "ecluse due"
 	case procedure.Close:
 		if p.Migration == procedure.Erased {

@@ -55,6 +55,12 @@ func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time
 	return all
 }
 
+// ErasedBy is when keys and ciphertext go, whoever accepted what: the deadline, or the
+// contract's end when that comes first.
+func ErasedBy(c *Contract, i *Instruction) time.Time {
+	return Deadlines(c, i, nil, time.Time{})[0].At
+}
+
 // Near is the shortest of WarnBefore that is left at most, or that has passed; false when
 // it is longer than the longest.
 func (d Deadline) Near(now time.Time) (within time.Duration, near bool) {

@@ -15,6 +15,24 @@ type Ending struct {
 	Ordered  ecluse.Digest // the act by which the controller ordered erasure; zero: none was shown
 	Deadline time.Time     // when it was to be erased, by the instruction in force; zero: none verifies
 	Contract time.Time     // when its contract ends; zero: none verifies
+
+	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
+	refused map[ecluse.Digest]bool          // reports and load plans
+}
+
+// Live is the act by which the controller said go, when nobody refused the report, or the
+// load plan that was loaded under, since; zero: none was shown. A passage that begins
+// after a go is another: one at a time is in hand, and it ends by acceptance or refusal.
+func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
+	if e.refused[plan] {
+		return ecluse.Digest{}
+	}
+	for report, act := range e.goes {
+		if !e.refused[report] {
+			return act
+		}
+	}
+	return ecluse.Digest{}
 }
 
 // Over tells why the migration may be erased at t, in the words of a certificate;
@@ -38,7 +56,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	var e Ending
+	e := Ending{goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -59,10 +77,30 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 		return e
 	}
 	e.Deadline = d.instruction.EraseBy
+	d.decisions(m, &e)
 	if d.contract, err = ParseContract("contract", p.Contract); err == nil && d.contract.digest == d.instruction.Contract {
 		e.Contract = d.contract.ends()
 	}
 	return e
+}
+
+// decisions notes what the controller said go of, and what was refused: a load plan or a
+// report, whose passage is to be undone.
+func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
+	for _, a := range d.acts {
+		if a.Migration != m || a.NotBefore.After(d.trust.Now) {
+			continue
+		}
+		undoes := a.Role == ecluse.Operator || a.Side == ecluse.Controller && a.Role == ecluse.Signatory
+		for _, c := range a.Clauses {
+			switch {
+			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
+				e.goes[c.Subject] = a.signed.Digest()
+			case c.Verb == evidence.VerbRefuse && undoes:
+				e.refused[c.Subject] = true
+			}
+		}
+	}
 }
 
 // actsThatVerify takes the rosters that chain to the roots, and the acts of people in

@@ -65,7 +65,7 @@ func french() language {
 			Approved: "lecture approuvée", Reading: "en lecture", Sealed: "scellée", Accepted: "recette prononcée",
 			Erasing: "en effacement", Erased: "effacée", Closed: "close", LoadPlanned: "chargement planifié",
 			LoadApproved: "chargement approuvé", Loading: "en chargement", Loaded: "chargé", Compared: "comparé", Live: "en service", Declined: "feu vert refusé",
-			Undoing: "en annulation", Undone: "annulé", Left: "laissé dans la cible",
+			Undoing: "en annulation", Undone: "annulé", Left: "laissé dans la cible", InUse: "en service, sans recette",
 		},
 		kindNames: map[ecluse.PassageKind]string{ecluse.Dry: "essai à vide", ecluse.Rehearsal: "migration à blanc", ecluse.Final: "bascule"},
 		actorNames: map[Actor]string{

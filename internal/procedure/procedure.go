@@ -51,7 +51,8 @@ const (
 	Declined     State = "declined" // after a no-go
 	Undoing      State = "undoing"
 	Undone       State = "undone"
-	Left         State = "left" // it could not be taken out of the target, and its keys are gone
+	Left         State = "left"   // it could not be taken out of the target, and its keys are gone
+	InUse        State = "in-use" // live and not accepted when its keys went: it stays
 )
 
 // Migrations lists the states of a migration in order, None first.
@@ -64,7 +65,7 @@ func Migrations() []State {
 
 // Passages lists the states of a passage in order, None first.
 func Passages() []State {
-	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Live, Declined, Undoing, Undone, Left, Accepted}
+	return []State{None, LoadPlanned, LoadApproved, Loading, Loaded, Compared, Live, Declined, Undoing, Undone, Left, InUse, Accepted}
 }
 
 // Sides tells which parties did something.
@@ -127,6 +128,12 @@ func (a Actor) Side() ecluse.Side {
 
 // InTarget are the states of a passage whose rows are in the target and not accepted.
 func InTarget() []State { return []State{Loading, Loaded, Compared, Live, Declined, Undoing} }
+
+// takenOut are those that the lock takes out again by itself: never what a laboratory
+// works in.
+func takenOut() []State {
+	return slices.DeleteFunc(InTarget(), func(s State) bool { return s == Live })
+}
 
 // Move is one line of the table: who may do what, from where to where.
 type Move struct {

@@ -183,7 +183,7 @@ func TestAlwaysErasable(t *testing.T) {
 			continue
 		}
 		start := p
-		for _, a := range []act{{Erase, Lock}, {Undo, Lock}, {FinishUndo, TargetGate}, {DestroyKey, SourceGate}, {DestroyKey, TargetGate}, {FinishErasure, Lock}, {Close, Lock}} {
+		for _, a := range []act{{Erase, Lock}, {KeepInUse, Lock}, {Undo, Lock}, {FinishUndo, TargetGate}, {DestroyKey, SourceGate}, {DestroyKey, TargetGate}, {FinishErasure, Lock}, {Close, Lock}} {
 			if q, err := Next(p, a.verb, a.by); err == nil {
 				p = q
 			}
@@ -193,6 +193,38 @@ func TestAlwaysErasable(t *testing.T) {
 		}
 	}
 	t.Logf("%d places can be reached", len(places))
+}
+
+// TestLiveStays: what a laboratory works in is taken out of the target by a person's order
+// alone, whatever lock and gates do; erased it is without anybody.
+func TestLiveStays(t *testing.T) {
+	machines := []Actor{Lock, SourceGate, TargetGate}
+	live := Place{Migration: Sealed, Passage: Live, Kind: ecluse.Final}
+	seen, todo := map[Place]bool{live: true}, []Place{live}
+	for len(todo) > 0 {
+		p := todo[0]
+		todo = todo[1:]
+		for _, v := range everyVerb() {
+			q, err := Next(p, v, machines...)
+			if err == nil && !seen[q] {
+				seen[q] = true
+				todo = append(todo, q)
+			}
+		}
+	}
+	for p := range seen {
+		if p.Passage != Live && p.Passage != InUse {
+			t.Errorf("lock and gates alone bring it to %v", p)
+		}
+	}
+	if !seen[Place{Migration: Closed, Passage: InUse, Kind: ecluse.Final}] {
+		t.Errorf("it is never erased: %v", keys(seen))
+	}
+	for _, by := range []Actor{controller, operator} {
+		if p := follow(t, live, act{Erase, Lock}, act{Undo, by}); p.Passage != Undoing {
+			t.Errorf("ordered by %s: %v", by, p)
+		}
+	}
 }
 
 // TestNothingWithout: take one person's signatures away, and what needs them

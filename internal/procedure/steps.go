@@ -236,7 +236,8 @@ func waters() []Step {
 				{Verb: Go, By: controllersPeople(), While: []State{Sealed}, Passage: []State{Compared, Declined}, PassageTo: Live, Kinds: []ecluse.PassageKind{ecluse.Final}},
 				{Verb: NoGo, By: controllersPeople(), While: []State{Sealed}, Passage: []State{Compared}, PassageTo: Declined, Kinds: []ecluse.PassageKind{ecluse.Final}, Held: true},
 				{Verb: Accept, By: controllerSigns(), While: []State{Sealed}, To: Accepted, Passage: []State{Compared, Live}, PassageTo: Accepted, Kinds: []ecluse.PassageKind{ecluse.Final}},
-				{Verb: Undo, By: append(append(operators(), controllerSigns()...), Lock), While: []State{Reading, Sealed, Erasing}, Passage: InTarget(), PassageTo: Undoing, Kinds: written(), Held: true},
+				{Verb: Undo, By: append(operators(), controllerSigns()...), While: []State{Reading, Sealed, Erasing}, Passage: InTarget(), PassageTo: Undoing, Kinds: written(), Held: true},
+				{Verb: Undo, By: []Actor{Lock}, While: []State{Reading, Sealed, Erasing}, Passage: takenOut(), PassageTo: Undoing, Kinds: written(), Held: true},
 				{Verb: Undo, By: append(append(operators(), controllerSigns()...), Lock), While: []State{Reading, Sealed, Erasing}, Passage: []State{Loading}, PassageTo: None, Kinds: []ecluse.PassageKind{ecluse.Dry}, Held: true},
 				{Verb: FinishUndo, By: []Actor{TargetGate}, While: []State{Reading, Sealed, Erasing}, Passage: []State{Undoing}, PassageTo: Undone, Held: true},
 			},
@@ -245,8 +246,8 @@ func waters() []Step {
 			Number: 12,
 			Name:   Text{"Erasure", "Effacement"},
 			What: Text{
-				"Acceptance, the deadline, the contract's end or the controller's order erases, whichever comes first, with nobody's help. An unaccepted load is undone first; one that cannot be, 72 hours after the deadline or at once when a signatory of the controller says so, is left in the target and named. Both halves of the key and the ciphertext are destroyed, then looked for.",
-				"La recette, l'échéance, la fin du contrat ou l'ordre du responsable efface, au premier des quatre, sans l'aide de personne. Un chargement sans recette est d'abord annulé ; s'il ne peut l'être, 72 heures après l'échéance ou aussitôt qu'un signataire du responsable le dit, il est laissé dans la cible et nommé. Les deux moitiés de la clé et le chiffré sont détruits, puis recherchés.",
+				"Acceptance, the deadline, the contract's end or the controller's order erases, whichever comes first, with nobody's help. A load in which the laboratory works since a go stays, accepted or not: nothing but a person's order undoes it. Any other unaccepted load is undone first; one that cannot be, 72 hours after the deadline or at once when a signatory of the controller says so, is left in the target and named. Both halves of the key and the ciphertext are destroyed, then looked for.",
+				"La recette, l'échéance, la fin du contrat ou l'ordre du responsable efface, au premier des quatre, sans l'aide de personne. Un chargement dans lequel le laboratoire travaille depuis un feu vert reste, avec ou sans recette : seul l'ordre d'une personne l'annule. Tout autre chargement sans recette est d'abord annulé ; s'il ne peut l'être, 72 heures après l'échéance ou aussitôt qu'un signataire du responsable le dit, il est laissé dans la cible et nommé. Les deux moitiés de la clé et le chiffré sont détruits, puis recherchés.",
 			},
 			Law:      Text{"GDPR art. 28(3)(g), 5(1)(e)", "RGPD art. 28(3)(g), 5(1)(e)"},
 			Evidence: Text{"the certificate of erasure", "l'attestation d'effacement"},
@@ -254,6 +255,7 @@ func waters() []Step {
 				{Verb: Erase, By: append(people(ecluse.Controller, ecluse.Signatory, ecluse.DPO), Lock), While: between(Born, Erasing), To: Erasing, Held: true},
 				{Verb: AllowLeaving, By: controllerSigns(), While: []State{Erasing}, Passage: InTarget(), Kinds: written(), Held: true},
 				{Verb: Leave, By: []Actor{Lock}, While: []State{Erasing}, Passage: []State{Undoing}, PassageTo: Left, Kinds: written(), Held: true},
+				{Verb: KeepInUse, By: []Actor{Lock}, While: []State{Erasing}, Passage: []State{Live}, PassageTo: InUse, Kinds: []ecluse.PassageKind{ecluse.Final}, Held: true},
 				{Verb: DestroyKey, By: []Actor{SourceGate, TargetGate}, While: []State{Erasing}, Passage: quiet(), Held: true},
 				{Verb: FinishErasure, By: []Actor{Lock}, While: []State{Erasing}, To: Erased, Passage: quiet(), Held: true},
 			},
@@ -276,7 +278,7 @@ func waters() []Step {
 
 // quiet are the states of a passage for which nothing is still to be taken out of
 // the target.
-func quiet() []State { return []State{None, LoadPlanned, LoadApproved, Undone, Left, Accepted} }
+func quiet() []State { return []State{None, LoadPlanned, LoadApproved, Undone, Left, InUse, Accepted} }
 
 // Anytime is what the people named may do between birth and erasure.
 func Anytime() Step {

@@ -45,6 +45,7 @@ const (
 	Compare       Verb = "compare"
 	FinishUndo    Verb = "finish-undo"
 	Leave         Verb = "leave"
+	KeepInUse     Verb = "keep-in-use"
 	DestroyKey    Verb = "destroy-key"
 	FinishErasure Verb = "finish-erasure"
 	Close         Verb = "close"
@@ -94,6 +95,7 @@ func verbs() map[Verb]Text {
 		Compare:       {"read the target back and compare", "relire la cible et comparer"},
 		FinishUndo:    {"finish undoing the passage", "achever l'annulation du passage"},
 		Leave:         {"leave in the target what could not be taken out", "laisser dans la cible ce qui n'a pu être retiré"},
+		KeepInUse:     {"leave in the target what the laboratory works in", "laisser dans la cible ce avec quoi le laboratoire travaille"},
 		DestroyKey:    {"destroy its half of the key", "détruire sa moitié de la clé"},
 		FinishErasure: {"destroy the chamber's content and look for remains", "détruire le contenu du dépôt et chercher des restes"},
 		Close:         {"close the file of evidence", "clore le dossier de preuve"},
