@@ -38,6 +38,9 @@ func (d *draw) upTo(t time.Duration) time.Duration { return time.Duration(d.Int6
 
 // moment waits until a random one of a room's time.
 func (d *draw) moment(ctx context.Context, r *room) bool {
+	if !r.deadline.IsZero() { // about then
+		return wait(ctx, time.Until(r.deadline)-500*time.Millisecond+d.upTo(2*time.Second))
+	}
 	return wait(ctx, d.upTo(r.stage.lasts*9/10))
 }
 
@@ -181,7 +184,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 	err := r.goOn(ctx, time.Minute, func() bool {
 		select {
 		case <-healed:
-			return true
+			return time.Now().After(r.deadline)
 		default:
 			return false
 		}

@@ -79,6 +79,13 @@ func kinds() []kind {
 		all = append(all, clock("clock forward and back: "+shown(p), p, 10*time.Minute, 2*time.Hour, 12*time.Hour),
 			clock("clock back and forward: "+shown(p), p, -10*time.Minute, -2*time.Hour, -72*time.Hour))
 	}
+	for what, strike := range map[string]func(context.Context, *room, *draw) bool{
+		"nothing else":    func(ctx context.Context, r *room, d *draw) bool { return d.moment(ctx, r) },
+		"kill -9: server": killing("server"), "kill -9: source gate": killing("source"), "kill -9: target gate": killing("target"), "kill -9: all at once": killing(processes()...),
+		"network cut": network(func(l *nettest.Relay, _ *draw) { l.Cut() }),
+	} {
+		all = append(all, kind{name: "the deadline comes, and " + what, weight: 2, stages: []string{loaded}, before: overdue, strike: strike})
+	}
 	sortKinds(all)
 	return all
 }
@@ -90,6 +97,16 @@ func sortKinds(all []kind) {
 			all[j], all[j-1] = all[j-1], all[j]
 		}
 	}
+}
+
+// overdue lets the deadline come in some seconds, with a passage in the target that nobody
+// accepts; in half of the rooms somebody says go before.
+func overdue(r *room, d *draw) {
+	r.live = d.IntN(2) == 0
+	r.deadline = time.Now().Add(3*time.Second + d.upTo(3*time.Second)).Truncate(time.Millisecond)
+	r.Late()
+	at := strconv.FormatInt(r.deadline.UnixMilli(), 10)
+	r.Exec(filepath.Join("room", "lock", "control.db"), "UPDATE due SET at = "+at+" WHERE kind = 'erase' AND done = 0", "UPDATE migration SET erase_by = "+at)
 }
 
 // killing kills processes at a random moment, and starts them again a while later.

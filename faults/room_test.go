@@ -5,6 +5,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/config"
+	"ecluse/internal/mandate"
 	"ecluse/internal/nettest"
 	"ecluse/internal/procedure"
 )
@@ -36,12 +38,12 @@ type world struct {
 
 // site is a laboratory and its two databases.
 type site struct {
-	operator, signatory string                 // names of keys
-	plans               string                 // folder below the room's
-	fresh               func(r *room)          // makes the databases of a room ready
-	facts               func(r *room) string   // of the target
-	twice               func(r *room) []string // chunks that are marked twice in it
-	leaks               func(r *room) []string // files with values in them
+	operator, signatory string                          // names of keys
+	plans               string                          // folder below the room's
+	fresh               func(r *room)                   // makes the databases of a room ready
+	facts               func(r *room) string            // of the target
+	marks               func(r *room) ([]string, error) // "dataset/sequence" of each chunk that is marked in it, as often
+	leaks               func(r *room) []string          // files with values in them
 }
 
 // demonstration is the site of invented people, on SQLite.
@@ -50,14 +52,49 @@ func demonstration(c roomtest.Canaries) site {
 		operator: roomtest.Marc, signatory: roomtest.Claire, plans: filepath.Join("room", "plans"),
 		fresh: func(*room) {},
 		facts: func(r *room) string { facts, _ := r.Facts(); return facts },
-		twice: func(r *room) []string {
-			if len(r.Query("novalab.db", "SELECT name FROM sqlite_master WHERE name = 'ecluse_marker'")) == 0 {
-				return nil
+		marks: func(r *room) ([]string, error) { // it may be locked: that is an error, and looked at again
+			db, err := sql.Open("sqlite", "file:"+r.Join("novalab.db")+"?_pragma=busy_timeout(5000)")
+			if err != nil {
+				return nil, err
 			}
-			return r.Query("novalab.db", "SELECT dataset FROM ecluse_marker GROUP BY dataset, sequence HAVING count(*) > 1")
+			defer db.Close()
+			var all sql.NullString
+			err = db.QueryRowContext(r.Context(), "SELECT group_concat(dataset || '/' || sequence, ' ') FROM ecluse_marker").Scan(&all)
+			return strings.Fields(all.String), err
 		},
 		leaks: func(r *room) []string { return r.Leaks(c) },
 	}
+}
+
+// wrongMarks tells what is wrong with the marks of a load: want are those when nothing goes
+// wrong, each chunk that something is made of once.
+func wrongMarks(marks, want []string) error {
+	marks, want = slices.Sorted(slices.Values(marks)), slices.Sorted(slices.Values(want))
+	if n := len(slices.Compact(slices.Clone(marks))); n == 0 || n != len(marks) || !slices.Equal(marks, want) {
+		return fmt.Errorf("chunks are marked %v in the target; when nothing goes wrong, %v", marks, want)
+	}
+	return nil
+}
+
+// deadlineKept tells what a certificate says was there after its deadline.
+func deadlineKept(c *evidence.Certificate, by time.Time) error {
+	late := func(what string, at time.Time) error {
+		if at.After(by) {
+			return fmt.Errorf("%s: %s, after the deadline, %s", what, at, by)
+		}
+		return nil
+	}
+	all := []error{late("erased", c.Erased)}
+	for _, k := range c.Keys {
+		all = append(all, late(k.Name, k.Destroyed))
+	}
+	for _, o := range c.Objects {
+		all = append(all, late(o.Slot.String(), o.Erased))
+	}
+	if len(c.Keys) == 0 || len(c.Objects) == 0 {
+		all = append(all, errors.New("no key or no chunk was erased"))
+	}
+	return errors.Join(all...)
 }
 
 // The stages.
@@ -71,6 +108,8 @@ const (
 type stage struct {
 	path  string
 	facts string         // of the target at the end
+	marks []string       // in the target before acceptance
+	bare  string         // of it before anything is loaded
 	lasts time.Duration  // until the end
 	calls map[string]int // durable writes of each part until the end
 }
@@ -89,6 +128,12 @@ type room struct {
 	said    int
 	line    nettest.Line
 	held    atomic.Bool // somebody works with the parts: whoever goes on waits
+	marks   []string    // in the target, before acceptance takes them away
+
+	deadline time.Time // after which all is erased by itself, accepted by nobody; zero: it is accepted
+	live     bool      // and somebody said go before that
+	begun    time.Time // when it was first seen to be erased
+	erased   time.Time // and when it was over
 
 	mu      sync.Mutex
 	errors  []string // what stopped a command, one line each
@@ -127,6 +172,11 @@ func newRoom(t testing.TB, w *world, s *stage, where string) *room {
 		t.Fatal(err)
 	}
 	copyOf(t, s.path, r.Path)
+	for _, p := range processes() {
+		if err := os.MkdirAll(r.temp(p), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.fresh(r)
 	var err error
 	if r.log, err = os.OpenFile(r.Join("parts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -139,9 +189,12 @@ func newRoom(t testing.TB, w *world, s *stage, where string) *room {
 	return r
 }
 
-// environment is what a process of the room has.
+// temp is the temporary folder of a process, below what is searched for values.
+func (r *room) temp(part string) string { return r.Join("tmp", part) }
+
+// environment is what a process of the room has. The stand-in makes its own of TMPDIR.
 func (r *room) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Path, "TMPDIR=" + r.Path, "LANG=C", "ECLUSE_CONFIG=" + r.Join("device"), "ECLUSE_PLANS=" + r.Join(r.world.plans), programEnv + "=" + program, controlEnv + "=" + r.control}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Path, "TMPDIR=" + r.Join("tmp"), "LANG=C", "ECLUSE_CONFIG=" + r.Join("device"), "ECLUSE_PLANS=" + r.Join(r.world.plans), programEnv + "=" + program, controlEnv + "=" + r.control}
 }
 
 // up starts server and gates.
@@ -299,7 +352,14 @@ func (r *room) place(ctx context.Context) (procedure.Place, bool) {
 	if code != 0 || json.Unmarshal([]byte(out), &v) != nil || len(v.Migrations) != 1 {
 		return procedure.Place{}, false
 	}
-	return v.Migrations[0].Place, true
+	p := v.Migrations[0].Place
+	if r.begun.IsZero() && slices.Contains([]procedure.State{procedure.Erasing, procedure.Erased, procedure.Closed}, p.Migration) {
+		r.begun = time.Now()
+	}
+	if r.erased.IsZero() && slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, p.Migration) {
+		r.erased = time.Now()
+	}
+	return p, true
 }
 
 // step does what comes next, as whoever reads `ecluse status` does, and tells whether
@@ -321,7 +381,19 @@ func (r *room) step(ctx context.Context) (done bool) {
 		return code == 0
 	case p.Migration == procedure.Accepted || p.Migration == procedure.Erasing:
 		r.run(ctx, "due")
+	case p.Passage == procedure.Compared && r.live:
+		r.run(ctx, "go", "--as", r.Join("keys", r.world.signatory))
+	case !r.deadline.IsZero() && (p.Passage == procedure.Compared || p.Passage == procedure.Live): // nobody does anything
+		wait(ctx, 200*time.Millisecond)
 	case p.Passage == procedure.Compared:
+		// Acceptance takes the marks away: they are looked at before.
+		marks, err := r.world.marks(r)
+		if err != nil {
+			r.Logf("the marks cannot be read now: %v", err)
+			wait(ctx, 200*time.Millisecond)
+			return false
+		}
+		r.marks = marks
 		r.run(ctx, "accept", "--all", "entered by hand", "--as", r.Join("keys", r.world.signatory))
 	default:
 		r.run(ctx, "apply")
@@ -368,11 +440,23 @@ func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() b
 // holds checks all that has to be true at the end.
 func (r *room) holds(stock bool) {
 	r.Helper()
-	if facts := r.world.facts(r); facts != r.stage.facts {
+	var c evidence.Certificate
+	text, err := os.ReadFile(r.Join("evidence", evidence.FileCertificate))
+	if err := errors.Join(err, json.Unmarshal(text, &c)); err != nil {
+		r.Error(err)
+	}
+	want := r.stage.facts
+	if !r.deadline.IsZero() && c.Outcome == evidence.Undone {
+		want = r.stage.bare
+	}
+	if facts := r.world.facts(r); facts != want {
 		r.Error("the target holds other rows than when nothing goes wrong")
 	}
-	if twice := r.world.twice(r); len(twice) > 0 {
-		r.Errorf("chunks marked twice: %v", twice)
+	r.inTime(&c)
+	if r.deadline.IsZero() && filepath.Base(r.stage.path) != accepted {
+		if err := wrongMarks(r.marks, r.stage.marks); err != nil {
+			r.Error(err)
+		}
 	}
 	for _, dir := range []string{"source/migrations", "target/migrations", "lock/chamber/live"} {
 		if left, err := os.ReadDir(r.Join("room", dir)); err != nil || len(left) > 0 {
@@ -397,12 +481,50 @@ func (r *room) holds(stock bool) {
 	}
 }
 
+// inTime checks that nothing outlived its deadline: that of the instruction by the
+// certificate or, of a room that nobody accepts, that which was set for it by the clock on
+// the wall, for its gates have seen another time.
+func (r *room) inTime(c *evidence.Certificate) {
+	r.Helper()
+	if open := r.Query(filepath.Join("room", "lock", "control.db"), "SELECT migration FROM due WHERE kind = 'erase' AND done = 0"); len(open) > 0 {
+		r.Errorf("%v is still to be erased", open)
+	}
+	if r.deadline.IsZero() {
+		text, err := os.ReadFile(r.Join("evidence", evidence.FileInstruction))
+		if err != nil {
+			r.Error(err)
+			return
+		}
+		i, err := mandate.ParseInstruction("instruction", text)
+		if err == nil {
+			err = deadlineKept(c, i.EraseBy)
+		}
+		if err != nil {
+			r.Error(err)
+		}
+		if c.Trigger != evidence.ByAcceptance {
+			r.Errorf("it was accepted, and erased by %s", c.Trigger)
+		}
+		return
+	}
+	if c.Trigger != evidence.ByDeadline || c.Outcome != evidence.Undone && (!r.live || c.Outcome != evidence.InUse) {
+		r.Errorf("nobody accepted it, and it is %s by %s", c.Outcome, c.Trigger)
+	}
+	if r.begun.Before(r.deadline) {
+		r.Errorf("erasure began %s before the deadline", r.deadline.Sub(r.begun))
+	}
+	if late := r.erased.Sub(r.deadline); late > time.Minute {
+		r.Errorf("it was erased %s after the deadline", late)
+	}
+}
+
 // newWorld makes rooms at the stages, and lets each go to its end once.
 func newWorld(t *testing.T, patients int) *world {
 	t.Helper()
 	d := roomtest.At(t, roomtest.Ready, patients)
 	w := &world{stages: map[string]*stage{}, site: demonstration(d.Plant())}
 	w.stages[approved] = &stage{path: d.Path}
+	bare, _ := d.Facts()
 	next := w.stages[approved]
 	r := newRoom(t, w, next, roomtest.Temp(t))
 	if err := r.up(t.Context()); err != nil {
@@ -410,7 +532,7 @@ func newWorld(t *testing.T, patients int) *world {
 	}
 	keep := func(s string) {
 		r.down()
-		at := filepath.Join(roomtest.Temp(t), "stage")
+		at := filepath.Join(roomtest.Temp(t), s)
 		copyOf(t, r.Path, at)
 		w.stages[s] = &stage{path: at}
 		if err := r.up(t.Context()); err != nil {
@@ -426,7 +548,7 @@ func newWorld(t *testing.T, patients int) *world {
 	}
 	facts := w.facts(r)
 	for _, s := range w.stages {
-		s.facts = facts
+		s.facts, s.bare, s.marks = facts, bare, r.marks
 	}
 	r.holds(true)
 	for _, s := range w.stages {
@@ -450,6 +572,9 @@ func (w *world) measure(t *testing.T, s *stage) {
 		t.Fatal(err)
 	}
 	s.lasts = time.Since(begun)
+	if s.marks == nil {
+		s.marks = r.marks
+	}
 	r.down()
 	s.calls = map[string]int{}
 	for _, p := range []string{"server", "source", "target", "command"} {

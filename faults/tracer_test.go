@@ -58,6 +58,9 @@ func standIn() int {
 	}
 	file, control := os.Getenv(programEnv), os.Getenv(controlEnv)
 	part := partOf(os.Args[1:])
+	if err := os.Setenv("TMPDIR", filepath.Join(os.TempDir(), part)); err != nil {
+		return failed(err)
+	}
 	text, err := os.ReadFile(filepath.Join(control, part+".json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return failed(syscall.Exec(file, append([]string{file}, os.Args[1:]...), os.Environ())) //nolint:gosec // the program itself
