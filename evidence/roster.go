@@ -27,6 +27,17 @@ type Roster struct {
 	digest ecluse.Digest
 }
 
+// RosterLife is how long gates take a roster, from its issue: somebody may have left.
+const RosterLife = 30 * 24 * time.Hour
+
+// Ends is when gates take the roster no longer: once it is too old, or expired.
+func (r *Roster) Ends() time.Time {
+	if end := r.Issued.Add(RosterLife); end.Before(r.Expires) {
+		return end
+	}
+	return r.Expires
+}
+
 // Person is one natural person: never a team, never a mailbox.
 type Person struct {
 	ID              string // "anne-martin"

@@ -300,6 +300,16 @@ func TestAllowedSignersOpenSSH(t *testing.T) {
 	}
 }
 
+// TestRosterEnds: a roster is taken until it is too old or expired, the sooner.
+func TestRosterEnds(t *testing.T) {
+	issued := time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)
+	for expires, want := range map[time.Duration]time.Duration{24 * time.Hour: 24 * time.Hour, RosterLife: RosterLife, 2 * RosterLife: RosterLife} {
+		if got := (&Roster{Issued: issued, Expires: issued.Add(expires)}).Ends(); !got.Equal(issued.Add(want)) {
+			t.Errorf("one that expires after %s ends on %s", expires, got)
+		}
+	}
+}
+
 func FuzzParseRoster(f *testing.F) {
 	anne, _ := testPerson(f, "anne-martin", "Anne Martin", "RPPS 10001234567", ecluse.Signatory, ecluse.DPO)
 	f.Add(testRoster(f, ecluse.Controller, 1, anne).Text())

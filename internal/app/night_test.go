@@ -328,7 +328,7 @@ func TestWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, left := range mandate.WarnBefore() {
+		for _, left := range due.Warnings() {
 			time.Sleep(time.Until(i.EraseBy.Add(-left)))
 			near := all()
 			erase := slices.IndexFunc(near, func(x exchange.Deadline) bool { return x.Of == string(due.Erase) })

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 )
 
 // Kind of item: what is to be done.
@@ -46,8 +47,7 @@ func Kinds() []Kind {
 
 // How long things last.
 const (
-	ApprovalLife = 72 * time.Hour      // from an approval to the beginning of its passage
-	RosterLife   = 30 * 24 * time.Hour // from a roster's issue to the day gates refuse it
+	ApprovalLife = 72 * time.Hour // from an approval to the beginning of its passage
 	BodyLife     = 365 * 24 * time.Hour
 	HuntEvery    = 24 * time.Hour
 )
@@ -55,6 +55,17 @@ const (
 // Warnings are how long before a deadline somebody is told.
 func Warnings() []time.Duration {
 	return []time.Duration{7 * 24 * time.Hour, 48 * time.Hour, 4 * time.Hour}
+}
+
+// Near is the shortest of Warnings that is left at most of an end, or that has passed; false
+// when it is longer than the longest.
+func Near(end, now time.Time) (within time.Duration, near bool) {
+	for _, w := range Warnings() {
+		if left := end.Sub(now); left <= w {
+			within, near = w, true
+		}
+	}
+	return within, near
 }
 
 // Item is a line of the table. Kind, migration and subject name it: there is
@@ -96,13 +107,9 @@ func withWarnings(it Item, warn Kind, now time.Time) []Item {
 	return items
 }
 
-// ForRoster is when gates refuse a roster: once it expired, or is too old.
-func ForRoster(roster ecluse.Digest, now, issued, expires time.Time) []Item {
-	at := issued.Add(RosterLife)
-	if expires.Before(at) {
-		at = expires
-	}
-	return withWarnings(Item{Kind: RosterAge, Subject: roster.String(), At: at}, WarnRoster, now)
+// ForRoster is when gates take a roster no longer.
+func ForRoster(r *evidence.Roster, now time.Time) []Item {
+	return withWarnings(Item{Kind: RosterAge, Subject: r.Digest().String(), At: r.Ends()}, WarnRoster, now)
 }
 
 // Ahead is how long before its deadline a warning comes; zero of any other item.

@@ -395,7 +395,7 @@ func TestItems(t *testing.T) {
 	d := ecluse.DigestOf([]byte("x"))
 	all := slices.Concat(
 		due.ForMigration(id, now, now.Add(60*24*time.Hour)), due.ForContract(d, now, now.Add(60*24*time.Hour)),
-		due.ForRoster(d, now, now, now.Add(60*24*time.Hour)), []due.Item{due.ForApproval(id, d, now), due.ForLease(id, d, now)},
+		due.ForRoster(&evidence.Roster{Issued: now, Expires: now.Add(60 * 24 * time.Hour)}, now), []due.Item{due.ForApproval(id, d, now), due.ForLease(id, d, now)},
 	)
 	for _, it := range all {
 		it.At = time.Time{}
@@ -414,7 +414,7 @@ func TestAhead(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	d := ecluse.DigestOf([]byte("x"))
 	expires := now.Add(20 * 24 * time.Hour) // sooner than its age
-	for _, items := range [][]due.Item{due.ForMigration(id, now, expires), due.ForContract(d, now, expires), due.ForRoster(d, now, now, expires)} {
+	for _, items := range [][]due.Item{due.ForMigration(id, now, expires), due.ForContract(d, now, expires), due.ForRoster(&evidence.Roster{Issued: now, Expires: expires}, now)} {
 		if len(items) != 1+len(due.Warnings()) || due.Ahead(items[0]) != 0 {
 			t.Fatalf("%+v", items)
 		}
@@ -427,6 +427,20 @@ func TestAhead(t *testing.T) {
 	for _, subject := range []string{"", "0", "9", "x", d.String()} {
 		if due.Ahead(due.Item{Kind: due.WarnErase, Subject: subject}) != 0 {
 			t.Errorf("%q is a warning", subject)
+		}
+	}
+}
+
+// TestNear: an end comes near when a warning of it is due.
+func TestNear(t *testing.T) {
+	end := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]time.Duration{
+		8 * 24 * time.Hour: 0, 7 * 24 * time.Hour: 7 * 24 * time.Hour, 49 * time.Hour: 7 * 24 * time.Hour, 48 * time.Hour: 48 * time.Hour,
+		5 * time.Hour: 48 * time.Hour, 4 * time.Hour: 4 * time.Hour, -time.Hour: 4 * time.Hour,
+	} {
+		within, near := due.Near(end, end.Add(-left))
+		if within != want || near != (want > 0) {
+			t.Errorf("%s before it: within %s, %v", left, within, near)
 		}
 	}
 }

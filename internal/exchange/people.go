@@ -140,6 +140,12 @@ type Deadline struct {
 	Within int         `json:"within_hours"` // of the warnings the last one that is due: 168, 48, 4
 }
 
+// Near is an end as a deadline that comes near; false when it does not yet.
+func Near(of string, side ecluse.Side, end, now time.Time) (Deadline, bool) {
+	within, near := due.Near(end, now)
+	return Deadline{Of: of, Side: side, At: end, Within: int(within / time.Hour)}, near
+}
+
 // Waiting is something asked of a gate that no line reaches, which has not answered.
 type Waiting struct {
 	Gate  ecluse.Fingerprint `json:"gate"`

@@ -68,8 +68,8 @@ func near(ctx context.Context, h *Home, papers Papers, m ecluse.MigrationID) []e
 	}
 	var all []exchange.Deadline
 	for _, d := range mandate.Deadlines(contract, i, rostersOf(c), now) {
-		if within, soon := d.Near(now); soon {
-			all = append(all, exchange.Deadline{Of: string(d.Of), Side: d.Side, At: d.At, Within: int(within / time.Hour)})
+		if x, soon := exchange.Near(string(d.Of), d.Side, d.At, now); soon {
+			all = append(all, x)
 		}
 	}
 	return all

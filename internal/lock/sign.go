@@ -69,7 +69,7 @@ func (l *Lock) TakeRoster(ctx context.Context, signed evidence.Signed) (v *excha
 		if err := tx.AddRoster(ctx, store.Roster{Side: roster.Side, Number: roster.Number, Digest: roster.Digest(), Issued: roster.Issued}); err != nil {
 			return err
 		}
-		return tx.Schedule(ctx, ecluse.Digest{}, due.ForRoster(roster.Digest(), tx.Now(), roster.Issued, roster.Expires)...)
+		return tx.Schedule(ctx, ecluse.Digest{}, due.ForRoster(roster, tx.Now())...)
 	})
 	if err != nil {
 		return nil, withNext(err, "write one of a higher number than any before, and sign it")

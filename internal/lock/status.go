@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -129,8 +128,8 @@ func (l *Lock) near(ctx context.Context, m store.Migration) ([]exchange.Deadline
 	}
 	var all []exchange.Deadline
 	for _, d := range mandate.Deadlines(c, &mandate.Instruction{EraseBy: m.EraseBy}, rosters, now) {
-		if within, near := d.Near(now); near {
-			all = append(all, exchange.Deadline{Of: string(d.Of), Side: d.Side, At: d.At, Within: int(within / time.Hour)})
+		if x, near := exchange.Near(string(d.Of), d.Side, d.At, now); near {
+			all = append(all, x)
 		}
 	}
 	return all, nil

@@ -26,11 +26,6 @@ type Deadline struct {
 	At   time.Time
 }
 
-// WarnBefore are how long before a deadline people are told, the longest first.
-func WarnBefore() []time.Duration {
-	return []time.Duration{7 * 24 * time.Hour, 48 * time.Hour, 4 * time.Hour}
-}
-
 // Deadlines lists the ends of a migration, the earliest first. Of each side the roster that
 // runs at now counts.
 func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) []Deadline {
@@ -45,11 +40,7 @@ func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time
 		if last == nil {
 			continue
 		}
-		end := last.Issued.Add(RosterAge)
-		if last.Expires.Before(end) {
-			end = last.Expires
-		}
-		all = append(all, Deadline{OfRoster, side, end})
+		all = append(all, Deadline{OfRoster, side, last.Ends()})
 	}
 	slices.SortStableFunc(all, func(a, b Deadline) int { return a.At.Compare(b.At) })
 	return all
@@ -59,17 +50,6 @@ func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time
 // contract's end when that comes first.
 func ErasedBy(c *Contract, i *Instruction) time.Time {
 	return Deadlines(c, i, nil, time.Time{})[0].At
-}
-
-// Near is the shortest of WarnBefore that is left at most, or that has passed; false when
-// it is longer than the longest.
-func (d Deadline) Near(now time.Time) (within time.Duration, near bool) {
-	for _, w := range WarnBefore() {
-		if left := d.At.Sub(now); left <= w {
-			within, near = w, true
-		}
-	}
-	return within, near
 }
 
 // DeadlineMargin is how long after a window's end nothing may end yet: a plan is for a

@@ -2,34 +2,19 @@ package mandate_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"ecluse"
 	"ecluse/evidence"
-	"ecluse/internal/due"
 	"ecluse/internal/mandate"
 	"ecluse/internal/mandate/mandatetest"
 )
 
-// TestNear: what is shown comes near when what is journalled says so.
-func TestNear(t *testing.T) {
-	if !slices.Equal(mandate.WarnBefore(), due.Warnings()) || mandate.RosterAge != due.RosterLife {
-		t.Error("what is shown and what is journalled are not the same times")
-	}
-	end := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	d := mandate.Deadline{Of: mandate.OfErasure, At: end}
-	for left, want := range map[time.Duration]time.Duration{
-		8 * 24 * time.Hour: 0, 7 * 24 * time.Hour: 7 * 24 * time.Hour, 49 * time.Hour: 7 * 24 * time.Hour, 48 * time.Hour: 48 * time.Hour,
-		5 * time.Hour: 48 * time.Hour, 4 * time.Hour: 4 * time.Hour, -time.Hour: 4 * time.Hour,
-	} {
-		within, near := d.Near(end.Add(-left))
-		if within != want || near != (want > 0) {
-			t.Errorf("%s before it: within %s, %v", left, within, near)
-		}
-	}
+// TestDeadlineSaid: an end in words.
+func TestDeadlineSaid(t *testing.T) {
+	d := mandate.Deadline{Of: mandate.OfErasure, At: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)}
 	if s := d.String(); s != "the deadline of erasure, 2026-11-30 12:00 UTC" {
 		t.Error(s)
 	}
@@ -39,7 +24,7 @@ func TestNear(t *testing.T) {
 // to the window's end, and in no later one; nothing begins under one that lapsed.
 func TestRosterInOpenWindow(t *testing.T) {
 	w := mandatetest.New(t)
-	lapse := w.Now.Add(-24 * time.Hour).Add(mandate.RosterAge)
+	lapse := w.Now.Add(-24 * time.Hour).Add(evidence.RosterLife)
 	clock := func(d time.Duration) string { return lapse.Add(d).UTC().Format("15:04") }
 	window := clock(-time.Hour) + "-" + clock(2*time.Hour) + " UTC"
 	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+fmt.Sprintf("limits: {rows: 1000, bytes: 1TB, window: %q}\n", window))

@@ -9,11 +9,8 @@ import (
 	"ecluse/evidence"
 )
 
-// Ages that permits go by.
-const (
-	RosterAge   = 30 * 24 * time.Hour // a roster older than that is not taken: somebody may have left
-	BeginWithin = 72 * time.Hour      // a passage begins at most that long after its plan is approved
-)
+// BeginWithin is how long after its plan is approved a passage begins at most.
+const BeginWithin = 72 * time.Hour
 
 // Trust is what a gate knows by itself, from its own console, key and ledger:
 // none of it comes from the lock.
@@ -219,17 +216,16 @@ func (d *docket) current(side ecluse.Side) error {
 		return refusal(what, fmt.Sprintf("its number is %d and this gate has seen %d", highest, d.trust.Floors[side]), next)
 	case last == nil:
 		return refusal(what, "there is none that is issued already", next)
-	case !d.judged.Before(last.Issued.Add(RosterAge)):
+	case !d.judged.Before(last.Issued.Add(evidence.RosterLife)):
 		return refusal(what, "it is older than 30 days, issued on "+last.Issued.Format(time.RFC3339), next)
 	case !d.judged.Before(last.Expires):
 		return refusal(what, "it expired on "+last.Expires.Format(time.RFC3339), next)
 	}
-	for _, end := range []time.Time{last.Issued.Add(RosterAge), last.Expires} {
-		if end.Before(d.closes) {
-			end = d.closes
-		}
-		d.until(end)
+	end := last.Ends()
+	if end.Before(d.closes) {
+		end = d.closes
 	}
+	d.until(end)
 	return nil
 }
 

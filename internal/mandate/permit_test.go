@@ -42,7 +42,7 @@ func TestPermitEnds(t *testing.T) {
 	day := func(t time.Time) string { return t.Format(time.DateOnly) }
 	for name, c := range map[string]func(w *mandatetest.World) (more string, ends time.Time){
 		"rosters": func(w *mandatetest.World) (string, time.Time) {
-			return "", w.Now.Add(-24 * time.Hour).Add(mandate.RosterAge)
+			return "", w.Now.Add(-24 * time.Hour).Add(evidence.RosterLife)
 		},
 		"contract": func(w *mandatetest.World) (string, time.Time) {
 			w.Contract = bytes.Replace(w.Contract, []byte("\nend: "+day(w.Now.AddDate(0, 9, 0))), []byte("\nend: "+day(in(w, 10))), 1)
@@ -137,7 +137,7 @@ func TestPermitReadRefuses(t *testing.T) {
 			in.Floors[ecluse.Controller] = 3
 		}, ecluse.Refused, "its number is 2 and this gate has seen 3"},
 		"roster too old": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) {
-			in.Now, in.BegunAt = in.Now.Add(mandate.RosterAge), in.Now
+			in.Now, in.BegunAt = in.Now.Add(evidence.RosterLife), in.Now
 		}, ecluse.Refused, "it is older than 30 days"},
 		"no roster": {func(_ *testing.T, _ *mandatetest.Migration, in *mandate.ReadPermitInputs) {
 			in.Rosters, in.Acts = in.Rosters[:1], nil
