@@ -36,7 +36,11 @@ func (d *Desk) Go(ctx context.Context, q GoRequest) (*Signature, error) {
 	}
 	var until time.Time
 	s, err := d.decide(ctx, q.Key, q.Migration, evidence.VerbGo, func(l Lock, i *mandate.Instruction, report ecluse.Digest) (kind string, text []byte, err error) {
-		c, err := contractOf(ctx, l, i)
+		contract, err := contractOf(ctx, l, i)
+		if err != nil {
+			return "", nil, err
+		}
+		c, err := mandate.ParseContract("contract", contract)
 		if err != nil {
 			return "", nil, err
 		}
@@ -60,15 +64,12 @@ func (d *Desk) Go(ctx context.Context, q GoRequest) (*Signature, error) {
 }
 
 // contractOf reads the contract that an instruction names.
-func contractOf(ctx context.Context, l Lock, i *mandate.Instruction) (*mandate.Contract, error) {
+func contractOf(ctx context.Context, l Lock, i *mandate.Instruction) ([]byte, error) {
 	text, err := l.Document(ctx, i.Contract)
-	if err != nil {
-		return nil, err
+	if err == nil && ecluse.DigestOf(text) != i.Contract {
+		err = another("read the contract", string(i.ID), "it is not the one that the instruction names")
 	}
-	if ecluse.DigestOf(text) != i.Contract {
-		return nil, another("read the contract", string(i.ID), "it is not the one that the instruction names")
-	}
-	return mandate.ParseContract("contract", text)
+	return text, err
 }
 
 // NoGo says that the laboratory does not go over, with its reason. What is in the
@@ -185,21 +186,14 @@ func (d *Desk) Night(ctx context.Context, id ecluse.MigrationID) (*Night, error)
 	if err != nil {
 		return nil, err
 	}
-	c, err := contractOf(ctx, l, i)
+	contract, err := contractOf(ctx, l, i)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := l.Rosters(ctx)
+	rosters, err := l.Rosters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var rosters []*evidence.Roster
-	for _, s := range signed {
-		r, err := evidence.ParseRoster("roster", s.Body)
-		if err != nil {
-			return nil, err
-		}
-		rosters = append(rosters, r)
-	}
-	return &Night{Status: all[0], Instruction: i, Ends: mandate.Deadlines(c, i, rosters, time.Now())}, nil
+	ends, err := mandate.ReadDeadlines(contract, i, rosters, time.Now())
+	return &Night{Status: all[0], Instruction: i, Ends: ends}, err
 }

@@ -106,28 +106,24 @@ func (l *Lock) near(ctx context.Context, m store.Migration) ([]exchange.Deadline
 	if slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, m.Place.Migration) {
 		return nil, nil
 	}
-	c, err := l.contract(ctx, m.Contract)
+	contract, err := l.contractText(ctx, m.Contract)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := l.rosters(ctx)
+	rosters, err := l.rosters(ctx)
 	if err != nil {
 		return nil, err
-	}
-	var rosters []*evidence.Roster
-	for _, s := range signed {
-		r, err := evidence.ParseRoster("roster", s.Body)
-		if err != nil {
-			return nil, err
-		}
-		rosters = append(rosters, r)
 	}
 	now, _, err := l.store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
+	ends, err := mandate.ReadDeadlines(contract, &mandate.Instruction{EraseBy: m.EraseBy}, rosters, now)
+	if err != nil {
+		return nil, err
+	}
 	var all []exchange.Deadline
-	for _, d := range mandate.Deadlines(c, &mandate.Instruction{EraseBy: m.EraseBy}, rosters, now) {
+	for _, d := range ends {
 		if x, near := exchange.Near(string(d.Of), d.Side, d.At, now); near {
 			all = append(all, x)
 		}

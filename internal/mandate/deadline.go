@@ -46,6 +46,23 @@ func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time
 	return all
 }
 
+// ReadDeadlines is Deadlines, of a contract and of rosters as they were signed.
+func ReadDeadlines(contract []byte, i *Instruction, rosters []evidence.Signed, now time.Time) ([]Deadline, error) {
+	c, err := ParseContract("contract", contract)
+	if err != nil {
+		return nil, err
+	}
+	var read []*evidence.Roster
+	for _, s := range rosters {
+		r, err := evidence.ParseRoster("roster", s.Body)
+		if err != nil {
+			return nil, err
+		}
+		read = append(read, r)
+	}
+	return Deadlines(c, i, read, now), nil
+}
+
 // ErasedBy is when keys and ciphertext go, whoever accepted what: the deadline, or the
 // contract's end when that comes first.
 func ErasedBy(c *Contract, i *Instruction) time.Time {
