@@ -174,19 +174,25 @@ func (d *Desk) CheckMapping(ctx context.Context, file string, text []byte) (*exc
 
 // standing are the gates at one place of which the controller's signature under this
 // device's own roots says that they are.
-type standing []*mandate.Gate
+type standing struct {
+	gates   []*mandate.Gate
+	unknown error // why the controller's signatures cannot be told; nil: they can
+}
 
 // fields are what an instruction says of the place: the gate, who administers it, and what
 // is to be known about it. Of several, or of none, whoever writes it chooses.
 func (s standing) fields() []any {
-	switch len(s) {
+	switch len(s.gates) {
 	case 0:
+		if s.unknown != nil {
+			return []any{"", "", "\n#   which gates are confirmed cannot be told now: " + s.unknown.Error() + "\n#   the root of the controller signs a new roster: ecluse roster add FILE --as ROOT-KEY"}
+		}
 		return []any{"", "", "\n#   no gate there is confirmed by a signature that this device can verify: ecluse gates lists them; compare with what the gate's console shows"}
 	case 1:
-		return []any{s[0].Gate, s[0].AdministeredBy(), ""}
+		return []any{s.gates[0].Gate, s.gates[0].AdministeredBy(), ""}
 	}
-	all := make([]string, len(s))
-	for i, g := range s {
+	all := make([]string, len(s.gates))
+	for i, g := range s.gates {
 		all[i] = string(g.Gate)
 	}
 	return []any{"", "", "\n#   several gates there are confirmed: " + strings.Join(all, " ")}
@@ -211,17 +217,24 @@ func (d *Desk) confirmedGates(ctx context.Context, l Lock) (map[evidence.Gate]st
 	if err != nil {
 		return nil, err
 	}
+	trust := mandate.Trust{Roots: d.roots, Now: time.Now()}
+	if err := mandate.RosterRuns(trust, ecluse.Controller, rosters); err != nil { // none of them is a gate's fault
+		none := standing{unknown: err}
+		return map[evidence.Gate]standing{evidence.SourceGate: none, evidence.TargetGate: none}, nil
+	}
 	for _, s := range papers {
-		g, err := mandate.ConfirmedGate(mandate.Trust{Roots: d.roots, Now: time.Now()}, d.lock, s, rosters, acts)
+		g, err := mandate.ConfirmedGate(trust, d.lock, s, rosters, acts)
 		if err != nil {
 			continue // it is not confirmed
 		}
+		there := at[g.Place]
 		same := func(x *mandate.Gate) bool { return x.Gate == g.Gate }
-		if n := slices.IndexFunc(at[g.Place], same); n < 0 {
-			at[g.Place] = append(at[g.Place], g)
-		} else if g.Made.After(at[g.Place][n].Made) {
-			at[g.Place][n] = g
+		if n := slices.IndexFunc(there.gates, same); n < 0 {
+			there.gates = append(there.gates, g)
+		} else if g.Made.After(there.gates[n].Made) {
+			there.gates[n] = g
 		}
+		at[g.Place] = there
 	}
 	return at, nil
 }

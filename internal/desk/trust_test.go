@@ -291,6 +291,37 @@ func TestTemplateNamesConfirmedGates(t *testing.T) {
 	template("", "")
 }
 
+// TestTemplateSaysOldRoster: when the controller's roster is too old to tell who confirmed
+// what, the model of an instruction says that, and not that no gate is confirmed.
+func TestTemplateSaysOldRoster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, d, m, _ := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+		w, lock := m.World, mandatetest.Key(t)
+		d.lock, l.rosters = evidence.FingerprintOf(lock.PublicKey()), m.Papers.Rosters
+		s, err := mandate.SignGate(w.SourceGate, w.Gate(w.SourceGate, lock))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.gates = []evidence.Signed{s}
+		l.acts = []evidence.Signed{m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbSign, Kind: evidence.KindGate, Subject: s.Digest()}},
+			func(a *evidence.Act) { a.Migration = "" })}
+		const says = "\n#   which gates are confirmed cannot be told now: verify the controller's roster: it is older than 30 days, issued on "
+		for _, old := range []bool{false, true} {
+			text, err := d.NewInstruction(t.Context(), "quatre-vents-01")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if names := strings.Contains(text, string(evidence.FingerprintOf(w.SourceGate.PublicKey()))); names == old {
+				t.Errorf("old %v: it names the gate: %v", old, names)
+			}
+			if n := strings.Count(text, says); n != map[bool]int{true: 2}[old] {
+				t.Errorf("old %v: it says so %d times:\n%s", old, n, text)
+			}
+			time.Sleep(evidence.RosterLife)
+		}
+	})
+}
+
 // TestPlanIsReadBeforeItIsSigned: whoever signs an instruction with its plan has had the
 // plan on their machine; a lock's word for it is not enough.
 func TestPlanIsReadBeforeItIsSigned(t *testing.T) {

@@ -279,6 +279,16 @@ func ConfirmedGate(t Trust, lock ecluse.Fingerprint, gate evidence.Signed, roste
 	return g, nil
 }
 
+// RosterRuns refuses rosters that do not chain to a side's root, or of which none runs: by
+// them no signature of that side can be told.
+func RosterRuns(t Trust, side ecluse.Side, rosters []evidence.Signed) error {
+	d := newDocket(t)
+	if err := d.chain(rosters); err != nil {
+		return err
+	}
+	return d.current(side)
+}
+
 // confirmed checks that a signatory of the controller confirmed a gate, and that nobody
 // retired it since.
 func (d *docket) confirmed(g *Gate) error {
