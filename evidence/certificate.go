@@ -53,12 +53,13 @@ type Certificate struct {
 	Trigger     Trigger            `json:"trigger"`
 	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
 	Outcome     Outcome            `json:"outcome"`
-	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
-	Stayed      []StayedRows       `json:"stayed,omitempty"`    // rows of passages taken out that stayed in the target all the same
-	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
-	SourceAdmin ecluse.Side        `json:"source_administered"` // by the instruction: whose people administer the source machine or its database
-	TargetAdmin ecluse.Side        `json:"target_administered"` // the same of the target
-	Backups     Backups            `json:"backups"`             // by the instruction
+	Left        []LeftPassage      `json:"left,omitempty"`        // what stayed in the target, of an outcome "not undone"
+	Stayed      []StayedRows       `json:"stayed,omitempty"`      // rows of passages taken out that stayed in the target all the same
+	Disposed    ecluse.Digest      `json:"dispositions,omitzero"` // of the rows put aside, as they were accepted with the report; empty where none was put aside
+	OneRoom     bool               `json:"one_room"`              // lock and gates stood on one machine
+	SourceAdmin ecluse.Side        `json:"source_administered"`   // by the instruction: whose people administer the source machine or its database
+	TargetAdmin ecluse.Side        `json:"target_administered"`   // the same of the target
+	Backups     Backups            `json:"backups"`               // by the instruction
 	Method      string             `json:"method"`
 	Tool        string             `json:"tool"`   // name and version
 	Binary      ecluse.Digest      `json:"binary"` // of the program
@@ -194,6 +195,8 @@ func (c *Certificate) check() error {
 		return invalid(what, "contract, instruction or binary is missing")
 	case signed == c.Act.IsZero():
 		return invalid(what, "the act is missing, or there is one that nothing asks for")
+	case c.Trigger != ByAcceptance && !c.Disposed.IsZero():
+		return invalid(what, "what becomes of rows put aside is accepted with a report, and only then")
 	case (c.Trigger == ByAcceptance) == c.Report.IsZero():
 		return invalid(what, "a report is named after acceptance, and only then")
 	case c.Trigger == ByAcceptance != slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered}, c.Outcome):

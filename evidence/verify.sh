@@ -641,17 +641,28 @@ acceptance)
 	fi
 	[ "$outcome" = 'proven with reservations' ] && [ -z "$reserved" ] && ko "the certificate says that there were reservations, and none were signed"
 	[ "$outcome" != 'proven with reservations' ] && [ -n "$reserved" ] && ko "the certificate says nothing of the reservations"
+	disposed=$(awk -v act="$act" '$5 == "accept" && $6 == "dispositions" && $8 == act { print $7 }' "$tmp/said")
+	named=$(sed -n 's/.*"dispositions":"\(sha256:[0-9a-f]*\)".*/\1/p' certificate.json)
 	grep -o -E "\"rejected\":\\[(\\{\"dataset\":$string,\"by\":$string,\"count\":$string\\},?)+\\]" report.json |
-		grep -o -E "\"by\":$string" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
-	if [ -s "$tmp/reasons" ]; then
-		disposed=$(awk -v act="$act" '$5 == "accept" && $6 == "dispositions" && $8 == act { print $7 }' "$tmp/said")
-		f=documents/${disposed#sha256:}
-		[ -f "$f" ] || ko "rows were put aside, and nobody said what becomes of them"
+		grep -o -E "\"dataset\":$string,\"by\":$string" | sort >"$tmp/aside"
+	f=documents/${disposed#sha256:}
+	if [ ! -s "$tmp/aside" ]; then
+		[ -z "$disposed$named" ] || ko "something was said of rows put aside, and none were"
+	elif [ -f "$f" ] && grep -q '^{"ecluse":"dispositions/v1"' "$f"; then # of the first format: by reason alone
+		[ "${named:-$disposed}" = "$disposed" ] || ko "of rows put aside the certificate says otherwise than the acceptance"
 		run grep -q -F "{\"ecluse\":\"dispositions/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"reasons\":{" "$f" || ko "$f holds no dispositions of the report accepted"
 		sed 's/^.*,"reasons":{//' "$f" | grep -o -E "$string:$string" | grep -v -E ':" *"$' | sed 's/^/x/' >"$tmp/disposed"
+		grep -o -E "\"by\":$string" "$tmp/aside" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
 		while IFS= read -r reason; do
 			grep -F "x$reason:\"" "$tmp/disposed" | cut -c "1-$((${#reason} + 3))" | grep -q -x -F "x$reason:\"" || ko "nobody said what becomes of the rows put aside for $reason"
 		done <"$tmp/reasons"
+	else
+		[ -f "$f" ] || ko "rows were put aside, and nobody said what becomes of them"
+		[ "$named" = "$disposed" ] || ko "of rows put aside the certificate says otherwise than the acceptance"
+		one="\\{\"dataset\":$string,\"by\":$string,\"becomes\":$line\\}"
+		run grep -q -x -E "\\{\"ecluse\":\"dispositions/v2\",\"migration\":\"$id\",\"report\":\"$report\",\"rows\":\\[$one(,$one)*\\]\\}" "$f" || ko "$f holds no dispositions of the report accepted"
+		grep -o -E "$one" "$f" | sed -E "s/^.(.*),\"becomes\":$line.\$/\\1/" | sort >"$tmp/disposed"
+		run cmp "$tmp/aside" "$tmp/disposed" >>"$log" 2>&1 || ko "what was said of rows put aside is not of each dataset and reason of the report"
 	fi
 	;;
 order)

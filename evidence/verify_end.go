@@ -188,6 +188,20 @@ func (v *verifier) checkCertificate() (string, error) {
 	return fmt.Sprintf("%s, erased %s by %s", c.Outcome, formatTime(c.Erased), c.Trigger), nil
 }
 
+// disposed holds what the certificate says becomes of rows put aside to what was accepted
+// with the report: of the first format it says nothing.
+func (c *Certificate) disposed(accepted []byte) error {
+	var want ecluse.Digest
+	if accepted != nil {
+		want = ecluse.DigestOf(accepted)
+	}
+	old := bytes.HasPrefix(accepted, []byte(`{"ecluse":"`+dispositionsV1+`"`))
+	if c.Disposed != want && (!old || !c.Disposed.IsZero()) {
+		return unverified("verify ground", "of what becomes of the rows put aside the certificate says otherwise than the acceptance")
+	}
+	return nil
+}
+
 // checkGround checks why the migration was erased: an accepted report, an order,
 // or time.
 func (v *verifier) checkGround() (string, error) {
@@ -223,6 +237,9 @@ func (v *verifier) checkGround() (string, error) {
 			if clause.Verb == VerbAccept {
 				with[clause.Kind] = v.files[v.byDigest[clause.Subject]]
 			}
+		}
+		if err := c.disposed(with[KindDispositions]); err != nil {
+			return "", err
 		}
 		reservations := with[KindReservations]
 		if err := Explained(v.files[FileReport], with[KindDispositions], reservations); err != nil {

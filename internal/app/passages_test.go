@@ -585,9 +585,9 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	accept := func(report ecluse.Digest, edit func(*evidence.Dispositions)) error {
 		clauses, documents := []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: report}}, map[string][]byte{}
 		if edit != nil {
-			said := &evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: roomtest.Migration, Report: report, Reasons: map[string]string{}}
+			said := &evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: roomtest.Migration, Report: report}
 			for _, x := range s.Compared.Rejected {
-				said.Reasons[x.By] = "by hand"
+				said.Rows = append(said.Rows, evidence.Disposition{Dataset: x.Dataset, By: x.By, Becomes: "by hand"})
 			}
 			edit(said)
 			text, err := evidence.EncodeJSON(said)
@@ -599,13 +599,14 @@ func TestAcceptanceIsExplained(t *testing.T) {
 		}
 		return r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), clauses, documents)
 	}
-	own, one := ecluse.DigestOf(report), s.Compared.Rejected[0].By
+	own := ecluse.DigestOf(report)
 	for name, err := range map[string]error{
-		"no dispositions": accept(own, nil),
-		"one left out":    accept(own, func(x *evidence.Dispositions) { delete(x.Reasons, one) }),
-		"one left blank":  accept(own, func(x *evidence.Dispositions) { x.Reasons[one] = " " }),
-		"another report":  accept(ecluse.DigestOf(nil), func(*evidence.Dispositions) {}),
-		"of another":      accept(own, func(x *evidence.Dispositions) { x.Report[0] ^= 1 }),
+		"no dispositions":        accept(own, nil),
+		"one left out":           accept(own, func(x *evidence.Dispositions) { x.Rows = x.Rows[1:] }),
+		"one of another dataset": accept(own, func(x *evidence.Dispositions) { x.Rows[0].Dataset = "another" }),
+		"one left blank":         accept(own, func(x *evidence.Dispositions) { x.Rows[0].Becomes = " " }),
+		"another report":         accept(ecluse.DigestOf(nil), func(*evidence.Dispositions) {}),
+		"of another":             accept(own, func(x *evidence.Dispositions) { x.Report[0] ^= 1 }),
 	} {
 		if ecluse.KindOf(err) != ecluse.Refused || err == nil {
 			t.Errorf("%s: %v", name, err)
@@ -614,11 +615,18 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	if p := place(t, r); p.Passage != procedure.Compared {
 		t.Fatalf("%+v", p)
 	}
+	if len(s.Disposed) != 0 {
+		t.Errorf("nobody accepted, and it is said what becomes of rows: %+v", s.Disposed)
+	}
 	if err := accept(own, func(*evidence.Dispositions) {}); err != nil {
 		t.Fatal(err)
 	}
 	runDue(t, r)
 	d.Verify(r)
+	s, err = r.Report(t.Context(), roomtest.Migration)
+	if err != nil || len(s.Disposed) != len(s.Compared.Rejected) || s.Disposed[0].Becomes != "by hand" {
+		t.Errorf("%v, %+v", err, s)
+	}
 }
 
 // TestDifference: a target that alters what is written shows it, traced to its

@@ -105,10 +105,13 @@ func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 			switch {
 			case clause.Verb == evidence.VerbAccept && clause.Kind == evidence.KindReport:
 				c.Trigger, c.Act, c.Report, c.Outcome = evidence.ByAcceptance, a.Digest, clause.Subject, evidence.Proven
-				if slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
-					return c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReservations
-				}) {
-					c.Outcome = evidence.Reserved
+				for _, with := range a.Clauses {
+					switch {
+					case with.Verb == evidence.VerbAccept && with.Kind == evidence.KindReservations:
+						c.Outcome = evidence.Reserved
+					case with.Verb == evidence.VerbAccept && with.Kind == evidence.KindDispositions:
+						c.Disposed = with.Subject
+					}
 				}
 				return c, binary(c)
 			case clause.Verb == evidence.VerbErase && clause.Kind == evidence.KindMigration:

@@ -195,7 +195,9 @@ func (l *Lock) waited(ctx context.Context, m store.Migration) ([]exchange.Next, 
 		}
 		c.equal = report.Compared.Equal
 		for _, g := range report.Compared.Rejected {
-			c.aside = append(c.aside, g.By)
+			if !slices.Contains(c.aside, g.By) { // one word may do for several datasets
+				c.aside = append(c.aside, g.By)
+			}
 		}
 	}
 	return next(m.ID, m.Place, c), nil
