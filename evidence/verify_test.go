@@ -875,6 +875,16 @@ func TestCertificateRefuses(t *testing.T) {
 		"rows of a rehearsal stayed": func(c *Certificate) {
 			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, "12", ecluse.DigestOf(nil)}}
 		},
+		"rows kept, and nothing accepted": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Disposed, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, ecluse.Digest{}, Undone
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "2026-12-31", ecluse.DigestOf(nil)}
+		},
+		"rows of a dry run kept": func(c *Certificate) {
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Dry, Number: 1}, "2026-12-31", ecluse.DigestOf(nil)}
+		},
+		"rows kept for ever": func(c *Certificate) {
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "ever", ecluse.DigestOf(nil)}
+		},
 		"a value stayed": func(c *Certificate) {
 			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "DUPONT", ecluse.DigestOf(nil)}}
 		},
