@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -78,6 +80,28 @@ func (l *Lock) stayed(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 	}
 	slices.SortFunc(out, func(a, b evidence.StayedRows) int { return a.Passage.Number - b.Passage.Number })
 	return out, nil
+}
+
+// kept is what a certificate says of rows put aside that outlive a migration, and when the
+// source gate said that it erased them; nil: none do.
+func (l *Lock) kept(ctx context.Context, m ecluse.MigrationID, certificate []byte) (*evidence.KeptRows, time.Time, error) {
+	var c struct {
+		Kept *evidence.KeptRows `json:"kept"`
+	}
+	if err := json.Unmarshal(certificate, &c); err != nil || c.Kept == nil {
+		return nil, time.Time{}, err
+	}
+	source, _, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	all, err := l.Posted(ctx, m, exchange.ErasedRows)
+	if err != nil || len(all) == 0 {
+		return c.Kept, time.Time{}, err
+	}
+	var x evidence.ErasedRows
+	err = evidence.ParseStatement(all[0], source, evidence.ErasedRowsFormat, &x)
+	return c.Kept, x.Erased, err
 }
 
 // ground says why a migration is erased, and what became of its load.
