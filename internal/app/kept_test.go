@@ -13,13 +13,17 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/api"
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/wire"
 )
 
 // shown lists the rows put aside as the laboratory sees them at its gate.
@@ -330,5 +334,24 @@ func TestRejectsKeptByHand(t *testing.T) {
 	}
 	if all, err := h.lock.Posted(t.Context(), roomtest.Migration, exchange.ErasedRows); err != nil || len(all) != 1 {
 		t.Errorf("%d statements, %v", len(all), err)
+	}
+}
+
+// TestRetiredGateKeepsNothing: a source gate that was retired cannot fetch the rows, and
+// erases at once all the same.
+func TestRetiredGateKeepsNothing(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Keeping(t, roomtest.Accepted, 3)
+	r := enrolledAlone(t, d)
+	retire(t, d, r, exchange.SourcePlace)
+	s := serveLabs(t, func(pin wire.Pin) []api.Lab { return []api.Lab{r.Lab("room", pin)} })
+	stop := r.Elsewhere(t.Context(), func(_ exchange.Place, key ssh.Signer) gate.Lock { return s.gate(t, "room", key) })
+	defer stop()
+	if v, err := r.Due(t.Context()); err != nil || len(v.Failed) > 0 {
+		t.Fatalf("%+v %v", v, err)
+	}
+	nothingLeft(t, d)
+	if keys := keysIn(t, d.Join("room", "source")); len(keys) > 0 {
+		t.Errorf("%v", keys)
 	}
 }

@@ -75,7 +75,8 @@ func keptFile(n int) string { return fmt.Sprintf("rows-%06d", n) }
 
 // keepRows seals the rows put aside anew, before the keys that open them are destroyed,
 // where the controller stated until when they are kept and accepted. What cannot be fetched
-// is waited for until erase_by and no longer. Called again it does nothing more.
+// is waited for until erase_by and no longer, and not at all by a gate that its lock refuses,
+// as it does one that was retired. Called again it does nothing more.
 func (s *Source) keepRows(ctx context.Context, m ecluse.MigrationID) error {
 	page, err := s.home.Entry(m)
 	if err != nil || !page.Erased.IsZero() || page.Kept != nil || nothingBegan(&page) {
@@ -100,7 +101,7 @@ func (s *Source) keepRows(ctx context.Context, m ecluse.MigrationID) error {
 		return nil
 	}
 	kept, err := s.sealAnew(ctx, m, c, &e)
-	if err != nil && ctx.Err() == nil && !now.Before(e.Deadline) {
+	if err != nil && ctx.Err() == nil && (!now.Before(e.Deadline) || ecluse.KindOf(err) == ecluse.Refused) {
 		return s.home.removeKept(m)
 	}
 	if err != nil || kept == nil {
@@ -402,9 +403,14 @@ func (h *Home) noteErased(now time.Time) error {
 	})
 }
 
-// TellErased hands in this gate's signed word that rows kept were erased, where the lock
-// does not have it yet.
+// TellErased hands in this gate's signed word that rows kept were erased. What the lock has
+// of it already it takes no second time.
 func (h *Home) TellErased(ctx context.Context, lock Papers) error {
+	return h.tellErased(ctx, lock, map[ecluse.MigrationID]bool{})
+}
+
+// tellErased passes over what was told, and notes there what is.
+func (h *Home) tellErased(ctx context.Context, lock Papers, told map[ecluse.MigrationID]bool) error {
 	known, err := h.Migrations()
 	if err != nil {
 		return err
@@ -415,7 +421,7 @@ func (h *Home) TellErased(ctx context.Context, lock Papers) error {
 		if err != nil {
 			return err
 		}
-		if page.Kept == nil || page.Kept.Erased.IsZero() {
+		if page.Kept == nil || page.Kept.Erased.IsZero() || told[m] {
 			continue
 		}
 		signed, err := evidence.SignStatement(h.signer, &evidence.ErasedRows{
@@ -425,10 +431,8 @@ func (h *Home) TellErased(ctx context.Context, lock Papers) error {
 		if err != nil {
 			return err
 		}
-		said, err := lock.Posted(ctx, m, exchange.ErasedRows)
-		if err == nil && !slices.ContainsFunc(said, func(s evidence.Signed) bool { return s.Digest() == signed.Digest() }) {
-			err = lock.Post(ctx, m, exchange.ErasedRows, signed)
-		}
+		err = lock.Post(ctx, m, exchange.ErasedRows, signed) // the same again is once
+		told[m] = err == nil
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
@@ -440,6 +444,7 @@ const keptEvery = time.Minute
 // WatchKept erases rows kept when their last day is over, and says so to the lock when it
 // can, until ctx ends.
 func WatchKept(ctx context.Context, h *Home, lock Papers, tell func(Doing)) {
+	told := map[ecluse.MigrationID]bool{}
 	for {
 		erased, err := h.EraseKept()
 		for _, m := range erased {
@@ -448,7 +453,7 @@ func WatchKept(ctx context.Context, h *Home, lock Papers, tell func(Doing)) {
 		if err != nil {
 			tell(Doing{Work: exchange.Work{ID: keptDir, Verb: exchange.Erase}, Done: true, Err: err})
 		}
-		_ = h.TellErased(ctx, lock) // a lock that does not answer hears it the next time
+		_ = h.tellErased(ctx, lock, told) // a lock that does not answer hears it the next time
 		if !sleep(ctx, keptEvery) {
 			return
 		}
