@@ -549,10 +549,17 @@ func TestAcceptanceRefused(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
+	report, err := r.Report(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := string(report.Compared.Rejected[0].Dataset) + ": " + report.Compared.Rejected[0].By
 	for name, q := range map[string]desk.AcceptRequest{
 		"no disposition":                 {Key: d.Key(roomtest.Claire)},
 		"a disposition of blanks":        {Key: d.Key(roomtest.Claire), ForAll: "  "},
 		"a disposition of another cause": {Key: d.Key(roomtest.Claire), ForAll: "by hand", Dispositions: map[string]string{"no such reason": "x"}},
+		"a disposition of two lines":     {Key: d.Key(roomtest.Claire), ForAll: "by\nhand"},
+		"of one dataset alone":           {Key: d.Key(roomtest.Claire), Dispositions: map[string]string{first: "by hand"}},
 		"the processor's signatory":      {Key: d.Key(roomtest.Julie), ForAll: "by hand"},
 		"the processor's operator":       {Key: d.Key(roomtest.Marc), ForAll: "by hand"},
 		"the data-protection officer":    {Key: d.Key(roomtest.Helene), ForAll: "by hand"},
@@ -564,6 +571,19 @@ func TestAcceptanceRefused(t *testing.T) {
 		}
 		if p := place(t, r); p.Migration != procedure.Sealed {
 			t.Fatalf("%s: the migration is %s", name, p.Migration)
+		}
+	}
+	// Of one dataset alone, and of all others.
+	q := desk.AcceptRequest{Key: d.Key(roomtest.Claire), Dispositions: map[string]string{first: "corrected in the source, and read again"}, ForAll: "by hand"}
+	if _, err := r.Accept(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if report, err = r.Report(t.Context(), roomtest.Migration); err != nil {
+		t.Fatal(err)
+	}
+	for n, x := range report.Disposed {
+		if want := map[bool]string{true: "corrected in the source, and read again", false: "by hand"}[n == 0]; x.Becomes != want {
+			t.Errorf("%s, %s: %q, want %q", x.Dataset, x.By, x.Becomes, want)
 		}
 	}
 }
