@@ -686,11 +686,11 @@ while read -r s; do
 	[ -n "${kept-}" ] && [ "$s" = "statements/source-${s##*-}" ] && grep -q -F "\"kept\":$kept,\"erased\":\"" "$s" || ko "$s is about other rows than the certificate says are kept"
 	at=$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)"}$/\1/p' "$s")
 	[ -n "$at" ] && not_after "$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)","limits":.*/\1/p' certificate.json)" "$at" || ko "$s does not say when"
-	echo "note  rows put aside, kept until $until, were erased by the laboratory's gate on $at" >>"$tmp/notes"
+	printf '%s\n' "note  rows put aside, kept until $until, were erased by the laboratory's gate on $at" >>"$tmp/notes"
 done <"$tmp/rows-erased"
 [ "$(wc -l <"$tmp/rows-erased")" -le 1 ] || ko "the source gate says twice that it erased the rows kept"
 if [ -n "${kept-}" ] && [ ! -s "$tmp/rows-erased" ]; then
-	last=$(tail -n 1 "$tmp/claimed" | cut -d ' ' -f 3 | cut -c1-10)
+	last=$(sed -n '$s/.* //p' "$tmp/claimed" | cut -c1-10)
 	not_after "$last" "$until" || ko "the last day of the rows kept was $until, and the source gate does not say that it erased them"
 fi
 ok "erased by $trigger"
