@@ -10,15 +10,75 @@ import (
 )
 
 // DispositionsFormat is the format of Dispositions.
-const DispositionsFormat = "dispositions/v1"
+const DispositionsFormat = "dispositions/v2"
 
-// Dispositions is dispositions/v1: what the controller says becomes of rows that
-// were put aside, by reason.
+// dispositionsV1 said the same of a reason whatever the dataset. Nobody signs it any
+// more; what was accepted with it still verifies.
+const dispositionsV1 = "dispositions/v1"
+
+// Dispositions is dispositions/v2: what the controller says becomes of rows that
+// were put aside, by dataset and reason.
 type Dispositions struct {
 	Format    string             `json:"ecluse"`
 	Migration ecluse.MigrationID `json:"migration"`
 	Report    ecluse.Digest      `json:"report"`
-	Reasons   map[string]string  `json:"reasons"`
+	Rows      []Disposition      `json:"rows,omitempty"`
+	Reasons   map[string]string  `json:"reasons,omitempty"` // of dispositionsV1, and only there
+}
+
+// Disposition is what becomes of the rows of a dataset that were put aside for a reason.
+type Disposition struct {
+	Dataset ecluse.DatasetID `json:"dataset"`
+	By      string           `json:"by"`
+	Becomes string           `json:"becomes"` // one line, without personal data: corrected in the source, entered by hand, left out
+}
+
+// Of is what becomes of the rows of a dataset that were put aside for a reason; empty
+// where nothing was said.
+func (d *Dispositions) Of(dataset ecluse.DatasetID, by string) string {
+	for _, x := range d.Rows {
+		if x.Dataset == dataset && x.By == by {
+			return x.Becomes
+		}
+	}
+	return d.Reasons[by]
+}
+
+// explain holds dispositions to the reasons of a report: something is said of each, once,
+// and nothing of any other.
+func (d *Dispositions) explain(put []reason) error {
+	if (d.Format == dispositionsV1) != (len(d.Rows) == 0) || (d.Format == DispositionsFormat) != (len(d.Reasons) == 0) {
+		return unexplained("the dispositions are of no format that is known")
+	}
+	said := map[Disposition]bool{}
+	for _, x := range d.Rows {
+		if why := OneLine(x.Becomes, maxLine); why != "" {
+			return unexplained("what becomes of the rows of " + string(x.Dataset) + " put aside for " + quote(x.By) + ": " + why)
+		}
+		x.Becomes = ""
+		if said[x] {
+			return unexplained("the dispositions speak twice of the rows of " + string(x.Dataset) + " put aside for " + quote(x.By))
+		}
+		said[x] = true
+	}
+	open := map[string]bool{}
+	for by := range d.Reasons {
+		open[by] = true
+	}
+	for _, x := range put {
+		if strings.TrimSpace(d.Of(x.Dataset, x.By)) == "" {
+			return unexplained("rows of " + string(x.Dataset) + " were put aside, and nobody said what becomes of those put aside for " + quote(x.By))
+		}
+		delete(said, Disposition{Dataset: x.Dataset, By: x.By})
+		delete(open, x.By)
+	}
+	for x := range said {
+		open[x.By] = true
+	}
+	for _, by := range slices.Sorted(maps.Keys(open)) {
+		return unexplained("the dispositions speak of " + quote(by) + ", for which no row was put aside")
+	}
+	return nil
 }
 
 // ReservationsFormat is the format of Reservations.
@@ -177,26 +237,21 @@ func Explained(report, dispositions, reservations []byte) error {
 	if err := json.Unmarshal(report, &r); err != nil {
 		return because(ecluse.Invalid, what, err)
 	}
-	d := Dispositions{}
-	if dispositions != nil {
-		if err := DecodeJSON(dispositions, &d); err != nil {
-			return err
-		}
-		if d.Format != DispositionsFormat || d.Migration != head.Migration || d.Report != ecluse.DigestOf(report) {
-			return unexplained("the dispositions are of another report")
-		}
-	}
-	open := maps.Clone(d.Reasons)
-	for _, x := range r.Compared.Rejected {
-		if strings.TrimSpace(d.Reasons[x.By]) == "" {
+	if dispositions == nil {
+		if len(r.Compared.Rejected) > 0 {
+			x := r.Compared.Rejected[0]
 			return unexplained("rows of " + string(x.Dataset) + " were put aside, and nobody said what becomes of those put aside for " + quote(x.By))
 		}
-		delete(open, x.By)
+		return nil
 	}
-	for _, by := range slices.Sorted(maps.Keys(open)) {
-		return unexplained("the dispositions speak of " + quote(by) + ", for which no row was put aside")
+	d := Dispositions{}
+	if err := DecodeJSON(dispositions, &d); err != nil {
+		return err
 	}
-	return nil
+	if d.Migration != head.Migration || d.Report != ecluse.DigestOf(report) {
+		return unexplained("the dispositions are of another report")
+	}
+	return d.explain(r.Compared.Rejected)
 }
 
 // reserved holds reservations to the differences of a report: each explained once, and

@@ -72,6 +72,7 @@ type story struct {
 	trigger               Trigger
 	processor             *Roster       // as told
 	plan                  ecluse.Digest // as told
+	disposed              ecluse.Digest // as told
 	left                  []LeftPassage // not taken out again, of another trigger than acceptance
 	journalLeft           []LeftPassage
 	inUse                 func(w *telling, x *inUse) // nil: no load is in use without acceptance
@@ -540,9 +541,13 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 		w.decided(w, s.Digest())
 		clauses := []Clause{{VerbAccept, KindReport, s.Digest()}}
 		if w.dispositions != nil {
-			d := Dispositions{DispositionsFormat, testMigration, s.Digest(), map[string]string{r.Compared.Rejected[0].By: "entered by hand", "no code": `left, see "the list"`}}
+			d := Dispositions{Format: DispositionsFormat, Migration: testMigration, Report: s.Digest()}
+			for i, x := range r.Compared.Rejected {
+				d.Rows = append(d.Rows, Disposition{x.Dataset, x.By, []string{"entered by hand", `left out, see "the list"`, "corrected in the source, and read again"}[i%3]})
+			}
 			w.dispositions(&d)
 			text := must(EncodeJSON(d))
+			w.disposed = ecluse.DigestOf(text)
 			w.do(w.b.AddDocument(text))
 			clauses = append(clauses, Clause{VerbAccept, KindDispositions, ecluse.DigestOf(text)})
 		}
@@ -591,6 +596,7 @@ func (w *telling) closing(c *Certificate, stored []*Descriptor) {
 		return 1
 	})
 	c.Erased = w.at.Truncate(time.Second).Add(2 * time.Minute)
+	c.Disposed = w.disposed
 	w.certificate(c)
 	w.do(w.b.AddCertificate(must(SignCertificate(w.source, c)), must(SignCertificate(w.target, c))))
 	w.do(w.b.AddErasure(SourceGate, must(SignStatement(w.source, StatementHead{ErasureFormat, testMigration, c.Plan}))))

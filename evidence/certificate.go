@@ -54,13 +54,15 @@ type Certificate struct {
 	Trigger     Trigger            `json:"trigger"`
 	Act         ecluse.Digest      `json:"act"` // of acceptance or order; empty for the other triggers
 	Outcome     Outcome            `json:"outcome"`
-	Left        []LeftPassage      `json:"left,omitempty"`      // what stayed in the target, of an outcome "not undone"
-	InUse       *InUsePassage      `json:"in_use,omitempty"`    // what stayed, of an outcome "in use, not accepted"
-	Stayed      []StayedRows       `json:"stayed,omitempty"`    // rows of passages taken out that stayed in the target all the same
-	OneRoom     bool               `json:"one_room"`            // lock and gates stood on one machine
-	SourceAdmin ecluse.Side        `json:"source_administered"` // by the instruction: whose people administer the source machine or its database
-	TargetAdmin ecluse.Side        `json:"target_administered"` // the same of the target
-	Backups     Backups            `json:"backups"`             // by the instruction
+	Left        []LeftPassage      `json:"left,omitempty"`        // what stayed in the target, of an outcome "not undone"
+	InUse       *InUsePassage      `json:"in_use,omitempty"`      // what stayed, of an outcome "in use, not accepted"
+	Stayed      []StayedRows       `json:"stayed,omitempty"`      // rows of passages taken out that stayed in the target all the same
+	Disposed    ecluse.Digest      `json:"dispositions,omitzero"` // of the rows put aside, as they were accepted with the report; empty where none was put aside
+	Kept        *KeptRows          `json:"kept,omitempty"`        // rows put aside that are kept at the source gate for a while; nil: they were erased with the rest
+	OneRoom     bool               `json:"one_room"`              // lock and gates stood on one machine
+	SourceAdmin ecluse.Side        `json:"source_administered"`   // by the instruction: whose people administer the source machine or its database
+	TargetAdmin ecluse.Side        `json:"target_administered"`   // the same of the target
+	Backups     Backups            `json:"backups"`               // by the instruction
 	Method      string             `json:"method"`
 	Tool        string             `json:"tool"`   // name and version
 	Binary      ecluse.Digest      `json:"binary"` // of the program
@@ -106,6 +108,43 @@ type StayedRows struct {
 // String is the sentence that people read.
 func (s StayedRows) String() string {
 	return fmt.Sprintf("passage %s was taken out of the target, but for rows that people changed or refer to since, and that stay there: %s", s.Passage, s.Rows)
+}
+
+// KeptRows is the rows that the accepted passage put aside, where the controller stated
+// until when they are kept: opened by the source gate, sealed anew under a key that it made
+// for them alone and that no other machine ever held, and erased by it when that day ends.
+type KeptRows struct {
+	Passage ecluse.Passage `json:"passage"`
+	Until   string         `json:"until"` // the last day, YYYY-MM-DD, UTC
+	Key     ecluse.Digest  `json:"key"`   // of the recipient that they are sealed to
+}
+
+// String is the sentence that people read.
+func (k KeptRows) String() string {
+	return fmt.Sprintf("rows that passage %s put aside are kept until %s at the laboratory's gate, which alone can open them", k.Passage, k.Until)
+}
+
+// Ends is the first instant after the last day.
+func (k KeptRows) Ends() time.Time {
+	day, err := time.Parse(time.DateOnly, k.Until)
+	if err != nil {
+		return time.Time{} // what cannot be read keeps nothing
+	}
+	return day.AddDate(0, 0, 1)
+}
+
+func (k KeptRows) check() error {
+	if k.Passage.Kind != ecluse.Final || k.Passage.Number < 1 || !isDay(k.Until) || k.Key.IsZero() {
+		return invalid("check certificate", "no rows put aside can be kept of passage %s until %q", k.Passage, k.Until)
+	}
+	return nil
+}
+
+// ErasedRows is rejects-erased/v1: the source gate's word that rows kept were erased.
+type ErasedRows struct {
+	StatementHead
+	Kept   KeptRows  `json:"kept"`
+	Erased time.Time `json:"erased"` // UTC, whole seconds
 }
 
 // Told adds up masked groups for those who may not know the small counts: "12 + <10";
@@ -212,17 +251,26 @@ func (c *Certificate) check() error {
 		return invalid(what, "contract, instruction or binary is missing")
 	case signed == c.Act.IsZero():
 		return invalid(what, "the act is missing, or there is one that nothing asks for")
+	case c.Trigger != ByAcceptance && !c.Disposed.IsZero():
+		return invalid(what, "what becomes of rows put aside is accepted with a report, and only then")
 	case (c.Trigger == ByAcceptance) == c.Report.IsZero():
 		return invalid(what, "a report is named after acceptance, and only then")
 	case c.Trigger == ByAcceptance != slices.Contains([]Outcome{Proven, Reserved, Acknowledged, Delivered}, c.Outcome):
 		return invalid(what, "a load stays after acceptance and only then: not %s by %s", c.Outcome, c.Trigger)
 	case !wholeSecond(c.Erased):
 		return invalid(what, "its time is not an instant in UTC and whole seconds")
+	case c.Trigger != ByAcceptance && c.Kept != nil:
+		return invalid(what, "rows put aside are kept after acceptance and only then")
 	case c.Plan.IsZero() && (len(c.Objects) > 0 || !c.Manifest.IsZero()):
 		return invalid(what, "chunks or a manifest without a plan")
 	}
 	if err := c.Backups.check(); err != nil {
 		return err
+	}
+	if c.Kept != nil {
+		if err := c.Kept.check(); err != nil {
+			return err
+		}
 	}
 	return c.checkLists()
 }

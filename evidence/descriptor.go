@@ -18,6 +18,7 @@ const (
 	TwinFormat        = "twin/v1"
 	UndoFormat        = "undo/v1"
 	ErasureFormat     = "erasure/v1"
+	ErasedRowsFormat  = "rejects-erased/v1"
 	CertificateFormat = "certificate/v1"
 )
 

@@ -158,6 +158,12 @@ func (c *Certificate) warnings() []string {
 	if day := both(c.Backups.SourceGate, c.Backups.Lock); day != "" {
 		out = append(out, fmt.Sprintf("the source gate's folder and the lock's are in backups until %s: until then rows put aside can be opened from them", day))
 	}
+	if c.Kept != nil {
+		out = append(out, c.Kept.String())
+		if day := c.Backups.SourceGate; day != NoBackup {
+			out = append(out, fmt.Sprintf("the source gate's folder is in backups until %s: until then the rows kept there can be opened from them", day))
+		}
+	}
 	for _, l := range c.Left {
 		out = append(out, l.String())
 	}

@@ -80,6 +80,7 @@ type verifier struct {
 	leaves      []*Leaf
 	handed      map[ecluse.Digest]*Leaf // act → leaf
 	lock        ecluse.Fingerprint      // of the key under the journal's heads
+	last        *Head
 	acts        []verifiedAct
 	readPlan    readPlanView
 	finals      map[ecluse.Digest]bool // digests of the final load plans
@@ -88,6 +89,7 @@ type verifier struct {
 	rejects     []*Descriptor          // of the target gate
 	manifest    *Manifest
 	certificate *Certificate
+	rowsErased  string // the sentence on rows that were kept, once they were erased
 }
 
 // check is one step of Verify. Later checks build on a step that stops; when it
@@ -121,6 +123,7 @@ func bundleChecks() []check {
 		{"a load in use without acceptance has its go", (*verifier).checkInUse, false},
 		{"other statements of the gates", (*verifier).checkStatements, false},
 		{"final mappings were tried before", (*verifier).checkTried, false},
+		{"rows put aside are erased, or kept until the day instructed", (*verifier).checkKept, false},
 	}
 }
 
@@ -150,6 +153,9 @@ func Verify(fsys fs.FS, roots map[ecluse.Side]ecluse.Fingerprint) Report {
 	}
 	if v.certificate != nil {
 		r.Warnings = v.certificate.firstLines()
+		if v.rowsErased != "" {
+			r.Warnings = append(r.Warnings, v.rowsErased)
+		}
 	}
 	return r
 }

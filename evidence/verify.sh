@@ -515,7 +515,7 @@ list '(privileges|erasure|statements)/.*\.json' >"$tmp/statements"
 while read -r f; do
 	gate=$target && format=erasure/v1
 	case $f in */source*) gate=$source ;; esac
-	case $f in privileges/*) format=privileges/v1 ;; statements/*) format='[a-z]*/v1' ;; esac
+	case $f in privileges/*) format=privileges/v1 ;; statements/*) format='[a-z-]*/v1' ;; esac
 	statement "$gate" $format "$f"
 done <"$tmp/statements"
 # A row released, masked: the act of whoever released it stands in the gate's statement,
@@ -662,17 +662,37 @@ acceptance)
 	fi
 	[ "$outcome" = 'proven with reservations' ] && [ -z "$reserved" ] && ko "the certificate says that there were reservations, and none were signed"
 	[ "$outcome" != 'proven with reservations' ] && [ -n "$reserved" ] && ko "the certificate says nothing of the reservations"
+	disposed=$(awk -v act="$act" '$5 == "accept" && $6 == "dispositions" && $8 == act { print $7 }' "$tmp/said")
+	named=$(sed -n 's/.*"dispositions":"\(sha256:[0-9a-f]*\)".*/\1/p' certificate.json)
 	grep -o -E "\"rejected\":\\[(\\{\"dataset\":$string,\"by\":$string,\"count\":$string\\},?)+\\]" report.json |
-		grep -o -E "\"by\":$string" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
-	if [ -s "$tmp/reasons" ]; then
-		disposed=$(awk -v act="$act" '$5 == "accept" && $6 == "dispositions" && $8 == act { print $7 }' "$tmp/said")
-		f=documents/${disposed#sha256:}
-		[ -f "$f" ] || ko "rows were put aside, and nobody said what becomes of them"
+		grep -o -E "\"dataset\":$string,\"by\":$string" | sort >"$tmp/aside"
+	f=documents/${disposed#sha256:}
+	if [ ! -s "$tmp/aside" ]; then
+		[ -z "$disposed$named" ] || ko "something was said of rows put aside, and none were"
+	elif [ -f "$f" ] && grep -q '^{"ecluse":"dispositions/v1"' "$f"; then # of the first format: by reason alone
+		[ "${named:-$disposed}" = "$disposed" ] || ko "of rows put aside the certificate says otherwise than the acceptance"
 		run grep -q -F "{\"ecluse\":\"dispositions/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"reasons\":{" "$f" || ko "$f holds no dispositions of the report accepted"
 		sed 's/^.*,"reasons":{//' "$f" | grep -o -E "$string:$string" | grep -v -E ':" *"$' | sed 's/^/x/' >"$tmp/disposed"
+		grep -o -E "\"by\":$string" "$tmp/aside" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
 		while IFS= read -r reason; do
 			grep -F "x$reason:\"" "$tmp/disposed" | cut -c "1-$((${#reason} + 3))" | grep -q -x -F "x$reason:\"" || ko "nobody said what becomes of the rows put aside for $reason"
 		done <"$tmp/reasons"
+	else
+		[ -f "$f" ] || ko "rows were put aside, and nobody said what becomes of them"
+		[ "$named" = "$disposed" ] || ko "of rows put aside the certificate says otherwise than the acceptance"
+		one="\\{\"dataset\":$string,\"by\":$string,\"becomes\":$line\\}"
+		run grep -q -x -E "\\{\"ecluse\":\"dispositions/v2\",\"migration\":\"$id\",\"report\":\"$report\",\"rows\":\\[$one(,$one)*\\]\\}" "$f" || ko "$f holds no dispositions of the report accepted"
+		grep -o -E "$one" "$f" | sed -E "s/^.(.*),\"becomes\":$line.\$/\\1/" | sort >"$tmp/disposed"
+		run cmp "$tmp/aside" "$tmp/disposed" >>"$log" 2>&1 || ko "what was said of rows put aside is not of each dataset and reason of the report"
+	fi
+	# Rows put aside that are kept at the source gate for a while.
+	kept=$(sed -n 's/.*"kept":\({"passage":{"kind":"final","number":[0-9]*},"until":"[0-9-]*","key":"sha256:[0-9a-f]*"}\).*/\1/p' certificate.json)
+	if [ -n "$kept" ]; then
+		passage=$(printf '%s' "$kept" | sed 's/.*"number":\([0-9]*\).*/final-\1/') until=$(printf '%s' "$kept" | sed 's/.*"until":"\([0-9-]*\)".*/\1/')
+		[ "$until" = "$(fact "$tmp/instruction" 'rejects_until - rejects_until')" ] || ko "the certificate says that rows put aside are kept until $until, and the instruction says otherwise"
+		[ "$(digest "loadplan-$passage.json")" = "$of" ] || ko "the rows kept are not those of the passage that was accepted"
+		run grep -q -x -F "note  rows that passage $passage put aside are kept until $until at the laboratory's gate, which alone can open them" "$tmp/notes" || ko "README.txt does not say that rows put aside are kept"
+		[ "$(backup source_gate)" = none ] || grep -q -x -F "note  the source gate's folder is in backups until $(backup source_gate): until then the rows kept there can be opened from them" "$tmp/notes" || ko "README.txt does not say that rows kept are in backups"
 	fi
 	;;
 order)
@@ -681,6 +701,19 @@ order)
 deadline | 'contract end') ;;
 *) ko "the certificate does not say why" ;;
 esac
+[ "$trigger" = acceptance ] || ! grep -q '"kept":' certificate.json || ko "rows put aside are kept after acceptance and only then"
+grep -l '^{"ecluse":"rejects-erased/v1"' statements/*.json 2>/dev/null >"$tmp/rows-erased"
+while read -r s; do
+	[ -n "${kept-}" ] && [ "$s" = "statements/source-${s##*-}" ] && grep -q -F "\"kept\":$kept,\"erased\":\"" "$s" || ko "$s is about other rows than the certificate says are kept"
+	at=$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)"}$/\1/p' "$s")
+	[ -n "$at" ] && not_after "$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)","limits":.*/\1/p' certificate.json)" "$at" || ko "$s does not say when"
+	printf '%s\n' "note  rows put aside, kept until $until, were erased by the laboratory's gate on $at" >>"$tmp/notes"
+done <"$tmp/rows-erased"
+[ "$(wc -l <"$tmp/rows-erased")" -le 1 ] || ko "the source gate says twice that it erased the rows kept"
+if [ -n "${kept-}" ] && [ ! -s "$tmp/rows-erased" ]; then
+	last=$(sed -n '$s/.* //p' "$tmp/claimed" | cut -c1-10)
+	not_after "$last" "$until" || ko "the last day of the rows kept was $until, and the source gate does not say that it erased them"
+fi
 ok "erased by $trigger"
 
 [ -n "$controller" ] && [ -n "$processor" ] || finish "KO not anchored" 4

@@ -64,6 +64,51 @@ func (v *verifier) checkKeys() error {
 	return nil
 }
 
+// checkKept holds what the certificate says of rows put aside that are kept to the
+// instruction and, once their last day is over, to the source gate's word that it erased
+// them. Evidence from before that day says that they are kept, and is whole.
+func (v *verifier) checkKept() (string, error) {
+	const what = "verify rows kept"
+	kept := v.certificate.Kept
+	var gone []ErasedRows
+	for _, name := range v.named("statements/"+string(SourceGate)+"-", ".json") {
+		head, err := peekStatement(v.files[name])
+		if err != nil || head.Format != ErasedRowsFormat {
+			continue // checkStatements reads them all
+		}
+		s, err := v.signed(name)
+		if err != nil {
+			return "", err
+		}
+		var x ErasedRows
+		if err := ParseStatement(s, v.gate(SourceGate), ErasedRowsFormat, &x); err != nil {
+			return "", because(ecluse.Unverified, name, err)
+		}
+		if kept == nil || x.Kept != *kept || x.Migration != v.certificate.Migration || !wholeSecond(x.Erased) || x.Erased.Before(v.certificate.Erased) {
+			return "", unverified(what, "%s is about other rows than the certificate says are kept", name)
+		}
+		gone = append(gone, x)
+	}
+	if kept == nil {
+		return "erased with the rest", nil
+	}
+	head, err := peekStatement(v.files[FileReport])
+	switch {
+	case err != nil || kept.Until != v.instruction.kept:
+		return "", unverified(what, "the certificate says that they are kept until %s, and the instruction until %q", kept.Until, v.instruction.kept)
+	case v.digest(LoadPlanFile(kept.Passage)) != head.Plan:
+		return "", unverified(what, "they are not those of the passage that was accepted")
+	case len(gone) > 1:
+		return "", unverified(what, "the source gate says twice that it erased them")
+	case len(gone) == 1:
+		v.rowsErased = fmt.Sprintf("rows put aside, kept until %s, were erased by the laboratory's gate on %s", kept.Until, formatTime(gone[0].Erased))
+		return "kept until " + kept.Until + ", erased " + formatTime(gone[0].Erased), nil
+	case !v.last.At.Before(kept.Ends()):
+		return "", unverified(what, "their last day was %s, and the source gate does not say that it erased them", kept.Until)
+	}
+	return kept.String(), nil
+}
+
 // checkLeft compares the passages that the certificate says could not be taken out
 // of the target with those that the journal says so of.
 func (v *verifier) checkLeft() (string, error) {
@@ -262,6 +307,20 @@ func (v *verifier) checkCertificate() (string, error) {
 	return fmt.Sprintf("%s, erased %s by %s", c.Outcome, formatTime(c.Erased), c.Trigger), nil
 }
 
+// disposed holds what the certificate says becomes of rows put aside to what was accepted
+// with the report: of the first format it says nothing.
+func (c *Certificate) disposed(accepted []byte) error {
+	var want ecluse.Digest
+	if accepted != nil {
+		want = ecluse.DigestOf(accepted)
+	}
+	old := bytes.HasPrefix(accepted, []byte(`{"ecluse":"`+dispositionsV1+`"`))
+	if c.Disposed != want && (!old || !c.Disposed.IsZero()) {
+		return unverified("verify ground", "of what becomes of the rows put aside the certificate says otherwise than the acceptance")
+	}
+	return nil
+}
+
 // checkGround checks why the migration was erased: an accepted report, an order,
 // or time.
 func (v *verifier) checkGround() (string, error) {
@@ -297,6 +356,9 @@ func (v *verifier) checkGround() (string, error) {
 			if clause.Verb == VerbAccept {
 				with[clause.Kind] = v.files[v.byDigest[clause.Subject]]
 			}
+		}
+		if err := c.disposed(with[KindDispositions]); err != nil {
+			return "", err
 		}
 		reservations := with[KindReservations]
 		if err := Explained(v.files[FileReport], with[KindDispositions], reservations); err != nil {

@@ -39,7 +39,7 @@ func (v *verifier) checkJournal() (string, error) {
 	if last == nil || last.Size != tree.Size() {
 		return "", unverified("verify journal", "no head covers all of its %d leaves", tree.Size())
 	}
-	v.lock = lock
+	v.lock, v.last = lock, last
 	return fmt.Sprintf("%d leaves, lock %s", tree.Size(), lock), nil
 }
 

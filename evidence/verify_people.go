@@ -104,6 +104,7 @@ type instructionView struct {
 	backups                  Backups
 
 	deputies []string // may say go or no-go beside a signatory
+	kept     string   // until when rows put aside are kept at the source gate; empty: they are not
 	untried  string   // why no mapping is tried on the rows before the final passage
 }
 
@@ -138,7 +139,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		source: ecluse.Fingerprint(in["source.gate"]), target: ecluse.Fingerprint(in["target.gate"]),
 		sourceAdmin: ecluse.Side(in["source.administered_by"]), targetAdmin: ecluse.Side(in["target.administered_by"]),
 		backups:  Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
-		deputies: in.list("deputies"), untried: strings.TrimSpace(in["passages.untried"]),
+		deputies: in.list("deputies"), untried: strings.TrimSpace(in["passages.untried"]), kept: in["rejects_until"],
 	}
 	switch {
 	case !ecluse.MigrationID(in["id"]).Valid():

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -127,12 +128,48 @@ func TestVerifyNoRejects(t *testing.T) {
 	}
 }
 
+// firstFormat says the same words of a reason whatever the dataset, but nothing of some.
+func firstFormat(but ...string) func(*Dispositions) {
+	return func(d *Dispositions) {
+		d.Format, d.Reasons = dispositionsV1, map[string]string{}
+		for _, x := range d.Rows {
+			if !slices.Contains(but, x.By) {
+				d.Reasons[x.By] = x.Becomes
+			}
+		}
+		d.Rows = nil
+	}
+}
+
+// TestVerifyFirstDispositions: what was accepted with dispositions/v1 still verifies, of a
+// certificate that does not name them.
+func TestVerifyFirstDispositions(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		c := newCast(t)
+		s := newStory(c)
+		s.dispositions = firstFormat()
+		s.certificate = func(c *Certificate) {
+			if !named {
+				c.Disposed = ecluse.Digest{}
+			}
+		}
+		bundle := s.tell(t)
+		if r := Verify(bundle, c.roots()); !r.OK() {
+			t.Error(r.Text())
+		}
+		if out := runScript(t, onDisk(t, bundle), c.roots()); !strings.HasPrefix(out, "OK\n") {
+			t.Error(out)
+		}
+	}
+}
+
 func FuzzExplained(f *testing.F) {
 	report := must(EncodeJSON(struct {
 		StatementHead
 		compared
 	}{StatementHead: StatementHead{ReportFormat, testMigration, ecluse.DigestOf(nil)}}))
-	f.Add(report, must(EncodeJSON(Dispositions{DispositionsFormat, testMigration, ecluse.DigestOf(report), map[string]string{"no code": "kept"}})))
+	f.Add(report, must(EncodeJSON(Dispositions{Format: DispositionsFormat, Migration: testMigration, Report: ecluse.DigestOf(report), Rows: []Disposition{{"patient", "no code", "kept"}}})))
+	f.Add(report, must(EncodeJSON(Dispositions{Format: dispositionsV1, Migration: testMigration, Report: ecluse.DigestOf(report), Reasons: map[string]string{"no code": "kept"}})))
 	f.Add([]byte(strings.Replace(string(report), "false", "true", 1)), []byte(nil))
 	f.Fuzz(func(t *testing.T, report, dispositions []byte) {
 		if err := Explained(report, dispositions, nil); err == nil && !strings.Contains(string(report), "true") {
@@ -546,12 +583,26 @@ func forgeries(t testing.TB) []forgery {
 		})},
 		{"accepted though not equal", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Equal = false } }},
 		{"accepted with rejects and no word on them", "report", func(s *story) { s.dispositions = nil }},
-		{"accepted with a reason left out", "report", func(s *story) { s.dispositions = func(d *Dispositions) { delete(d.Reasons, "no code") } }},
-		{"accepted with a reason left blank", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Reasons["no code"] = "  " } }},
-		{"accepted with a field for a reason", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Rejected[1].By = "migration" } }},
-		{"accepted with a part of a reason", "report", func(s *story) { s.compared = func(c *compared) { c.Compared.Rejected[1].By = "code" } }},
+		{"accepted with a reason left out", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows = d.Rows[:2] } }},
+		{"accepted with a reason of another dataset", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].Dataset = "patient2" } }},
+		{"accepted with a reason left blank", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].Becomes = "  " } }},
+		{"accepted with a reason twice", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows = append(d.Rows, d.Rows[0]) } }},
+		{"accepted with a word that is two lines", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].Becomes = "by\nhand" } }},
+		{"accepted with words of two formats", "report", func(s *story) {
+			s.dispositions = func(d *Dispositions) { d.Reasons = map[string]string{"no code": "left"} }
+		}},
+		{"accepted by the first format, a reason left out", "report", func(s *story) { s.dispositions = firstFormat("no code") }},
+		{"accepted by the first format, a reason left blank", "report", func(s *story) {
+			s.dispositions = func(d *Dispositions) { firstFormat()(d); d.Reasons["no code"] = "  " }
+		}},
+		{"a certificate of other dispositions", "report", func(s *story) { s.certificate = func(c *Certificate) { c.Disposed[0] ^= 1 } }},
+		{"a certificate without the dispositions", "report", func(s *story) { s.certificate = func(c *Certificate) { c.Disposed = ecluse.Digest{} } }},
+		{"accepted with a field for a reason", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].By = "migration" } }},
+		{"accepted with a part of a reason", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].By = "code" } }},
 		{"accepted with dispositions of another report", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Report[0] ^= 1 } }},
-		{"accepted with a reason too many", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Reasons["whim"] = "none" } }},
+		{"accepted with a reason too many", "report", func(s *story) {
+			s.dispositions = func(d *Dispositions) { d.Rows = append(d.Rows, Disposition{"patient", "whim", "none"}) }
+		}},
 		{"report of another load", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = ecluse.DigestOf(nil) } }},
 		{"report of the reading", "report", func(s *story) { s.report = func(h *StatementHead) { h.Plan = s.plan } }},
 		{"report of another kind", "report", func(s *story) { s.report = func(h *StatementHead) { h.Format = PrivilegesFormat } }},
@@ -841,6 +892,16 @@ func TestCertificateRefuses(t *testing.T) {
 		},
 		"rows of a rehearsal stayed": func(c *Certificate) {
 			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, "12", ecluse.DigestOf(nil)}}
+		},
+		"rows kept, and nothing accepted": func(c *Certificate) {
+			c.Trigger, c.Report, c.Act, c.Disposed, c.Outcome = ByDeadline, ecluse.Digest{}, ecluse.Digest{}, ecluse.Digest{}, Undone
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "2026-12-31", ecluse.DigestOf(nil)}
+		},
+		"rows of a dry run kept": func(c *Certificate) {
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Dry, Number: 1}, "2026-12-31", ecluse.DigestOf(nil)}
+		},
+		"rows kept for ever": func(c *Certificate) {
+			c.Kept = &KeptRows{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "ever", ecluse.DigestOf(nil)}
 		},
 		"a value stayed": func(c *Certificate) {
 			c.Stayed = []StayedRows{{ecluse.Passage{Kind: ecluse.Final, Number: 1}, "DUPONT", ecluse.DigestOf(nil)}}

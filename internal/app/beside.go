@@ -124,6 +124,7 @@ type RejectsView struct {
 	Passage   ecluse.Passage     `json:"passage"`
 	Rows      int64              `json:"rows"`
 	Reported  *int64             `json:"reported,omitempty"` // by the passage's signed report; nil before there is one
+	Kept      string             `json:"kept,omitempty"`     // the last day on which they are here, of a migration that was erased
 }
 
 // Rejects shows the rows put aside on the laboratory's side, where the source gate
@@ -140,6 +141,13 @@ func (b *Beside) Rejects(ctx context.Context, q RejectsRequest, each func(*gate.
 	})
 	if err != nil {
 		return nil, err
+	}
+	page, err := b.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	if page.Kept != nil {
+		v.Kept = page.Kept.Until
 	}
 	said, _, err := b.report(ctx, m, c, &p)
 	if said != nil {

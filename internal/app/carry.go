@@ -98,6 +98,7 @@ func RunCarried(ctx context.Context, dir string, o CarriedOptions) (_ *Carried, 
 	l.Broken = stop // a gate on a line tries again until it is heard; a full disk stays full
 	var mu sync.Mutex
 	failed := []exchange.Verb{}
+	_ = b.home.TellErased(ctx, l) // what is of no migration that was carried here is said with the one that is
 	err = gate.RunOnce(ctx, l, b.work, func(x gate.Doing) {
 		if x.Done && x.Err != nil && !errors.Is(x.Err, carry.ErrFull) {
 			mu.Lock()

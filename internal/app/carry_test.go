@@ -56,7 +56,13 @@ func byHand(t *testing.T) *hand {
 // byHandAt is a room at a stage, of so many patients: of other numbers all keys are others.
 func byHandAt(t *testing.T, at roomtest.Stage, patients int) *hand {
 	t.Helper()
-	h := &hand{T: t, d: roomtest.At(t, at, patients)}
+	return handWith(t, roomtest.At(t, at, patients))
+}
+
+// handWith makes the source gate of a room one without a line.
+func handWith(t *testing.T, d *roomtest.Dir) *hand {
+	t.Helper()
+	h := &hand{T: t, d: d}
 	r := h.d.Open()
 	home := r.HomeOf(exchange.SourcePlace)
 	_, signed, err := home.Describe(mandate.Gate{

@@ -253,12 +253,17 @@ func RunGate(ctx context.Context, dir string, o RunOptions) (err error) {
 	if o.Once {
 		run = gate.RunOnce
 	}
-	if o.Tell != nil && !o.Once {
-		watching, stop := context.WithCancel(ctx)
-		var watch sync.WaitGroup
-		watch.Go(func() { gate.WatchDeadlines(watching, b.home, b.lock, o.Tell) })
-		defer func() { stop(); watch.Wait() }()
+	tell := o.Tell
+	if tell == nil {
+		tell = func(gate.Doing) {}
 	}
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { gate.WatchKept(watching, b.home, b.lock, tell) })
+	if o.Tell != nil && !o.Once {
+		watch.Go(func() { gate.WatchDeadlines(watching, b.home, b.lock, o.Tell) })
+	}
+	defer func() { stop(); watch.Wait() }()
 	err = run(ctx, b.lock, b.work, o.Tell)
 	if ctx.Err() != nil {
 		return nil

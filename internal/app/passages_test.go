@@ -549,10 +549,17 @@ func TestAcceptanceRefused(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
+	report, err := r.Report(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := string(report.Compared.Rejected[0].Dataset) + ": " + report.Compared.Rejected[0].By
 	for name, q := range map[string]desk.AcceptRequest{
 		"no disposition":                 {Key: d.Key(roomtest.Claire)},
 		"a disposition of blanks":        {Key: d.Key(roomtest.Claire), ForAll: "  "},
 		"a disposition of another cause": {Key: d.Key(roomtest.Claire), ForAll: "by hand", Dispositions: map[string]string{"no such reason": "x"}},
+		"a disposition of two lines":     {Key: d.Key(roomtest.Claire), ForAll: "by\nhand"},
+		"of one dataset alone":           {Key: d.Key(roomtest.Claire), Dispositions: map[string]string{first: "by hand"}},
 		"the processor's signatory":      {Key: d.Key(roomtest.Julie), ForAll: "by hand"},
 		"the processor's operator":       {Key: d.Key(roomtest.Marc), ForAll: "by hand"},
 		"the data-protection officer":    {Key: d.Key(roomtest.Helene), ForAll: "by hand"},
@@ -564,6 +571,19 @@ func TestAcceptanceRefused(t *testing.T) {
 		}
 		if p := place(t, r); p.Migration != procedure.Sealed {
 			t.Fatalf("%s: the migration is %s", name, p.Migration)
+		}
+	}
+	// Of one dataset alone, and of all others.
+	q := desk.AcceptRequest{Key: d.Key(roomtest.Claire), Dispositions: map[string]string{first: "corrected in the source, and read again"}, ForAll: "by hand"}
+	if _, err := r.Accept(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if report, err = r.Report(t.Context(), roomtest.Migration); err != nil {
+		t.Fatal(err)
+	}
+	for n, x := range report.Disposed {
+		if want := map[bool]string{true: "corrected in the source, and read again", false: "by hand"}[n == 0]; x.Becomes != want {
+			t.Errorf("%s, %s: %q, want %q", x.Dataset, x.By, x.Becomes, want)
 		}
 	}
 }
@@ -585,9 +605,9 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	accept := func(report ecluse.Digest, edit func(*evidence.Dispositions)) error {
 		clauses, documents := []evidence.Clause{{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: report}}, map[string][]byte{}
 		if edit != nil {
-			said := &evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: roomtest.Migration, Report: report, Reasons: map[string]string{}}
+			said := &evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: roomtest.Migration, Report: report}
 			for _, x := range s.Compared.Rejected {
-				said.Reasons[x.By] = "by hand"
+				said.Rows = append(said.Rows, evidence.Disposition{Dataset: x.Dataset, By: x.By, Becomes: "by hand"})
 			}
 			edit(said)
 			text, err := evidence.EncodeJSON(said)
@@ -599,13 +619,14 @@ func TestAcceptanceIsExplained(t *testing.T) {
 		}
 		return r.HandIn(t.Context(), roomtest.Migration, d.Key(roomtest.Claire), clauses, documents)
 	}
-	own, one := ecluse.DigestOf(report), s.Compared.Rejected[0].By
+	own := ecluse.DigestOf(report)
 	for name, err := range map[string]error{
-		"no dispositions": accept(own, nil),
-		"one left out":    accept(own, func(x *evidence.Dispositions) { delete(x.Reasons, one) }),
-		"one left blank":  accept(own, func(x *evidence.Dispositions) { x.Reasons[one] = " " }),
-		"another report":  accept(ecluse.DigestOf(nil), func(*evidence.Dispositions) {}),
-		"of another":      accept(own, func(x *evidence.Dispositions) { x.Report[0] ^= 1 }),
+		"no dispositions":        accept(own, nil),
+		"one left out":           accept(own, func(x *evidence.Dispositions) { x.Rows = x.Rows[1:] }),
+		"one of another dataset": accept(own, func(x *evidence.Dispositions) { x.Rows[0].Dataset = "another" }),
+		"one left blank":         accept(own, func(x *evidence.Dispositions) { x.Rows[0].Becomes = " " }),
+		"another report":         accept(ecluse.DigestOf(nil), func(*evidence.Dispositions) {}),
+		"of another":             accept(own, func(x *evidence.Dispositions) { x.Report[0] ^= 1 }),
 	} {
 		if ecluse.KindOf(err) != ecluse.Refused || err == nil {
 			t.Errorf("%s: %v", name, err)
@@ -614,11 +635,18 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	if p := place(t, r); p.Passage != procedure.Compared {
 		t.Fatalf("%+v", p)
 	}
+	if len(s.Disposed) != 0 {
+		t.Errorf("nobody accepted, and it is said what becomes of rows: %+v", s.Disposed)
+	}
 	if err := accept(own, func(*evidence.Dispositions) {}); err != nil {
 		t.Fatal(err)
 	}
 	runDue(t, r)
 	d.Verify(r)
+	s, err = r.Report(t.Context(), roomtest.Migration)
+	if err != nil || len(s.Disposed) != len(s.Compared.Rejected) || s.Disposed[0].Becomes != "by hand" {
+		t.Errorf("%v, %+v", err, s)
+	}
 }
 
 // TestDifference: a target that alters what is written shows it, traced to its

@@ -136,6 +136,7 @@ func (r *Room) start(ctx context.Context) {
 	ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	for _, g := range r.gates {
 		r.wg.Go(func() { _ = gate.Run(ctx, g.lock, g.work, nil) })
+		r.wg.Go(func() { gate.WatchKept(ctx, g.home, g.lock, func(gate.Doing) {}) })
 	}
 }
 

@@ -109,8 +109,12 @@ func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		out.Migration, out.Passage, out.Reported = v.Migration, v.Passage, v.Reported
+		out.Migration, out.Passage, out.Reported, out.Kept = v.Migration, v.Passage, v.Reported, v.Kept
 		c.ui.tell("%s %s: %s rows put aside", "%s %s : %s lignes mises de côté", v.Migration, v.Passage, count(v.Rows))
+		if v.Kept != "" {
+			c.ui.tell("The migration is erased; these rows are kept here until %s, by the instruction, and then erased.",
+				"La reprise est effacée ; ces lignes sont conservées ici jusqu'au %s, par l'instruction, puis effacées.", v.Kept)
+		}
 		if v.Reported != nil && *v.Reported != v.Rows {
 			fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.say(
 				"the report counts %s: rows of a chunk that was rolled back, and then loaded whole, are still among these",

@@ -313,6 +313,7 @@ func (x *reportCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 		c.ui.report(v.LoadStatement)
+		c.ui.disposed(v)
 		c.ui.extract(v.Extract)
 		return c.ui.object(v)
 	})

@@ -66,6 +66,7 @@ type rejectedRows struct {
 	Passage   ecluse.Passage     `json:"passage"`
 	Rows      []rejectedRow      `json:"rows"`
 	Reported  *int64             `json:"reported,omitempty"`
+	Kept      string             `json:"kept,omitempty"`
 }
 
 type rejectedRow struct {

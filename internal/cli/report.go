@@ -112,6 +112,27 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []ecluse.Mask
 	w.Flush()
 }
 
+// disposed shows what the controller signed becomes of the rows put aside, or for how many
+// reasons nobody has said so yet.
+func (u *ui) disposed(v *desk.ReportView) {
+	if v.Compared == nil || len(v.Compared.Rejected) == 0 || v.Passage.Kind != ecluse.Final {
+		return
+	}
+	if len(v.Disposed) == 0 {
+		u.tell("! what becomes of the rows put aside is still to be signed, of each dataset and reason above: with the acceptance, by --reject",
+			"! le sort des lignes mises de côté reste à signer, pour chaque jeu de données et motif ci-dessus : avec la recette, par --reject")
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, u.say("what becomes of the rows put aside, as the controller signed it:", "le sort des lignes mises de côté, tel que le responsable de traitement l'a signé :"))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, d := range v.Disposed {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", d.Dataset, printable(d.By), printable(d.Becomes))
+	}
+	w.Flush()
+	u.text(b.String())
+}
+
 // shapeLine is the rows put aside for a reason whose column has a shape.
 type shapeLine struct {
 	reconcile.Shaped

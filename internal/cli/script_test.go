@@ -122,8 +122,11 @@ func papers(ts *testscript.TestScript, _ bool, kinds []string) {
 		case "contract":
 			text, err := cast.Contract(now)
 			write("contract.yaml", text, err)
-		case "instruction":
+		case "instruction", "keeping": // rows put aside, until a day after the deadline
 			text, err := demo.Instruction(ecluse.DigestOf([]byte(ts.ReadFile("contract.yaml"))), gatePrint(ts, "source"), gatePrint(ts, "target"), 1000, now.AddDate(0, 1, 0))
+			if kind == "keeping" {
+				text = append(text, "rejects_until: "+now.AddDate(0, 0, 45).Format(time.DateOnly)+"\n"...)
+			}
 			write("instruction.yaml", text, err)
 		case "mapping":
 			text, frozen, err := demo.Mapping(ecluse.DigestOf([]byte(ts.ReadFile("instruction.yaml"))))

@@ -27,6 +27,7 @@ func (u *ui) status(s exchange.Status) {
 		if s.Place.Passage == procedure.Left {
 			u.tell("  %s the last passage was not taken out of the target: the certificate names it", "  %s le dernier passage n'a pas été retiré de la cible : l'attestation le nomme", u.paint(red, "!"))
 		}
+		u.kept(s.Kept)
 	default:
 		u.tell("  erased at the latest %s (in %s)", "  effacé au plus tard le %s (dans %s)", s.EraseBy.Local().Format("2006-01-02 15:04 MST"), u.days(time.Until(s.EraseBy)))
 	}
@@ -58,6 +59,19 @@ func (u *ui) status(s exchange.Status) {
 		}
 		t := n.Verb.Text()
 		u.tell("  next: %s, by %s\n        %s", "  ensuite : %s, par %s\n        %s", u.say(t.EN, t.FR), strings.Join(by, u.say(" or ", " ou ")), n.Command)
+	}
+}
+
+// kept tells of rows put aside that outlive the migration.
+func (u *ui) kept(k *exchange.Kept) {
+	switch {
+	case k == nil:
+	case !k.Erased.IsZero():
+		u.tell("  rows put aside, kept until %s: erased by the laboratory's gate on %s", "  lignes mises de côté, conservées jusqu'au %s : effacées par le programme du laboratoire le %s",
+			k.Until, k.Erased.Local().Format("2006-01-02 15:04 MST"))
+	default:
+		u.tell("  rows put aside are kept until %s at the laboratory's gate, which alone can open them: ecluse gate rejects",
+			"  les lignes mises de côté sont conservées jusqu'au %s par le programme du laboratoire, seul à pouvoir les ouvrir : ecluse gate rejects", k.Until)
 	}
 }
 

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,7 +25,7 @@ import (
 // AcceptRequest is the controller's acceptance of the passage in hand.
 type AcceptRequest struct {
 	Migration    ecluse.MigrationID
-	Dispositions map[string]string // what becomes of the rows put aside for a reason
+	Dispositions map[string]string // what becomes of the rows put aside: "REASON", or "DATASET: REASON"
 	ForAll       string            // of every reason without one of its own
 	Reservations []evidence.Reservation
 	Key          ssh.Signer
@@ -89,24 +90,30 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 	return s, nil
 }
 
-// dispose writes the dispositions; every reason needs one. nil: no row was put
-// aside.
+// maxDisposition bounds what is said of a reason, in bytes, as evidence does.
+const maxDisposition = 300
+
+// dispose writes the dispositions; every reason of every dataset needs one. nil: no row
+// was put aside.
 func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, q AcceptRequest) ([]byte, error) {
 	if len(s.Compared.Rejected) == 0 {
 		return nil, nil
 	}
-	d := evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: m, Report: report, Reasons: map[string]string{}}
+	d := evidence.Dispositions{Format: evidence.DispositionsFormat, Migration: m, Report: report}
+	used := map[string]bool{}
 	var open []string
 	for _, g := range s.Compared.Rejected {
-		say := q.Dispositions[g.By]
-		if say == "" {
-			say = q.ForAll
-		}
+		one := string(g.Dataset) + ": " + g.By
+		say := cmp.Or(q.Dispositions[one], q.Dispositions[g.By], q.ForAll)
+		used[one], used[g.By] = true, true
 		if strings.TrimSpace(say) == "" {
-			open = append(open, fmt.Sprintf("%q", g.By))
+			open = append(open, fmt.Sprintf("%q", one))
 			continue
 		}
-		d.Reasons[g.By] = say
+		if why := evidence.OneLine(say, maxDisposition); why != "" {
+			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "accept", Where: "--reject " + one, Why: why, Next: "say what becomes of them in a sentence, without personal data"}
+		}
+		d.Rows = append(d.Rows, evidence.Disposition{Dataset: g.Dataset, By: g.By, Becomes: say})
 	}
 	if len(open) > 0 {
 		return nil, &ecluse.Error{
@@ -115,7 +122,7 @@ func dispose(m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement, 
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(q.Dispositions)) {
-		if _, ok := d.Reasons[k]; !ok {
+		if !used[k] {
 			return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "accept", Where: "--reject " + k, Why: "no row was put aside for that reason"}
 		}
 	}

@@ -283,6 +283,7 @@ datasets:
 			fmt.Fprintf(&b, "#      %s:   # %s\n", c.Name, c.Declared)
 		}
 	}
-	b.WriteString("limits: {rows: , bytes: }\nerase_by:   # 2026-12-31T18:00:00+01:00\n")
+	b.WriteString("limits: {rows: , bytes: }\nerase_by:   # 2026-12-31T18:00:00+01:00\n" +
+		"# rejects_until:   # 2027-01-31: the laboratory keeps rows put aside at its gate until that day; without it they are erased with the rest\n")
 	return b.String(), nil
 }

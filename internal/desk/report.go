@@ -19,7 +19,8 @@ import (
 // ReportView is what the gates stated of a passage and of the reading before it.
 type ReportView struct {
 	*gate.LoadStatement
-	Extract *gate.ExtractStatement `json:"extract,omitempty"` // nil while reading goes on
+	Extract  *gate.ExtractStatement `json:"extract,omitempty"`  // nil while reading goes on
+	Disposed []evidence.Disposition `json:"disposed,omitempty"` // what the controller signed becomes of the rows put aside; none before acceptance
 }
 
 // Report reads the report of the passage in hand, or the last one.
@@ -28,7 +29,7 @@ func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, 
 	if err != nil {
 		return nil, err
 	}
-	s, _, err := lastReport(ctx, l, m)
+	s, digest, err := lastReport(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,32 @@ func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, 
 		return nil, err
 	}
 	x, err := gate.LastExtract(all, source)
-	return &ReportView{s, x}, err
+	if err != nil {
+		return nil, err
+	}
+	disposed, err := disposed(ctx, l, m, digest, s)
+	return &ReportView{s, x, disposed}, err
+}
+
+// disposed is what the controller signed becomes of the rows put aside, by the report's
+// datasets and reasons; nil before the report is accepted.
+func disposed(ctx context.Context, l Lock, m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement) ([]evidence.Disposition, error) {
+	text, err := l.Current(ctx, m, evidence.KindDispositions)
+	if err != nil || text == nil || s.Compared == nil {
+		return nil, err
+	}
+	var d evidence.Dispositions
+	if err := evidence.DecodeJSON(text, &d); err != nil {
+		return nil, err
+	}
+	if d.Migration != m || d.Report != report {
+		return nil, another("read report", string(m), "what the lock says becomes of the rows put aside is said of another report")
+	}
+	var all []evidence.Disposition
+	for _, g := range s.Compared.Rejected {
+		all = append(all, evidence.Disposition{Dataset: g.Dataset, By: g.By, Becomes: d.Of(g.Dataset, g.By)})
+	}
+	return all, nil
 }
 
 // RejectsView is what others than the laboratory know of rows that were put aside.

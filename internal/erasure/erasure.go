@@ -111,6 +111,10 @@ type Erasure struct {
 	// it. EvenIfLoaded is the controller's order not to wait: undoing is tried once.
 	Deadline     time.Time
 	EvenIfLoaded bool
+	// Fetch is until when the chamber waits for a source gate that is to keep rows put
+	// aside and cannot be reached; zero: it waits for none. The target gate's half of the
+	// key goes at once, so that no chunk opens meanwhile.
+	Fetch time.Time
 
 	Loads   Loads
 	Source  KeyHolder
@@ -140,6 +144,11 @@ func Run(ctx context.Context, e Erasure) (*evidence.Certificate, error) {
 
 	source, err1 := e.destroy(ctx, m, evidence.SourceGate, e.Source)
 	target, err2 := e.destroy(ctx, m, evidence.TargetGate, e.Target)
+	if err1 != nil && !e.Fetch.IsZero() {
+		if now, err := e.Now(ctx); err != nil || now.Before(e.Fetch) {
+			return nil, failed("erase", m, errors.Join(err1, err2, err))
+		}
+	}
 	removed, err3 := e.remove(ctx, m)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, failed("erase", m, err)

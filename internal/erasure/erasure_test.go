@@ -295,6 +295,33 @@ func TestRunWithoutAGate(t *testing.T) {
 	}
 }
 
+// The chamber waits for a source gate that is still to fetch rows put aside, though not
+// beyond the deadline; the other half of the key goes at once.
+func TestRunWaitsForRows(t *testing.T) {
+	for _, x := range []struct {
+		of   time.Duration // the deadline, from now
+		left bool
+	}{{time.Hour, true}, {0, false}} {
+		w := newWorld(t)
+		e := w.erasure()
+		away := errors.New("no route to host")
+		e.Source, e.Fetch = unreachable{away}, w.clock.Add(x.of)
+		if _, err := erasure.Run(t.Context(), e); !errors.Is(err, away) {
+			t.Fatal(err)
+		}
+		if left, err := (holder{w, evidence.TargetGate}).Left(t.Context(), migration); len(left) > 0 || err != nil {
+			t.Errorf("the target gate still holds %v", left)
+		}
+		if left, err := w.c.Remains(migration); len(left) > 0 != x.left || err != nil {
+			t.Errorf("%s before the deadline the chamber holds %v, %v", x.of, left, err)
+		}
+		e.Source = holder{w, evidence.SourceGate}
+		if _, err := erasure.Run(t.Context(), e); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 type unreachable struct{ err error }
 
 func (u unreachable) Destroy(context.Context, ecluse.MigrationID) ([]evidence.DestroyedKey, error) {

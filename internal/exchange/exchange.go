@@ -40,6 +40,7 @@ const (
 	ReleasedRow      Paper = "released"
 	TwinReport       Paper = "twin" // what a mapping made of invented rows
 	ErasureReport    Paper = "erasure"
+	ErasedRows       Paper = "rejects-erased" // rows kept after acceptance are gone
 	Certificate      Paper = "certificate"
 )
 
@@ -53,14 +54,16 @@ func (p Paper) Namespace() string {
 
 // PapersOfGates are the kinds that gates sign.
 func PapersOfGates() []Paper {
-	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, TwinReport, ReleasedRow, ErasureReport, Certificate}
+	return []Paper{RecipientPaper, PrivilegesBefore, PrivilegesAfter, ExtractReport, LoadReport, UndoReport, TwinReport, ReleasedRow, ErasureReport, ErasedRows, Certificate}
 }
 
 // Known tells whether gates sign papers of this kind.
 func (p Paper) Known() bool { return slices.Contains(PapersOfGates(), p) }
 
 // Ends tells whether a gate says by it what it ended (Verb.Ends).
-func (p Paper) Ends() bool { return p == UndoReport || p == ErasureReport || p == Certificate }
+func (p Paper) Ends() bool {
+	return p == UndoReport || p == ErasureReport || p == ErasedRows || p == Certificate
+}
 
 // Event is what a gate tells the journal: ids and counts.
 type Event struct {

@@ -126,10 +126,17 @@ type Status struct {
 	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
 	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
+	Kept      *Kept                      `json:"kept,omitempty"`      // rows put aside that outlive the migration, at the source gate
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
+}
+
+// Kept is rows put aside that outlive their migration.
+type Kept struct {
+	evidence.KeptRows
+	Erased time.Time `json:"erased,omitzero"` // by the source gate's word
 }
 
 // Deadline is an end that comes near.

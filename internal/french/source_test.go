@@ -59,7 +59,7 @@ type sink struct {
 var spoken = []string{
 	"internal/procedure.verbs", "internal/store/sqlite.faultOf", "internal/sluice/engine/mysql.meaningOf", "internal/sluice/engine/postgres.meaningOf",
 	"internal/wire.connectWhy", "internal/wire.proxyAnswer.text", "internal/erasure.Erasure.look", "internal/procedure.Move.when", "internal/chamber.Chamber.judge",
-	"evidence.bundleChecks", "evidence.verifier.check*", "evidence.Report.CheckReceipts", "evidence.Certificate.warnings", "evidence.Certificate.places", "evidence.LeftPassage.String", "evidence.InUsePassage.String", "evidence.StayedRows.String",
+	"evidence.bundleChecks", "evidence.verifier.check*", "evidence.Report.CheckReceipts", "evidence.Certificate.warnings", "evidence.Certificate.places", "evidence.LeftPassage.String", "evidence.InUsePassage.String", "evidence.KeptRows.String", "evidence.StayedRows.String",
 }
 
 // sentences are the fields that hold one, of ecluse.Error, document.Problem and their like.

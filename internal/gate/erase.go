@@ -18,6 +18,8 @@ type Destroyed struct {
 	Keys  []DestroyedKey `json:"keys"`
 	At    time.Time      `json:"at"`
 
+	Kept *evidence.KeptRows `json:"kept,omitempty"` // rows put aside that outlive it, under a key of their own
+
 	Signed evidence.Signed `json:"-"`
 }
 
@@ -75,6 +77,9 @@ func (h *Home) Erase(m ecluse.MigrationID, plan ecluse.Digest, place string) (*D
 		return nil, err
 	}
 	d.At = page.Erased
+	if page.Kept != nil {
+		d.Kept = &page.Kept.KeptRows
+	}
 	for _, n := range page.Destroyed {
 		d.Keys = append(d.Keys, secrets()[n])
 	}
@@ -107,6 +112,9 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 	case c.OneRoom != h.oneRoom:
 		return refuse("it says otherwise than this gate whether lock and gates stood in one room")
 	}
+	if at == exchange.SourcePlace && !page.keeps(c.Kept) {
+		return refuse("of rows put aside that are kept it says otherwise than this gate's ledger")
+	}
 	if at == exchange.TargetPlace && !page.stayed(c.Stayed) {
 		return refuse("of rows that stayed in the target it says otherwise than this gate's ledger")
 	}
@@ -135,6 +143,15 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 		e.Certificate = signed.Digest()
 		return nil
 	})
+}
+
+// keeps tells whether the rows that a certificate says are kept are those that this gate
+// keeps.
+func (e *Entry) keeps(said *evidence.KeptRows) bool {
+	if e.Kept == nil || said == nil {
+		return e.Kept == nil && said == nil
+	}
+	return *said == e.Kept.KeptRows
 }
 
 // stayed tells whether a certificate's passages of which rows stayed in the target are

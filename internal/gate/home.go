@@ -111,6 +111,10 @@ func OpenHome(dir string) (*Home, error) {
 		h.roots, h.lock, h.oneRoom, h.seen = l.Roots, l.Lock, l.OneRoom, l.HighWater
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = h.EraseKept() // a gate that was off erases before anything else
 	return h, err
 }
 

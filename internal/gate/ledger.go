@@ -52,6 +52,7 @@ type Entry struct {
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
+	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
 }
 

@@ -65,9 +65,19 @@ func (c Cell) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil 
 // Rejects opens the rows that a passage put aside, in memory, and tells each of
 // them in the order of the source, to whom of the controller's people the key is. That
 // they looked, and at how many rows, is journalled before the first is shown. They are
-// there until erasure.
+// there until erasure or, of the accepted passage, until the day that the instruction states.
 func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, key ssh.Signer, each func(*Rejected) error) error {
 	const what = "open the rows put aside"
+	if _, err := s.home.EraseKept(); err != nil {
+		return err
+	}
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return err
+	}
+	if page.Kept != nil && !page.Erased.IsZero() {
+		return s.showKept(ctx, m, p, page.Kept, key, each)
+	}
 	o, err := s.opening(ctx, what, m, p)
 	if err != nil {
 		return err

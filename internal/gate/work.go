@@ -222,6 +222,11 @@ func (h *Home) Work(ctx context.Context, lock Lock, w exchange.Work, at exchange
 		if err := h.mayErase(ctx, lock, w.Migration); err != nil {
 			return nil, err
 		}
+		if at == exchange.SourcePlace {
+			if err := (&Source{home: h, lock: lock}).keepRows(ctx, w.Migration); err != nil { // it needs no database
+				return nil, err
+			}
+		}
 		d, err := h.Erase(w.Migration, plan, string(at))
 		if err != nil {
 			return nil, err
@@ -269,7 +274,7 @@ const shortestProbe = 32
 // own are the gate's files that hold secrets, or lie beside one: what a lock has a gate
 // look for never touches them. What is left of the migration itself is listed by name.
 func own() []string {
-	return []string{keyFile, ledgerFile, ledgerLock, paperFile, holdFile, config.FileName, migrationsDir}
+	return []string{keyFile, ledgerFile, ledgerLock, paperFile, holdFile, config.FileName, migrationsDir, keptDir}
 }
 
 // search looks in the gate's own folder for what must be gone.

@@ -431,6 +431,11 @@ func explained(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 	if err := evidence.Explained(text, said[evidence.KindDispositions], said[evidence.KindReservations]); err != nil {
 		return err
 	}
+	if d := subjectOf(act, evidence.KindDispositions); !d.IsZero() { // shown with the report
+		if err := tx.SetCurrent(ctx, m, evidence.KindDispositions, d); err != nil {
+			return err
+		}
+	}
 	if said[evidence.KindReservations] == nil {
 		return nil
 	}

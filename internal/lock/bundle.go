@@ -376,7 +376,7 @@ func (b *bundle) ending(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, kind := range []exchange.Paper{exchange.ExtractReport, exchange.ReleasedRow} {
+	for _, kind := range []exchange.Paper{exchange.ExtractReport, exchange.ReleasedRow, exchange.ErasedRows} {
 		said, err := b.lock.signed(ctx, b.m, string(kind), evidence.NamespaceStatement)
 		if err != nil {
 			return err
@@ -416,7 +416,31 @@ func (b *bundle) ending(ctx context.Context) error {
 		}
 		signed[b.of[evidence.FingerprintOf(key)]] = s
 	}
+	if err := b.keptErased(ctx, signed[evidence.SourceGate].Body); err != nil {
+		return err
+	}
 	return b.AddCertificate(signed[evidence.SourceGate], signed[evidence.TargetGate])
+}
+
+// keptErased refuses to write evidence that would not hold: of rows kept whose last day is
+// over while the source gate has not said yet that it erased them.
+func (b *bundle) keptErased(ctx context.Context, certificate []byte) error {
+	kept, erased, err := b.lock.kept(ctx, b.m, certificate)
+	if err != nil || kept == nil || !erased.IsZero() {
+		return err
+	}
+	head, _, err := b.lock.store.LastHead(ctx, string(b.m))
+	if err != nil {
+		return err
+	}
+	h, err := evidence.ParseHead(head.Body)
+	if err != nil || h.At.Before(kept.Ends()) {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "write evidence", Where: string(b.m), Why: "the last day of the rows put aside was " + kept.Until + ", and the source gate has not said yet that it erased them", Article: "GDPR art. 5(1)(e)",
+		Next: "see to it that the source gate runs and its clock is right: it erases them by itself and says so; then run the same command again",
+	}
 }
 
 // twins are the statements about invented rows, of the read plan that was approved.

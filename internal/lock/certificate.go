@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -86,6 +88,28 @@ func (l *Lock) stayed(ctx context.Context, m ecluse.MigrationID, target ecluse.F
 	return out, nil
 }
 
+// kept is what a certificate says of rows put aside that outlive a migration, and when the
+// source gate said that it erased them; nil: none do.
+func (l *Lock) kept(ctx context.Context, m ecluse.MigrationID, certificate []byte) (*evidence.KeptRows, time.Time, error) {
+	var c struct {
+		Kept *evidence.KeptRows `json:"kept"`
+	}
+	if err := json.Unmarshal(certificate, &c); err != nil || c.Kept == nil {
+		return nil, time.Time{}, err
+	}
+	source, _, err := l.gates(ctx, m)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	all, err := l.Posted(ctx, m, exchange.ErasedRows)
+	if err != nil || len(all) == 0 {
+		return c.Kept, time.Time{}, err
+	}
+	var x evidence.ErasedRows
+	err = evidence.ParseStatement(all[0], source, evidence.ErasedRowsFormat, &x)
+	return c.Kept, x.Erased, err
+}
+
 // ground says why a migration is erased, and what became of its load.
 func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Certificate, error) {
 	c := &evidence.Certificate{
@@ -111,10 +135,13 @@ func (l *Lock) ground(ctx context.Context, m ecluse.MigrationID, i *mandate.Inst
 			switch {
 			case clause.Verb == evidence.VerbAccept && clause.Kind == evidence.KindReport:
 				c.Trigger, c.Act, c.Report, c.Outcome = evidence.ByAcceptance, a.Digest, clause.Subject, evidence.Proven
-				if slices.ContainsFunc(a.Clauses, func(c evidence.Clause) bool {
-					return c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReservations
-				}) {
-					c.Outcome = evidence.Reserved
+				for _, with := range a.Clauses {
+					switch {
+					case with.Verb == evidence.VerbAccept && with.Kind == evidence.KindReservations:
+						c.Outcome = evidence.Reserved
+					case with.Verb == evidence.VerbAccept && with.Kind == evidence.KindDispositions:
+						c.Disposed = with.Subject
+					}
 				}
 				return c, binary(c)
 			case clause.Verb == evidence.VerbErase && clause.Kind == evidence.KindMigration:

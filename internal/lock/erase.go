@@ -77,7 +77,7 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	source := &keyHolder{lock: l, at: exchange.SourcePlace, gate: i.Source.Gate, actor: procedure.SourceGate, plan: ground.Plan, ids: ids, probes: probes}
 	target := &keyHolder{lock: l, at: exchange.TargetPlace, gate: i.Target.Gate, actor: procedure.TargetGate, plan: ground.Plan, ids: ids, probes: probes}
 	c, err := erasure.Run(ctx, erasure.Erasure{
-		Ground: *ground, Deadline: deadline, EvenIfLoaded: even,
+		Ground: *ground, Deadline: deadline, EvenIfLoaded: even, Fetch: l.fetchUntil(i, ground),
 		Loads:   unaccepted{l},
 		Source:  source,
 		Target:  target,
@@ -101,6 +101,7 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 	if err != nil {
 		return err
 	}
+	c.Kept = source.kept
 	if c.Stayed, err = l.stayed(ctx, m, i.Target.Gate); err != nil {
 		return err
 	}
@@ -108,6 +109,15 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		return err
 	}
 	return l.certify(ctx, m, i, c)
+}
+
+// fetchUntil is until when the source gate may still come for the rows put aside that it
+// is to keep; zero: it keeps none.
+func (l *Lock) fetchUntil(i *mandate.Instruction, ground *evidence.Certificate) time.Time {
+	if ground.Trigger != evidence.ByAcceptance || i.RejectsUntil == nil || ground.Disposed.IsZero() {
+		return time.Time{}
+	}
+	return i.EraseBy
 }
 
 // backups says what the instruction says of a folder's.

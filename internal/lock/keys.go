@@ -25,7 +25,8 @@ type keyHolder struct {
 	ids    map[string]ecluse.Digest // of keys, by what is sealed to their recipient
 	probes func() ([][]byte, error)
 	looked *exchange.Searched
-	taken  closing // of what it looked through; nil before
+	taken  closing            // of what it looked through; nil before
+	kept   *evidence.KeptRows // rows put aside that it keeps; nil: none, or it was not asked yet
 }
 
 // destroyed is what a lock reads in a gate's erasure/v1.
@@ -37,7 +38,8 @@ type destroyed struct {
 		Opens     string `json:"opens,omitempty"`
 		Algorithm string `json:"algorithm"`
 	} `json:"keys"`
-	At time.Time `json:"at"`
+	At   time.Time          `json:"at"`
+	Kept *evidence.KeptRows `json:"kept,omitempty"`
 }
 
 func (k *keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
@@ -64,6 +66,7 @@ func (k *keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]eviden
 	for _, x := range said.Keys {
 		keys = append(keys, evidence.DestroyedKey{Name: x.Name, ID: k.ids[x.Opens], Algorithm: x.Algorithm, Destroyed: said.At})
 	}
+	k.kept = said.Kept
 	return keys, k.lock.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
 }
 

@@ -68,6 +68,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 		return err
 	}
 	s.Next, s.Held = next, holds
+	if s.Kept, err = l.keptOf(ctx, m); err != nil {
+		return err
+	}
 	if s.Near, err = l.near(ctx, m); err != nil {
 		return err
 	}
@@ -99,6 +102,22 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 		}
 	}
 	return err
+}
+
+// keptOf is the rows put aside that outlive a migration that is over; nil: there are none.
+func (l *Lock) keptOf(ctx context.Context, m store.Migration) (*exchange.Kept, error) {
+	if !slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, m.Place.Migration) {
+		return nil, nil
+	}
+	text, err := l.current(ctx, m.ID, kindCertificate)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	kept, erased, err := l.kept(ctx, m.ID, text)
+	if err != nil || kept == nil {
+		return nil, err
+	}
+	return &exchange.Kept{KeptRows: *kept, Erased: erased}, nil
 }
 
 // near lists what ends within a week of a migration that is not over.
@@ -197,7 +216,9 @@ func (l *Lock) waited(ctx context.Context, m store.Migration) ([]exchange.Next, 
 		}
 		c.equal = report.Compared.Equal
 		for _, g := range report.Compared.Rejected {
-			c.aside = append(c.aside, g.By)
+			if !slices.Contains(c.aside, g.By) { // one word may do for several datasets
+				c.aside = append(c.aside, g.By)
+			}
 		}
 	}
 	return next(m.ID, m.Place, c), nil

@@ -141,6 +141,9 @@ func (k *readCompiler) deadline() {
 	if end := k.in.Contract.EraseBy(); k.in.Instruction.EraseBy.After(end) {
 		k.add("erase_by", "is after "+end.Format(time.RFC3339)+", the last day the contract leaves for erasing", "GDPR art. 28(3)(g)")
 	}
+	if d := k.in.Instruction.RejectsUntil; d != nil && d.Ends().After(k.in.Contract.EraseBy()) {
+		k.add("rejects_until", "is after "+k.in.Contract.EraseBy().Format(time.RFC3339)+", the last day the contract leaves for erasing", "GDPR art. 28(3)(g)")
+	}
 }
 
 // consistency refuses what the engine's reader does not do: a word that is signed

@@ -91,6 +91,7 @@ func TestCompileReadRefuses(t *testing.T) {
 		"distinct number":  {"distinct: prescriber,", "distinct: value,", "distinct values are texts", ecluse.Invalid},
 		"sum of a text":    {"count_by: code", "sum: code", "checks.per_code.sum: code is text: want an exact number", ecluse.Invalid},
 		"first of a text":  {"first: validated_on", "first: code", "want a date, a time or an exact number", ecluse.Invalid},
+		"kept late":        {"checks:", "erase_by: 2099-01-01T00:00:00Z\nrejects_until: 2099-02-01\nchecks:", "rejects_until: is after", ecluse.Invalid},
 		"late":             {"checks:", "erase_by: 2099-01-01T00:00:00Z\nchecks:", "the last day the contract leaves for erasing", ecluse.Invalid},
 		"reach":            {"checks:", "accounts: {source: {may_also_read: [public.patient.adress], because: no view before next December}}\nchecks:", "the source has no public.patient.adress", ecluse.Invalid},
 		"key not unique":   {"from: public.patient\n    key: [patient_id]", "from: public.patient\n    key: [nir]", "the key of patient (nir) is not unique in the source", ecluse.Invalid},

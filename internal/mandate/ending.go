@@ -15,6 +15,7 @@ type Ending struct {
 	Ordered  ecluse.Digest // the act by which the controller ordered erasure; zero: none was shown
 	Deadline time.Time     // when it was to be erased, by the instruction in force; zero: none verifies
 	Contract time.Time     // when its contract ends; zero: none verifies
+	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
 
 	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
 	refused map[ecluse.Digest]bool          // reports and load plans
@@ -80,6 +81,9 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	d.decisions(m, &e)
 	if d.contract, err = ParseContract("contract", p.Contract); err == nil && d.contract.digest == d.instruction.Contract {
 		e.Contract = d.contract.ends()
+		if k := d.instruction.RejectsUntil; k != nil && !k.Ends().After(d.contract.EraseBy()) {
+			e.Kept = k
+		}
 	}
 	return e
 }

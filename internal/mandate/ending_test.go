@@ -1,7 +1,9 @@
 package mandate_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -24,5 +26,33 @@ func TestOldInstructionEnds(t *testing.T) {
 	}
 	if err := m.Instruction.Rehearsed(true, false); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("a final passage that nothing was tried before: %v", err)
+	}
+}
+
+// TestKeptUntil: rows put aside outlive the acceptance until the day that the instruction
+// states, no longer than the contract leaves for erasing, and of an instruction that
+// verifies alone.
+func TestKeptUntil(t *testing.T) {
+	w := mandatetest.New(t)
+	day := w.Now.AddDate(0, 6, 20).UTC().Format(time.DateOnly)
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+"rejects_until: "+day+"\n")
+	in := m.ReadPermitInputs()
+	if e := mandate.Ended(in.Trust, m.ID, in.Papers); e.Kept == nil || e.Kept.String() != day {
+		t.Errorf("kept until %v, want %s", e.Kept, day)
+	}
+	text := string(m.Papers.Instruction)
+	for name, x := range map[string]struct{ old, new, want string }{
+		"by the processor":   {"system: ancien, administered_by: controller", "system: ancien, administered_by: processor", "rejects_until: the processor administers the source"},
+		"in a backup, later": {"source_gate: none", "source_gate: {until: " + w.Now.AddDate(0, 6, 10).UTC().Format(time.DateOnly) + "}", "backups.source_gate.until: a backup made until rejects_until cannot expire before it"},
+		"too long":           {"rejects_until: " + day, "rejects_until: " + w.Now.AddDate(0, 6, 91).UTC().Format(time.DateOnly), "rejects_until: want a day at most 90 days after erase_by"},
+	} {
+		changed := strings.Replace(text, x.old, x.new, 1)
+		if _, err := mandate.ParseNewInstruction("i.yaml", []byte(changed)); changed == text || err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		in.Papers.Instruction = []byte(changed)
+		if e := mandate.Ended(in.Trust, m.ID, in.Papers); e.Kept != nil {
+			t.Errorf("%s: an instruction that nobody signed keeps rows until %s", name, e.Kept)
+		}
 	}
 }

@@ -31,6 +31,9 @@ type Instruction struct {
 	Limits    Limits                `yaml:"limits"`
 	Deputies  []string              `yaml:"deputies,omitempty" law:"GDPR art. 29"` // ids in the controller's roster: who may say go or no-go beside a signatory
 	EraseBy   time.Time             `yaml:"erase_by" law:"GDPR art. 28(3)(g)"`
+	// Last day on which the rows that the accepted passage put aside are kept at the source
+	// gate, for the laboratory to work through; without it they go with the rest.
+	RejectsUntil *Date `yaml:"rejects_until,omitempty" law:"GDPR art. 5(1)(e)"`
 
 	digest ecluse.Digest
 	lines  *document.Lines
@@ -236,6 +239,9 @@ const (
 	UsualRehearsalDays = 7
 	MostRehearsalDays  = 90
 )
+
+// MostKeptDays is how long after erase_by rows put aside may be kept at most.
+const MostKeptDays = 90
 
 // RehearsalUntil is when a rehearsal begun at a time is undone by itself.
 func (i *Instruction) RehearsalUntil(begun time.Time) time.Time {

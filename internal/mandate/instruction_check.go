@@ -39,6 +39,26 @@ func (i *Instruction) check(p *problems) {
 	i.checkPlaces(p)
 	i.checkLimits(p)
 	i.checkDeputies(p)
+	i.checkKept(p)
+}
+
+// checkKept checks until when rows put aside may outlive the acceptance: where the
+// laboratory alone can open them, and for as long as somebody works through a list.
+func (i *Instruction) checkKept(p *problems) {
+	const at = "rejects_until"
+	if i.RejectsUntil == nil {
+		return
+	}
+	ends := i.RejectsUntil.Ends()
+	if i.Source.AdministeredBy != ecluse.Controller {
+		p.add(at, "the processor administers the source: rows kept there would not be the laboratory's alone", "GDPR art. 28(3)(g)")
+	}
+	if ends.After(i.EraseBy.AddDate(0, 0, MostKeptDays)) {
+		p.add(at, fmt.Sprintf("want a day at most %d days after erase_by", MostKeptDays), "GDPR art. 5(1)(e)")
+	}
+	if b := i.Backups.SourceGate; !b.None() && b.Until.Ends().Before(ends) {
+		p.add("backups.source_gate.until", "a backup made until rejects_until cannot expire before it", "GDPR art. 28(3)(g)")
+	}
 }
 
 // checkDeputies checks who may say go or no-go beside a signatory.

@@ -77,6 +77,7 @@ type key struct {
 	deputy   string // whom the instruction names
 	tries    bool   // the instruction grants dry runs and rehearsals
 	twice    bool   // it grants two final passages
+	keeps    bool   // rows put aside outlive the acceptance
 }
 
 var templates struct {
@@ -118,6 +119,15 @@ func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
 	t.Helper()
 	return copied(t, key{stage: s, patients: patients, window: window})
 }
+
+// Keeping is At, under an instruction by which rows put aside are kept until KeptUntil.
+func Keeping(t testing.TB, s Stage, patients int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, keeps: true})
+}
+
+// KeptUntil is the last day on which rows put aside are kept there: after the deadline.
+func KeptUntil() time.Time { return time.Now().UTC().AddDate(0, 0, 45).Truncate(24 * time.Hour) }
 
 // WithDeputy is At, under an instruction that names a deputy.
 func WithDeputy(t testing.TB, s Stage, patients int, deputy string) *Dir {
@@ -405,6 +415,9 @@ func (w *work) plan() error {
 	}
 	if w.twice {
 		text = bytes.Replace(text, []byte("final: 1"), []byte("final: 2"), 1)
+	}
+	if w.keeps {
+		text = append(text, "rejects_until: "+KeptUntil().Format(time.DateOnly)+"\n"...)
 	}
 	if w.deputy != "" {
 		text = append(text, "deputies: ["+w.deputy+"]\n"...)
