@@ -65,7 +65,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 		MayAlsoRead: i.Accounts.Source.MayAlsoRead, Because: i.Accounts.Source.Because,
 		Limits: PlanLimits{
 			Rows: int64(i.Limits.Rows), Bytes: int64(i.Limits.Bytes),
-			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, Lease: i.Limits.Lease,
+			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, LoadPause: i.Limits.LoadPause, Lease: i.Limits.Lease,
 		},
 		EraseBy: i.EraseBy.UTC().Truncate(time.Second), Untried: i.Passages.Untried,
 	}
@@ -75,6 +75,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 	}
 	k.deadline()
 	k.consistency()
+	k.loadPause()
 	for id, d := range i.Datasets.All() {
 		k.dataset(id, d)
 	}
@@ -148,6 +149,13 @@ func (k *readCompiler) deadline() {
 func (k *readCompiler) consistency() {
 	if can := k.in.Dialect.Consistencies(); !slices.Contains(can, k.plan.Consistency) {
 		k.add("source.consistency", fmt.Sprintf("%s is not read %s: want %s", k.in.Source.Engine, k.plan.Consistency, strings.Join(can, " or ")), "")
+	}
+}
+
+// loadPause refuses to pause by what the engine cannot tell, for the same reason.
+func (k *readCompiler) loadPause() {
+	if k.plan.Limits.LoadPause > 0 && !k.in.Dialect.TellsLoad() {
+		k.add("limits.load_pause", fmt.Sprintf("%s cannot tell who is at work: use queries_per_second and window", k.in.Source.Engine), "")
 	}
 }
 

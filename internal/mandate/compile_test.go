@@ -170,6 +170,28 @@ func TestCompileReadWholeSource(t *testing.T) {
 	})
 }
 
+// TestLoadPause: it stands in the plan; where the engine cannot tell who is at work, or
+// where the pause would keep others waiting, it is refused.
+func TestLoadPause(t *testing.T) {
+	m := migration(t)
+	text := strings.Replace(body, "checks:", "limits: {rows: 1000, bytes: 1GB, load_pause: 3}\nchecks:", 1)
+	in := respell(t, m, m.ReadInputs(), text)
+	p, err := mandate.CompileRead(in)
+	if err != nil || p.Limits.LoadPause != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	in.Source = source()
+	in.Source.Engine, in.Dialect = ecluse.SQLite, mandatetest.Dialect(ecluse.SQLite)
+	if _, err := mandate.CompileRead(in); err == nil || !strings.Contains(err.Error(), "limits.load_pause: sqlite cannot tell who is at work") {
+		t.Errorf("a file: %v", err)
+	}
+	locked := strings.Replace(string(m.Papers.Instruction), "consistency: snapshot", "consistency: locked", 1)
+	locked = strings.Replace(locked, "limits: {", "limits: {load_pause: 1, ", 1)
+	if _, err := mandate.ParseInstruction("i.yaml", []byte(locked)); err == nil || !strings.Contains(err.Error(), "limits.load_pause: while tables are locked") {
+		t.Errorf("locked: %v", err)
+	}
+}
+
 // TestCompileReadDeterministic: the order in which a catalogue lists its tables
 // does not matter, nor does anything that changes between two runs.
 func TestCompileReadDeterministic(t *testing.T) {

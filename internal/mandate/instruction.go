@@ -226,6 +226,7 @@ type Limits struct {
 	Bytes            Size   `yaml:"bytes"` // of ciphertext
 	Window           string `yaml:"window,omitempty"`
 	QueriesPerSecond int    `yaml:"queries_per_second,omitempty"`
+	LoadPause        int    `yaml:"load_pause,omitempty"`     // the reading pauses while so many sessions of others are at work on the source's server; 0: never
 	Lease            string `yaml:"lease,omitempty"`          // how long a half of the key is lent at a time: 15m, 24h
 	RehearsalDays    int    `yaml:"rehearsal_days,omitempty"` // how long a rehearsal may stand in the test base; 7 where nothing is said
 }

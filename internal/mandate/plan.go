@@ -50,7 +50,8 @@ type PlanLimits struct {
 	Bytes            int64  `json:"bytes"` // of ciphertext
 	Window           string `json:"window,omitempty"`
 	QueriesPerSecond int    `json:"queries_per_second,omitempty"`
-	Lease            string `json:"lease,omitempty"` // how long a half of the key is lent at a time; empty: UsualLease
+	LoadPause        int    `json:"load_pause,omitempty"` // sessions of others at work, beside which the reading pauses; 0: never
+	Lease            string `json:"lease,omitempty"`      // how long a half of the key is lent at a time; empty: UsualLease
 }
 
 // LeaseTime is how long a half of the key is lent at a time.
@@ -218,6 +219,9 @@ type Dialect interface {
 	// Consistencies are the ways a reader of the engine can see one state of a
 	// source: some of Snapshot, Locked, Frozen, Reread.
 	Consistencies() []string
+	// TellsLoad tells whether a reader of the engine can count who else is at work on
+	// its server.
+	TellsLoad() bool
 	// ReadStatement is the statement that reads a whole dataset of plan p.
 	ReadStatement(p *ReadPlan, d *ReadDataset) (string, error)
 	// CheckStatement is the statement of a source check.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
@@ -67,6 +68,8 @@ type Extracted struct {
 	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
 	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
 	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
+	Pauses   int                                             `json:"pauses"`   // while others were at work on the source's server (limits.load_pause), this run
+	Paused   time.Duration                                   `json:"paused"`   // for how long in all
 	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"-"`
 	Manifest evidence.Signed                                 `json:"-"`
 }
@@ -106,6 +109,7 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.pause = reader.NewPause(plan.Limits.LoadPause, session.Load, e.meter.pause)
 	g, gctx := errgroup.WithContext(ctx)
 	sealed := make(chan *chunk, 1) // one chunk is stored while the next is read
 	var paused error               // the window's end: what was read whole is still stored
@@ -180,6 +184,7 @@ type extractor struct {
 	bytes  int64 // stored in all, against the plan's limit
 	meter  meter
 	pool   seal.Pool
+	pause  *reader.Pause
 }
 
 type place struct {
@@ -276,8 +281,14 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 		}
 		end, last, err := e.chunk(ctx, place{d.Dataset, sequence}, schema, sealed,
 			func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
+				if err := e.pause.Wait(ctx); err != nil {
+					return nil, false, err
+				}
 				return session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
 					if err := look.Look(b); err != nil {
+						return err
+					}
+					if err := e.between(ctx); err != nil {
 						return err
 					}
 					return emit(b)
@@ -295,6 +306,16 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 		e.out.FreeText[d.Dataset] = found
 	}
 	return nil
+}
+
+// between pauses between two batches of a chunk, where rows that are not taken hold up
+// nobody: a table without row versions is locked to its writers until its statement has
+// given its last row.
+func (e *extractor) between(ctx context.Context) error {
+	if e.plan.Consistency == mandate.Reread {
+		return nil
+	}
+	return e.pause.Wait(ctx)
 }
 
 // rereads is how often a source without snapshots is read again before the
@@ -445,6 +466,7 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
 		return nil, err
 	}
+	e.out.Pauses, e.out.Paused = e.pause.Times, e.pause.Took
 	if e.Done != nil {
 		if err := e.Done(ctx, &e.out); err != nil {
 			return nil, err

@@ -23,6 +23,7 @@ type slowSource struct {
 	mandate.ReadPermit
 	chunks int
 	each   time.Duration
+	load   func() int
 	rights []reader.Privileges // the answers, one after the other; the last again and again
 }
 
@@ -56,6 +57,13 @@ func (s *slowSource) ReadChunk(ctx context.Context, id ecluse.DatasetID, after, 
 func (s *slowSource) Check(context.Context, string) (*record.Batch, error) {
 	return nil, fmt.Errorf("there is none")
 }
+func (s *slowSource) Load(context.Context) (int, error) {
+	if s.load == nil {
+		return 0, fmt.Errorf("nobody was to be asked")
+	}
+	return s.load(), nil
+}
+
 func (s *slowSource) Close() error { return nil }
 
 // shelf is a chamber and bookmarks in memory.
@@ -179,4 +187,44 @@ func TestExtractJudgesRightsAfter(t *testing.T) {
 	if out, err := Extract(t.Context(), x); err != nil || out.Kept != 2 || !to.closed {
 		t.Errorf("taken back: %+v, %v", out, err)
 	}
+}
+
+// TestExtractPausesUnderLoad: a reading stands still while others are at work, says so, and
+// what it waited is in what it came to. It asks nobody unless the plan says so.
+func TestExtractPausesUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mandatetest.New(t)
+		read := func(limits string, load func() int) (*Extracted, time.Duration, int) {
+			s := &slowSource{ReadPermit: w.ReadPermit(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL), slowBody+limits), chunks: 4, each: time.Second, load: load}
+			x, said := extraction(w, s, &shelf{marks: map[int]reader.Cursor{}}), 0
+			x.Watch = func(p Progress) {
+				if p.Paused {
+					said++
+				}
+			}
+			begun := time.Now()
+			out, err := Extract(t.Context(), x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out, time.Since(begun), said
+		}
+		if out, took, said := read("", nil); took != 4*time.Second || out.Pauses != 0 || said != 0 {
+			t.Errorf("without a limit: %s, %+v", took, out)
+		}
+		const limits = "limits: {rows: 1000, bytes: 1TB, load_pause: 2}\n"
+		if out, took, said := read(limits, func() int { return 1 }); took != 4*time.Second || out.Pauses != 0 || said != 0 {
+			t.Errorf("beside one session: %s, %+v", took, out)
+		}
+		begun := time.Now()
+		busy := func() int { // in the reading's second and third second
+			if at := time.Since(begun); at >= time.Second && at < 3*time.Second {
+				return 2
+			}
+			return 0
+		}
+		if out, took, said := read(limits, busy); took < 6500*time.Millisecond || out.Pauses != 1 || out.Paused < 2500*time.Millisecond || said == 0 {
+			t.Errorf("beside two sessions for two seconds: %s, %+v, told %d times", took, out, said)
+		}
+	})
 }
