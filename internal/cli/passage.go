@@ -95,7 +95,7 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 		b.WriteString(u.say("No dry run and no rehearsal comes before the final passage, on the controller's word: %s\n",
 			"Ni essai à vide ni migration à blanc ne précède la bascule, sur la parole du responsable de traitement : %s\n", p.Untried))
 	}
-	u.envelope(&b, &p.Limits)
+	u.envelope(&b, p)
 	if p.Limits.Lease != "" {
 		b.WriteString(u.say("Half of the key is lent for %s at a time, usually for 15m: for that long a suspension cannot call it back.\n",
 			"La moitié de la clé est prêtée pour %s à chaque fois, d'ordinaire pour 15m : aussi longtemps, une suspension ne peut pas la reprendre.\n", p.Limits.Lease))
@@ -103,8 +103,9 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 	u.text(b.String())
 }
 
-// envelope shows when and how fast the source is read.
-func (u *ui) envelope(b *strings.Builder, l *mandate.PlanLimits) {
+// envelope shows when and how fast the source is read, and how many rows it may have.
+func (u *ui) envelope(b *strings.Builder, p *mandate.ReadPlan) {
+	l := &p.Limits
 	if l.Window != "" {
 		fmt.Fprintln(b, u.say("The source is read from %s only.", "La source n'est lue que de %s.", l.Window))
 	}
@@ -113,6 +114,12 @@ func (u *ui) envelope(b *strings.Builder, l *mandate.PlanLimits) {
 	}
 	if l.LoadPause > 0 {
 		fmt.Fprintln(b, u.say("Reading pauses while at least %d sessions of others are at work on it.", "La lecture fait une pause tant qu'au moins %d sessions d'autres y travaillent.", l.LoadPause))
+	}
+	for _, d := range p.Datasets {
+		if r := d.Rows; r != nil {
+			fmt.Fprintln(b, u.say("%s: %s rows are expected; reading stops when it has over %s more, or fewer.", "%s : %s lignes sont attendues ; la lecture s'arrête s'il y en a plus de %s de plus, ou de moins.",
+				d.Dataset, count(r.Expected), count(r.Tolerance)))
+		}
 	}
 }
 

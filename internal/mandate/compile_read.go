@@ -171,6 +171,7 @@ func (k *readCompiler) dataset(id string, d *Dataset) {
 	if k.plan.Consistency == Snapshot && slices.Contains([]string{"myisam", "aria", "memory", "csv", "archive", "merge"}, strings.ToLower(t.Storage)) {
 		k.add(at+".from", t.Name.String()+" is stored as "+t.Storage+", which has no snapshot: use consistency locked, frozen or reread", "")
 	}
+	out.Rows = d.Rows
 	out.KeyUnique = len(d.Key) > 0 && uniqueKey(t, d.Key)
 	if d.Distinct != "" {
 		c := &Column{Class: d.Class, As: d.As, Because: d.Because}

@@ -170,6 +170,23 @@ func TestCompileReadWholeSource(t *testing.T) {
 	})
 }
 
+// TestRowTolerance: it stands in the plan, and does not make other columns of a dataset: a
+// mapping that was tried stays tried.
+func TestRowTolerance(t *testing.T) {
+	m := migration(t)
+	p, err := mandate.CompileRead(respell(t, m, m.ReadInputs(), strings.Replace(body, "from: public.patient", "rows: {expected: 100, tolerance: 5}\n    from: public.patient", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := p.Dataset("patient")
+	if d.Rows == nil || d.Rows.Most() != 105 || d.Rows.Least() != 95 || p.Columns() != m.Plan.Columns() {
+		t.Errorf("%+v, columns %s and %s", d.Rows, p.Columns(), m.Plan.Columns())
+	}
+	if again, err := mandate.ParseReadPlan(p.Bytes()); err != nil || !bytes.Equal(again.Bytes(), p.Bytes()) {
+		t.Errorf("read back: %v", err)
+	}
+}
+
 // TestLoadPause: it stands in the plan; where the engine cannot tell who is at work, or
 // where the pause would keep others waiting, it is refused.
 func TestLoadPause(t *testing.T) {

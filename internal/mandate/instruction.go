@@ -134,8 +134,25 @@ type Dataset struct {
 	As       string                 `yaml:"as,omitempty"`      // of Distinct
 	Because  string                 `yaml:"because,omitempty"` // of Distinct
 	Where    []Condition            `yaml:"where,omitempty"`
+	Rows     *RowTolerance          `yaml:"rows,omitempty"`
 	Within   document.Map[[]string] `yaml:"within,omitempty"` // dataset: columns that refer to its key
 }
+
+// RowTolerance is how many rows a dataset is expected to have, and how many more or fewer
+// it may have: with others it is not what was looked at when it was instructed.
+type RowTolerance struct {
+	Expected  int64 `yaml:"expected" json:"expected"`
+	Tolerance int64 `yaml:"tolerance,omitempty" json:"tolerance,omitempty"` // more or fewer, at most
+}
+
+// Most is how many rows there may be.
+func (r *RowTolerance) Most() int64 { return r.Expected + r.Tolerance }
+
+// Least is how many there must be.
+func (r *RowTolerance) Least() int64 { return r.Expected - r.Tolerance }
+
+// mostExpected keeps sums of the two within their type.
+const mostExpected = 1 << 50
 
 // Column is one instructed column, written `name: class` or `name: {class: …}`.
 type Column struct {

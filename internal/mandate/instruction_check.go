@@ -153,6 +153,9 @@ func (i *Instruction) checkDataset(p *problems, at, id string, d *Dataset, speci
 	} else {
 		i.checkColumns(p, at, d, special)
 	}
+	if r := d.Rows; r != nil && (r.Expected < 1 || r.Tolerance < 0 || r.Expected > mostExpected || r.Tolerance > mostExpected) {
+		p.add(at+".rows", fmt.Sprintf("want expected, a number of rows from 1, and tolerance, from 0: to %d at most", int64(mostExpected)), lawOnly)
+	}
 	for n, c := range d.Where {
 		checkCondition(p, fmt.Sprintf("%s.where[%d]", at, n), &c)
 	}

@@ -84,6 +84,8 @@ func TestInstructionRefuses(t *testing.T) {
 		"reach without why":    {", because: a view is not possible before 2026-12-01", "", "accounts.source.because: missing", ecluse.Invalid},
 		"window":               {"Europe/Paris", "Europe/Nulle", "limits.window", ecluse.Invalid},
 		"pause below none":     {"queries_per_second: 50", "load_pause: -1", "limits.load_pause: want a number of sessions, from 1", ecluse.Invalid},
+		"fewer than no rows":   {"from: public.patient", "rows: {expected: -1}\n    from: public.patient", "datasets.patient.rows: want expected, a number of rows from 1", ecluse.Invalid},
+		"no number expected":   {"from: public.patient", "rows: {tolerance: 5%}\n    from: public.patient", "datasets.patient.rows", ecluse.Invalid},
 		"lease too short":      {"limits: {", "limits: {lease: 14m, ", "i.yaml:33: limits.lease: want whole minutes or hours from 15m to 72h", ecluse.Invalid},
 		"lease too long":       {"limits: {", "limits: {lease: 73h, ", "limits.lease: want whole minutes or hours from 15m to 72h", ecluse.Invalid},
 		"lease in seconds":     {"limits: {", "limits: {lease: 20m30s, ", "limits.lease: want whole minutes", ecluse.Invalid},

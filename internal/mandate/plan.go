@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"slices"
 	"time"
 
 	"ecluse"
@@ -69,7 +70,8 @@ type ReadDataset struct {
 	Columns   []ReadColumn     `json:"columns"`              // what travels, in the instruction's order; for a distinct dataset the one column, then "ordinal" (int, from 1)
 	Where     []ReadCondition  `json:"where,omitempty"`
 	Within    []ReadWithin     `json:"within,omitempty"`
-	Statement string           `json:"statement"` // for people to read; a gate executes only what it composes itself
+	Rows      *RowTolerance    `json:"rows,omitempty"` // beyond it the reading stops
+	Statement string           `json:"statement"`      // for people to read; a gate executes only what it composes itself
 }
 
 // ReadColumn is one column that travels.
@@ -182,8 +184,15 @@ type LoadHeld struct {
 	Digest  ecluse.Digest    `json:"sha256"`
 }
 
-// Columns identifies what the plan's datasets are made of, whatever plan it stands in.
-func (p *ReadPlan) Columns() ecluse.Digest { return ecluse.DigestOf(encodePlan(p.Datasets)) }
+// Columns identifies what the plan's datasets are made of, whatever plan it stands in and
+// however many rows they may have.
+func (p *ReadPlan) Columns() ecluse.Digest {
+	of := slices.Clone(p.Datasets)
+	for i := range of {
+		of[i].Rows = nil
+	}
+	return ecluse.DigestOf(encodePlan(of))
+}
 
 // Dataset finds a dataset by name.
 func (p *ReadPlan) Dataset(id ecluse.DatasetID) (*ReadDataset, bool) {

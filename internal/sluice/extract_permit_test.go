@@ -228,3 +228,41 @@ func TestExtractPausesUnderLoad(t *testing.T) {
 		}
 	})
 }
+
+// TestExtractTolerance: a dataset with more rows than the plan tolerates, or fewer, stops
+// the reading at a chunk's end; what was sealed stays, and when the source is as it was
+// expected the reading goes on under the same signatures.
+func TestExtractTolerance(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows   string
+		chunks int // of a row each
+		slots  int // that are stored then, the key among them
+		want   string
+	}{
+		"as expected": {"{expected: 4}", 4, 5, ""},
+		"a few more":  {"{expected: 2, tolerance: 2}", 4, 5, ""},
+		"a few fewer": {"{expected: 6, tolerance: 2}", 4, 5, ""},
+		"more":        {"{expected: 1, tolerance: 1}", 4, 3, "dataset patient: it has more than 2 rows: 1 were expected, and at most 1 more"},
+		"fewer":       {"{expected: 9, tolerance: 4}", 4, 4, "dataset patient: it has 4 rows: 9 were expected, and at most 4 fewer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := mandatetest.New(t)
+			permit := w.ReadPermit(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL), strings.Replace(slowBody, "from: patient,", "from: patient, rows: "+c.rows+",", 1))
+			s, to := &slowSource{ReadPermit: permit, chunks: c.chunks}, &shelf{marks: map[int]reader.Cursor{}}
+			x := extraction(w, s, to)
+			_, err := Extract(t.Context(), x)
+			if c.want == "" && (err != nil || !to.closed) || c.want != "" && (ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), c.want) || to.closed) {
+				t.Fatalf("%v, closed %t", err, to.closed)
+			}
+			if len(to.slots) != c.slots {
+				t.Errorf("%d slots are stored, want %d", len(to.slots), c.slots)
+			}
+			if name == "more" { // they are taken out of the source again
+				s.chunks, x.Epoch = 2, 2
+				if out, err := Extract(t.Context(), x); err != nil || out.Rows["patient"] != 2 || !to.closed {
+					t.Errorf("as expected again: %+v, %v", out, err)
+				}
+			}
+		})
+	}
+}
