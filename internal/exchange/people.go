@@ -125,11 +125,25 @@ type Status struct {
 	Passage   string                     `json:"passage,omitempty"`   // "final-1"
 	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
+	Changed   *Changed                   `json:"changed,omitempty"`   // in the source, outside what is instructed, as the last reading began
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
 }
+
+// Changed counts the columns that came into a source, and those that went, since its read
+// plan was approved. Nobody instructed them: they void nothing.
+type Changed struct {
+	Added int64 `json:"added"`
+	Gone  int64 `json:"gone"`
+}
+
+// What Changed counts, among the numbers of an epoch's event.
+const (
+	ColumnsAdded = "columns_added"
+	ColumnsGone  = "columns_gone"
+)
 
 // Deadline is an end that comes near.
 type Deadline struct {

@@ -37,6 +37,7 @@ type ExtractStatement struct {
 	Pauses                 int                        `json:"pauses,omitempty"`         // of this epoch, while others were at work on the source's server
 	PausedSeconds          int64                      `json:"paused_seconds,omitempty"` // for how long in all
 	Added                  []string                   `json:"added"`                    // columns that came into the source after the plan was approved: refused
+	Gone                   []string                   `json:"gone,omitempty"`           // columns that nobody instructed and that the source has no more
 	FreeText               []FreeText                 `json:"free_text"`
 	At                     time.Time                  `json:"at"`
 
@@ -100,7 +101,7 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 		StatementHead: evidence.StatementHead{Format: evidence.ExtractFormat, Migration: m, Plan: permit.Digest()},
 		Epoch:         x.Epoch, Manifest: x.Manifest.Digest(), Rows: instructed(x.Rows), Chunks: x.Chunks, Bytes: x.Bytes, Resealed: x.Resealed, Kept: x.Kept,
 		Pauses: x.Pauses, PausedSeconds: int64(x.Paused / time.Second),
-		Added: append([]string{}, permit.Added()...), FreeText: Findings(x.FreeText).masked(), At: now,
+		Added: append([]string{}, permit.Elsewhere().Added...), Gone: permit.Elsewhere().Gone, FreeText: Findings(x.FreeText).masked(), At: now,
 	}
 	signed, err := evidence.SignStatement(s.home.signer, out)
 	if err != nil {
