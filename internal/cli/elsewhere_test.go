@@ -5,8 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/french"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 )
 
 // TestElsewhereIsTold: what changed in the source outside what is instructed is told, with
@@ -28,6 +31,27 @@ func TestElsewhereIsTold(t *testing.T) {
 		for _, w := range want {
 			if !strings.Contains(b.String(), w) {
 				t.Errorf("%q is not told in %q", w, &b)
+			}
+		}
+	}
+}
+
+// TestReadSinceIsShown: whoever approves a read plan again sees what changed, in their
+// language.
+func TestReadSinceIsShown(t *testing.T) {
+	t.Parallel()
+	s := &desk.ReadSince{Changes: []mandate.Change{{Where: "prescriber", What: "rows expected", Before: "100", After: "200"}, {Where: "table lab.x", What: "verdict on note", After: "refused"}}}
+	for inFrench, want := range map[bool][]string{
+		false: {"2 changes since the read plan that both parties approved", "prescriber  rows expected", "- 100", "+ 200", "verdict on note"},
+		true:  {"2 changements depuis le plan de lecture que les deux parties ont approuvé", "prescriber  lignes attendues", "- 100", "+ 200", "verdict sur note"},
+	} {
+		var b bytes.Buffer
+		u := &ui{out: &b, french: inFrench, sentences: french.New}
+		u.readSince(nil)
+		u.readSince(s)
+		for _, w := range want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%q is missing in\n%s", w, b.String())
 			}
 		}
 	}

@@ -41,7 +41,11 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		if p.Read != nil {
+		switch {
+		case p.ReadSince != nil:
+			c.ui.readSince(p.ReadSince)
+			c.ui.tell("all of it: %s", "en entier : %s", p.ReadFile)
+		case p.Read != nil:
 			c.ui.verdicts(p.Read)
 			c.ui.statements(p)
 		}
@@ -155,15 +159,7 @@ func (u *ui) since(s *desk.Since) {
 	default:
 		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
 	}
-	for _, x := range s.Changes {
-		fmt.Fprintf(&b, "  %s  %s\n", u.paint(bold, printable(x.Where)), printable(u.sentence(x.What)))
-		if x.Before != "" {
-			fmt.Fprintf(&b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
-		}
-		if x.After != "" {
-			fmt.Fprintf(&b, "    %s\n", u.paint(green, "+ "+printable(x.After)))
-		}
-	}
+	u.changes(&b, s.Changes)
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
@@ -173,6 +169,30 @@ func (u *ui) since(s *desk.Since) {
 		fmt.Fprintln(&b, u.say("  which rows get other numbers under this mapping, its first passage says", "  quelles lignes changent de numéro avec cette table de transcodage, son premier passage le dira"))
 	}
 	u.text(b.String())
+}
+
+// readSince shows a read plan as the difference from the last one that both parties approved.
+func (u *ui) readSince(s *desk.ReadSince) {
+	if s == nil {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, u.say("%d changes since the read plan that both parties approved, %s:", "%d changements depuis le plan de lecture que les deux parties ont approuvé, %s :", len(s.Changes), s.ReadPlan))
+	u.changes(&b, s.Changes)
+	u.text(b.String())
+}
+
+// changes lists what a plan says otherwise than one before it.
+func (u *ui) changes(b *strings.Builder, all []mandate.Change) {
+	for _, x := range all {
+		fmt.Fprintf(b, "  %s  %s\n", u.paint(bold, printable(x.Where)), printable(u.sentence(x.What)))
+		if x.Before != "" {
+			fmt.Fprintf(b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
+		}
+		if x.After != "" {
+			fmt.Fprintf(b, "    %s\n", u.paint(green, "+ "+printable(x.After)))
+		}
+	}
 }
 
 // renumbered says whose rows got other numbers than in the pass before.
