@@ -57,6 +57,7 @@ func (s *slowSource) ReadChunk(ctx context.Context, id ecluse.DatasetID, after, 
 func (s *slowSource) Check(context.Context, string) (*record.Batch, error) {
 	return nil, fmt.Errorf("there is none")
 }
+
 func (s *slowSource) Load(context.Context) (int, error) {
 	if s.load == nil {
 		return 0, fmt.Errorf("nobody was to be asked")

@@ -76,7 +76,7 @@ func (Dialect) Consistencies() []string {
 	return []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread}
 }
 
-// TellsLoad: the server counts its running threads for everybody.
+// TellsLoad is so: the server counts its running threads for everybody.
 func (Dialect) TellsLoad() bool { return true }
 
 // TextType tells that every column can be read as its exact text (bytes as

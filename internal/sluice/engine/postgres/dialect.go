@@ -71,7 +71,7 @@ func (Dialect) WriteStatement(t *mandate.LoadTable) (string, error) {
 // Consistencies are a snapshot, whether or not somebody froze the database too.
 func (Dialect) Consistencies() []string { return []string{mandate.Snapshot, mandate.Frozen} }
 
-// TellsLoad: everybody sees which sessions have a transaction under way.
+// TellsLoad is so: everybody sees which sessions have a transaction under way.
 func (Dialect) TellsLoad() bool { return true }
 
 // TextType tells that any column can be read as its text, and that those must be

@@ -58,7 +58,7 @@ func InsertSQL(table ecluse.TableName, columns []string, rows int) string {
 // Consistencies are a snapshot, whether or not somebody froze the database too.
 func (Dialect) Consistencies() []string { return []string{mandate.Snapshot, mandate.Frozen} }
 
-// TellsLoad: a file has no server.
+// TellsLoad is not so: a file has no server.
 func (Dialect) TellsLoad() bool { return false }
 
 // TextType tells which columns can and must be read as SQLite writes their
