@@ -88,6 +88,10 @@ func (s *server) people() {
 			text, err := c.person.Document(ctx, in.Digest)
 			return ok(&document{text}, err)
 		})
+	route(s, operation(http.MethodGet, of1+"/acts", "acts", "What people signed of a migration", 0), people, ofLab,
+		func(ctx context.Context, c *caller, in *InMigration) (*list[evidence.Signed], error) {
+			return all(c.person.Acts(ctx, in.Migration))
+		})
 	route(s, operation(http.MethodGet, of1+"/papers/{kind}", "papers", "What gates handed in of a kind", 0), people, ofLab,
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration

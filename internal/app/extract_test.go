@@ -91,7 +91,8 @@ func TestExtractStatement(t *testing.T) {
 	d.Exec("ancilab.db", "UPDATE PATIENT SET REMARQUE = NULL",
 		"UPDATE PATIENT SET REMARQUE = 'Hépatite B, rappeler le 06 12 34 56 78' WHERE NUMPAT IN ("+few+")",
 		"UPDATE PATIENT SET REMARQUE = 'écrire à lea@example.org' WHERE NUMPAT IN ("+many+")",
-		"ALTER TABLE PATIENT ADD COLUMN EMPREINTE TEXT DEFAULT 'x'", "ALTER TABLE COMPTE ADD COLUMN SECRET2 TEXT")
+		"ALTER TABLE PATIENT ADD COLUMN EMPREINTE TEXT DEFAULT 'x'", "ALTER TABLE COMPTE ADD COLUMN SECRET2 TEXT",
+		"ALTER TABLE COMPTE DROP COLUMN SECRET")
 	v := apply(t, r, ecluse.Final)
 
 	want := gate.FreeText{Dataset: "patient", Column: "REMARQUE", Values: "18", NIR: "0", Email: "15", Phone: "<10", Health: "<10"}
@@ -109,9 +110,19 @@ func TestExtractStatement(t *testing.T) {
 		if !slices.Equal(x.Added, []string{"COMPTE.SECRET2", "PATIENT.EMPREINTE"}) {
 			t.Errorf("%s: added %v", where, x.Added)
 		}
+		if !slices.Equal(x.Gone, []string{"COMPTE.SECRET"}) {
+			t.Errorf("%s: gone %v", where, x.Gone)
+		}
 		if x.Epoch != 1 || x.Chunks == 0 || x.Bytes == 0 || x.Rows["patient"] != int64(len(ids)) {
 			t.Errorf("%s: %+v", where, x)
 		}
+	}
+	status, err := r.Status(t.Context(), "")
+	if err != nil || len(status) != 1 || status[0].Changed == nil || *status[0].Changed != (exchange.Changed{Added: 2, Gone: 1}) {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	if n := d.Query("room/lock/control.db", `SELECT CAST(text AS TEXT) FROM leaf WHERE CAST(text AS TEXT) LIKE '%"type":"epoch"%'`); len(n) != 1 || !strings.Contains(n[0], `"columns_added":2,"columns_gone":1`) {
+		t.Errorf("the journal says %s", n)
 	}
 	for where, view := range map[string]any{"apply": v, "report": report} {
 		text, err := json.Marshal(view)

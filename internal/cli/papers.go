@@ -263,6 +263,7 @@ func (x *approveCmd) Run(ctx context.Context, c *call) error {
 			return err
 		}
 		c.ui.since(v.Since)
+		c.ui.readSince(v.ReadSince)
 		c.ui.signature(v)
 		return c.ui.object(v)
 	})

@@ -41,7 +41,11 @@ func (x *planCmd) Run(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		if p.Read != nil {
+		switch {
+		case p.ReadSince != nil:
+			c.ui.readSince(p.ReadSince)
+			c.ui.tell("all of it: %s", "en entier : %s", p.ReadFile)
+		case p.Read != nil:
 			c.ui.verdicts(p.Read)
 			c.ui.statements(p)
 		}
@@ -95,11 +99,32 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 		b.WriteString(u.say("No dry run and no rehearsal comes before the final passage, on the controller's word: %s\n",
 			"Ni essai à vide ni migration à blanc ne précède la bascule, sur la parole du responsable de traitement : %s\n", p.Untried))
 	}
+	u.envelope(&b, p)
 	if p.Limits.Lease != "" {
 		b.WriteString(u.say("Half of the key is lent for %s at a time, usually for 15m: for that long a suspension cannot call it back.\n",
 			"La moitié de la clé est prêtée pour %s à chaque fois, d'ordinaire pour 15m : aussi longtemps, une suspension ne peut pas la reprendre.\n", p.Limits.Lease))
 	}
 	u.text(b.String())
+}
+
+// envelope shows when and how fast the source is read, and how many rows it may have.
+func (u *ui) envelope(b *strings.Builder, p *mandate.ReadPlan) {
+	l := &p.Limits
+	if l.Window != "" {
+		fmt.Fprintln(b, u.say("The source is read from %s only.", "La source n'est lue que de %s.", l.Window))
+	}
+	if l.QueriesPerSecond > 0 {
+		fmt.Fprintln(b, u.say("It is sent %d queries a second at most.", "Elle reçoit au plus %d requêtes par seconde.", l.QueriesPerSecond))
+	}
+	if l.LoadPause > 0 {
+		fmt.Fprintln(b, u.say("Reading pauses while at least %d sessions of others are at work on it.", "La lecture fait une pause tant qu'au moins %d sessions d'autres y travaillent.", l.LoadPause))
+	}
+	for _, d := range p.Datasets {
+		if r := d.Rows; r != nil {
+			fmt.Fprintln(b, u.say("%s: %s rows are expected; reading stops when it has over %s more, or fewer.", "%s : %s lignes sont attendues ; la lecture s'arrête s'il y en a plus de %s de plus, ou de moins.",
+				d.Dataset, count(r.Expected), count(r.Tolerance)))
+		}
+	}
 }
 
 // statements shows the exact statements of a read plan, with estimates.
@@ -134,15 +159,7 @@ func (u *ui) since(s *desk.Since) {
 	default:
 		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
 	}
-	for _, x := range s.Changes {
-		fmt.Fprintf(&b, "  %s  %s\n", u.paint(bold, printable(x.Where)), printable(u.sentence(x.What)))
-		if x.Before != "" {
-			fmt.Fprintf(&b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
-		}
-		if x.After != "" {
-			fmt.Fprintf(&b, "    %s\n", u.paint(green, "+ "+printable(x.After)))
-		}
-	}
+	u.changes(&b, s.Changes)
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
@@ -152,6 +169,30 @@ func (u *ui) since(s *desk.Since) {
 		fmt.Fprintln(&b, u.say("  which rows get other numbers under this mapping, its first passage says", "  quelles lignes changent de numéro avec cette table de transcodage, son premier passage le dira"))
 	}
 	u.text(b.String())
+}
+
+// readSince shows a read plan as the difference from the last one that both parties approved.
+func (u *ui) readSince(s *desk.ReadSince) {
+	if s == nil {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, u.say("%d changes since the read plan that both parties approved, %s:", "%d changements depuis le plan de lecture que les deux parties ont approuvé, %s :", len(s.Changes), s.ReadPlan))
+	u.changes(&b, s.Changes)
+	u.text(b.String())
+}
+
+// changes lists what a plan says otherwise than one before it.
+func (u *ui) changes(b *strings.Builder, all []mandate.Change) {
+	for _, x := range all {
+		fmt.Fprintf(b, "  %s  %s\n", u.paint(bold, printable(x.Where)), printable(u.sentence(x.What)))
+		if x.Before != "" {
+			fmt.Fprintf(b, "    %s\n", u.paint(red, "- "+printable(x.Before)))
+		}
+		if x.After != "" {
+			fmt.Fprintf(b, "    %s\n", u.paint(green, "+ "+printable(x.After)))
+		}
+	}
 }
 
 // renumbered says whose rows got other numbers than in the pass before.

@@ -242,6 +242,12 @@ func (u *ui) extract(x *gate.ExtractStatement) {
 	if len(x.Added) > 0 {
 		fmt.Fprintln(&b, u.say("! columns that came into the source after its plan was approved, refused: %s", "! colonnes apparues dans la source après l'approbation du plan, refusées : %s", strings.Join(x.Added, ", ")))
 	}
+	if len(x.Gone) > 0 {
+		fmt.Fprintln(&b, u.say("! columns that nobody instructed and that went from the source after its plan was approved: %s", "! colonnes que personne n'avait instruites, disparues de la source après l'approbation du plan : %s", strings.Join(x.Gone, ", ")))
+	}
+	if x.Pauses > 0 {
+		fmt.Fprintln(&b, u.say("reading paused %d times, %s in all, while others were at work on the source", "lecture mise en pause %d fois, %s en tout, pendant que d'autres travaillaient sur la source", x.Pauses, time.Duration(x.PausedSeconds)*time.Second))
+	}
 	w := u.freeText(&b, len(x.FreeText))
 	for _, f := range x.FreeText {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Dataset, f.Column, f.Values, f.NIR, f.Email, f.Phone, f.Health)

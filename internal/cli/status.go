@@ -41,6 +41,10 @@ func (u *ui) status(s exchange.Status) {
 	for _, d := range s.Near {
 		u.near("  ", d)
 	}
+	if c := s.Changed; c != nil {
+		u.tell("  %s the source changed since its plan was approved: columns that came %d, that went %d; nobody instructed them, and the plan stands",
+			"  %s la source a changé depuis l'approbation de son plan : colonnes apparues %d, disparues %d ; personne ne les a instruites, et le plan tient", u.paint(yellow, "!"), c.Added, c.Gone)
+	}
 	if s.Damaged != nil {
 		u.tell("  %[1]s papers of this migration are damaged: %[2]s\n    the others go on; bring what is missing in the lock's folder back from a copy",
 			"  %[1]s des documents de cette reprise sont endommagés : %[2]s\n    les autres continuent ; remettez d'après une copie ce qui manque dans le dossier de l'écluse", u.paint(red, "!"), s.Damaged.Err())

@@ -270,6 +270,9 @@ func (u *ui) progressLine(p exchange.Progress, took time.Duration) string {
 	}[sluice.Stage(p.Stage)]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)
 	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, p.Dataset, count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))
+	if p.Paused {
+		return s + "  " + u.say("paused: others are at work on the source", "en pause : d'autres travaillent sur la source")
+	}
 	if left := p.Expected - p.Rows; left > 0 && rate > 0 && !p.Done {
 		s += fmt.Sprintf("  %s %3d %%  %s", bar(p.Rows, p.Expected, 12), p.Rows*100/p.Expected,
 			u.say("%s left", "reste %s", (time.Duration(float64(left)/rate)*time.Second).String()))

@@ -278,6 +278,11 @@ func (p *Person) Document(ctx context.Context, d ecluse.Digest) ([]byte, error) 
 	return v.Text, nil
 }
 
+// Acts returns what people signed of a migration.
+func (p *Person) Acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return listed[evidence.Signed](ctx, p.line, about(m, "/acts"))
+}
+
 // Posted returns what gates handed in of a kind.
 func (p *Person) Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error) {
 	return listed[evidence.Signed](ctx, p.line, about(m, "/papers/"+escape(kind)))

@@ -41,6 +41,8 @@ type Lock interface {
 	Current(ctx context.Context, m ecluse.MigrationID, kind string) ([]byte, error)
 	Document(ctx context.Context, d ecluse.Digest) ([]byte, error)
 	Posted(ctx context.Context, m ecluse.MigrationID, kind exchange.Paper) ([]evidence.Signed, error)
+	// Acts are what people signed of a migration.
+	Acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error)
 
 	// What gates are asked for.
 	Inspect(ctx context.Context, at exchange.Place) (*exchange.Inspection, error)

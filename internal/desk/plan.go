@@ -87,6 +87,9 @@ func (d *Desk) Plan(ctx context.Context, q PlanRequest) (*Plans, error) {
 		return nil, another("read the read plan", q.File, "it was compiled from another instruction: "+p.Read.Instruction.String())
 	}
 	p.ReadPlan, p.Counts = p.Read.Digest(), countVerdicts(p.Read)
+	if p.ReadSince, err = d.readSince(ctx, l, p.Read); err != nil {
+		return nil, err
+	}
 	if p.ReadFile, err = d.writePlan(id, "readplan", x.Read); err != nil || x.Load == nil {
 		return p, err
 	}

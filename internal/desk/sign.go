@@ -378,6 +378,7 @@ func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 	}
 	kind := evidence.KindReadPlan
 	var against *Since
+	var readAgainst *ReadSince
 	if head.Format == mandate.LoadPlanFormat {
 		kind = evidence.KindLoadPlan
 		plan, err := mandate.ParseLoadPlan(text)
@@ -387,11 +388,19 @@ func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 		if against, err = since(ctx, l, head.Migration, plan); err != nil {
 			return nil, err
 		}
+	} else {
+		plan, err := mandate.ParseReadPlan(text)
+		if err != nil {
+			return nil, err
+		}
+		if readAgainst, err = d.readSince(ctx, l, plan); err != nil {
+			return nil, err
+		}
 	}
 	s, err := d.sign(ctx, l, key, head.Migration, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: ecluse.DigestOf(text)}})
 	if err != nil {
 		return nil, err
 	}
-	s.Since = against
+	s.Since, s.ReadSince = against, readAgainst
 	return s, nil
 }

@@ -77,3 +77,41 @@ func counts(s *ecluse.Shape) bool {
 		return slices.ContainsFunc(d.Into, func(t ecluse.ShapeTable) bool { return t.Counter != "" })
 	})
 }
+
+// ReadSince is a read plan as the difference from the last one that both parties approved.
+type ReadSince struct {
+	ReadPlan ecluse.Digest    `json:"read_plan"` // the one approved
+	Changes  []mandate.Change `json:"changes"`
+}
+
+// readSince holds a read plan against the last one approved; nil when none was, when this one
+// is, and on a device that was told no roots to know an approval by.
+func (d *Desk) readSince(ctx context.Context, l Lock, plan *mandate.ReadPlan) (*ReadSince, error) {
+	if d.roots == nil {
+		return nil, nil
+	}
+	acts, err := l.Acts(ctx, plan.Migration)
+	if err != nil {
+		return nil, err
+	}
+	rosters, err := l.Rosters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := mandate.LastReadApproved(d.roots, plan.Migration, rosters, acts, plan.Digest())
+	if err != nil || last.IsZero() {
+		return nil, err
+	}
+	text, err := l.Document(ctx, last)
+	if err != nil {
+		return nil, err
+	}
+	if got := ecluse.DigestOf(text); got != last {
+		return nil, another("compare with the last read plan approved", string(plan.Migration), fmt.Sprintf("the lock shows the read plan %s for %s", got, last))
+	}
+	approved, err := mandate.ParseReadPlan(text)
+	if err != nil {
+		return nil, err
+	}
+	return &ReadSince{ReadPlan: last, Changes: mandate.CompareReads(approved, plan)}, nil
+}

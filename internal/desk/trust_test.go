@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,7 @@ type lies struct {
 	gates     []evidence.Signed // papers
 	acts      []evidence.Signed // on gates
 	rosters   []evidence.Signed
+	signed    []evidence.Signed // acts of the migration
 }
 
 func (l *lies) Status(context.Context, ecluse.MigrationID) ([]exchange.Status, error) {
@@ -49,6 +51,10 @@ func (l *lies) Current(_ context.Context, _ ecluse.MigrationID, kind string) ([]
 
 func (l *lies) Document(_ context.Context, d ecluse.Digest) ([]byte, error) {
 	return l.documents[d], nil
+}
+
+func (l *lies) Acts(context.Context, ecluse.MigrationID) ([]evidence.Signed, error) {
+	return l.signed, nil
 }
 
 func (l *lies) EnrolledGates(context.Context) ([]evidence.Signed, error) { return l.gates, nil }
@@ -344,5 +350,50 @@ func TestPlanIsReadBeforeItIsSigned(t *testing.T) {
 	}
 	if _, err := d.Sign(t.Context(), q); ecluse.KindOf(err) != ecluse.Differs || len(l.handed) != 1 {
 		t.Errorf("another: %v", err)
+	}
+}
+
+// TestReadSinceBelievesNoLock: what a read plan is held against was approved by both parties,
+// by acts that verify under the roots of this device, and is the one they name.
+func TestReadSinceBelievesNoLock(t *testing.T) {
+	l, d, m, _ := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+	wider := *m.Plan
+	wider.Limits.Rows++
+	l.plans.Read, l.rosters = wider.Bytes(), m.Papers.Rosters
+	l.documents[m.Plan.Digest()] = m.Papers.ReadPlan
+	plan := func() (*ReadSince, error) {
+		p, err := d.Plan(t.Context(), PlanRequest{Migration: m.ID, Passage: ecluse.Final})
+		if err != nil {
+			return nil, err
+		}
+		return p.ReadSince, nil
+	}
+	if s, err := plan(); s != nil || err != nil {
+		t.Errorf("nobody approved anything: %+v, %v", s, err)
+	}
+	l.signed = m.Papers.Acts
+	if s, err := plan(); err != nil || s == nil || s.ReadPlan != m.Plan.Digest() || len(s.Changes) != 1 || s.Changes[0].What != "rows at most" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	jean := slices.DeleteFunc(slices.Clone(m.Papers.Acts), func(s evidence.Signed) bool { return !strings.Contains(string(s.Body), "jean-petit") })
+	l.signed = jean
+	if s, err := plan(); s != nil || err != nil {
+		t.Errorf("one party approved it: %+v, %v", s, err)
+	}
+	l.signed = slices.Clone(m.Papers.Acts)
+	for i := range l.signed {
+		l.signed[i].Signature = jean[0].Signature
+	}
+	if _, err := plan(); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("acts that nobody signed: %v", err)
+	}
+	l.signed = m.Papers.Acts
+	l.documents[m.Plan.Digest()] = wider.Bytes()
+	if _, err := plan(); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("another plan in its place: %v", err)
+	}
+	l.plans.Read = m.Papers.ReadPlan
+	if s, err := plan(); s != nil || err != nil {
+		t.Errorf("the one that is approved: %+v, %v", s, err)
 	}
 }

@@ -42,11 +42,12 @@ type Signature struct {
 	Side      ecluse.Side        `json:"side"`
 	Role      ecluse.Role        `json:"role"`
 	Clauses   []string           `json:"clauses"`
-	Waits     string             `json:"waits,omitempty"`    // for whom, in words
-	Since     *Since             `json:"since,omitempty"`    // of the approval of a load plan: against the last one tried
-	SaysGo    bool               `json:"says_go,omitempty"`  // an acceptance that no go came before: it is both
-	AcceptBy  time.Time          `json:"accept_by,omitzero"` // of a go: until when the passage can be accepted or undone
-	InUse     bool               `json:"in_use,omitempty"`   // an erasure of what the laboratory works in: it stays, not accepted
+	Waits     string             `json:"waits,omitempty"`      // for whom, in words
+	Since     *Since             `json:"since,omitempty"`      // of the approval of a load plan: against the last one tried
+	ReadSince *ReadSince         `json:"read_since,omitempty"` // of the approval of a read plan: against the last one approved
+	SaysGo    bool               `json:"says_go,omitempty"`    // an acceptance that no go came before: it is both
+	AcceptBy  time.Time          `json:"accept_by,omitzero"`   // of a go: until when the passage can be accepted or undone
+	InUse     bool               `json:"in_use,omitempty"`     // an erasure of what the laboratory works in: it stays, not accepted
 }
 
 // PlanRequest asks for plans to be compiled.
@@ -69,7 +70,8 @@ type Plans struct {
 	LoadPlan  ecluse.Digest              `json:"load_plan,omitzero"`
 	LoadFile  string                     `json:"load_file,omitempty"`
 	Passage   ecluse.PassageKind         `json:"passage"`
-	Since     *Since                     `json:"since,omitempty"` // nil: no load plan, or none was tried before
+	Since     *Since                     `json:"since,omitempty"`      // nil: no load plan, or none was tried before
+	ReadSince *ReadSince                 `json:"read_since,omitempty"` // nil: the read plan is approved, or none was before
 	Counts    VerdictCounts              `json:"columns"`
 	Unused    []string                   `json:"unused,omitempty"`    // instructed columns, "dataset.column", that the mapping has no use for
 	Estimates map[ecluse.DatasetID]int64 `json:"estimates,omitempty"` // rows, for display

@@ -95,5 +95,6 @@ type Progress struct {
 	Expected int64            `json:"expected,omitempty"` // rows of the stage, as far as can be told; 0: it cannot
 	Bytes    int64            `json:"bytes"`
 	Chunks   int              `json:"chunks"`
+	Paused   bool             `json:"paused,omitempty"` // others are at work on the source's server
 	Done     bool             `json:"done,omitempty"`
 }

@@ -127,6 +127,7 @@ type Status struct {
 	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
 	Kept      *Kept                      `json:"kept,omitempty"`      // rows put aside that outlive the migration, at the source gate
+	Changed   *Changed                   `json:"changed,omitempty"`   // in the source, outside what is instructed, as the last reading began
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches
@@ -138,6 +139,19 @@ type Kept struct {
 	evidence.KeptRows
 	Erased time.Time `json:"erased,omitzero"` // by the source gate's word
 }
+
+// Changed counts the columns that came into a source, and those that went, since its read
+// plan was approved. Nobody instructed them: they void nothing.
+type Changed struct {
+	Added int64 `json:"added"`
+	Gone  int64 `json:"gone"`
+}
+
+// What Changed counts, among the numbers of an epoch's event.
+const (
+	ColumnsAdded = "columns_added"
+	ColumnsGone  = "columns_gone"
+)
 
 // Deadline is an end that comes near.
 type Deadline struct {

@@ -30,11 +30,14 @@ type ExtractStatement struct {
 	Epoch                  int                        `json:"epoch"`
 	Manifest               ecluse.Digest              `json:"manifest"`
 	Rows                   map[ecluse.DatasetID]int64 `json:"rows"`
-	Chunks                 int                        `json:"chunks"`   // of this epoch
-	Bytes                  int64                      `json:"bytes"`    // of ciphertext, of this epoch
-	Resealed               int                        `json:"resealed"` // chunks found changed by a later epoch
-	Kept                   int                        `json:"kept"`     // chunks of earlier epochs found equal
-	Added                  []string                   `json:"added"`    // columns that came into the source after the plan was approved: refused
+	Chunks                 int                        `json:"chunks"`                   // of this epoch
+	Bytes                  int64                      `json:"bytes"`                    // of ciphertext, of this epoch
+	Resealed               int                        `json:"resealed"`                 // chunks found changed by a later epoch
+	Kept                   int                        `json:"kept"`                     // chunks of earlier epochs found equal
+	Pauses                 int                        `json:"pauses,omitempty"`         // of this epoch, while others were at work on the source's server
+	PausedSeconds          int64                      `json:"paused_seconds,omitempty"` // for how long in all
+	Added                  []string                   `json:"added"`                    // columns that came into the source after the plan was approved: refused
+	Gone                   []string                   `json:"gone,omitempty"`           // columns that nobody instructed and that the source has no more
 	FreeText               []FreeText                 `json:"free_text"`
 	At                     time.Time                  `json:"at"`
 
@@ -97,7 +100,8 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 	out := &ExtractStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ExtractFormat, Migration: m, Plan: permit.Digest()},
 		Epoch:         x.Epoch, Manifest: x.Manifest.Digest(), Rows: instructed(x.Rows), Chunks: x.Chunks, Bytes: x.Bytes, Resealed: x.Resealed, Kept: x.Kept,
-		Added: append([]string{}, permit.Added()...), FreeText: Findings(x.FreeText).masked(), At: now,
+		Pauses: x.Pauses, PausedSeconds: int64(x.Paused / time.Second),
+		Added: append([]string{}, permit.Elsewhere().Added...), Gone: permit.Elsewhere().Gone, FreeText: Findings(x.FreeText).masked(), At: now,
 	}
 	signed, err := evidence.SignStatement(s.home.signer, out)
 	if err != nil {

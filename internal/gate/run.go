@@ -322,7 +322,7 @@ func (d *desk) watch(ctx context.Context, w exchange.Work) (stop func(), watch s
 
 // ProgressOf puts progress into the words that travel.
 func ProgressOf(p sluice.Progress) exchange.Progress {
-	return exchange.Progress{Stage: string(p.Stage), Dataset: p.Dataset, Rows: p.Rows, Expected: p.Expected, Bytes: p.Bytes, Chunks: p.Chunks, Done: p.Done}
+	return exchange.Progress{Stage: string(p.Stage), Dataset: p.Dataset, Rows: p.Rows, Expected: p.Expected, Bytes: p.Bytes, Chunks: p.Chunks, Paused: p.Paused, Done: p.Done}
 }
 
 // notMine refuses a verb of the other gate, or of a later program.

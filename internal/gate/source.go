@@ -254,6 +254,16 @@ func (s *Source) recordPrivileges(ctx context.Context, p mandate.ReadPermit, pap
 	return s.lock.Post(ctx, m, paper, signed)
 }
 
+// begins is what the journal hears when an epoch does: its number, and how many columns
+// that nobody instructed came into the source or went since its plan was approved.
+func begins(epoch int, e mandate.Elsewhere) map[string]int64 {
+	n := map[string]int64{"epoch": int64(epoch)}
+	if len(e.Added)+len(e.Gone) > 0 {
+		n[exchange.ColumnsAdded], n[exchange.ColumnsGone] = int64(len(e.Added)), int64(len(e.Gone))
+	}
+	return n
+}
+
 // Read carries out the approved read plan (steps 7 and 8). It may be called
 // again after any interruption. What it comes to is signed and posted.
 func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*ExtractStatement, error) {
@@ -279,7 +289,7 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.lock.Record(ctx, exchange.Event{Migration: m, Type: "epoch", Numbers: map[string]int64{"epoch": int64(epoch)}}); err != nil {
+	if err := s.lock.Record(ctx, exchange.Event{Migration: m, Type: "epoch", Numbers: begins(epoch, permit.Elsewhere())}); err != nil {
 		return nil, err
 	}
 	var said *ExtractStatement

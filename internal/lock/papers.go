@@ -139,12 +139,17 @@ func (l *Lock) signed(ctx context.Context, m ecluse.MigrationID, kind, namespace
 
 // acts returns the acts of a migration and those on contracts.
 func (l *Lock) acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
-	of, err := l.signed(ctx, m, "act", evidence.NamespaceAct)
+	of, err := l.Acts(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	installation, err := l.GateActs(ctx)
 	return append(installation, of...), err
+}
+
+// Acts are the acts of a migration.
+func (l *Lock) Acts(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	return l.signed(ctx, m, "act", evidence.NamespaceAct)
 }
 
 // GateActs are the acts that stand outside any migration: on contracts, and on gates.

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/store"
 	"ecluse/internal/store/sqlite"
 )
 
@@ -153,8 +155,12 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 	if err != nil {
 		return nil, nil, err
 	}
-	over := []procedure.State{procedure.Reading, procedure.Sealed, procedure.Accepted, procedure.Erasing, procedure.Erased, procedure.Closed}
-	if slices.Contains(over, mig.Place.Migration) {
+	voids, err := untouched(ctx, l.store, mig)
+	if err != nil {
+		return nil, nil, err
+	}
+	over := []procedure.State{procedure.Sealed, procedure.Accepted, procedure.Erasing, procedure.Erased, procedure.Closed}
+	if slices.Contains(over, mig.Place.Migration) || mig.Place.Migration == procedure.Reading && !voids {
 		return current, nil, nil
 	}
 	if current != nil && mig.Place.Migration != procedure.Instructed {
@@ -201,6 +207,11 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 		return l.store.Do(ctx, journal.Event{
 			Tree: string(i.ID), Type: journal.ReadPlanCompiled, IDs: map[string]string{"read_plan": plan.Digest().String(), "instruction": i.Digest().String()},
 		}, func(tx *sqlite.Tx) error {
+			if voids {
+				if err := voidRead(ctx, tx, i.ID); err != nil {
+					return err
+				}
+			}
 			if _, err := tx.AddDocument(ctx, evidence.KindReadPlan, i.ID, plan.Bytes()); err != nil {
 				return err
 			}
@@ -213,7 +224,49 @@ func (l *Lock) readPlan(ctx context.Context, i *mandate.Instruction) ([]byte, ma
 			return taken(ctx, tx)
 		})
 	})
+	if voids && ecluse.KindOf(err) == ecluse.Invalid { // it is for the instruction to change
+		event := journal.Event{Tree: string(i.ID), Type: journal.ApprovalLapsed, IDs: map[string]string{"read_plan": ecluse.DigestOf(current).String()}}
+		if did := l.store.Do(ctx, event, func(tx *sqlite.Tx) error { return voidRead(ctx, tx, i.ID) }); did != nil {
+			return nil, nil, did
+		}
+	}
 	return current, estimates, err
+}
+
+// sealing is what tells whether anything of a migration is sealed, or about to be.
+type sealing interface {
+	WorkOf(ctx context.Context, m ecluse.MigrationID) ([]store.Work, error)
+	LeavesOf(ctx context.Context, tree, typ string) ([]*evidence.Leaf, error)
+}
+
+// untouched tells of a migration in which reading was asked for, and no chunk sealed: the
+// source can be found to be another than its plan says only then, and the plan is still to
+// be had anew.
+func untouched(ctx context.Context, in sealing, mig *store.Migration) (bool, error) {
+	if _, err := procedure.Next(mig.Place, procedure.VoidRead, procedure.Lock); err != nil {
+		return false, nil
+	}
+	work, err := in.WorkOf(ctx, mig.ID)
+	if err != nil || slices.ContainsFunc(work, func(w store.Work) bool { return w.Ended.IsZero() && w.Verb == string(exchange.Read) }) {
+		return false, err
+	}
+	chunks, err := in.LeavesOf(ctx, string(mig.ID), evidence.LeafChunk)
+	return len(chunks) == 0, err
+}
+
+// voidRead takes such a migration back to its instruction, if nothing was sealed meanwhile.
+func voidRead(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID) error {
+	mig, err := tx.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	if still, err := untouched(ctx, tx, mig); err != nil || !still {
+		return cmp.Or(err, error(&ecluse.Error{
+			Kind: ecluse.Refused, What: "void the read plan", Where: string(m), Why: "the reading has begun again meanwhile", Next: "run the same command again",
+		}))
+	}
+	_, err = tx.Move(ctx, m, procedure.VoidRead, procedure.Lock)
+	return err
 }
 
 // loadPlan has the load plan compiled; nil while no mapping is signed or the read

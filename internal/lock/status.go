@@ -84,6 +84,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 	if s.Carry, err = l.waiting(ctx, m.ID); err != nil {
 		return err
 	}
+	if s.Changed, err = l.changedSource(ctx, m.ID); err != nil {
+		return err
+	}
 	chunks, err := l.held(ctx, m.ID)
 	if err != nil {
 		return err
@@ -118,6 +121,20 @@ func (l *Lock) keptOf(ctx context.Context, m store.Migration) (*exchange.Kept, e
 		return nil, err
 	}
 	return &exchange.Kept{KeptRows: *kept, Erased: erased}, nil
+}
+
+// changedSource is what the source gate said of its source when the last epoch began; nil
+// when nothing had changed outside what is instructed.
+func (l *Lock) changedSource(ctx context.Context, m ecluse.MigrationID) (*exchange.Changed, error) {
+	epochs, err := l.store.LeavesOf(ctx, string(m), string(journal.EpochBegun))
+	if err != nil || len(epochs) == 0 {
+		return nil, err
+	}
+	n := epochs[len(epochs)-1].Numbers
+	if c := (exchange.Changed{Added: n[exchange.ColumnsAdded], Gone: n[exchange.ColumnsGone]}); c != (exchange.Changed{}) {
+		return &c, nil
+	}
+	return nil, nil
 }
 
 // near lists what ends within a week of a migration that is not over.

@@ -29,11 +29,20 @@ const ChangedText = "mapping"
 // kind of passage and the system it goes into, for a final plan is held against the
 // rehearsal before it. Nothing is listed only where the mappings are the same to the byte.
 func CompareLoads(before, after *LoadPlan) []Change {
+	all := compareSayings(sayings(before), sayings(after))
+	if len(all) == 0 && before.Shape.Mapping != after.Shape.Mapping {
+		return []Change{{Where: "plan", What: ChangedText, Before: before.Shape.Mapping.String(), After: after.Shape.Mapping.String()}}
+	}
+	return all
+}
+
+// compareSayings holds two plans' lines against each other.
+func compareSayings(before, after []Change) []Change {
 	type entry struct{ before, after string }
 	said := map[[2]string]*entry{}
 	var order [][2]string
-	read := func(p *LoadPlan, into func(*entry) *string) {
-		for _, f := range sayings(p) {
+	read := func(sayings []Change, into func(*entry) *string) {
+		for _, f := range sayings {
 			k := [2]string{f.Where, f.What}
 			if said[k] == nil {
 				said[k] = &entry{}
@@ -56,9 +65,6 @@ func CompareLoads(before, after *LoadPlan) []Change {
 	}
 	listed := slices.Clone(all)
 	all = slices.DeleteFunc(all, func(c Change) bool { return implied(c, listed) })
-	if len(all) == 0 && before.Shape.Mapping != after.Shape.Mapping {
-		return []Change{{Where: "plan", What: ChangedText, Before: before.Shape.Mapping.String(), After: after.Shape.Mapping.String()}}
-	}
 	slices.SortStableFunc(all, func(a, b Change) int { return cmp.Compare(a.Where, b.Where) })
 	return all
 }
@@ -67,6 +73,9 @@ func CompareLoads(before, after *LoadPlan) []Change {
 const (
 	inOrder   = "order of "
 	statement = "statement"
+	view      = "view"
+	toTarget  = "recipient of the chunks"
+	toSource  = "recipient of what is put aside"
 )
 
 // implied tells whether other changes say already what one does: a list whose members came
@@ -78,8 +87,10 @@ func implied(c Change, all []Change) bool {
 		slices.Sort(before)
 		slices.Sort(after)
 		return !slices.Equal(before, after)
-	case c.What == statement:
-		return slices.ContainsFunc(all, func(x Change) bool { return x.Where == c.Where && x.What != statement })
+	case c.What == statement, c.What == view:
+		return slices.ContainsFunc(all, func(x Change) bool { return x.Where == c.Where && x.What != statement && x.What != view })
+	case c.What == toTarget, c.What == toSource: // made anew for each instruction
+		return slices.ContainsFunc(all, func(x Change) bool { return x.Where == c.Where && x.What == "instruction" })
 	}
 	return false
 }

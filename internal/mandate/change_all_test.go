@@ -3,6 +3,7 @@ package mandate
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,4 +162,89 @@ func alter(v reflect.Value, which int) bool {
 		return true
 	}
 	return which == 0
+}
+
+// wholeRead is a read plan in which every field says something.
+func wholeRead() *ReadPlan {
+	digest := func(s string) ecluse.Digest { return ecluse.DigestOf([]byte(s)) }
+	patient, result := ecluse.TableName{Schema: "lab", Name: "patient"}, ecluse.TableName{Name: "result"}
+	text := ecluse.Type{Kind: ecluse.Decimal, Precision: 9, Scale: 2}
+	columns := []ReadColumn{{Name: "id", Class: "technical", Type: text, Declared: "int"}, {Name: "note", Class: "free-text", Type: text, AsText: true, Declared: "text", Because: "the  reason"}}
+	return &ReadPlan{
+		Format: "readplan/v1", Migration: "m-1", Contract: digest("c"), Instruction: digest("i"), Procedure: digest("p"),
+		Source: PlanPlace{Gate: "s", System: "old", Engine: ecluse.MySQL}, Target: PlanPlace{Gate: "t", System: "new", Engine: ecluse.SQLite},
+		Recipient: digest("r"), Rejects: digest("j"), Consistency: Frozen, Frozen: &PlanFreeze{By: "Anne  Martin", From: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)},
+		Datasets: []ReadDataset{
+			{
+				Dataset: "patient", From: patient, Storage: "heap", View: "e.patient", Key: []string{"id", "site"}, KeyUnique: true, Columns: columns,
+				Where: []ReadCondition{{Column: "made", Type: text, From: "1", Before: "2", In: []string{"a", "b, c"}, NotNull: true}, {Column: "site", Type: text, In: []string{"1"}}},
+				Rows:  &RowTolerance{Expected: 10, Tolerance: 2}, Statement: "SELECT 1",
+			},
+			{Dataset: "result", From: result, Distinct: true, Columns: columns[:1], Within: []ReadWithin{{Dataset: "patient", Columns: []string{"pid", "site"}}, {Dataset: "other", Columns: []string{"x"}}}, Rows: &RowTolerance{Expected: 5}, Statement: "SELECT 2"},
+		},
+		Verdicts: []TableVerdict{
+			{Table: patient, Kind: ecluse.BaseTable, Columns: []ColumnVerdict{{Column: "id", Verdict: Taken, Class: "technical", Datasets: []ecluse.DatasetID{"patient", "x"}}, {Column: "secret", Verdict: RefusedCredential}}},
+			{Table: result, Kind: ecluse.View, Columns: []ColumnVerdict{{Column: "id", Verdict: Filtered}}},
+		},
+		Checks:      []ReadCheck{{Name: "n", Dataset: "patient", Count: true, Sum: "v", First: "d", Last: "e", By: "code", Statement: "SELECT 3"}, {Name: "o", Dataset: "result", Count: true, Statement: "SELECT 4"}},
+		MayAlsoRead: []string{"a.b", "c.d"}, Because: "no view", EraseBy: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), Untried: "carried  by hand",
+		Limits: PlanLimits{Rows: 10, Bytes: 20, Window: "20:00-06:00 UTC", QueriesPerSecond: 5, LoadPause: 2, Lease: "24h"},
+	}
+}
+
+// TestCompareReadsMissesNothing: the same of a read plan, whose approval shows only what
+// changed.
+func TestCompareReadsMissesNothing(t *testing.T) {
+	t.Parallel()
+	var sites []string
+	every("", reflect.ValueOf(wholeRead()).Elem(), func(at string, _ reflect.Value) { sites = append(sites, at) })
+	tried := 0
+	for n, at := range sites {
+		free := at == ".Format" || at == ".Migration"
+		for which := range 8 {
+			p, site, changed := wholeRead(), 0, false
+			every("", reflect.ValueOf(p).Elem(), func(_ string, v reflect.Value) {
+				if site == n && !changed {
+					changed = alter(v, which)
+				}
+				site++
+			})
+			if !changed || free {
+				continue
+			}
+			tried++
+			if got := CompareReads(wholeRead(), p); len(got) == 0 {
+				t.Errorf("%s, change %d: nothing is listed", at, which)
+			}
+		}
+	}
+	if tried < 150 {
+		t.Errorf("only %d changes", tried)
+	}
+	if got := CompareReads(wholeRead(), wholeRead()); got != nil {
+		t.Errorf("equal plans differ in %+v", got)
+	}
+}
+
+// TestCompareReads: each thing that a plan compiled again says otherwise is one line: not
+// what follows from it, and not what stays.
+func TestCompareReads(t *testing.T) {
+	t.Parallel()
+	after := wholeRead()
+	d := &after.Datasets[0]
+	d.Columns = append([]ReadColumn{}, d.Columns...)
+	d.Columns[0].Declared, d.View, d.Statement = "bigint", "e.patient_2", "SELECT 1, again"
+	after.Verdicts[0].Columns[1].Column = "secret2"
+	after.Instruction, after.Recipient, after.Rejects = ecluse.DigestOf([]byte("i2")), ecluse.DigestOf([]byte("r2")), ecluse.DigestOf([]byte("j2"))
+	after.Limits.LoadPause = 3
+	var got []string
+	for _, c := range CompareReads(wholeRead(), after) {
+		got = append(got, c.Where+": "+c.What)
+	}
+	want := []string{
+		"patient: column id", "plan: instruction", "plan: sessions of others beside which it pauses", "table lab.patient: verdict on secret", "table lab.patient: verdict on secret2",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
 }

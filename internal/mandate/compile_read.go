@@ -65,7 +65,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 		MayAlsoRead: i.Accounts.Source.MayAlsoRead, Because: i.Accounts.Source.Because,
 		Limits: PlanLimits{
 			Rows: int64(i.Limits.Rows), Bytes: int64(i.Limits.Bytes),
-			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, Lease: i.Limits.Lease,
+			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, LoadPause: i.Limits.LoadPause, Lease: i.Limits.Lease,
 		},
 		EraseBy: i.EraseBy.UTC().Truncate(time.Second), Untried: i.Passages.Untried,
 	}
@@ -75,6 +75,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 	}
 	k.deadline()
 	k.consistency()
+	k.loadPause()
 	for id, d := range i.Datasets.All() {
 		k.dataset(id, d)
 	}
@@ -154,6 +155,13 @@ func (k *readCompiler) consistency() {
 	}
 }
 
+// loadPause refuses to pause by what the engine cannot tell, for the same reason.
+func (k *readCompiler) loadPause() {
+	if k.plan.Limits.LoadPause > 0 && !k.in.Dialect.TellsLoad() {
+		k.add("limits.load_pause", fmt.Sprintf("%s cannot tell who is at work: use queries_per_second and window", k.in.Source.Engine), "")
+	}
+}
+
 func (k *readCompiler) dataset(id string, d *Dataset) {
 	at := "datasets." + id
 	out := ReadDataset{Dataset: ecluse.DatasetID(id), From: d.From, Distinct: d.Distinct != "", Key: d.Key}
@@ -166,6 +174,7 @@ func (k *readCompiler) dataset(id string, d *Dataset) {
 	if k.plan.Consistency == Snapshot && slices.Contains([]string{"myisam", "aria", "memory", "csv", "archive", "merge"}, strings.ToLower(t.Storage)) {
 		k.add(at+".from", t.Name.String()+" is stored as "+t.Storage+", which has no snapshot: use consistency locked, frozen or reread", "")
 	}
+	out.Rows = d.Rows
 	out.KeyUnique = len(d.Key) > 0 && uniqueKey(t, d.Key)
 	if d.Distinct != "" {
 		c := &Column{Class: d.Class, As: d.As, Because: d.Because}

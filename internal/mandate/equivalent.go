@@ -11,32 +11,51 @@ import (
 	"ecluse"
 )
 
-// Equivalent tells whether a plan compiled again is the one that was approved.
-// Columns and tables that the source has since, which nobody instructed and
-// which are therefore refused, are listed in added and change nothing; anything
-// else gives ecluse.Differs and names what changed.
-func Equivalent(approved, recompiled *ReadPlan) (added []string, err error) {
-	trimmed := *recompiled
-	trimmed.Verdicts = nil
-	for _, t := range recompiled.Verdicts {
-		known, ok := verdictOn(approved, t.Table)
-		kept := t
-		kept.Columns = make([]ColumnVerdict, 0, len(t.Columns))
+// Elsewhere is what changed in a source since its read plan was approved, outside what
+// is instructed: columns ("table.column") that came, and columns that went. They are
+// refused either way, and to be reported.
+type Elsewhere struct {
+	Added []string
+	Gone  []string
+}
+
+// Equivalent tells whether a plan compiled again is the one that was approved. Columns
+// that nobody instructed, and which are therefore refused, may come, go and stand in
+// another order: they are listed, and change nothing. Anything else gives ecluse.Differs
+// and names what changed.
+func Equivalent(approved, recompiled *ReadPlan) (Elsewhere, error) {
+	if err := sameBytes("readplan", instructedOnly(approved).Bytes(), instructedOnly(recompiled).Bytes()); err != nil {
+		return Elsewhere{}, err
+	}
+	return Elsewhere{Added: refusedOnlyBy(recompiled, approved), Gone: refusedOnlyBy(approved, recompiled)}, nil
+}
+
+// instructedOnly is a plan without what it refuses, in no order of the source's.
+func instructedOnly(p *ReadPlan) *ReadPlan {
+	of := *p
+	of.Verdicts = nil
+	for _, t := range p.Verdicts {
+		t.Columns = slices.DeleteFunc(slices.Clone(t.Columns), refused)
+		slices.SortFunc(t.Columns, func(a, b ColumnVerdict) int { return strings.Compare(a.Column, b.Column) })
+		if len(t.Columns) > 0 {
+			of.Verdicts = append(of.Verdicts, t)
+		}
+	}
+	return &of
+}
+
+// refusedOnlyBy lists the columns that one plan refuses and another does not know.
+func refusedOnlyBy(p, other *ReadPlan) []string {
+	var all []string
+	for _, t := range p.Verdicts {
+		known, _ := verdictOn(other, t.Table)
 		for _, c := range t.Columns {
-			if refused(c) && (!ok || !hasColumn(known, c.Column)) {
-				added = append(added, columnName(t.Table, c.Column))
-				continue
+			if refused(c) && !hasColumn(known, c.Column) {
+				all = append(all, columnName(t.Table, c.Column))
 			}
-			kept.Columns = append(kept.Columns, c)
-		}
-		if ok || len(kept.Columns) > 0 {
-			trimmed.Verdicts = append(trimmed.Verdicts, kept)
 		}
 	}
-	if err := sameBytes("readplan", approved.Bytes(), trimmed.Bytes()); err != nil {
-		return nil, err
-	}
-	return added, nil
+	return all
 }
 
 func refused(c ColumnVerdict) bool {

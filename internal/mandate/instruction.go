@@ -137,8 +137,25 @@ type Dataset struct {
 	As       string                 `yaml:"as,omitempty"`      // of Distinct
 	Because  string                 `yaml:"because,omitempty"` // of Distinct
 	Where    []Condition            `yaml:"where,omitempty"`
+	Rows     *RowTolerance          `yaml:"rows,omitempty"`
 	Within   document.Map[[]string] `yaml:"within,omitempty"` // dataset: columns that refer to its key
 }
+
+// RowTolerance is how many rows a dataset is expected to have, and how many more or fewer
+// it may have: with others it is not what was looked at when it was instructed.
+type RowTolerance struct {
+	Expected  int64 `yaml:"expected" json:"expected"`
+	Tolerance int64 `yaml:"tolerance,omitempty" json:"tolerance,omitempty"` // more or fewer, at most
+}
+
+// Most is how many rows there may be.
+func (r *RowTolerance) Most() int64 { return r.Expected + r.Tolerance }
+
+// Least is how many there must be.
+func (r *RowTolerance) Least() int64 { return r.Expected - r.Tolerance }
+
+// mostExpected keeps sums of the two within their type.
+const mostExpected = 1 << 50
 
 // Column is one instructed column, written `name: class` or `name: {class: …}`.
 type Column struct {
@@ -229,6 +246,7 @@ type Limits struct {
 	Bytes            Size   `yaml:"bytes"` // of ciphertext
 	Window           string `yaml:"window,omitempty"`
 	QueriesPerSecond int    `yaml:"queries_per_second,omitempty"`
+	LoadPause        int    `yaml:"load_pause,omitempty"`     // the reading pauses while so many sessions of others are at work on the source's server; 0: never
 	Lease            string `yaml:"lease,omitempty"`          // how long a half of the key is lent at a time: 15m, 24h
 	RehearsalDays    int    `yaml:"rehearsal_days,omitempty"` // how long a rehearsal may stand in the test base; 7 where nothing is said
 }

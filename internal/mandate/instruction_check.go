@@ -173,6 +173,9 @@ func (i *Instruction) checkDataset(p *problems, at, id string, d *Dataset, speci
 	} else {
 		i.checkColumns(p, at, d, special)
 	}
+	if r := d.Rows; r != nil && (r.Expected < 1 || r.Tolerance < 0 || r.Expected > mostExpected || r.Tolerance > mostExpected) {
+		p.add(at+".rows", fmt.Sprintf("want expected, a number of rows from 1, and tolerance, from 0: to %d at most", int64(mostExpected)), lawOnly)
+	}
 	for n, c := range d.Where {
 		checkCondition(p, fmt.Sprintf("%s.where[%d]", at, n), &c)
 	}
@@ -362,6 +365,12 @@ func (i *Instruction) checkLimits(p *problems) {
 	}
 	if i.Limits.QueriesPerSecond < 0 {
 		p.add("limits.queries_per_second", "want a number from 1", "")
+	}
+	if i.Limits.LoadPause < 0 {
+		p.add("limits.load_pause", "want a number of sessions, from 1", "")
+	}
+	if i.Limits.LoadPause > 0 && i.Source.Consistency == Locked {
+		p.add("limits.load_pause", "while tables are locked, a pause keeps waiting those it is for: use another consistency, or no pause", "")
 	}
 	if n := i.Limits.RehearsalDays; n < 0 || n > MostRehearsalDays {
 		p.add("limits.rehearsal_days", fmt.Sprintf("want a number from 1 to %d, or nothing: %d", MostRehearsalDays, UsualRehearsalDays), "GDPR art. 5(1)(e)")

@@ -15,7 +15,7 @@ type ReadPermit struct {
 	digest    ecluse.Digest
 	recipient string
 	rejects   string
-	added     []string
+	elsewhere Elsewhere
 	notAfter  time.Time
 	closes    time.Time
 }
@@ -32,9 +32,9 @@ func (p ReadPermit) Recipient() string { return p.recipient }
 // Rejects is what rejected rows are sealed to, signed by the source gate.
 func (p ReadPermit) Rejects() string { return p.rejects }
 
-// Added lists the columns ("table.column") that the source has and had not when
-// the plan was approved. They are refused, and to be reported.
-func (p ReadPermit) Added() []string { return p.added }
+// Elsewhere is what changed in the source since the plan was approved and nobody
+// instructed: it is to be reported.
+func (p ReadPermit) Elsewhere() Elsewhere { return p.elsewhere }
 
 // NotAfter is when the permit ends: the earliest end of contract, host's
 // certificate, instruction, recipients and rosters. Approvals bound when a
@@ -114,7 +114,7 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	if err != nil {
 		return ReadPermit{}, changed("readplan", err)
 	}
-	added, err := Equivalent(approved, again)
+	elsewhere, err := Equivalent(approved, again)
 	if err != nil {
 		return ReadPermit{}, err
 	}
@@ -131,7 +131,7 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	}
 	return ReadPermit{
 		plan: approved, digest: digest, recipient: d.chunks.Recipient, rejects: d.rejects.Recipient,
-		added: added, notAfter: d.ends, closes: closes,
+		elsewhere: elsewhere, notAfter: d.ends, closes: closes,
 	}, nil
 }
 

@@ -170,7 +170,7 @@ func TestPermitReadReportsAdded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"public.patient.hiv_status", "public.web.password"}, p.Added()); diff != "" {
+	if diff := cmp.Diff([]string{"public.patient.hiv_status", "public.web.password"}, p.Elsewhere().Added); diff != "" {
 		t.Error(diff)
 	}
 	if p.Digest() != m.Plan.Digest() {

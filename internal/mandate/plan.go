@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"slices"
 	"time"
 
 	"ecluse"
@@ -50,7 +51,8 @@ type PlanLimits struct {
 	Bytes            int64  `json:"bytes"` // of ciphertext
 	Window           string `json:"window,omitempty"`
 	QueriesPerSecond int    `json:"queries_per_second,omitempty"`
-	Lease            string `json:"lease,omitempty"` // how long a half of the key is lent at a time; empty: UsualLease
+	LoadPause        int    `json:"load_pause,omitempty"` // sessions of others at work, beside which the reading pauses; 0: never
+	Lease            string `json:"lease,omitempty"`      // how long a half of the key is lent at a time; empty: UsualLease
 }
 
 // LeaseTime is how long a half of the key is lent at a time.
@@ -68,7 +70,8 @@ type ReadDataset struct {
 	Columns   []ReadColumn     `json:"columns"`              // what travels, in the instruction's order; for a distinct dataset the one column, then "ordinal" (int, from 1)
 	Where     []ReadCondition  `json:"where,omitempty"`
 	Within    []ReadWithin     `json:"within,omitempty"`
-	Statement string           `json:"statement"` // for people to read; a gate executes only what it composes itself
+	Rows      *RowTolerance    `json:"rows,omitempty"` // beyond it the reading stops
+	Statement string           `json:"statement"`      // for people to read; a gate executes only what it composes itself
 }
 
 // ReadColumn is one column that travels.
@@ -181,8 +184,15 @@ type LoadHeld struct {
 	Digest  ecluse.Digest    `json:"sha256"`
 }
 
-// Columns identifies what the plan's datasets are made of, whatever plan it stands in.
-func (p *ReadPlan) Columns() ecluse.Digest { return ecluse.DigestOf(encodePlan(p.Datasets)) }
+// Columns identifies what the plan's datasets are made of, whatever plan it stands in and
+// however many rows they may have.
+func (p *ReadPlan) Columns() ecluse.Digest {
+	of := slices.Clone(p.Datasets)
+	for i := range of {
+		of[i].Rows = nil
+	}
+	return ecluse.DigestOf(encodePlan(of))
+}
 
 // Dataset finds a dataset by name.
 func (p *ReadPlan) Dataset(id ecluse.DatasetID) (*ReadDataset, bool) {
@@ -218,6 +228,9 @@ type Dialect interface {
 	// Consistencies are the ways a reader of the engine can see one state of a
 	// source: some of Snapshot, Locked, Frozen, Reread.
 	Consistencies() []string
+	// TellsLoad tells whether a reader of the engine can count who else is at work on
+	// its server.
+	TellsLoad() bool
 	// ReadStatement is the statement that reads a whole dataset of plan p.
 	ReadStatement(p *ReadPlan, d *ReadDataset) (string, error)
 	// CheckStatement is the statement of a source check.

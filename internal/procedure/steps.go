@@ -166,13 +166,14 @@ func waters() []Step {
 			Number: 7,
 			Name:   Text{"Reading", "Lecture"},
 			What: Text{
-				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it.",
-				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe.",
+				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it. A source that no longer fits the plan voids it, as long as no chunk is sealed.",
+				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe. Une source qui ne correspond plus au plan l'annule, tant qu'aucun paquet n'est scellé.",
 			},
 			Law:      Text{"GDPR art. 5(1)(c), 32(1)(a)", "RGPD art. 5(1)(c), 32(1)(a)"},
 			Evidence: Text{"the privilege record, the signed descriptors", "le relevé de droits, les descripteurs signés"},
 			Moves: []Move{
 				{Verb: BeginReading, By: []Actor{SourceGate}, While: []State{Approved, Reading}, To: Reading},
+				{Verb: VoidRead, By: []Actor{Lock}, While: []State{Reading}, To: Instructed, Passage: []State{None, Undone, LoadPlanned, LoadApproved}, PassageTo: None},
 			},
 		},
 		{

@@ -35,6 +35,7 @@ const (
 	Inspect       Verb = "inspect"
 	PlanRead      Verb = "plan-read"
 	LapseRead     Verb = "lapse-read"
+	VoidRead      Verb = "void-read"
 	BeginReading  Verb = "begin-reading"
 	StoreChunk    Verb = "store-chunk"
 	FinishReading Verb = "finish-reading"
@@ -85,6 +86,7 @@ func verbs() map[Verb]Text {
 		Inspect:       {"inspect the catalogue", "relever le catalogue"},
 		PlanRead:      {"compile the read plan", "compiler le plan de lecture"},
 		LapseRead:     {"let the approval of the read plan lapse", "laisser l'approbation du plan de lecture se périmer"},
+		VoidRead:      {"void the read plan that the source no longer fits", "annuler le plan de lecture auquel la source ne correspond plus"},
 		BeginReading:  {"begin to read", "commencer la lecture"},
 		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
 		FinishReading: {"close the manifest", "clore le bordereau"},

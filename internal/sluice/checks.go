@@ -16,6 +16,9 @@ func (e *extractor) checks(ctx context.Context, session reader.Session, sealed c
 	_, _, err := e.chunk(ctx, place{ecluse.ChecksDataset, 0}, checksSchema(), sealed,
 		func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
 			for _, c := range e.plan.Checks {
+				if err := e.pause.Wait(ctx); err != nil {
+					return nil, false, err
+				}
 				figures, err := session.Check(ctx, c.Name)
 				if err != nil {
 					return nil, false, err

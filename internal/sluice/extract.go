@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/ssh"
@@ -67,6 +68,8 @@ type Extracted struct {
 	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
 	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
 	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
+	Pauses   int                                             `json:"pauses"`   // while others were at work on the source's server (limits.load_pause), this run
+	Paused   time.Duration                                   `json:"paused"`   // for how long in all
 	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"-"`
 	Manifest evidence.Signed                                 `json:"-"`
 }
@@ -106,16 +109,21 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.pause = reader.NewPause(plan.Limits.LoadPause, session.Load, e.meter.pause)
 	g, gctx := errgroup.WithContext(ctx)
 	sealed := make(chan *chunk, 1) // one chunk is stored while the next is read
-	var paused error               // the window's end: what was read whole is still stored
+	var paused error               // the window's end, too many rows: what was read whole is still stored
 	g.Go(func() error {
 		defer close(sealed)
 		wctx, cancel := untilClosed(gctx, x.Permit)
 		defer cancel()
 		err := e.read(wctx, session, sealed)
-		if err != nil && gctx.Err() == nil && wctx.Err() != nil {
+		switch {
+		case err == nil || gctx.Err() != nil:
+		case wctx.Err() != nil:
 			paused, err = context.Cause(wctx), nil
+		case e.beyond:
+			paused, err = err, nil
 		}
 		return err
 	})
@@ -180,6 +188,8 @@ type extractor struct {
 	bytes  int64 // stored in all, against the plan's limit
 	meter  meter
 	pool   seal.Pool
+	pause  *reader.Pause
+	beyond bool // a dataset has other rows than the plan tolerates
 }
 
 type place struct {
@@ -276,12 +286,25 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 		}
 		end, last, err := e.chunk(ctx, place{d.Dataset, sequence}, schema, sealed,
 			func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
-				return session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
+				if err := e.pause.Wait(ctx); err != nil {
+					return nil, false, err
+				}
+				rows := e.out.Rows[d.Dataset]
+				end, last, err := session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
 					if err := look.Look(b); err != nil {
+						return err
+					}
+					rows += int64(b.Rows())
+					if err := e.between(ctx); err != nil {
 						return err
 					}
 					return emit(b)
 				})
+				if err == nil {
+					err = tolerated(d, rows, last)
+					e.beyond = err != nil
+				}
+				return end, last, err
 			})
 		if err != nil {
 			return err
@@ -295,6 +318,34 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 		e.out.FreeText[d.Dataset] = found
 	}
 	return nil
+}
+
+// tolerated refuses, at a chunk's end, a dataset with more rows than the plan lets it have,
+// or that ends with fewer. The chunk by which that shows is not sealed.
+func tolerated(d *mandate.ReadDataset, rows int64, last bool) error {
+	r := d.Rows
+	if r == nil || rows <= r.Most() && (!last || rows >= r.Least()) {
+		return nil
+	}
+	e := &ecluse.Error{
+		Kind: ecluse.Refused, What: "extract", Where: "dataset " + string(d.Dataset), Article: "GDPR art. 29",
+		Why:  fmt.Sprintf("it has more than %d rows: %d were expected, and at most %d more", r.Most(), r.Expected, r.Tolerance),
+		Next: "find out why: when the source is as it was expected, the reading goes on under the same signatures; else erase this migration and have one instructed and approved that expects these rows",
+	}
+	if rows < r.Least() {
+		e.Why = fmt.Sprintf("it has %d rows: %d were expected, and at most %d fewer", rows, r.Expected, r.Tolerance)
+	}
+	return e
+}
+
+// between pauses between two batches of a chunk, where rows that are not taken hold up
+// nobody: a table without row versions is locked to its writers until its statement has
+// given its last row.
+func (e *extractor) between(ctx context.Context) error {
+	if e.plan.Consistency == mandate.Reread {
+		return nil
+	}
+	return e.pause.Wait(ctx)
 }
 
 // rereads is how often a source without snapshots is read again before the
@@ -445,6 +496,7 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
 		return nil, err
 	}
+	e.out.Pauses, e.out.Paused = e.pause.Times, e.pause.Took
 	if e.Done != nil {
 		if err := e.Done(ctx, &e.out); err != nil {
 			return nil, err

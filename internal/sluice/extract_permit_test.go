@@ -23,6 +23,7 @@ type slowSource struct {
 	mandate.ReadPermit
 	chunks int
 	each   time.Duration
+	load   func() int
 	rights []reader.Privileges // the answers, one after the other; the last again and again
 }
 
@@ -56,6 +57,14 @@ func (s *slowSource) ReadChunk(ctx context.Context, id ecluse.DatasetID, after, 
 func (s *slowSource) Check(context.Context, string) (*record.Batch, error) {
 	return nil, fmt.Errorf("there is none")
 }
+
+func (s *slowSource) Load(context.Context) (int, error) {
+	if s.load == nil {
+		return 0, fmt.Errorf("nobody was to be asked")
+	}
+	return s.load(), nil
+}
+
 func (s *slowSource) Close() error { return nil }
 
 // shelf is a chamber and bookmarks in memory.
@@ -178,5 +187,83 @@ func TestExtractJudgesRightsAfter(t *testing.T) {
 	s.rights, x.Epoch = []reader.Privileges{narrow}, 2
 	if out, err := Extract(t.Context(), x); err != nil || out.Kept != 2 || !to.closed {
 		t.Errorf("taken back: %+v, %v", out, err)
+	}
+}
+
+// TestExtractPausesUnderLoad: a reading stands still while others are at work, says so, and
+// what it waited is in what it came to. It asks nobody unless the plan says so.
+func TestExtractPausesUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := mandatetest.New(t)
+		read := func(limits string, load func() int) (*Extracted, time.Duration, int) {
+			s := &slowSource{ReadPermit: w.ReadPermit(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL), slowBody+limits), chunks: 4, each: time.Second, load: load}
+			x, said := extraction(w, s, &shelf{marks: map[int]reader.Cursor{}}), 0
+			x.Watch = func(p Progress) {
+				if p.Paused {
+					said++
+				}
+			}
+			begun := time.Now()
+			out, err := Extract(t.Context(), x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out, time.Since(begun), said
+		}
+		if out, took, said := read("", nil); took != 4*time.Second || out.Pauses != 0 || said != 0 {
+			t.Errorf("without a limit: %s, %+v", took, out)
+		}
+		const limits = "limits: {rows: 1000, bytes: 1TB, load_pause: 2}\n"
+		if out, took, said := read(limits, func() int { return 1 }); took != 4*time.Second || out.Pauses != 0 || said != 0 {
+			t.Errorf("beside one session: %s, %+v", took, out)
+		}
+		begun := time.Now()
+		busy := func() int { // in the reading's second and third second
+			if at := time.Since(begun); at >= time.Second && at < 3*time.Second {
+				return 2
+			}
+			return 0
+		}
+		if out, took, said := read(limits, busy); took < 6500*time.Millisecond || out.Pauses != 1 || out.Paused < 2500*time.Millisecond || said == 0 {
+			t.Errorf("beside two sessions for two seconds: %s, %+v, told %d times", took, out, said)
+		}
+	})
+}
+
+// TestExtractTolerance: a dataset with more rows than the plan tolerates, or fewer, stops
+// the reading at a chunk's end; what was sealed stays, and when the source is as it was
+// expected the reading goes on under the same signatures.
+func TestExtractTolerance(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows   string
+		chunks int // of a row each
+		slots  int // that are stored then, the key among them
+		want   string
+	}{
+		"as expected": {"{expected: 4}", 4, 5, ""},
+		"a few more":  {"{expected: 2, tolerance: 2}", 4, 5, ""},
+		"a few fewer": {"{expected: 6, tolerance: 2}", 4, 5, ""},
+		"more":        {"{expected: 1, tolerance: 1}", 4, 3, "dataset patient: it has more than 2 rows: 1 were expected, and at most 1 more"},
+		"fewer":       {"{expected: 9, tolerance: 4}", 4, 4, "dataset patient: it has 4 rows: 9 were expected, and at most 4 fewer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := mandatetest.New(t)
+			permit := w.ReadPermit(t, slowCatalogue(), mandatetest.Dialect(ecluse.PostgreSQL), strings.Replace(slowBody, "from: patient,", "from: patient, rows: "+c.rows+",", 1))
+			s, to := &slowSource{ReadPermit: permit, chunks: c.chunks}, &shelf{marks: map[int]reader.Cursor{}}
+			x := extraction(w, s, to)
+			_, err := Extract(t.Context(), x)
+			if c.want == "" && (err != nil || !to.closed) || c.want != "" && (ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), c.want) || to.closed) {
+				t.Fatalf("%v, closed %t", err, to.closed)
+			}
+			if len(to.slots) != c.slots {
+				t.Errorf("%d slots are stored, want %d", len(to.slots), c.slots)
+			}
+			if name == "more" { // they are taken out of the source again
+				s.chunks, x.Epoch = 2, 2
+				if out, err := Extract(t.Context(), x); err != nil || out.Rows["patient"] != 2 || !to.closed {
+					t.Errorf("as expected again: %+v, %v", out, err)
+				}
+			}
+		})
 	}
 }

@@ -28,6 +28,7 @@ type Progress struct {
 	Expected int64
 	Bytes    int64 // of values read, or of ciphertext loaded
 	Chunks   int
+	Paused   bool // others are at work on the source's server
 	Done     bool
 }
 
@@ -67,6 +68,11 @@ func (m *meter) expect(rows int64) {
 func (m *meter) at(d ecluse.DatasetID) { m.now.Dataset = d }
 
 func (m *meter) chunk() { m.now.Chunks++ }
+
+func (m *meter) pause(on bool) {
+	m.now.Paused = on
+	m.tell(true)
+}
 
 func (m *meter) done() {
 	m.now.Done = true

@@ -144,6 +144,8 @@ func (s sentences) Consistencies() []string {
 	return []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread}
 }
 
+func (s sentences) TellsLoad() bool { return ecluse.Engine(s) != ecluse.SQLite }
+
 func (s sentences) TextType(c *ecluse.Column) (can, must bool) {
 	return c.Type.Kind != ecluse.Bytes, c.Declared == "money"
 }

@@ -47,6 +47,9 @@ type Session interface {
 	// fields key (text, null for the figure without a key) and count (int), sum
 	// (number), first, last (text): those the check does not ask for are null.
 	Check(ctx context.Context, name string) (*record.Batch, error)
+	// Load counts the sessions of others that are at work on the source's server now, as
+	// the read account may see them. It may be called while a chunk is emitted.
+	Load(ctx context.Context) (int, error)
 	// Close ends the epoch: rolls back, unlocks, disconnects.
 	Close() error
 }

@@ -76,6 +76,9 @@ func (Dialect) Consistencies() []string {
 	return []string{mandate.Snapshot, mandate.Locked, mandate.Frozen, mandate.Reread}
 }
 
+// TellsLoad is so: the server counts its running threads for everybody.
+func (Dialect) TellsLoad() bool { return true }
+
 // TextType tells that every column can be read as its exact text (bytes as
 // hexadecimal digits), and that columns of types unknown here can only be.
 func (Dialect) TextType(c *ecluse.Column) (can, must bool) {

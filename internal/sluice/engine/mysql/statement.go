@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,12 @@ type keyPart struct {
 // Keyed tells a dataset read in the order of a unique key from one whose rows
 // are ordered by all that travels of them and counted.
 func (r *Reading) Keyed() bool { return !r.counted }
+
+// Seeks tells a dataset that can be taken up anywhere without sorting it again: its
+// key is whole numbers, which an index has in their order.
+func (r *Reading) Seeks() bool {
+	return r.Keyed() && !slices.ContainsFunc(r.keys, func(k keyPart) bool { return !k.integer })
+}
 
 // NewReading composes how dataset d of plan p is read. Through a granted view the
 // conditions stand inside the view.

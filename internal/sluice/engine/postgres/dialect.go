@@ -71,6 +71,9 @@ func (Dialect) WriteStatement(t *mandate.LoadTable) (string, error) {
 // Consistencies are a snapshot, whether or not somebody froze the database too.
 func (Dialect) Consistencies() []string { return []string{mandate.Snapshot, mandate.Frozen} }
 
+// TellsLoad is so: everybody sees which sessions have a transaction under way.
+func (Dialect) TellsLoad() bool { return true }
+
 // TextType tells that any column can be read as its text, and that those must be
 // whose type has no kind of its own.
 func (Dialect) TextType(c *ecluse.Column) (can, must bool) {

@@ -58,6 +58,9 @@ func InsertSQL(table ecluse.TableName, columns []string, rows int) string {
 // Consistencies are a snapshot, whether or not somebody froze the database too.
 func (Dialect) Consistencies() []string { return []string{mandate.Snapshot, mandate.Frozen} }
 
+// TellsLoad is not so: a file has no server.
+func (Dialect) TellsLoad() bool { return false }
+
 // TextType tells which columns can and must be read as SQLite writes their
 // values. Any column can: any may hold a text.
 func (Dialect) TextType(c *ecluse.Column) (can, must bool) { return true, onlyText(c.Declared) }

@@ -17,6 +17,7 @@ import (
 type session struct {
 	config   engine.Config
 	conn     *engine.Conn
+	beside   *engine.Conn // that asks who is at work; nil until somebody wants to know
 	plan     *mandate.ReadPlan
 	throttle *reader.Throttle
 	readings map[ecluse.DatasetID]*engine.Reading
@@ -247,9 +248,25 @@ func (s *session) failed(ctx context.Context, what string, err error) error {
 	return wrapped
 }
 
+// Load implements reader.Session, on a connection of its own: the epoch's may be in the
+// middle of an answer.
+func (s *session) Load(ctx context.Context) (int, error) {
+	if s.beside == nil {
+		conn, err := engine.Connect(ctx, s.config)
+		if err != nil {
+			return 0, err
+		}
+		s.beside = conn
+	}
+	return engine.OthersAtWork(ctx, s.beside)
+}
+
 // Close implements reader.Session.
 func (s *session) Close() error {
 	defer s.kill()
+	if s.beside != nil {
+		_ = s.beside.Close()
+	}
 	s.stream = nil
 	if s.over == nil {
 		s.over = &ecluse.Error{Kind: ecluse.Failed, What: "read the source", Why: "its session is closed"}

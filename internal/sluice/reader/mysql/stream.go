@@ -55,7 +55,8 @@ func (st *stream) restart() {
 
 // begin runs the stream's statement from where it stands. A source that is read
 // while others write is asked for a chunk at a time: a table without row versions
-// is locked to its writers until a statement has given its last row.
+// is locked to its writers until a statement has given its last row. So is one that
+// may send so many statements a second only: a statement for everything would be one.
 func (s *session) begin(ctx context.Context, st *stream, resumed bool) error {
 	if err := s.throttle.Wait(ctx); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (s *session) begin(ctx context.Context, st *stream, resumed bool) error {
 	if resumed {
 		span.After = &st.pos
 	}
-	if s.plan.Consistency == mandate.Reread {
+	if s.plan.Consistency == mandate.Reread || s.plan.Limits.QueriesPerSecond > 0 && st.reading.Seeks() {
 		span.Limit = reader.ChunkRows + 1
 	}
 	rows, err := s.conn.Query(s.alive, st.reading.Statement(span))

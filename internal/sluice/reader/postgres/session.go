@@ -22,6 +22,7 @@ type Session struct {
 	plan     *mandate.ReadPlan
 	config   engine.Config
 	conn     *engine.Conn
+	beside   *engine.Conn // that asks who is at work; nil until somebody wants to know
 	throttle *reader.Throttle
 	datasets map[ecluse.DatasetID]*dataset
 
@@ -43,7 +44,25 @@ func (s *Session) batchesOf(d *dataset) []*record.Batch {
 var _ reader.Session = (*Session)(nil)
 
 // Close ends the epoch.
-func (s *Session) Close() error { return s.conn.Close() }
+func (s *Session) Close() error {
+	if s.beside != nil {
+		_ = s.beside.Close()
+	}
+	return s.conn.Close()
+}
+
+// Load counts the sessions of others that are at work, on a connection of its own: the
+// epoch's may be in the middle of an answer.
+func (s *Session) Load(ctx context.Context) (int, error) {
+	if s.beside == nil {
+		conn, err := engine.Connect(ctx, s.config)
+		if err != nil {
+			return 0, err
+		}
+		s.beside = conn
+	}
+	return engine.OthersAtWork(ctx, s.beside)
+}
 
 // Privileges asks what the account can read now, on a connection of its own: the
 // epoch's sees what was granted after its snapshot in part only.

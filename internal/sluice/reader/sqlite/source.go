@@ -126,5 +126,10 @@ func (s *session) Check(ctx context.Context, name string) (*record.Batch, error)
 	return nil, &ecluse.Error{Kind: ecluse.Refused, What: "count check " + name, Why: "the plan has no such check", Article: "GDPR art. 29"}
 }
 
+// Load refuses: a file has no server to ask. No plan for SQLite asks for it.
+func (s *session) Load(context.Context) (int, error) {
+	return 0, &ecluse.Error{Kind: ecluse.Refused, What: "ask who is at work", Why: "a file has no server"}
+}
+
 // Close ends the transaction and disconnects.
 func (s *session) Close() error { return s.conn.Close() }
