@@ -19,8 +19,9 @@ func TestOthersAtWork(t *testing.T) {
 	looking := postgrestest.Connect(t, mine)
 	count := func(want int, when string) {
 		t.Helper()
-		n, err := -1, error(nil)
+		n := -1
 		for until := time.Now().Add(10 * time.Second); n != want && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+			var err error
 			if n, err = postgres.OthersAtWork(t.Context(), looking); err != nil {
 				t.Fatal(err)
 			}
