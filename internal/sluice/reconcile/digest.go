@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+
+	"ecluse/internal/sluice/record"
 )
 
 // A row's digest is two blocks of 128 bits of one number:
@@ -114,4 +116,33 @@ func (a residue) reduced() (lo, hi uint64) {
 		return 0, 0
 	}
 	return lo, hi
+}
+
+// Rows digests each row of a batch, and its key's columns (places in Table.Columns) by
+// themselves; of a row without a key both are the row's. Half of a digest of each is
+// given: it is 128 bits, and 64 of the key's.
+func (s *Summer) Rows(b *record.Batch, key []int, do func(i int, key uint64, row [2]uint64)) error {
+	if err := s.bind(b); err != nil {
+		return err
+	}
+	for i := range b.Rows() {
+		if err := s.encode(i, 0, len(s.forms)); err != nil {
+			return err
+		}
+		row := s.digest.digest(s.row)
+		of := row[0]
+		if len(key) > 0 {
+			k := s.keyed[:0]
+			for _, n := range key {
+				if err := s.encode(i, n, n+1); err != nil {
+					return err
+				}
+				k = append(k, s.row...)
+			}
+			s.keyed = k
+			of = s.digest.digest(k)[0]
+		}
+		do(i, of, [2]uint64{row[0], row[1]})
+	}
+	return nil
 }
