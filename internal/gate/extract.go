@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -30,11 +31,13 @@ type ExtractStatement struct {
 	Epoch                  int                        `json:"epoch"`
 	Manifest               ecluse.Digest              `json:"manifest"`
 	Rows                   map[ecluse.DatasetID]int64 `json:"rows"`
-	Chunks                 int                        `json:"chunks"`   // of this epoch
-	Bytes                  int64                      `json:"bytes"`    // of ciphertext, of this epoch
-	Resealed               int                        `json:"resealed"` // chunks found changed by a later epoch
-	Kept                   int                        `json:"kept"`     // chunks of earlier epochs found equal
-	Added                  []string                   `json:"added"`    // columns that came into the source after the plan was approved: refused
+	Chunks                 int                        `json:"chunks"`            // of this epoch
+	Bytes                  int64                      `json:"bytes"`             // of ciphertext, of this epoch
+	Resealed               int                        `json:"resealed"`          // chunks found changed by a later epoch
+	Kept                   int                        `json:"kept"`              // chunks of earlier epochs found equal
+	Reading                int                        `json:"reading,omitempty"` // 0: the first
+	Changed                map[ecluse.DatasetID]int64 `json:"changed,omitempty"` // of a later reading: rows of the buckets that differ, of each dataset where some do
+	Added                  []string                   `json:"added"`             // columns that came into the source after the plan was approved: refused
 	FreeText               []FreeText                 `json:"free_text"`
 	At                     time.Time                  `json:"at"`
 
@@ -73,7 +76,7 @@ func (f Findings) masked() []FreeText {
 
 // state seals the exact findings for this gate's own side, then signs and posts
 // what the reading came to.
-func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice.Extracted) (*ExtractStatement, error) {
+func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, reading int, x *sluice.Extracted) (*ExtractStatement, error) {
 	m := permit.Plan().Migration
 	now, err := s.home.Now()
 	if err != nil {
@@ -97,6 +100,7 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 	out := &ExtractStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ExtractFormat, Migration: m, Plan: permit.Digest()},
 		Epoch:         x.Epoch, Manifest: x.Manifest.Digest(), Rows: instructed(x.Rows), Chunks: x.Chunks, Bytes: x.Bytes, Resealed: x.Resealed, Kept: x.Kept,
+		Reading: reading, Changed: x.Changed,
 		Added: append([]string{}, permit.Added()...), FreeText: Findings(x.FreeText).masked(), At: now,
 	}
 	signed, err := evidence.SignStatement(s.home.signer, out)
@@ -110,7 +114,7 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 // instructed leaves out what Écluse adds of its own.
 func instructed(rows map[ecluse.DatasetID]int64) map[ecluse.DatasetID]int64 {
 	out := maps.Clone(rows)
-	delete(out, ecluse.ChecksDataset)
+	maps.DeleteFunc(out, func(d ecluse.DatasetID, _ int64) bool { return strings.HasPrefix(string(d), "ecluse.") })
 	return out
 }
 

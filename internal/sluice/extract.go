@@ -42,7 +42,10 @@ type Bookmarks interface {
 type Extraction struct {
 	Permit    mandate.ReadPermit
 	Open      func(context.Context) (reader.Session, error)
-	Epoch     int // of this run, from 1; never used before
+	Epoch     int                // of this run, from 1; never used before
+	Reading   int                // 0: the first; a later one seals what changed since the one before
+	Closed    *evidence.Manifest // of the reading before; nil: of the first there is none
+	Buckets   Buckets            // what each reading's buckets came to; needed if the plan grants later readings
 	Key       *seal.Key
 	Recipient age.Recipient
 	Gate      ecluse.Fingerprint // the source gate's own key, which signed what is stored
@@ -64,9 +67,10 @@ type Extracted struct {
 	Epoch    int                                             `json:"epoch"`
 	Rows     map[ecluse.DatasetID]int64                      `json:"rows"`
 	Chunks   int                                             `json:"chunks"`
-	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
-	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
-	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
+	Bytes    int64                                           `json:"bytes"`             // of ciphertext, this run
+	Resealed int                                             `json:"resealed"`          // chunks found changed by a later epoch
+	Kept     int                                             `json:"kept"`              // chunks of earlier epochs found equal
+	Changed  map[ecluse.DatasetID]int64                      `json:"changed,omitempty"` // of a later reading: rows sealed again, of each dataset in which something changed
 	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"-"`
 	Manifest evidence.Signed                                 `json:"-"`
 }
@@ -228,6 +232,9 @@ func newExtractor(ctx context.Context, x Extraction, plan *mandate.ReadPlan) (*e
 
 // read seals the key, the checks and every dataset, in that order.
 func (e *extractor) read(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
+	if e.Reading > 0 {
+		return e.catchUp(ctx, session, sealed)
+	}
 	if err := e.sealKey(ctx, sealed); err != nil {
 		return err
 	}
@@ -267,6 +274,10 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 	e.meter.at(d.Dataset)
 	look := screen.New(d)
 	schema := SchemaOf(d)
+	tally, err := e.tally(d)
+	if err != nil {
+		return err
+	}
 	var after reader.Cursor
 	e.out.Rows[d.Dataset] = 0
 	for sequence := 0; ; sequence++ {
@@ -277,7 +288,13 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 		end, last, err := e.chunk(ctx, place{d.Dataset, sequence}, schema, sealed,
 			func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
 				return session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
+					if err := e.count(b); err != nil {
+						return err
+					}
 					if err := look.Look(b); err != nil {
+						return err
+					}
+					if err := tally.add(b); err != nil {
 						return err
 					}
 					return emit(b)
@@ -294,7 +311,7 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 	if found := look.FreeText(); len(found) > 0 {
 		e.out.FreeText[d.Dataset] = found
 	}
-	return nil
+	return tally.keep()
 }
 
 // rereads is how often a source without snapshots is read again before the
@@ -340,9 +357,6 @@ func (e *extractor) chunk(ctx context.Context, at place, schema *record.Schema, 
 	var rows int64
 	end, last, err := produce(func(b *record.Batch) error {
 		rows += int64(b.Rows())
-		if err := e.count(b); err != nil {
-			return err
-		}
 		return w.Write(b)
 	})
 	if err != nil {
@@ -417,15 +431,8 @@ func (e *extractor) store(ctx context.Context, c *chunk) error {
 
 // close signs the manifest of the latest version of every chunk.
 func (e *extractor) close(ctx context.Context) (*Extracted, error) {
-	m := evidence.Manifest{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epochs: e.Epoch}
-	order := []ecluse.DatasetID{ecluse.KeyDataset}
-	for _, d := range e.plan.Datasets {
-		order = append(order, d.Dataset)
-	}
-	if len(e.plan.Checks) > 0 {
-		order = append(order, ecluse.ChecksDataset)
-	}
-	for _, id := range order {
+	m := evidence.Manifest{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epochs: e.Epoch, Reading: e.Reading}
+	for _, id := range e.complete() {
 		md := evidence.ManifestDataset{Dataset: id}
 		for sequence := 0; ; sequence++ {
 			version, ok := e.latest[place{id, sequence}]
@@ -441,6 +448,14 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 		}
 		m.Datasets = append(m.Datasets, md)
 	}
+	if e.Closed != nil {
+		if err := m.Continues(e.Closed); err != nil {
+			return nil, err
+		}
+		for _, d := range m.Datasets {
+			e.out.Rows[d.Dataset] = d.Rows
+		}
+	}
 	var err error
 	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
 		return nil, err
@@ -455,6 +470,30 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 	}
 	e.meter.done()
 	return &e.out, nil
+}
+
+// complete lists the datasets that are complete, in the manifest's order.
+func (e *extractor) complete() []ecluse.DatasetID {
+	if e.Closed == nil {
+		all := []ecluse.DatasetID{ecluse.KeyDataset}
+		for _, d := range e.plan.Datasets {
+			all = append(all, d.Dataset)
+		}
+		if len(e.plan.Checks) > 0 {
+			all = append(all, ecluse.ChecksDataset)
+		}
+		return all
+	}
+	var all []ecluse.DatasetID
+	for _, d := range e.Closed.Datasets {
+		all = append(all, d.Dataset)
+	}
+	for _, d := range e.plan.Datasets {
+		if _, changed := e.out.Changed[d.Dataset]; changed {
+			all = append(all, d.Dataset.Buckets(e.Reading), d.Dataset.Changed(e.Reading))
+		}
+	}
+	return all
 }
 
 func (e *extractor) header(s ecluse.Slot) seal.Header {
