@@ -51,15 +51,15 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 // is written once, whatever this program believes. It says what will be true when
 // the database refuses nothing.
 func (s *session) mark(ctx context.Context, what string, l *loading) (m writer.Marker, already bool, err error) {
-	m = writer.Marker{Slot: l.chunk.Slot, Counters: l.chunk.Counters, Refused: l.missing(), Rows: l.counts()}
+	m = writer.Marker{Slot: l.chunk.Slot, Reading: l.chunk.Reading, Counters: l.chunk.Counters, Refused: l.missing(), Rows: l.counts()}
 	texts, err := marshal(m.Counters, m.Refused, m.Rows)
 	if err != nil {
 		return m, false, err
 	}
-	args := append(append(s.id(), slotArgs(m.Slot)...), texts...)
+	args := append(append(append(s.id(), slotArgs(m.Slot)...), texts...), s.digest.String(), strconv.Itoa(m.Reading))
 	inserted := false
-	err = s.conn.Each(ctx, `INSERT INTO `+markers+` (migration, passage, dataset, sequence, version, position, counters, refused, rows)
-		SELECT p.migration, p.passage, $3, $4::int, $5::int, (SELECT coalesce(max(m.position) + 1, 0) FROM `+markers+` AS m WHERE m.migration = $1 AND m.passage = $2), $6, $7, $8
+	err = s.conn.Each(ctx, `INSERT INTO `+markers+` (migration, passage, dataset, sequence, version, position, reading, counters, refused, rows)
+		SELECT p.migration, p.passage, $3, $4::int, $5::int, (SELECT coalesce(max(m.position) + 1, 0) FROM `+markers+` AS m WHERE m.migration = $1 AND m.passage = $2), $10::int, $6, $7, $8
 		FROM `+passages+` AS p WHERE p.migration = $1 AND p.passage = $2 AND p.ended IS NULL AND p.plan = $9
 		ON CONFLICT DO NOTHING
 		RETURNING position, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`, func(v []string) (err error) {
@@ -69,7 +69,7 @@ func (s *session) mark(ctx context.Context, what string, l *loading) (m writer.M
 		}
 		m.At, err = time.Parse(time.RFC3339Nano, v[1])
 		return err
-	}, append(args, s.digest.String())...)
+	}, args...)
 	if err != nil || inserted {
 		return m, false, err
 	}

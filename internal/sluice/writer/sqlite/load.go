@@ -30,7 +30,7 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 			out = writer.Loaded{Marker: *stored, Already: true}
 			return nil
 		}
-		if out.Marker, err = s.mark(ctx, what, chunk.Slot); err != nil {
+		if out.Marker, err = s.mark(ctx, what, chunk); err != nil {
 			return err
 		}
 		if err := l.write(ctx); err != nil {
@@ -62,8 +62,9 @@ func (s *session) stored(ctx context.Context, slot ecluse.Slot) (*writer.Marker,
 
 // mark inserts the marker before any row: its primary key decides that the slot
 // is written once, whatever this program believes.
-func (s *session) mark(ctx context.Context, what string, slot ecluse.Slot) (writer.Marker, error) {
-	m := writer.Marker{Slot: slot, At: time.Now().UTC()}
+func (s *session) mark(ctx context.Context, what string, chunk *writer.Chunk) (writer.Marker, error) {
+	slot := chunk.Slot
+	m := writer.Marker{Slot: slot, Reading: chunk.Reading, At: time.Now().UTC()}
 	_, there, err := s.recorded(ctx, what)
 	if err != nil {
 		return m, err
@@ -77,8 +78,8 @@ func (s *session) mark(ctx context.Context, what string, slot ecluse.Slot) (writ
 	}
 	n, _ := position.(int64)
 	m.Position = int(n)
-	_, err = s.conn.Exec(ctx, "INSERT OR ABORT INTO ecluse_marker (migration, passage, "+markerColumns+") VALUES (?, ?, ?, ?, ?, ?, '{}', '[]', '{}', ?)",
-		string(s.plan.Migration), s.passage, string(slot.Dataset), int64(slot.Sequence), int64(slot.Version), n, m.At.Format(time.RFC3339Nano))
+	_, err = s.conn.Exec(ctx, "INSERT OR ABORT INTO ecluse_marker (migration, passage, "+markerColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, '{}', '[]', '{}', ?)",
+		string(s.plan.Migration), s.passage, string(slot.Dataset), int64(slot.Sequence), int64(slot.Version), n, int64(m.Reading), m.At.Format(time.RFC3339Nano))
 	return m, err
 }
 
