@@ -364,7 +364,7 @@ func TestHostileSuspensionOfOneGate(t *testing.T) {
 			defer cancel()
 			loaded := make(chan error, 1)
 			go func() {
-				_, err := target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+				_, err := target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 				loaded <- err
 			}()
 			for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {

@@ -875,7 +875,7 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	_, err = target.Load(ctx, roomtest.Migration, p, nil)
+	_, err = target.Load(ctx, roomtest.Migration, p, 0, nil)
 	cancel()
 	if err == nil || len(d.Query("novalab.db", "SELECT id FROM patient")) == 0 {
 		t.Fatalf("want patients loaded and results waited for, got %v", err)

@@ -36,6 +36,7 @@ const (
 	PlanRead      Verb = "plan-read"
 	LapseRead     Verb = "lapse-read"
 	BeginReading  Verb = "begin-reading"
+	CatchUp       Verb = "catch-up"
 	StoreChunk    Verb = "store-chunk"
 	FinishReading Verb = "finish-reading"
 	PlanLoad      Verb = "plan-load"
@@ -85,6 +86,7 @@ func verbs() map[Verb]Text {
 		PlanRead:      {"compile the read plan", "compiler le plan de lecture"},
 		LapseRead:     {"let the approval of the read plan lapse", "laisser l'approbation du plan de lecture se périmer"},
 		BeginReading:  {"begin to read", "commencer la lecture"},
+		CatchUp:       {"read again what changed since, for the same passage", "relire ce qui a changé depuis, pour le même passage"},
 		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
 		FinishReading: {"close the manifest", "clore le bordereau"},
 		PlanLoad:      {"compile the load plan", "compiler le plan de chargement"},

@@ -91,6 +91,10 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	if err := o.begin(ctx, session); err != nil {
 		return nil, err
 	}
+	o.Reading = o.applied()
+	if err := o.findLater(ctx); err != nil {
+		return nil, err
+	}
 	u := &Undone{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}}
 	if err := o.unload(ctx, session, u); err != nil {
 		return nil, err
@@ -256,9 +260,14 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 
 // again maps a loaded chunk once more, as it was mapped then.
 func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*writer.Chunk, error) {
-	if err := run.Begin(m.Slot.Dataset, counters); err != nil {
+	if isBuckets(m.Slot.Dataset) {
+		return &writer.Chunk{Slot: m.Slot, Counters: m.Counters, Reading: m.Reading}, nil
+	}
+	of, _ := m.Slot.Dataset.Of()
+	if err := run.Begin(of, counters); err != nil {
 		return nil, err
 	}
+	run.Leave(o.later.left(place{m.Slot.Dataset, m.Slot.Sequence}, m.Reading))
 	if err := o.version(ctx, m.Slot, run.Apply); err != nil {
 		return nil, err
 	}
@@ -268,7 +277,7 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	}
 	refused := slices.Clone(m.Refused)
 	slices.Sort(refused)
-	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters}
+	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
 	for _, t := range out.Tables {
 		chunk.Tables = append(chunk.Tables, without(t, refused))
 	}
@@ -277,12 +286,28 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 
 // without leaves out the rows of refused source rows.
 func without(t mapping.Rows, refused []int32) writer.Rows {
+	rows := writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
 	if len(refused) == 0 {
-		return writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
+		return rows
 	}
-	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, t.Batch.Rows())}
+	return some(rows, func(row int32) bool {
+		_, out := slices.BinarySearch(refused, row)
+		return !out
+	})
+}
+
+// only copies the rows of some source rows.
+func only(t writer.Rows, sources []int32) writer.Rows {
+	return some(t, func(row int32) bool {
+		_, in := slices.BinarySearch(sources, row)
+		return in
+	})
+}
+
+func some(t writer.Rows, want func(source int32) bool) writer.Rows {
+	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, 0)}
 	for i, row := range t.Source {
-		if _, out := slices.BinarySearch(refused, row); out {
+		if !want(row) {
 			continue
 		}
 		for c := range t.Batch.Columns {
