@@ -79,7 +79,7 @@ func TestHostileChunks(t *testing.T) {
 		}
 		return s
 	}))
-	v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+	v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 	if err != nil || !v.Statement.Compared.Equal {
 		t.Errorf("listed backwards: %v", err)
 	}

@@ -77,6 +77,7 @@ type key struct {
 	deputy   string // whom the instruction names
 	tries    bool   // the instruction grants dry runs and rehearsals
 	twice    bool   // it grants two final passages
+	catchUps int    // how often it lets the source be read again
 }
 
 var templates struct {
@@ -111,6 +112,12 @@ func Trying(t testing.TB, s Stage, patients int) *Dir {
 func Twice(t testing.TB, s Stage, patients int) *Dir {
 	t.Helper()
 	return copied(t, key{stage: s, patients: patients, twice: true})
+}
+
+// CatchingUp is Twice, under an instruction that lets the source be read again so often.
+func CatchingUp(t testing.TB, s Stage, patients, times int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times})
 }
 
 // InWindow is At, under an instruction whose limits have a window.
@@ -390,6 +397,9 @@ func (w *work) plan() error {
 	granted := "{untried: tests go straight to the final passage, dry: 0, rehearsal: 0,"
 	if w.tries {
 		granted = "{dry: 2, rehearsal: 2,"
+	}
+	if w.catchUps > 0 {
+		granted += fmt.Sprintf(" catch_up: %d,", w.catchUps)
 	}
 	for _, x := range [][2]string{
 		{"system: NOVALAB,", "system: NOVALAB, pre_production: " + PreProduction + ","},

@@ -1,0 +1,85 @@
+package app_test
+
+import (
+	"testing"
+
+	"ecluse"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/procedure"
+)
+
+// changes is what happens in the old laboratory after it was read: patients, requests and
+// results come, change and go, and rows stand elsewhere than before.
+func changes() []string {
+	return []string{
+		"INSERT INTO PATIENT (NUMPAT, NOM, PRENOM, SEXE, DATNAIS, DERNVIS) VALUES (900001, 'ZQX-NEUF', 'Ada', 'F', '03/02/1970', 20200101)",
+		"INSERT INTO DEMANDE (NUMDEM, NUMPAT, CODPRESC, SAISIE, PRELEVE) SELECT 900001, 900001, CODPRESC, SAISIE, PRELEVE FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031 AND CODPRESC IS NOT NULL LIMIT 1",
+		"INSERT INTO RESULTAT (NUMRES, NUMDEM, CODE, VALEUR, UNITE, VALIDE) SELECT 900001, 900001, CODE, VALEUR, UNITE, VALIDE FROM RESULTAT LIMIT 1",
+		"UPDATE PATIENT SET NOM = 'ZQX-' || NOM WHERE NUMPAT % 97 = 3",
+		"UPDATE RESULTAT SET VALEUR = '7,77' WHERE NUMRES % 211 = 5 AND VALEUR LIKE '%,%'",
+		"UPDATE RESULTAT SET CODE = 'INCONNU' WHERE NUMRES % 503 = 7",
+		"DELETE FROM RESULTAT WHERE NUMRES % 307 = 11",
+		"DELETE FROM RESULTAT WHERE NUMDEM IN (SELECT NUMDEM FROM DEMANDE WHERE NUMDEM % 101 = 9)",
+		"DELETE FROM DEMANDE WHERE NUMDEM % 101 = 9",
+		"UPDATE PATIENT SET NUMPAT = NUMPAT + 500000 WHERE NUMPAT % 89 = 1",
+		"UPDATE DEMANDE SET NUMPAT = NUMPAT + 500000 WHERE NUMPAT % 89 = 1",
+		"VACUUM",
+	}
+}
+
+func caughtUp(t *testing.T, d *roomtest.Dir) *desk.Applied {
+	t.Helper()
+	r := d.Open()
+	defer r.Close()
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestCatchUp: what was loaded and brought up to the changes is what would have been loaded
+// after them; only what changed is sealed, and it is proven, accepted and evident.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 2), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	d.Exec("ancilab.db", changes()...)
+	oracle.Exec("ancilab.db", changes()...)
+
+	v := caughtUp(t, d)
+	if !v.Reconciled || v.Read == nil || v.Read.Reading != 1 || len(v.Read.Changed) != 3 || v.Load.Reading != 1 {
+		t.Fatalf("%+v %+v %+v", v, v.Read, v.Load)
+	}
+	r := oracle.Open()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	got, rows := d.Facts()
+	want, wantRows := oracle.Facts()
+	if got != want {
+		t.Errorf("%d rows and other facts than the %d of a load after the changes", rows, wantRows)
+	}
+
+	// Nothing changed: nothing is sealed, and the passage stands as it was.
+	v = caughtUp(t, d)
+	if again, _ := d.Facts(); !v.Reconciled || len(v.Read.Changed) > 0 || again != got {
+		t.Errorf("a catch-up without changes: %+v", v.Read)
+	}
+	r = d.Open()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("a third catch-up where two are granted: %v", err)
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	if place(t, r).Migration != procedure.Closed {
+		t.Errorf("the migration is %s", place(t, r).Migration)
+	}
+	d.Verify(r)
+	r.Close()
+}
