@@ -146,9 +146,11 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 
 // revisedSlot is the name under which is noted what a chunk came to after a reading took rows out.
 func revisedSlot(s ecluse.Slot, reading int) ecluse.Slot {
-	s.Dataset = ("ecluse.revised." + s.Dataset).Changed(reading)
+	s.Dataset = (revisedPrefix + s.Dataset).Changed(reading)
 	return s
 }
+
+const revisedPrefix ecluse.DatasetID = "ecluse.revised."
 
 // inOrder are the markers in the order of loading.
 func (o *loader) inOrder() []writer.Marker {
@@ -238,8 +240,10 @@ func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker,
 	if err := o.refused(ctx, now, o.byDatabase(now, m, reading)); err != nil {
 		return nil, err
 	}
-	if err := o.putAside(ctx, now); err != nil {
-		return nil, err
+	if len(m.Refused) > 0 {
+		if err := o.putAsideAs(ctx, now, revisedSlot(m.Slot, reading)); err != nil {
+			return nil, err
+		}
 	}
 	n, err := o.outcome(now, o.byDatabase(now, m, reading), sums)
 	if err == nil {
