@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"ecluse"
@@ -77,9 +79,64 @@ func TestCatchUp(t *testing.T) {
 	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
 		t.Fatalf("%+v, %v", due, err)
 	}
-	if place(t, r).Migration != procedure.Closed {
+	if place(t, r).Migration != procedure.Erased {
 		t.Errorf("the migration is %s", place(t, r).Migration)
 	}
 	d.Verify(r)
 	r.Close()
+}
+
+// TestCatchUpIsRefusedOverEdits: what people changed in the new software is not overwritten.
+// Nothing is changed then; the passage is undone and loaded again as the source is now,
+// without a row being read once more.
+func TestCatchUpIsRefusedOverEdits(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1), roomtest.CatchingUp(t, roomtest.Ready, patients, 1)
+	d.Exec("ancilab.db", changes()...)
+	oracle.Exec("ancilab.db", changes()...)
+	edit := "family_name = family_name || ' ' WHERE id IN (SELECT id FROM patient WHERE id % 97 = 3 ORDER BY id LIMIT 1)"
+	d.Exec("novalab.db", "UPDATE patient SET "+edit)
+	before, _ := d.Facts()
+
+	r := d.Open()
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "patient") {
+		t.Fatalf("want the catch-up refused, got %v", err)
+	}
+	if after, _ := d.Facts(); after != before {
+		t.Error("a catch-up that was refused changed the target")
+	}
+	d.Exec("novalab.db", "UPDATE patient SET family_name = rtrim(family_name) WHERE id % 97 = 3")
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Approve(t.Context(), desk.ApproveRequest{Plan: d.Read("room", "plans", filepath.Base(p.LoadFile)), Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || v.Read != nil || v.Load.Reading != 1 {
+		t.Errorf("%+v %+v", v.Read, v.Load)
+	}
+	r.Close()
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("the load of what both readings sealed is not that of one reading after the changes")
+	}
+}
+
+func oracleLoaded(t *testing.T, oracle *roomtest.Dir) {
+	t.Helper()
+	r := oracle.Open()
+	defer r.Close()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -391,7 +391,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		return nil, ecluse.Digest{}, err
 	}
 	exact := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: k.permit.Digest()}, Passage: l.Passage, Report: signed.Digest(), Figures: l.Report}
-	if err := t.sealExact(ctx, k.rejects, exact); err != nil {
+	if err := t.sealExact(ctx, k.rejects, reading, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {

@@ -73,7 +73,7 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 	run := <-o.runs
 	defer func() { o.runs <- run }()
 	var r writer.Revision
-	notes := map[ecluse.Slot]*outcome{} // of the chunks that rows go from
+	var anew []revisedChunk
 	markers := o.inOrder()
 	counters := o.before.start(o.Program)
 	for _, m := range markers {
@@ -92,9 +92,11 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 			w.Tables = append(w.Tables, only(t, goes))
 		}
 		r.Gone = append(r.Gone, w)
-		if notes[m.Slot], err = o.lessen(ctx, run, &m, before, &w, reading); err != nil {
+		x, err := o.lessen(ctx, run, &m, before, &w, reading)
+		if err != nil {
 			return err
 		}
+		anew = append(anew, x)
 	}
 	slices.Reverse(r.Gone)
 	var come []*mapped
@@ -121,12 +123,8 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 				return err
 			}
 		}
-		for slot, n := range notes {
-			text, err := json.Marshal(n)
-			if err != nil {
-				return err
-			}
-			if err := o.setNote(revisedSlot(slot, reading), text); err != nil {
+		for _, x := range anew {
+			if err := o.keepRevised(ctx, x); err != nil {
 				return err
 			}
 		}
@@ -142,6 +140,27 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 		o.markers[m.Slot] = m
 	}
 	return nil
+}
+
+// revisedChunk is a chunk of which rows go, and what it comes to then.
+type revisedChunk struct {
+	slot    ecluse.Slot // that of revisedSlot
+	outcome *outcome
+	aside   *mapped // holds what stands aside then; nil: as before
+}
+
+// keepRevised puts aside anew what of a revised chunk still is, and notes what it came to.
+func (o *loader) keepRevised(ctx context.Context, x revisedChunk) error {
+	if x.aside != nil {
+		if err := o.putAsideAs(ctx, x.aside, x.slot); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(x.outcome)
+	if err != nil {
+		return err
+	}
+	return o.setNote(x.slot, text)
 }
 
 // revisedSlot is the name under which is noted what a chunk came to after a reading took rows out.
@@ -186,17 +205,17 @@ func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, c
 
 // lessen is what a chunk came to less what goes of it. As a rule that is its sums less
 // theirs; where rows were put aside or misses counted, the chunk is gone through again.
-func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reading int) (*outcome, error) {
+func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reading int) (x revisedChunk, err error) {
 	n, err := o.outcomeOf(m)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if n == nil || len(n.Rejected) > 0 || len(n.Reports) > 0 {
-		again, err := o.retake(ctx, run, m, counters, w.Sources, reading)
+		x, err = o.retake(ctx, run, m, counters, w.Sources, reading)
 		if err == nil && n != nil {
-			again.Given = n.Given
+			x.outcome.Given = n.Given
 		}
-		return again, err
+		return x, err
 	}
 	sums := reconcile.Sums{}
 	for t, s := range n.Sums {
@@ -205,7 +224,7 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 	for _, t := range w.Tables {
 		gone, err := o.redone[t.Table].SumBatch(t.Batch)
 		if err != nil {
-			return nil, err
+			return x, err
 		}
 		sums[t.Table] = sums.Of(t.Table).Sub(gone)
 	}
@@ -213,43 +232,43 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 	for t, s := range sums {
 		n.Tables[t] = s.Count
 	}
-	return n, nil
+	return revisedChunk{slot: revisedSlot(m.Slot, reading), outcome: n}, nil
 }
 
-// retake finds out anew what a chunk came to that is in and of which rows go, or went,
+// retake finds out anew what a chunk comes to that is in and of which rows go, or went,
 // after it was loaded. What it made is what was loaded then; what it put aside and counted
 // is of the rows that are left. Why the database refused a row was in its note only.
-func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int) (*outcome, error) {
+func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int) (x revisedChunk, err error) {
 	loaded, err := o.again(ctx, run, m, counters)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	sums := reconcile.Sums{}
 	for _, t := range loaded.Tables {
 		sum, err := o.redone[t.Table].SumExcept(t.Batch, t.Source, goes)
 		if err != nil {
-			return nil, err
+			return x, err
 		}
 		sums.Add(sum)
 	}
 	o.counters = counters
 	now, err := o.mapChunk(ctx, run, m.Slot.Dataset, m.Slot.Sequence, reading)
 	if err != nil {
-		return nil, err
+		return x, err
 	}
-	if err := o.refused(ctx, now, o.byDatabase(now, m, reading)); err != nil {
-		return nil, err
+	refused := o.byDatabase(now, m, reading)
+	if err := o.refused(ctx, now, refused); err != nil {
+		return x, err
 	}
-	if len(m.Refused) > 0 {
-		if err := o.putAsideAs(ctx, now, revisedSlot(m.Slot, reading)); err != nil {
-			return nil, err
-		}
+	x.slot = revisedSlot(m.Slot, reading)
+	if x.outcome, err = o.outcome(now, refused, sums); err != nil {
+		return x, err
 	}
-	n, err := o.outcome(now, o.byDatabase(now, m, reading), sums)
-	if err == nil {
-		n.Counters = m.Counters
+	x.outcome.Counters = m.Counters
+	if now.out, now.run = nil, nil; len(m.Refused) > 0 {
+		x.aside = now
 	}
-	return n, err
+	return x, nil
 }
 
 // remember notes anew what chunks came to that were revised and whose notes are lost.
@@ -275,15 +294,11 @@ func (o *loader) remember(ctx context.Context) error {
 			}
 			continue
 		}
-		n, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), applied)
+		x, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), last)
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(n)
-		if err != nil {
-			return err
-		}
-		if err := o.setNote(revisedSlot(m.Slot, last), text); err != nil {
+		if err := o.keepRevised(ctx, x); err != nil {
 			return err
 		}
 	}
