@@ -57,6 +57,11 @@ type Session interface {
 	// goes or changes along with them, by foreign keys or triggers of others: that
 	// is refused, or, if so asked, those rows are left (Unloading.Leave).
 	Unload(ctx context.Context, chunk *Chunk, how Unloading) (*Unloaded, error)
+	// TakeLeft tries rows once more that Unload left because others referred to them: of
+	// a passage that was revised, those may have come before them and gone since. It is
+	// Unload with Unloading.Leave, of rows of any chunks in the order of loading, Source
+	// telling what was made of one source row, and without markers.
+	TakeLeft(ctx context.Context, left []Rows, beforeCommit func(ctx context.Context, u *Unloaded) error) (*Unloaded, error)
 	// Revise takes rows of loaded chunks out and brings new chunks in, in one transaction:
 	// what a later reading of the source changed. All that goes goes before anything
 	// comes, but for a row whose primary key comes again: rows that stay may refer to it,
