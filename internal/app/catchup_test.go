@@ -1,13 +1,19 @@
 package app_test
 
 import (
+	"context"
+	"errors"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 )
 
@@ -114,7 +120,7 @@ func TestCatchUpIsRefusedOverEdits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Approve(t.Context(), desk.ApproveRequest{Plan: d.Read("room", "plans", filepath.Base(p.LoadFile)), Key: d.Key(roomtest.Claire)}); err != nil {
+	if _, err := r.Approve(t.Context(), d.Read("room", "plans", filepath.Base(p.LoadFile)), d.Key(roomtest.Claire)); err != nil {
 		t.Fatal(err)
 	}
 	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
@@ -139,4 +145,99 @@ func oracleLoaded(t *testing.T, oracle *roomtest.Dir) {
 	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestCatchUpWithCounters: where the mapping numbers rows, what did not change keeps its
+// number, what came gets the next, and the passage is undone to what stood before, all of
+// it across interruptions at every step.
+func TestCatchUpWithCounters(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 2)
+	empty, _ := d.Facts()
+	r := d.Open()
+	text := strings.Replace(string(d.Read("mapping.yaml")), "id: NUMRES", "id: counter", 1)
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	const numbered = "SELECT request_id || ' ' || test_code || ' ' || coalesce(value, '-') || ' ' || coalesce(validated_at, '-'), id FROM observation ORDER BY id"
+	before := d.Query("novalab.db", strings.Replace(numbered, ", id FROM", " || ' ' || id FROM", 1))
+	d.Exec("ancilab.db", changes()...)
+
+	// Read, and the target gate stopped when what changed is in and its report is not; then
+	// what it noted is lost.
+	passage, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, mute{r.Lock()})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(d.Join("room", "target", "migrations", string(roomtest.Migration), "notes-final-1")); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || v.Load.Reading != 1 {
+		t.Errorf("%+v", v.Load)
+	}
+	after := map[string]bool{}
+	kept := 0
+	for _, row := range d.Query("novalab.db", strings.Replace(numbered, ", id FROM", " || ' ' || id FROM", 1)) {
+		after[row] = true
+	}
+	for _, row := range before {
+		if after[row] {
+			kept++
+		}
+	}
+	if kept < len(before)*95/100 || kept == len(before) {
+		t.Errorf("%d of %d rows kept their numbers", kept, len(before))
+	}
+	order(t, r, d)
+	source, target = gates(t, d, &patientsOnce{Lock: r.Lock()})
+	if _, err := target.Undo(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
+		t.Fatalf("want the undoing stopped half-way, got %v", err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if left := d.Query("novalab.db", "SELECT (SELECT count(*) FROM observation) || ' ' || (SELECT count(*) > 0 FROM patient)"); left[0] != "0 1" {
+		t.Errorf("half undone, the target has %v", left)
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.Facts(); now != empty {
+		t.Errorf("undone, the target does not stand as before: %+v", u.Undo)
+	}
+	r.Close()
+}
+
+// patientsOnce gives the patients' chunk once, to see what changed in it, and no more.
+type patientsOnce struct {
+	gate.Lock
+	given bool
+}
+
+func (l *patientsOnce) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	if s.Dataset == "patient" {
+		if l.given {
+			return evidence.Signed{}, nil, errStopped
+		}
+		l.given = true
+	}
+	return l.Lock.Get(ctx, m, s)
 }

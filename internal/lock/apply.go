@@ -32,7 +32,7 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, q exchange.Begin
 		return nil, err
 	}
 	if q.CatchUp {
-		return l.beginCatchUp(ctx, m, q.Kind)
+		return l.BeginCatchUp(ctx, m, q.Kind)
 	}
 	i, err := l.instruction(ctx, m)
 	if err != nil {
@@ -67,9 +67,9 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, q exchange.Begin
 	return b, nil
 }
 
-// beginCatchUp begins a later reading for a passage that was compared, or finds the one
+// BeginCatchUp begins a later reading for a passage that was compared, or finds the one
 // that is under way.
-func (l *Lock) beginCatchUp(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Begun, error) {
+func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Begun, error) {
 	i, err := l.instruction(ctx, m)
 	if err != nil {
 		return nil, err
