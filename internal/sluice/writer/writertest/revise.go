@@ -126,7 +126,9 @@ type state struct {
 
 func (p *place) state(t testing.TB, s writer.Session) (all state) {
 	t.Helper()
-	all.Rows = append(all.Rows, p.content(t, patient), p.content(t, request), p.content(t, keyed), p.content(t, keyless))
+	for _, table := range tables {
+		all.Rows = append(all.Rows, p.content(t, table))
+	}
 	var err error
 	if all.Markers, err = s.Markers(t.Context()); err != nil {
 		t.Fatal(err)
@@ -134,9 +136,12 @@ func (p *place) state(t testing.TB, s writer.Session) (all state) {
 	return all
 }
 
+// tables are those that four makes.
+var tables = []readertest.Table{patient, request, keyed, keyless}
+
 // four is a place with all four tables, and rows of others in each.
 func four(t *testing.T, h Harness) *place {
-	p := newPlace(t, h, patient, request, keyed, keyless).allow(t, patient, request, keyed, keyless)
+	p := newPlace(t, h, tables...).allow(t, tables...)
 	p.db.Insert(t, patient, [][]any{row(900, nil)})
 	p.db.Insert(t, keyed, [][]any{{int64(700), secret, nil}})
 	p.db.Insert(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}})
@@ -458,6 +463,30 @@ func testReviseWrong(t *testing.T, h Harness) {
 	_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(collision, 0)}, Come: come(2)}, nil)
 	wantKind(t, err, ecluse.Invalid, "rows that never came in")
 	wantContent(t, "analysis", p.content(t, keyed), before.Rows[2])
+}
+
+// testReviseKinds changes values of every type, under the same keys, and back.
+func testReviseKinds(t *testing.T, h Harness) {
+	table, values := kinds(h)
+	p := newPlace(t, h, table).allow(t, table)
+	s := p.begin(t)
+	other := make([][]any, len(values))
+	for i := range values {
+		other[i] = append([]any{values[i][0]}, values[(i+1)%len(values)][1:]...)
+	}
+	chunk := func(n int, values [][]any) *writer.Chunk {
+		return &writer.Chunk{Slot: slot(n), Reading: n, Rows: len(values), Tables: []writer.Rows{p.rows(t, table, values, nil)}}
+	}
+	load(t, s, chunk(0, values))
+	first := p.content(t, table)
+	revise(t, s, instead(chunk(0, values), chunk(1, other)))
+	if cmp.Equal(first, p.content(t, table)) {
+		t.Error("nothing changed")
+	}
+	revise(t, s, instead(chunk(1, other), chunk(2, values)))
+	wantContent(t, "kinds", p.content(t, table), first)
+	takeAllOut(t, s, chunk(0, values), chunk(1, other), chunk(2, values))
+	wantContent(t, "kinds", p.content(t, table), nil)
 }
 
 // testReviseMany: some of many that come are refused, and every code is another's.
