@@ -41,7 +41,8 @@ func (e *extractor) tally(d *mandate.ReadDataset) (*tally, error) {
 	if e.plan.CatchUps == 0 {
 		return nil, nil
 	}
-	return &tally{e, d.Dataset, placesOf(e.Key, d), bucket.NewSums()}, nil
+	places := placesOf(e.Key, d)
+	return &tally{e, d.Dataset, places, places.NewSums()}, nil
 }
 
 func (t *tally) add(b *record.Batch) error {
@@ -119,6 +120,13 @@ func (e *extractor) again(ctx context.Context, session reader.Session, d *mandat
 		if set.Len() == 0 {
 			return t.keep()
 		}
+		if set.Rows > mostChanged {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: "catch up", Where: string(d.Dataset),
+				Why:  fmt.Sprintf("%d rows stand in buckets in which something changed, and at most %d are taken: so much is read anew", set.Rows, mostChanged),
+				Next: "ecluse undo, ecluse erase, and a new migration; or ask what rewrote the table",
+			}
+		}
 		same, err := e.changed(ctx, session, d, t, set, sealed)
 		if err != nil {
 			return err
@@ -132,6 +140,10 @@ func (e *extractor) again(ctx context.Context, session reader.Session, d *mandat
 		Next: "read while nobody works (limits.window), or instruct snapshot or locked consistency",
 	}
 }
+
+// mostChanged is how many rows of a dataset a catch-up seals at the most: the target gate
+// holds a digest of each in memory while it looks for them in the older chunks.
+const mostChanged = 1 << 20
 
 // whole reads a dataset from its first row to its last.
 func (e *extractor) whole(ctx context.Context, session reader.Session, d *mandate.ReadDataset, each func(*record.Batch) error) error {

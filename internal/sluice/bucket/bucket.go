@@ -83,10 +83,10 @@ func placeOf(n int64) uint64 { return uint64(n) ^ 1<<63 }
 
 // Sums are a dataset's at one reading.
 type Sums struct {
-	shift uint8 // a bucket is the rows whose places agree but for so many bits
-	at    map[uint64]int
-	all   []sum
-	last  uint64 // the bucket looked up last, and where: rows often come in the order of the key
+	shift uint8          // a bucket is the rows whose places agree but for so many bits
+	all   []sum          // of digests: by bucket
+	at    map[uint64]int // of whole numbers: where in all a bucket is; nil: all is by bucket
+	last  uint64         // the bucket looked up last, and where: rows often come in the order of the key
 	where int
 }
 
@@ -102,13 +102,35 @@ func (s *sum) add(o sum) {
 	s.total[1], _ = bits.Add64(s.total[1], o.total[1], carry)
 }
 
+// Digests are spread evenly: their first bits are the bucket. A bucket of whole numbers
+// has this many at the least.
+const (
+	digestShift = 64 - 18
+	numberShift = 6
+)
+
 // NewSums are those of no rows.
-func NewSums() *Sums { return &Sums{at: map[uint64]int{}, where: -1} }
+func (p *Places) NewSums() *Sums {
+	if p.Numbered() {
+		return newSums(numberShift)
+	}
+	return newSums(digestShift)
+}
+
+func newSums(shift uint8) *Sums {
+	if shift == digestShift {
+		return &Sums{shift: shift, all: make([]sum, Most)}
+	}
+	return &Sums{shift: shift, at: map[uint64]int{}, where: -1}
+}
 
 // Add adds a row.
-func (s *Sums) Add(r Row) { s.into(r.Place>>s.shift, sum{1, r.Digest}) }
-
-func (s *Sums) into(bucket uint64, o sum) {
+func (s *Sums) Add(r Row) {
+	bucket := r.Place >> s.shift
+	if s.at == nil {
+		s.all[bucket].add(sum{1, r.Digest})
+		return
+	}
 	if s.where < 0 || s.last != bucket {
 		i, there := s.at[bucket]
 		if !there {
@@ -118,13 +140,13 @@ func (s *Sums) into(bucket uint64, o sum) {
 		}
 		s.last, s.where = bucket, i
 	}
-	s.all[s.where].add(o)
+	s.all[s.where].add(sum{1, r.Digest})
 	for len(s.all) > Most {
 		s.join(s.shift + 1)
 	}
 }
 
-// join makes buckets coarser.
+// join makes buckets of whole numbers coarser.
 func (s *Sums) join(shift uint8) {
 	by := shift - s.shift
 	at, all := make(map[uint64]int, len(s.at)>>by), make([]sum, 0, len(s.all)>>by)
@@ -140,31 +162,60 @@ func (s *Sums) join(shift uint8) {
 	s.shift, s.at, s.all, s.where = shift, at, all, -1
 }
 
-// Differ are the buckets in which two readings have not the same rows. It may join
-// buckets of either.
+// of is a bucket's sum; of one without rows the zero one.
+func (s *Sums) of(bucket uint64) sum {
+	if s.at == nil {
+		return s.all[bucket]
+	}
+	if i, there := s.at[bucket]; there {
+		return s.all[i]
+	}
+	return sum{}
+}
+
+// each tells every bucket that has rows, in no order.
+func (s *Sums) each(do func(bucket uint64, x sum)) {
+	if s.at == nil {
+		for bucket, x := range s.all {
+			if x.rows > 0 {
+				do(uint64(bucket), x)
+			}
+		}
+		return
+	}
+	for bucket, i := range s.at {
+		do(bucket, s.all[i])
+	}
+}
+
+// Differ are the buckets in which two readings of one dataset have not the same rows. It
+// may join buckets of either.
 func Differ(a, b *Sums) *Set {
-	if a.shift < b.shift {
+	for a.shift < b.shift && a.at != nil {
 		a.join(b.shift)
-	} else if b.shift < a.shift {
+	}
+	for b.shift < a.shift && b.at != nil {
 		b.join(a.shift)
 	}
-	set := &Set{Shift: a.shift, in: map[uint64]bool{}}
-	for bucket, i := range a.at {
-		if j, there := b.at[bucket]; !there || a.all[i] != b.all[j] {
+	set := &Set{Shift: b.shift, in: map[uint64]bool{}}
+	a.each(func(bucket uint64, x sum) {
+		if b.of(bucket) != x {
 			set.in[bucket] = true
 		}
-	}
-	for bucket := range b.at {
-		if _, there := a.at[bucket]; !there {
+	})
+	b.each(func(bucket uint64, x sum) {
+		if a.of(bucket) != x {
 			set.in[bucket] = true
+			set.Rows += int64(x.rows)
 		}
-	}
+	})
 	return set
 }
 
 // Set is some of a dataset's buckets.
 type Set struct {
 	Shift uint8
+	Rows  int64 // in them at the later reading, as Differ found it
 	in    map[uint64]bool
 }
 
@@ -251,11 +302,14 @@ const sumsFormat = "ecluse buckets v1\n"
 // Bytes are the sums to be kept: format, shift, number of buckets, then for each, in
 // order, uvarint of how far it is from the one before, uvarint of its rows and 16 bytes.
 func (s *Sums) Bytes() []byte {
-	out := append(make([]byte, 0, 24*len(s.all)+32), sumsFormat...)
-	out = binary.AppendUvarint(append(out, s.shift), uint64(len(s.all)))
+	var buckets []uint64
+	s.each(func(bucket uint64, _ sum) { buckets = append(buckets, bucket) })
+	slices.Sort(buckets)
+	out := append(make([]byte, 0, 24*len(buckets)+32), sumsFormat...)
+	out = binary.AppendUvarint(append(out, s.shift), uint64(len(buckets)))
 	before := uint64(0)
-	for _, bucket := range slices.Sorted(maps.Keys(s.at)) {
-		x := s.all[s.at[bucket]]
+	for _, bucket := range buckets {
+		x := s.of(bucket)
 		out = binary.AppendUvarint(binary.AppendUvarint(out, bucket-before), x.rows)
 		out = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(out, x.total[0]), x.total[1])
 		before = bucket
@@ -270,8 +324,9 @@ func ParseSums(b []byte) (*Sums, error) {
 	if !ok || len(rest) == 0 || rest[0] > 63 {
 		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Why: "they are in no form that is known"}
 	}
-	s := NewSums()
-	s.shift, rest = rest[0], rest[1:]
+	shift := rest[0]
+	s := newSums(shift)
+	rest = rest[1:]
 	next := func() (n uint64) {
 		n, used := binary.Uvarint(rest)
 		if used <= 0 {
@@ -285,11 +340,16 @@ func ParseSums(b []byte) (*Sums, error) {
 	for i, before := uint64(0), uint64(0); ok && i < n; i++ {
 		step, rows := next(), next()
 		bucket := before + step
-		if ok = ok && len(rest) >= 16 && rows > 0 && len(s.all) < Most && (i == 0 || step > 0) && bucket >= before && bucket <= (1<<64-1)>>s.shift; !ok {
+		if ok = ok && len(rest) >= 16 && rows > 0 && i < Most && (i == 0 || step > 0) && bucket >= before && bucket <= (1<<64-1)>>shift; !ok {
 			break
 		}
-		s.at[bucket] = len(s.all)
-		s.all = append(s.all, sum{rows, [2]uint64{binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])}})
+		x := sum{rows, [2]uint64{binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])}}
+		if s.at == nil {
+			s.all[bucket] = x
+		} else {
+			s.at[bucket] = len(s.all)
+			s.all = append(s.all, x)
+		}
 		rest, before = rest[16:], bucket
 	}
 	if !ok || len(rest) > 0 {

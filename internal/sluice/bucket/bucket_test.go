@@ -32,7 +32,7 @@ func batchOf(people []person) *record.Batch {
 
 func sumsOf(t *testing.T, p *Places, people []person) *Sums {
 	t.Helper()
-	s := NewSums()
+	s := p.NewSums()
 	if err := p.Each(batchOf(people), func(_ int, r Row) { s.Add(r) }); err != nil {
 		t.Fatal(err)
 	}
@@ -78,11 +78,11 @@ func TestDiffer(t *testing.T) {
 // More rows than buckets: memory stays, and two readings of different sizes compare.
 func TestJoin(t *testing.T) {
 	p := NewPlaces("result", schema(), []string{"id"}, [32]byte{2})
-	before, after := NewSums(), NewSums()
-	for id := range int64(3 * Most) {
-		r := Row{placeOf(id), [2]uint64{uint64(id) * 0x9e3779b97f4a7c15, uint64(id)}}
+	before, after := p.NewSums(), p.NewSums()
+	for id := range int64(3 * Most << numberShift / 8) {
+		r := Row{placeOf(id << 3), [2]uint64{uint64(id) * 0x9e3779b97f4a7c15, uint64(id)}}
 		before.Add(r)
-		if id%100_000 != 5 {
+		if id%1_000_000 != 5 {
 			after.Add(r)
 		}
 	}
@@ -136,7 +136,7 @@ func TestSetTravels(t *testing.T) {
 }
 
 func FuzzParseSums(f *testing.F) {
-	s := NewSums()
+	s := newSums(digestShift)
 	for i := range uint64(20) {
 		s.Add(Row{i << 50, [2]uint64{i, i}})
 	}
