@@ -164,22 +164,34 @@ func (e *extractor) whole(ctx context.Context, session reader.Session, d *mandat
 	return nil
 }
 
-// changed seals the rows of some buckets, then the list of these. It tells whether all
-// that was read is what was summed before.
-func (e *extractor) changed(ctx context.Context, session reader.Session, d *mandate.ReadDataset, was *tally, set *bucket.Set, sealed chan<- *chunk) (bool, error) {
-	again, err := e.tally(d)
-	if err != nil {
-		return false, err
-	}
-	p := &packer{e: e, ctx: ctx, dataset: d.Dataset.Changed(e.Reading), schema: SchemaOf(d), sealed: sealed}
-	look := screen.New(d)
-	some := record.NewBatch(p.schema, reader.BatchRows)
-	err = e.whole(ctx, session, d, func(b *record.Batch) error {
-		some.Reset()
-		err := again.places.Each(b, func(i int, r bucket.Row) {
-			if again.sums.Add(r); !set.Has(r.Place) {
-				return
+// some reads rows of a dataset, those of a set among them: by the ranges of their key where
+// the source can, or else all.
+func (e *extractor) some(ctx context.Context, session reader.Session, d *mandate.ReadDataset, set *bucket.Set, each func(*record.Batch) error) error {
+	if r, ok := session.(reader.RangeReader); ok && d.KeyUnique && placesOf(e.Key, d).Numbered() {
+		e.rows = 0
+		done, err := r.ReadRanges(ctx, d.Dataset, set.Ranges(), func(b *record.Batch) error {
+			if err := e.count(b); err != nil {
+				return err
 			}
+			return each(b)
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+	return e.whole(ctx, session, d, each)
+}
+
+// changed seals the rows of some buckets, then the list of these. It tells whether they are
+// the rows that were summed before.
+func (e *extractor) changed(ctx context.Context, session reader.Session, d *mandate.ReadDataset, was *tally, set *bucket.Set, sealed chan<- *chunk) (bool, error) {
+	p := &packer{e: e, ctx: ctx, dataset: d.Dataset.Changed(e.Reading), schema: SchemaOf(d), sealed: sealed}
+	look, sums := screen.New(d), was.sums.Like()
+	some := record.NewBatch(p.schema, reader.BatchRows)
+	err := e.some(ctx, session, d, set, func(b *record.Batch) error {
+		some.Reset()
+		err := was.places.In(set, b, func(i int, r bucket.Row) {
+			sums.Add(r)
 			for c, column := range some.Columns {
 				column.AppendFrom(b.Columns[c], i)
 			}
@@ -192,11 +204,8 @@ func (e *extractor) changed(ctx context.Context, session reader.Session, d *mand
 		}
 		return p.add(some)
 	})
-	if err != nil {
+	if err != nil || !was.sums.Same(sums, set) {
 		return false, err
-	}
-	if bucket.Differ(was.sums, again.sums).Len() > 0 {
-		return false, nil
 	}
 	if err := p.end(); err != nil {
 		return false, err

@@ -176,12 +176,12 @@ func (o *loader) compareLayer(ctx context.Context, l layer) (found, error) {
 	for _, id := range o.datasets(l.dataset, l.reading-1) {
 		err := o.eachChunk(ctx, id, func(at place, b *record.Batch, first int32) error {
 			already := o.later.gone[at]
-			return places.Each(b, func(i int, r bucket.Row) {
+			return places.In(&set, b, func(i int, r bucket.Row) {
 				row := first + int32(i)
 				for len(already) > 0 && already[0].row < row {
 					already = already[1:]
 				}
-				if !set.Has(r.Place) || len(already) > 0 && already[0].row == row {
+				if len(already) > 0 && already[0].row == row {
 					return
 				}
 				if s := rows[r.Digest]; s.before < s.now {

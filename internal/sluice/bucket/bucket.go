@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"ecluse"
+	"ecluse/internal/sluice/reader"
 	"ecluse/internal/sluice/reconcile"
 	"ecluse/internal/sluice/record"
 )
@@ -64,17 +65,31 @@ type Row struct {
 }
 
 // Each tells it of every row of a batch.
-func (p *Places) Each(b *record.Batch, do func(i int, r Row)) error {
-	if p.number < 0 {
-		return p.summer.Rows(b, p.key, func(i int, place uint64, digest [2]uint64) { do(i, Row{place, digest}) })
-	}
-	numbers := b.Columns[p.number]
-	return p.summer.Rows(b, nil, func(i int, _ uint64, digest [2]uint64) {
-		place := uint64(1) << 63
-		if !numbers.Null(i) {
-			place = placeOf(numbers.Int(i))
+func (p *Places) Each(b *record.Batch, do func(i int, r Row)) error { return p.In(nil, b, do) }
+
+// In tells it of the rows of a batch that are in a set; nil: of all.
+func (p *Places) In(set *Set, b *record.Batch, do func(i int, r Row)) error {
+	has := func(place uint64) bool { return set == nil || set.Has(place) }
+	all := func(int, uint64) bool { return true }
+	switch {
+	case p.number >= 0:
+		numbers := b.Columns[p.number]
+		place := func(i int) uint64 {
+			if numbers.Null(i) {
+				return 1 << 63
+			}
+			return placeOf(numbers.Int(i))
 		}
-		do(i, Row{place, digest})
+		return p.summer.Rows(b, nil, func(i int, _ uint64) bool { return has(place(i)) },
+			func(i int, _ uint64, digest [2]uint64) { do(i, Row{place(i), digest}) })
+	case len(p.key) > 0:
+		return p.summer.Rows(b, p.key, func(_ int, key uint64) bool { return has(key) },
+			func(i int, key uint64, digest [2]uint64) { do(i, Row{key, digest}) })
+	}
+	return p.summer.Rows(b, nil, all, func(i int, _ uint64, digest [2]uint64) {
+		if has(digest[0]) {
+			do(i, Row{digest[0], digest})
+		}
 	})
 }
 
@@ -212,6 +227,19 @@ func Differ(a, b *Sums) *Set {
 	return set
 }
 
+// Like are sums of no rows in buckets as large.
+func (s *Sums) Like() *Sums { return newSums(s.shift) }
+
+// Same tells whether both have the same rows in some buckets, of both's size.
+func (s *Sums) Same(o *Sums, in *Set) bool {
+	for bucket := range in.in {
+		if s.of(bucket) != o.of(bucket) {
+			return false
+		}
+	}
+	return s.shift == in.Shift && o.shift == in.Shift
+}
+
 // Set is some of a dataset's buckets.
 type Set struct {
 	Shift uint8
@@ -225,12 +253,9 @@ func (s *Set) Has(place uint64) bool { return s.in[place>>s.Shift] }
 // Len is how many there are.
 func (s *Set) Len() int { return len(s.in) }
 
-// Range is the whole numbers from one to another, both included.
-type Range struct{ From, To int64 }
-
 // Ranges are the key's ranges of buckets of whole numbers, ascending; neighbours are one.
-func (s *Set) Ranges() []Range {
-	var all []Range
+func (s *Set) Ranges() []reader.Range {
+	var all []reader.Range
 	for _, bucket := range slices.Sorted(maps.Keys(s.in)) {
 		from := int64(bucket<<s.Shift ^ 1<<63)
 		to := int64((bucket<<s.Shift | (1<<s.Shift - 1)) ^ 1<<63)
@@ -238,7 +263,7 @@ func (s *Set) Ranges() []Range {
 			all[n-1].To = to
 			continue
 		}
-		all = append(all, Range{from, to})
+		all = append(all, reader.Range{From: from, To: to})
 	}
 	return all
 }

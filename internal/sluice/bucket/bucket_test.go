@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ecluse"
+	"ecluse/internal/sluice/reader"
 	"ecluse/internal/sluice/record"
 )
 
@@ -95,7 +96,7 @@ func TestJoin(t *testing.T) {
 		t.Errorf("%d buckets differ", set.Len())
 	}
 	ranges := set.Ranges()
-	if len(ranges) != 9 || ranges[0] != (Range{-256, -1}) || ranges[1] != (Range{256, 511}) || !p.Numbered() {
+	if len(ranges) != 9 || ranges[0] != (reader.Range{From: -256, To: -1}) || ranges[1] != (reader.Range{From: 256, To: 511}) || !p.Numbered() {
 		t.Errorf("%v", ranges)
 	}
 }
@@ -105,7 +106,7 @@ func TestRangesJoinNeighbours(t *testing.T) {
 	for _, n := range []int64{0, 8, 24, math.MaxInt64, math.MinInt64} {
 		s.in[placeOf(n)>>3] = true
 	}
-	want := []Range{{math.MinInt64, math.MinInt64 + 7}, {0, 15}, {24, 31}, {math.MaxInt64 - 7, math.MaxInt64}}
+	want := []reader.Range{{From: math.MinInt64, To: math.MinInt64 + 7}, {From: 0, To: 15}, {From: 24, To: 31}, {From: math.MaxInt64 - 7, To: math.MaxInt64}}
 	got := s.Ranges()
 	if len(got) != len(want) {
 		t.Fatalf("%v", got)

@@ -118,31 +118,34 @@ func (a residue) reduced() (lo, hi uint64) {
 	return lo, hi
 }
 
-// Rows digests each row of a batch, and its key's columns (places in Table.Columns) by
-// themselves; of a row without a key both are the row's. Half of a digest of each is
-// given: it is 128 bits, and 64 of the key's.
-func (s *Summer) Rows(b *record.Batch, key []int, do func(i int, key uint64, row [2]uint64)) error {
+// Rows digests rows of a batch: row i when wanted(i, key) says so, key being 64 bits of a
+// digest of some columns (places in Table.Columns), or 0 when there are none. Of the
+// row's digest 128 bits are given.
+func (s *Summer) Rows(b *record.Batch, columns []int, wanted func(i int, key uint64) bool, do func(i int, key uint64, row [2]uint64)) error {
 	if err := s.bind(b); err != nil {
 		return err
 	}
 	for i := range b.Rows() {
-		if err := s.encode(i, 0, len(s.forms)); err != nil {
-			return err
-		}
-		row := s.digest.digest(s.row)
-		of := row[0]
-		if len(key) > 0 {
+		key := uint64(0)
+		if len(columns) > 0 {
 			k := s.keyed[:0]
-			for _, n := range key {
+			for _, n := range columns {
 				if err := s.encode(i, n, n+1); err != nil {
 					return err
 				}
 				k = append(k, s.row...)
 			}
 			s.keyed = k
-			of = s.digest.digest(k)[0]
+			key = s.digest.digest(k)[0]
 		}
-		do(i, of, [2]uint64{row[0], row[1]})
+		if !wanted(i, key) {
+			continue
+		}
+		if err := s.encode(i, 0, len(s.forms)); err != nil {
+			return err
+		}
+		row := s.digest.digest(s.row)
+		do(i, key, [2]uint64{row[0], row[1]})
 	}
 	return nil
 }
