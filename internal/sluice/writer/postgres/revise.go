@@ -101,11 +101,11 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	if _, err := s.conn.Exec(ctx, "SAVEPOINT exchange; SET CONSTRAINTS ALL DEFERRED"); err != nil {
 		return nil, err
 	}
-	err := x.take(ctx, fmt.Sprintf("pg_temp.%s", comeFunction))
-	switch e := (*alongError)(nil); {
+	var along *alongError
+	switch err := x.take(ctx, "pg_temp."+comeFunction); {
 	case err == nil:
 		return x.refusals(ctx)
-	case !errors.As(err, &e):
+	case !errors.As(err, &along):
 		return nil, err
 	}
 	// A foreign key that takes referring rows along, or never waits, does so with those
@@ -113,7 +113,9 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	if _, err := s.conn.Exec(ctx, "ROLLBACK TO exchange"); err != nil {
 		return nil, err
 	}
-	if err := x.take(ctx, "0"); err != nil {
+	if err := x.take(ctx, ""); errors.As(err, &along) {
+		return nil, along.err
+	} else if err != nil {
 		return nil, err
 	}
 	if err := come.write(ctx); err != nil {
@@ -188,6 +190,12 @@ func (x *exchange) stage(ctx context.Context) error {
 		b.WriteString("CREATE OR REPLACE FUNCTION pg_temp." + f[0] + " LANGUAGE plpgsql AS " + engine.Literal(f[1]) + "; ")
 	}
 	_, err := x.conn.Exec(ctx, b.String())
+	if refused := engine.Server(err); refused != nil && refused.State == noRight {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: writer.Revising, Where: "language plpgsql", Why: "the account may not use it",
+			Next: "have the database's administrator run: GRANT USAGE ON LANGUAGE plpgsql TO " + engine.Name(ecluse.TableName{Name: x.conn.Config().User}),
+		}
+	}
 	return err
 }
 
@@ -259,9 +267,10 @@ END`},
 	}
 }
 
-// take takes out all that goes and, in the same statement, calls for what comes: a
-// function of how many went, which makes those go first. It counts what it changed
-// itself.
+// take takes out all that goes and, in the same statement, calls for what comes, if
+// anything is to be called: a function of how many went, which makes those go first. It
+// counts what it changed itself. An alongError may come of what came in the same
+// statement.
 func (x *exchange) take(ctx context.Context, calls string) error {
 	var with, counts []string
 	for i, g := range x.going {
@@ -273,7 +282,9 @@ func (x *exchange) take(ctx context.Context, calls string) error {
 	if len(with) > 0 {
 		sql = "WITH " + strings.Join(with, ",\n") + "\n"
 	}
-	if calls != "0" {
+	if calls == "" {
+		calls = "0"
+	} else {
 		calls += "(" + strings.Join(append([]string{"0"}, counts...), " + ") + ")"
 	}
 	before, err := x.changed(ctx)
@@ -317,7 +328,7 @@ func (x *exchange) take(ctx context.Context, calls string) error {
 		return writer.RefuseKept(x.going[i].rows.Table, nil)
 	}
 	after, err := x.changed(ctx)
-	if along += after; err != nil || along == 0 {
+	if along += after; err != nil || along == 0 || len(x.going) == 0 {
 		return err
 	}
 	return &alongError{writer.RefuseAlong(x.going[0].rows.Table, along)}

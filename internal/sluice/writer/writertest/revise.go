@@ -312,11 +312,13 @@ func testReviseActions(t *testing.T, h Harness) {
 			p.db.Target(t).Close() // gives the account its rights
 			p.allow(t, patient, request, keyed, keyless)
 			s := p.begin(t)
-			chunk := &writer.Chunk{Slot: slot(0), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 2)}, nil)}}
+			chunk := &writer.Chunk{Slot: slot(0), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil)}, nil)}}
+			requests := &writer.Chunk{Slot: slot(9), Rows: 2, Tables: []writer.Rows{p.rows(t, request, [][]any{row(1, 1), row(2, 2)}, nil)}}
 			load(t, s, chunk)
+			load(t, s, requests)
 			// All that refers goes, too, and comes again.
 			next := &writer.Chunk{Slot: slot(1), Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, 3), row(4, 1)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 4)}, nil)}}
-			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
+			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(requests, 0, 1), goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
 			// And with a row that is refused.
 			third := &writer.Chunk{Slot: slot(2), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(4, 3), row(5, 99)}, nil), p.rows(t, request, [][]any{row(1, 4), row(2, 4)}, nil)}}
 			out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(next, 0, 1)}, Come: []*writer.Chunk{third}}, nil)
