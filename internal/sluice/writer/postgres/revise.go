@@ -104,7 +104,8 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	var along *alongError
 	switch err := x.take(ctx, "pg_temp."+comeFunction); {
 	case err == nil:
-		return x.refusals(ctx)
+		refused, err := x.refusals(ctx)
+		return refused, errors.Join(err, x.forget(ctx))
 	case !errors.As(err, &along):
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	if err := come.write(ctx); err != nil {
 		return nil, err
 	}
-	return come.refusals(), nil
+	return come.refusals(), x.forget(ctx)
 }
 
 // name puts what is to go into temporary tables.
@@ -187,7 +188,7 @@ func (x *exchange) stage(ctx context.Context) error {
 	b.WriteString(`CREATE TEMP TABLE ecluse_took (place int, rows bigint) ON COMMIT DROP; `)
 	b.WriteString(`CREATE TEMP TABLE ecluse_refused (source bigint PRIMARY KEY, why text[]) ON COMMIT DROP; `)
 	for _, f := range x.functions() {
-		b.WriteString("CREATE OR REPLACE FUNCTION pg_temp." + f[0] + " LANGUAGE plpgsql AS " + engine.Literal(f[1]) + "; ")
+		b.WriteString("CREATE FUNCTION pg_temp." + f[0] + " LANGUAGE plpgsql AS " + engine.Literal(f[1]) + "; ")
 	}
 	_, err := x.conn.Exec(ctx, b.String())
 	if refused := engine.Server(err); refused != nil && refused.State == noRight {
@@ -201,6 +202,12 @@ func (x *exchange) stage(ctx context.Context) error {
 
 // staged is the temporary table of a place among the tables that come.
 func staged(place int) string { return fmt.Sprintf("ecluse_come_%d", place) }
+
+// forget drops the functions. Tables go when the transaction ends.
+func (x *exchange) forget(ctx context.Context) error {
+	_, err := x.conn.Exec(ctx, "DROP FUNCTION pg_temp.ecluse_try, pg_temp.ecluse_part, pg_temp."+comeFunction)
+	return err
+}
 
 // comeFunction brings the staged rows in.
 const comeFunction = "ecluse_come"
