@@ -101,11 +101,12 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	if _, err := s.conn.Exec(ctx, "SAVEPOINT exchange; SET CONSTRAINTS ALL DEFERRED"); err != nil {
 		return nil, err
 	}
-	err := x.take(ctx, fmt.Sprintf("pg_temp.%s", comeFunction))
-	switch e := (*alongError)(nil); {
+	var along *alongError
+	switch err := x.take(ctx, "pg_temp."+comeFunction); {
 	case err == nil:
-		return x.refusals(ctx)
-	case !errors.As(err, &e):
+		refused, err := x.refusals(ctx)
+		return refused, errors.Join(err, x.forget(ctx))
+	case !errors.As(err, &along):
 		return nil, err
 	}
 	// A foreign key that takes referring rows along, or never waits, does so with those
@@ -113,13 +114,15 @@ func (s *session) exchange(ctx context.Context, gone, come *loading) ([]writer.R
 	if _, err := s.conn.Exec(ctx, "ROLLBACK TO exchange"); err != nil {
 		return nil, err
 	}
-	if err := x.take(ctx, "0"); err != nil {
+	if err := x.take(ctx, ""); errors.As(err, &along) {
+		return nil, along.err
+	} else if err != nil {
 		return nil, err
 	}
 	if err := come.write(ctx); err != nil {
 		return nil, err
 	}
-	return come.refusals(), nil
+	return come.refusals(), x.forget(ctx)
 }
 
 // name puts what is to go into temporary tables.
@@ -185,14 +188,26 @@ func (x *exchange) stage(ctx context.Context) error {
 	b.WriteString(`CREATE TEMP TABLE ecluse_took (place int, rows bigint) ON COMMIT DROP; `)
 	b.WriteString(`CREATE TEMP TABLE ecluse_refused (source bigint PRIMARY KEY, why text[]) ON COMMIT DROP; `)
 	for _, f := range x.functions() {
-		b.WriteString("CREATE OR REPLACE FUNCTION pg_temp." + f[0] + " LANGUAGE plpgsql AS " + engine.Literal(f[1]) + "; ")
+		b.WriteString("CREATE FUNCTION pg_temp." + f[0] + " LANGUAGE plpgsql AS " + engine.Literal(f[1]) + "; ")
 	}
 	_, err := x.conn.Exec(ctx, b.String())
+	if refused := engine.Server(err); refused != nil && refused.State == noRight {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: writer.Revising, Where: "language plpgsql", Why: "the account may not use it",
+			Next: "have the database's administrator run: GRANT USAGE ON LANGUAGE plpgsql TO " + engine.Name(ecluse.TableName{Name: x.conn.Config().User}),
+		}
+	}
 	return err
 }
 
 // staged is the temporary table of a place among the tables that come.
 func staged(place int) string { return fmt.Sprintf("ecluse_come_%d", place) }
+
+// forget drops the functions. Tables go when the transaction ends.
+func (x *exchange) forget(ctx context.Context) error {
+	_, err := x.conn.Exec(ctx, "DROP FUNCTION pg_temp.ecluse_try, pg_temp.ecluse_part, pg_temp."+comeFunction)
+	return err
+}
 
 // comeFunction brings the staged rows in.
 const comeFunction = "ecluse_come"
@@ -259,9 +274,10 @@ END`},
 	}
 }
 
-// take takes out all that goes and, in the same statement, calls for what comes: a
-// function of how many went, which makes those go first. It counts what it changed
-// itself.
+// take takes out all that goes and, in the same statement, calls for what comes, if
+// anything is to be called: a function of how many went, which makes those go first. It
+// counts what it changed itself. An alongError may come of what came in the same
+// statement.
 func (x *exchange) take(ctx context.Context, calls string) error {
 	var with, counts []string
 	for i, g := range x.going {
@@ -273,7 +289,9 @@ func (x *exchange) take(ctx context.Context, calls string) error {
 	if len(with) > 0 {
 		sql = "WITH " + strings.Join(with, ",\n") + "\n"
 	}
-	if calls != "0" {
+	if calls == "" {
+		calls = "0"
+	} else {
 		calls += "(" + strings.Join(append([]string{"0"}, counts...), " + ") + ")"
 	}
 	before, err := x.changed(ctx)
@@ -317,7 +335,7 @@ func (x *exchange) take(ctx context.Context, calls string) error {
 		return writer.RefuseKept(x.going[i].rows.Table, nil)
 	}
 	after, err := x.changed(ctx)
-	if along += after; err != nil || along == 0 {
+	if along += after; err != nil || along == 0 || len(x.going) == 0 {
 		return err
 	}
 	return &alongError{writer.RefuseAlong(x.going[0].rows.Table, along)}

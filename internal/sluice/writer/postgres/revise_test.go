@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,5 +169,20 @@ func TestReviseKilled(t *testing.T) {
 	}
 	if got := p.one(t, "SELECT string_agg(p::text, ' ') FROM public.patient AS p") + p.one(t, "SELECT count(*) FROM ecluse.marker"); got != "(1,a)1" {
 		t.Errorf("it holds %s", got)
+	}
+}
+
+// TestReviseWithoutLanguage: an account that may use no language is told which it needs.
+func TestReviseWithoutLanguage(t *testing.T) {
+	p := newPlace(t, "CREATE TABLE patient (id int PRIMARY KEY); REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+	sh := shape("patient: id")
+	s := beginShape(t, p.target, sh)
+	r := &writer.Revision{Come: []*writer.Chunk{p.chunk(t, 0, sh, [][]any{{int64(1)}})}}
+	if _, err := s.Revise(t.Context(), r, nil); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "plpgsql") {
+		t.Errorf("it gave %v", err)
+	}
+	postgrestest.Run(t, p.Config, "GRANT USAGE ON LANGUAGE plpgsql TO "+p.role.User)
+	if _, err := s.Revise(t.Context(), r, nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -67,8 +67,11 @@ func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit
 	}
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, readWrite, func() error {
-		if _, _, err := s.recorded(ctx, what); err != nil {
+		switch _, there, err := s.recorded(ctx, what); {
+		case err != nil:
 			return err
+		case !there:
+			return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the passage has not begun in this target"}
 		}
 		u := &unloading{session: s, what: what, leave: true}
 		if out, err = u.run(ctx, l); err != nil || beforeCommit == nil {

@@ -64,8 +64,11 @@ func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit
 	u := l.unloading(what, true)
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, func() error {
-		if _, _, err := s.recorded(ctx, what); err != nil {
+		switch _, there, err := s.recorded(ctx, what); {
+		case err != nil:
 			return err
+		case !there:
+			return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the passage has not begun in this target"}
 		}
 		if err := u.run(ctx); err != nil {
 			return err

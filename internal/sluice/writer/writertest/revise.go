@@ -202,8 +202,13 @@ func testRevise(t *testing.T, h Harness) {
 	wantContent(t, "patient", revised.Rows[0], texts(t, patient, [][]any{row(900, nil), row(1, 6), row(2, nil), row(3, nil), row(6, 3)}))
 	wantContent(t, "request", revised.Rows[1], texts(t, request, [][]any{row(2, 6), row(3, 900), row(11, 1), row(12, 3), row(13, 1)}))
 	wantContent(t, "analysis", revised.Rows[2], texts(t, keyed, [][]any{
-		{int64(700), secret, nil}, {int64(1), "code 11", "note 1"}, {int64(2), "code 2", nil}, {int64(3), "code 3", "note 3"},
-		{int64(11), "code 1", nil}, {int64(12), "code 12", "note 12"}, {int64(13), "code 4", "x"},
+		{int64(700), secret, nil},
+		{int64(1), "code 11", "note 1"},
+		{int64(2), "code 2", nil},
+		{int64(3), "code 3", "note 3"},
+		{int64(11), "code 1", nil},
+		{int64(12), "code 12", "note 12"},
+		{int64(13), "code 4", "x"},
 	}))
 	wantContent(t, "event", revised.Rows[3], texts(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}, {"comes", nil}}))
 	s.Close()
@@ -232,6 +237,50 @@ func testRevise(t *testing.T, h Harness) {
 	takeAllOut(t, s, first, second, come, last, third, nothing.Come[0])
 	if diff := cmp.Diff(before, p.state(t, s), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("after undoing (-before +after):\n%s", diff)
+	}
+}
+
+// testTakeLeft: of rows that were left, those that people changed or that theirs refer to
+// stay; all stay when that cannot be noted.
+func testTakeLeft(t *testing.T, h Harness) {
+	p := four(t, h)
+	chunk := &writer.Chunk{Slot: slot(0), Rows: 4, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, 4), row(4, nil)}, nil), p.rows(t, keyless, [][]any{{"left", nil}}, nil)}}
+	s := p.open(t)
+	_, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+	wantKind(t, err, ecluse.Refused, "of a passage that has not begun")
+	if _, _, err := s.Begin(t.Context(), nothing); err != nil {
+		t.Fatal(err)
+	}
+	load(t, s, chunk)
+	p.db.Exec(t, "UPDATE patient SET mother_id = 900 WHERE id = 1")
+	p.db.Insert(t, request, [][]any{row(900, 2)})
+	before := p.state(t, s)
+	want := []writer.Left{{Row: 0, Source: 0, Why: writer.Changed}, {Row: 1, Source: 1, Why: writer.Referred}}
+	stop := errors.New("it could not be noted")
+	_, err = s.TakeLeft(t.Context(), chunk.Tables, func(_ context.Context, u *writer.Unloaded) error {
+		if diff := cmp.Diff(want, u.Left); diff != "" {
+			t.Errorf("left (-want +got):\n%s", diff)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+	if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	for _, missing := range []int64{0, 2} { // the second time two are gone
+		u, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, u.Left); diff != "" || u.Missing[p.db.Name(patient.Name)] != missing {
+			t.Errorf("missing %v, left (-want +got):\n%s", u.Missing, diff)
+		}
+	}
+	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, 900), row(2, nil)}))
+	if n := p.db.Markers(t); n != 1 {
+		t.Errorf("%d markers, want the chunk's", n)
 	}
 }
 
@@ -312,11 +361,13 @@ func testReviseActions(t *testing.T, h Harness) {
 			p.db.Target(t).Close() // gives the account its rights
 			p.allow(t, patient, request, keyed, keyless)
 			s := p.begin(t)
-			chunk := &writer.Chunk{Slot: slot(0), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 2)}, nil)}}
+			chunk := &writer.Chunk{Slot: slot(0), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil)}, nil)}}
+			requests := &writer.Chunk{Slot: slot(9), Rows: 2, Tables: []writer.Rows{p.rows(t, request, [][]any{row(1, 1), row(2, 2)}, nil)}}
 			load(t, s, chunk)
+			load(t, s, requests)
 			// All that refers goes, too, and comes again.
 			next := &writer.Chunk{Slot: slot(1), Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, 3), row(4, 1)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 4)}, nil)}}
-			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
+			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(requests, 0, 1), goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
 			// And with a row that is refused.
 			third := &writer.Chunk{Slot: slot(2), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(4, 3), row(5, 99)}, nil), p.rows(t, request, [][]any{row(1, 4), row(2, 4)}, nil)}}
 			out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(next, 0, 1)}, Come: []*writer.Chunk{third}}, nil)

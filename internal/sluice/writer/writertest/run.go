@@ -55,6 +55,7 @@ func Run(t *testing.T, h Harness) {
 		{"LeaveMany", testLeaveMany},
 		{"LeaveHook", testLeaveHook},
 		{"LeaveKill", testLeaveKill},
+		{"TakeLeft", testTakeLeft},
 		{"Revise", testRevise},
 		{"ReviseAltered", testReviseAltered},
 		{"ReviseReferred", testReviseReferred},
