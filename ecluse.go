@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -61,6 +62,40 @@ const (
 	KeyDataset    DatasetID = "ecluse.key"    // K, slot 0 of every migration
 	ChecksDataset DatasetID = "ecluse.checks" // the source's half of the cross-checks
 )
+
+// What a later reading of the source seals of a dataset: the rows of the buckets that
+// differ, and which buckets those are. Readings count from 0, the first.
+const (
+	changedPrefix = "ecluse.changed."
+	bucketsPrefix = "ecluse.buckets."
+)
+
+// Changed names the rows that a later reading sealed of a dataset: "ecluse.changed.2.patient".
+func (d DatasetID) Changed(reading int) DatasetID {
+	return DatasetID(changedPrefix + strconv.Itoa(reading) + "." + string(d))
+}
+
+// Buckets names the list of buckets that they are all rows of.
+func (d DatasetID) Buckets(reading int) DatasetID {
+	return DatasetID(bucketsPrefix + strconv.Itoa(reading) + "." + string(d))
+}
+
+// Of is the instruction's dataset that rows belong to and the reading of the source
+// they were sealed in: of "ecluse.changed.2.patient" patient and 2, of patient itself
+// patient and 0.
+func (d DatasetID) Of() (of DatasetID, reading int) {
+	for _, prefix := range []string{changedPrefix, bucketsPrefix} {
+		rest, ok := strings.CutPrefix(string(d), prefix)
+		if !ok {
+			continue
+		}
+		number, name, ok := strings.Cut(rest, ".")
+		if n, err := strconv.Atoi(number); ok && err == nil && n > 0 && strconv.Itoa(n) == number && DatasetID(name).Valid() {
+			return DatasetID(name), n
+		}
+	}
+	return d, 0
+}
 
 // Digest is the SHA-256 of a document's exact bytes. Its text is
 // "sha256:" and 64 lower-case hexadecimal digits.

@@ -62,6 +62,7 @@ func layers() []layer {
 		{water + "/mapping/expr", []string{root, rec}},
 		{water + "/twin", []string{root, rec}}, // given a schema, and nothing that opens a database
 		{water + "/reconcile", []string{root, rec, water + "/reader", engine + "/*"}},
+		{water + "/bucket", []string{root, rec, water + "/reader", water + "/reconcile"}}, // what changed between two readings
 		{water, []string{root, "evidence", mandate, water + "/**"}},
 
 		{"internal/procedure", []string{root, "evidence"}},

@@ -40,39 +40,53 @@ type part struct {
 
 // ecluse moves them through the lock. Server and gates, papers, plans and approvals
 // come before the clock starts; reading, sealing, mapping, loading, reading back and
-// comparing are timed, from the command's beginning to its end. A keyed passage is then
-// undone.
-func (b *bench) ecluse(ctx context.Context, p passage, round int) (f, undo figure, err error) {
+// comparing are timed, from the command's beginning to its end; so is what comes after.
+func (b *bench) ecluse(ctx context.Context, p passage, round int) (f, after figure, err error) {
 	dir := filepath.Join(b.dir, p.name, fmt.Sprint(round))
 	r, err := b.prepare(ctx, p, dir)
 	if err != nil {
-		return f, undo, err
+		return f, after, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := known(dir, r.Context()); err != nil {
-		return f, undo, err
+		return f, after, err
 	}
+	if f, err = b.apply(ctx, r, dir); err != nil {
+		return f, after, err
+	}
+	switch {
+	case p.undone:
+		var undone struct{}
+		after, err = b.command(ctx, r, dir, &undone, "undo")
+	case p.caughtUp:
+		if err := b.change(ctx); err != nil {
+			return f, after, err
+		}
+		after, err = b.apply(ctx, r, dir, "--catch-up")
+	}
+	return f, after, err
+}
+
+// apply has what is approved carried out.
+func (b *bench) apply(ctx context.Context, r *app.Running, dir string, more ...string) (figure, error) {
 	begun := time.Now()
 	var applied desk.Applied
-	if f, err = b.command(ctx, r, dir, &applied, "apply"); err != nil {
-		return f, undo, err
+	f, err := b.command(ctx, r, dir, &applied, "apply", more...)
+	if err != nil {
+		return f, err
 	}
 	if !applied.Reconciled {
-		return f, undo, errors.New("what was loaded is not what was sealed")
+		return f, errors.New("what was loaded is not what was sealed")
 	}
 	f.loaded = applied.Load.Compared.ReadBack.Sub(begun) // the database's clock is this machine's
-	if p.keyed {
-		var undone struct{}
-		undo, err = b.command(ctx, r, dir, &undone, "undo")
-	}
-	return f, undo, err
+	return f, nil
 }
 
 // command times a command of Marc's, and what the other processes took meanwhile.
-func (b *bench) command(ctx context.Context, r *app.Running, dir string, v any, name string) (figure, error) {
+func (b *bench) command(ctx context.Context, r *app.Running, dir string, v any, name string, more ...string) (figure, error) {
 	before := r.Usage()
 	var out strings.Builder
-	cmd := exec.CommandContext(ctx, b.program, name, "--json", "--as", filepath.Join(dir, "keys", demo.Marc))
+	cmd := exec.CommandContext(ctx, b.program, append([]string{name, "--json", "--as", filepath.Join(dir, "keys", demo.Marc)}, more...)...)
 	cmd.Dir = dir // receipts are kept there
 	cmd.Env = append(os.Environ(), "ECLUSE_CONFIG="+filepath.Join(dir, "device"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
 	cmd.Stdout = &out
@@ -149,8 +163,12 @@ func (b *bench) sign(ctx context.Context, r *desk.Desk, p passage, cast *demo.Ca
 	if p.maria {
 		schema = b.old
 	}
+	catchUps := 0
+	if p.caughtUp {
+		catchUps = 1
+	}
 	instruction, err := fill("instruction.yaml", map[string]any{
-		"Schema":   schema,
+		"Schema": schema, "CatchUps": catchUps,
 		"Contract": ecluse.DigestOf(contract), "SourceGate": made.SourceGate, "TargetGate": made.TargetGate,
 		"Rows": b.patients*21 + 1000, "EraseBy": now.AddDate(0, 1, 0).UTC().Format(time.RFC3339),
 	})

@@ -67,6 +67,17 @@ func (b *bench) makeMaria(ctx context.Context) (drop func(), err error) {
 	)
 }
 
+// change changes one row in a thousand, anywhere; as many go as come.
+func (b *bench) change(ctx context.Context) error {
+	return b.psql(ctx, b.old,
+		"-c", "CREATE TEMP TABLE picked AS SELECT id, row_number() OVER () AS n FROM (SELECT id FROM result TABLESAMPLE BERNOULLI (0.1)) AS x",
+		"-c", "CREATE TEMP TABLE gone AS SELECT * FROM result WHERE id IN (SELECT id FROM picked WHERE n % 20 = 0)",
+		"-c", "DELETE FROM result WHERE id IN (SELECT id FROM gone)",
+		"-c", "INSERT INTO result (id, request_id, test_code, value_num, validated_at) SELECT m.last + row_number() OVER (), request_id, test_code, 1.5, validated_at FROM gone, (SELECT max(id) AS last FROM result) AS m",
+		"-c", "UPDATE result SET value_text = 'corrigé' WHERE id IN (SELECT id FROM picked)",
+		"-c", "UPDATE patient SET last_name = last_name || '-X' WHERE id IN (SELECT id FROM patient TABLESAMPLE BERNOULLI (0.1))")
+}
+
 // empty makes the new laboratory as it was, with keys or without.
 func (b *bench) empty(ctx context.Context, p passage) error {
 	err := b.psql(ctx, b.fresh, "-c", "SET client_min_messages = warning", "-c", "TRUNCATE result, patient", "-c", "DROP SCHEMA IF EXISTS ecluse CASCADE",

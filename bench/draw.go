@@ -30,8 +30,12 @@ func draw(all []result, results int, at time.Time) string {
 	for _, r := range all {
 		whole, load := ratio(r.chain, r.limit, wall, wall), ratio(r.chain, r.limit, loaded, wall)
 		bars := []bar{{"copied by the databases' own clients", []float64{1}, true}, {"Écluse: until loaded; until proven", []float64{load, whole - load}, false}}
-		if r.keyed {
-			bars = append(bars, bar{"ecluse undo", []float64{ratio(r.undo, r.limit, wall, wall)}, false})
+		switch {
+		case r.undone:
+			bars = append(bars, bar{"ecluse undo", []float64{ratio(r.after, r.limit, wall, wall)}, false})
+		case r.caughtUp:
+			load, whole := ratio(r.after, r.limit, loaded, wall), ratio(r.after, r.limit, wall, wall)
+			bars = append(bars, bar{"ecluse apply --catch-up, one row in a thousand", []float64{load, whole - load}, false})
 		}
 		text(8, y+14, `font-weight="bold"`, r.title)
 		y += line

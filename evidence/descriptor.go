@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"slices"
+
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
@@ -97,6 +99,7 @@ type Manifest struct {
 	Migration ecluse.MigrationID `json:"migration"`
 	Plan      ecluse.Digest      `json:"plan"` // the read plan
 	Epochs    int                `json:"epochs"`
+	Reading   int                `json:"reading,omitempty"` // 0: the first; later ones add what changed since
 	Datasets  []ManifestDataset  `json:"datasets"`
 }
 
@@ -122,8 +125,14 @@ func (m *Manifest) check() error {
 	if m.Plan.IsZero() || m.Epochs < 1 {
 		return invalid(what, "plan or number of epochs is missing")
 	}
+	if m.Reading < 0 || m.Reading >= m.Epochs {
+		return invalid(what, "there is no reading %d in %d epochs", m.Reading, m.Epochs)
+	}
 	seen := map[ecluse.DatasetID]bool{}
 	for _, d := range m.Datasets {
+		if _, reading := d.Dataset.Of(); reading > m.Reading {
+			return invalid(what, "dataset %s is of a reading that did not come yet", d.Dataset)
+		}
 		if seen[d.Dataset] {
 			return invalid(what, "dataset %s is given twice", d.Dataset)
 		}
@@ -152,6 +161,32 @@ func (d *ManifestDataset) check() error {
 	}
 	if !d.Dataset.Valid() || rows != d.Rows {
 		return invalid(what, "dataset %s: its chunks hold %d rows, not %d", d.Dataset, rows, d.Rows)
+	}
+	return nil
+}
+
+// Continues checks that a later reading's manifest leaves what was read before as it is:
+// it adds what changed since, and counts the cross-checks anew.
+func (m *Manifest) Continues(before *Manifest) error {
+	const what = "compare manifests"
+	if m.Reading != before.Reading+1 || m.Migration != before.Migration || m.Plan != before.Plan {
+		return unverified(what, "reading %d of one migration and plan does not follow reading %d", m.Reading, before.Reading)
+	}
+	now := map[ecluse.DatasetID]*ManifestDataset{}
+	for i := range m.Datasets {
+		now[m.Datasets[i].Dataset] = &m.Datasets[i]
+	}
+	for i := range before.Datasets {
+		d := &before.Datasets[i]
+		if n := now[d.Dataset]; d.Dataset != ecluse.ChecksDataset && (n == nil || !slices.Equal(n.Chunks, d.Chunks)) {
+			return unverified(what, "dataset %s is not as the reading before left it", d.Dataset)
+		}
+		delete(now, d.Dataset)
+	}
+	for id := range now {
+		if _, reading := id.Of(); reading != m.Reading {
+			return unverified(what, "dataset %s came later, and is not of reading %d", id, m.Reading)
+		}
 	}
 	return nil
 }

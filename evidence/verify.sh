@@ -491,6 +491,10 @@ awk '$3 == "chunk" { print $5 }' "$tmp/leaves" | sort >"$tmp/stored"
 sort "$tmp/descriptors" | run cmp - "$tmp/stored" >>"$log" 2>&1 || ko "the chunks in the folder are not those the journal saw"
 if [ -n "$manifest" ]; then
 	signed_by "$source" manifest@ecluse manifest.json
+	again=$(sed -n -E 's/^\{"ecluse":"manifest\/v1","migration":"[a-z0-9-]*","plan":"[a-z0-9:]*","epochs":[0-9]+,"reading":([0-9]+),.*/\1/p' manifest.json)
+	granted=$(fact "$tmp/instruction" 'passages - catch_up')
+	case $granted in '' | *[!0-9]*) granted=0 ;; esac
+	[ "${again:-0}" -le "$granted" ] || ko "the source was read again $again times, and the instruction allows $granted"
 	holds manifest.json "{\"ecluse\":\"manifest/v1\",\"migration\":\"$id\",\"plan\":\"$plan\""
 	tr '{' '\n' <manifest.json | awk -F '[":,}]+' '/^"dataset":"[^"]*","sequence":/ { print $3, $5, $7, "sha256:" $10, $12, ($0 ~ /\}\]/ ? "true" : "false") }' | sort >"$tmp/closing"
 	awk '{ print $1, $2, $3, $4, $6, $7 }' "$tmp/chunks" | sort >"$tmp/described"
@@ -636,6 +640,10 @@ done <"$tmp/left"
 case $trigger in
 acceptance)
 	[ -n "$report" ] && [ "$(digest report.json)" = "$report" ] && [ -n "$manifest" ] || ko "report.json is not the report accepted, or nothing closes the reading"
+	# The report is of the last reading of the source, as many as the instruction grants.
+	last=$(sed -n -E 's/^\{"ecluse":"manifest\/v1","migration":"[a-z0-9-]*","plan":"[a-z0-9:]*","epochs":[0-9]+,"reading":([0-9]+),.*/\1/p' manifest.json)
+	loaded=$(grep -o -E '"system":"([^"\\]|\\.)*","reading":[0-9]+,"chunks":' report.json | sed -E 's/.*"reading":([0-9]+),.*/\1/')
+	[ "${loaded:-0}" = "${last:-0}" ] || ko "the report accepted is of reading ${loaded:-0} of the source, and the last is reading ${last:-0}"
 	of=$(sed -n 's/^{"ecluse":"report\/v1","migration":"[a-z0-9-]*","plan":"\(sha256:[0-9a-f]*\)".*/\1/p' report.json)
 	case " $finals " in *" ${of:-none} "*) ;; *) ko "the report is not of a final passage" ;; esac
 	grep -q "^controller signatory [^ ]* [^ ]* accept report $report $act\$" "$tmp/said" || ko "no signatory of the controller accepted the report"

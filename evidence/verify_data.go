@@ -215,6 +215,9 @@ func (v *verifier) checkChunks() (string, error) {
 	if s.Digest() != v.certificate.Manifest || v.manifest.Plan != v.readPlan.digest || v.manifest.Migration != v.instruction.id {
 		return "", unverified(what, "the manifest is of another plan, or not the certificate's")
 	}
+	if n := v.manifest.Reading; n > v.instruction.catchUps {
+		return "", unverified(what, "the source was read again %d times, and the instruction allows %d", n, v.instruction.catchUps)
+	}
 	return seen, v.manifest.Covers(v.descriptors)
 }
 

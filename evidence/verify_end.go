@@ -343,11 +343,19 @@ func (v *verifier) checkGround() (string, error) {
 	switch c.Trigger {
 	case ByAcceptance:
 		head, err := peekStatement(v.files[FileReport])
+		var loaded struct {
+			Reading int `json:"reading"`
+		}
+		if err == nil {
+			err = readView(FileReport, v.files[FileReport], &loaded)
+		}
 		switch {
 		case err != nil || v.digest(FileReport) != c.Report || !v.finals[head.Plan]:
 			return "", unverified(what, "%s is not the report that the certificate names, or not of a final passage", FileReport)
 		case v.manifest == nil:
 			return "", unverified(what, "a load was accepted and no manifest closes the reading")
+		case loaded.Reading != v.manifest.Reading:
+			return "", unverified(what, "the report accepted is of reading %d of the source, and the last is reading %d", loaded.Reading, v.manifest.Reading)
 		case by == nil || by.Role != ecluse.Signatory || !by.Has(VerbAccept, KindReport, c.Report):
 			return "", unverified(what, "the act named is not a signatory of the controller accepting the report")
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ecluse"
@@ -105,6 +106,7 @@ type instructionView struct {
 
 	deputies []string // may say go or no-go beside a signatory
 	kept     string   // until when rows put aside are kept at the source gate; empty: they are not
+	catchUps int      // how often the source may be read again
 	untried  string   // why no mapping is tried on the rows before the final passage
 }
 
@@ -141,6 +143,7 @@ func (v *verifier) checkDocuments() (string, error) {
 		backups:  Backups{in.backup("source_gate"), in.backup("lock"), in.backup("target_gate")},
 		deputies: in.list("deputies"), untried: strings.TrimSpace(in["passages.untried"]), kept: in["rejects_until"],
 	}
+	v.instruction.catchUps, _ = strconv.Atoi(in["passages.catch_up"]) // what is no number grants nothing
 	switch {
 	case !ecluse.MigrationID(in["id"]).Valid():
 		return "", unverified(what, "the instruction's id is not a migration's")

@@ -133,10 +133,10 @@ func (s *server) people() {
 	route(s, operation(http.MethodPost, of1+"/passages", "begin", "Have the gates carry out what is approved", small), people, both(ofLab, worker),
 		func(ctx context.Context, c *caller, in *struct {
 			InMigration
-			Body passage
+			Body exchange.Beginning
 		},
 		) (*reply[exchange.Begun], error) {
-			return ok(c.person.Begin(ctx, in.Migration, in.Body.Kind, in.Body.Plan))
+			return ok(c.person.Begin(ctx, in.Migration, in.Body))
 		})
 	route(s, operation(http.MethodPost, of1+"/undoings", "undo", "Have the passage in hand taken out, which was ordered", small), people, ofLab,
 		func(ctx context.Context, c *caller, in *InMigration) (*reply[asked], error) {

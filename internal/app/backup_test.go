@@ -127,10 +127,10 @@ func gatesRefuse(t *testing.T, d *roomtest.Dir) {
 	}
 	ctx, m, final := t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}
 	for what, do := range map[string]func() error{
-		"source: read":      func() error { _, err := source.Read(ctx, m, nil); return err },
+		"source: read":      func() error { _, err := source.Read(ctx, m, 0, nil); return err },
 		"source: recipient": func() error { return source.Recipient(ctx, i) },
 		"target: recipient": func() error { return target.Recipient(ctx, i) },
-		"target: load":      func() error { _, err := target.Load(ctx, m, final, nil); return err },
+		"target: load":      func() error { _, err := target.Load(ctx, m, final, 0, nil); return err },
 	} {
 		if err := do(); !errors.Is(err, exchange.ErrErased) || ecluse.KindOf(err) != ecluse.Refused {
 			t.Errorf("%s: %v", what, err)

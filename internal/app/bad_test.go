@@ -83,11 +83,11 @@ func TestChangedPapers(t *testing.T) {
 		tried++
 		for who, run := range map[string]func() error{
 			"source gate": func() error {
-				_, err := source.Read(t.Context(), roomtest.Migration, nil)
+				_, err := source.Read(t.Context(), roomtest.Migration, 0, nil)
 				return err
 			},
 			"target gate": func() error {
-				_, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+				_, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 				return err
 			},
 		} {
@@ -144,10 +144,10 @@ func TestChangedPapers(t *testing.T) {
 		t.Errorf("%d chunks were sealed meanwhile, %v", len(slots), err)
 	}
 	lock.change = nil
-	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
+	if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err != nil {
 		t.Errorf("the papers as they are: %v", err)
 	}
-	if v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil); err != nil || !v.Statement.Compared.Equal {
+	if v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil); err != nil || !v.Statement.Compared.Equal {
 		t.Errorf("the papers as they are: %v", err)
 	}
 }
@@ -182,11 +182,11 @@ func TestMissingSignatures(t *testing.T) {
 		switch kind := act.Clauses[0].Kind; kind {
 		case evidence.KindMapping: // stands in the load plan, which the controller approves
 		case evidence.KindLoadPlan:
-			_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+			_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 			needed[kind]++
 			wantError(t, err, ecluse.WaitsForSign)
 		default:
-			_, err = source.Read(t.Context(), roomtest.Migration, nil)
+			_, err = source.Read(t.Context(), roomtest.Migration, 0, nil)
 			needed[kind]++
 			wantError(t, err, ecluse.WaitsForSign)
 		}
@@ -195,7 +195,7 @@ func TestMissingSignatures(t *testing.T) {
 		t.Errorf("needed %v", needed)
 	}
 	lock.change = func(c *exchange.Case) { c.Rosters = without(c.Rosters, 0) }
-	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err == nil {
+	if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err == nil {
 		t.Error("read without the controller's roster")
 	}
 }
@@ -231,7 +231,7 @@ func TestOldRoster(t *testing.T) {
 		t.Fatal(err)
 	}
 	source, _ := gates(t, d, lock)
-	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
+	if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	lock.change = func(c *exchange.Case) {
@@ -243,7 +243,7 @@ func TestOldRoster(t *testing.T) {
 		}
 		c.Rosters = old
 	}
-	_, err := source.Read(t.Context(), roomtest.Migration, nil)
+	_, err := source.Read(t.Context(), roomtest.Migration, 0, nil)
 	wantError(t, err, ecluse.Refused)
 }
 
@@ -496,9 +496,9 @@ func gateKey(t *testing.T, part string) {
 		t.Fatal(err)
 	}
 	if part == "source" {
-		_, err = source.Read(t.Context(), roomtest.Migration, nil)
+		_, err = source.Read(t.Context(), roomtest.Migration, 0, nil)
 	} else {
-		_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+		_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 	}
 	if kind := ecluse.KindOf(err); kind != ecluse.Refused && kind != ecluse.Unverified {
 		t.Errorf("unasked: %v", err)

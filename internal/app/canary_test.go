@@ -67,7 +67,7 @@ func TestCanariesCatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
+		if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		leaks := d.Leaks(c)

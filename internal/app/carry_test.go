@@ -146,7 +146,7 @@ func (h *hand) target() (stop func()) {
 // begin has everything that is approved carried out.
 func (h *hand) begin() {
 	h.Helper()
-	_, err := h.marc().Begin(h.Context(), roomtest.Migration, ecluse.Final, ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json")))
+	_, err := h.marc().Begin(h.Context(), roomtest.Migration, exchange.Beginning{Kind: ecluse.Final, Plan: ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"))})
 	h.must(err)
 }
 
@@ -507,7 +507,7 @@ func TestCarriedSuspended(t *testing.T) {
 func (h *hand) accepted() {
 	h.Helper()
 	defer h.target()()
-	_, err := h.marc().Begin(h.Context(), roomtest.Migration, ecluse.Final, ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json")))
+	_, err := h.marc().Begin(h.Context(), roomtest.Migration, exchange.Beginning{Kind: ecluse.Final, Plan: ecluse.DigestOf(h.d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json"))})
 	h.must(err)
 	for until := time.Now().Add(time.Minute); h.events("passage-ended") == 0; time.Sleep(50 * time.Millisecond) {
 		asked, err := h.lock.Asked(h.Context(), roomtest.Migration)

@@ -159,6 +159,19 @@ func (r *Room) BeginLoading(ctx context.Context, m ecluse.MigrationID, kind eclu
 	return p, err
 }
 
+// BeginCatchUp makes that which catching up begins with.
+func (r *Room) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (p ecluse.Passage, err error) {
+	err = r.aside(ctx, m, exchange.Read, func(*mandate.Instruction) error {
+		b, err := r.lock.BeginCatchUp(ctx, m, kind)
+		if err != nil {
+			return err
+		}
+		p = b.Passage
+		return r.lock.Withdraw(ctx, m, exchange.Load, errors.New("a test does it"))
+	})
+	return p, err
+}
+
 // Lab is the room's lock as a laboratory of a server.
 func (r *Room) Lab(id string, pin wire.Pin) api.Lab {
 	return api.Lab{ID: id, Lock: r.lock, Door: account.NewDoor(ecluse.Digest(pin), id, r.lock, r.lock.Sessions())}

@@ -305,7 +305,7 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := source.Read(ctx, roomtest.Migration, nil); err != nil {
+	if _, err := source.Read(ctx, roomtest.Migration, 0, nil); err != nil {
 		t.Fatalf("the source gate alone: %v", err)
 	}
 	x.source.some("the source gate")
@@ -348,7 +348,7 @@ func TestEachPartOpensItsOwnFolder(t *testing.T) {
 		x.source.some("the source gate")
 		hide(t, x.source.root)
 	}
-	done, err := target.Load(ctx, roomtest.Migration, passage, nil)
+	done, err := target.Load(ctx, roomtest.Migration, passage, 0, nil)
 	if err != nil {
 		t.Fatalf("the target gate alone: %v", err)
 	}

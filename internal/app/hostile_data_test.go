@@ -79,7 +79,7 @@ func TestHostileChunks(t *testing.T) {
 		}
 		return s
 	}))
-	v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+	v, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 	if err != nil || !v.Statement.Compared.Equal {
 		t.Errorf("listed backwards: %v", err)
 	}
@@ -394,7 +394,7 @@ func TestHostileSuspensionAtOneGate(t *testing.T) {
 				}
 				target.ForgetLease(roomtest.Migration) // a quarter of an hour later
 			}
-			_, err = target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+			_, err = target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 			if err == nil || mid.got < 2 {
 				t.Fatalf("loaded to the end: %v, %d chunks", err, mid.got)
 			}

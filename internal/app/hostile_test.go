@@ -139,12 +139,12 @@ func (l *liar) loading() {
 }
 
 func read(t *testing.T, s *gate.Source) error {
-	_, err := s.Read(t.Context(), roomtest.Migration, nil)
+	_, err := s.Read(t.Context(), roomtest.Migration, 0, nil)
 	return err
 }
 
 func load(t *testing.T, g *gate.Target) error {
-	_, err := g.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+	_, err := g.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 	return err
 }
 
@@ -364,7 +364,7 @@ func TestHostileSuspensionOfOneGate(t *testing.T) {
 			defer cancel()
 			loaded := make(chan error, 1)
 			go func() {
-				_, err := target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+				_, err := target.Load(ctx, roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 				loaded <- err
 			}()
 			for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {

@@ -56,7 +56,7 @@ func TestRejectsOfARolledBackChunk(t *testing.T) {
 	}
 	stop := &failingLock{Lock: r.Lock()}
 	source, target := gates(t, d, stop)
-	if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) || !stop.failed {
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, 0, nil); !errors.Is(err, errStopped) || !stop.failed {
 		t.Fatalf("want the load stopped after rejects were stored, got %v", err)
 	}
 	for _, c := range []interface{ Close() error }{source, target, r} {
@@ -213,7 +213,7 @@ func TestUndoGoesOnAfterItsEnd(t *testing.T) {
 	if facts, _ := d.Facts(); facts != sealedFacts(t) {
 		t.Error("the target does not stand as before")
 	}
-	_, err = target.Load(t.Context(), roomtest.Migration, passage, nil)
+	_, err = target.Load(t.Context(), roomtest.Migration, passage, 0, nil)
 	if err == nil {
 		t.Error("a passage that was undone loads again")
 	}
@@ -765,7 +765,7 @@ func TestHeldWhileLoading(t *testing.T) {
 	}
 	_, _, err = r.Lock().Get(t.Context(), roomtest.Migration, ecluse.Slot{Dataset: "patient"})
 	wantError(t, err, ecluse.Refused)
-	if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); ecluse.KindOf(err) != ecluse.Refused {
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, 0, nil); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("loaded while held: %v", err)
 	}
 	if v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil || v.Rows != 0 {
@@ -834,7 +834,7 @@ func TestNotes(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, target := gates(t, d, &unposted{Lock: r.Lock()})
-			if _, err := target.Load(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
+			if _, err := target.Load(t.Context(), roomtest.Migration, passage, 0, nil); !errors.Is(err, errStopped) {
 				t.Fatalf("want the load stopped before its report, got %v", err)
 			}
 			disturb(t, d.Join("room", "target", "migrations", string(roomtest.Migration), "notes-"+passage.String()))
@@ -895,7 +895,7 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, target := gates(t, d, &upToResults{r.Lock()})
-	if _, err := s.Read(t.Context(), roomtest.Migration, nil); !errors.Is(err, errStopped) {
+	if _, err := s.Read(t.Context(), roomtest.Migration, 0, nil); !errors.Is(err, errStopped) {
 		t.Fatal(err)
 	}
 	p, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final)
@@ -903,7 +903,7 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	_, err = target.Load(ctx, roomtest.Migration, p, nil)
+	_, err = target.Load(ctx, roomtest.Migration, p, 0, nil)
 	cancel()
 	if err == nil || len(d.Query("novalab.db", "SELECT id FROM patient")) == 0 {
 		t.Fatalf("want patients loaded and results waited for, got %v", err)

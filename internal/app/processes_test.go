@@ -153,11 +153,11 @@ func TestRewrittenJournal(t *testing.T) {
 		"signed by somebody else": sign(d.Key(roomtest.Marc), 2, string(roomtest.Migration)),
 	} {
 		lock.head = head
-		_, err := source.Read(t.Context(), roomtest.Migration, nil)
+		_, err := source.Read(t.Context(), roomtest.Migration, 0, nil)
 		if ecluse.KindOf(err) != ecluse.Unverified {
 			t.Errorf("%s: the source gate: %v", name, err)
 		}
-		_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, nil)
+		_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
 		if ecluse.KindOf(err) != ecluse.Unverified {
 			t.Errorf("%s: the target gate: %v", name, err)
 		}
@@ -171,7 +171,7 @@ func TestRewrittenJournal(t *testing.T) {
 	lock.head = func(from int64) (evidence.Signed, [][32]byte, error) {
 		return r.Lock().Head(t.Context(), roomtest.Migration, from)
 	}
-	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
+	if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err != nil {
 		t.Errorf("the journal as it is: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func TestRenumberedIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			source, target := gates(t, d, mute{r.Lock()})
-			_, err = target.Load(t.Context(), roomtest.Migration, passage, nil)
+			_, err = target.Load(t.Context(), roomtest.Migration, passage, 0, nil)
 			if err := errors.Join(source.Close(), target.Close()); err != nil {
 				t.Fatal(err)
 			}

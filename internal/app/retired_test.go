@@ -199,7 +199,7 @@ func TestRetiredGateLendsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := p.Begin(t.Context(), roomtest.Migration, ecluse.Final, ecluse.Digest{})
+	b, err := p.Begin(t.Context(), roomtest.Migration, exchange.Beginning{Kind: ecluse.Final})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestRetiredGateLendsNothing(t *testing.T) {
 	if err := r.Seat(exchange.TargetPlace).Ask(t.Context(), roomtest.Migration, request); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "it was retired") {
 		t.Errorf("asked to lend: %v", err)
 	}
-	if _, err := p.Begin(t.Context(), roomtest.Migration, ecluse.Final, ecluse.Digest{}); err == nil {
+	if _, err := p.Begin(t.Context(), roomtest.Migration, exchange.Beginning{Kind: ecluse.Final}); err == nil {
 		t.Error("a passage begins without its source gate")
 	}
 }

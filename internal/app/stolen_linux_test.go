@@ -140,7 +140,7 @@ func TestStolenServer(t *testing.T) {
 	if err := target.Recipient(t.Context(), i); err != nil { // the release secret goes through it
 		t.Fatal(err)
 	}
-	if _, err := source.Read(t.Context(), roomtest.Migration, nil); err != nil {
+	if _, err := source.Read(t.Context(), roomtest.Migration, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	slots, err := seat("source").Slots(t.Context(), roomtest.Migration)

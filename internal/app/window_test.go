@@ -35,7 +35,7 @@ func TestWindowIsOfReading(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if _, err := s.Read(t.Context(), roomtest.Migration, nil); ecluse.KindOf(err) != ecluse.Refused {
+		if _, err := s.Read(t.Context(), roomtest.Migration, 0, nil); ecluse.KindOf(err) != ecluse.Refused {
 			t.Errorf("a lock that does not ask: %v", err)
 		}
 		loads := sealed.Open()

@@ -9,7 +9,7 @@
 //	live/MIGRATION/chunks/slots/DATASET/000012.0      its signed descriptor
 //	live/MIGRATION/rejects/objects/SHA256.age         rows put aside, for the source gate
 //	live/MIGRATION/rejects/slots/PLAN-1/DATASET/…     their descriptors, per load plan and run
-//	live/MIGRATION/manifest                           the signed closing manifest
+//	live/MIGRATION/manifest, manifest.1 …             the signed manifests that close the readings
 //	erased/MIGRATION.json                             what an erasure took away
 //
 // A descriptor is its JSON body followed by the armoured signature. Its coming

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ecluse"
@@ -89,7 +90,7 @@ func (c *Chamber) GetReject(m ecluse.MigrationID, sha256 ecluse.Digest) (io.Read
 	return f, nil
 }
 
-// Manifest returns the closing manifest, or nil before there is one.
+// Manifest returns the manifest that closed the latest reading, or nil before there is one.
 func (c *Chamber) Manifest(m ecluse.MigrationID) (*evidence.Signed, error) {
 	if err := checkID("read the manifest", m); err != nil {
 		return nil, err
@@ -102,12 +103,44 @@ func (c *Chamber) Manifest(m ecluse.MigrationID) (*evidence.Signed, error) {
 }
 
 func (c *Chamber) manifest(m ecluse.MigrationID) (*evidence.Signed, error) {
-	b, err := os.ReadFile(filepath.Join(c.live(m), manifestFile))
+	reading, err := c.closed(m)
+	if err == nil && reading < 0 {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.manifestOf(m, reading)
+}
+
+func (c *Chamber) manifestOf(m ecluse.MigrationID, reading int) (*evidence.Signed, error) {
+	b, err := os.ReadFile(filepath.Join(c.live(m), manifestName(reading)))
 	if err != nil {
 		return nil, err
 	}
 	s, err := split(b)
 	return &s, err
+}
+
+// closed is the latest reading that a manifest closed; −1: none yet.
+func (c *Chamber) closed(m ecluse.MigrationID) (int, error) {
+	for reading := 0; ; reading++ {
+		_, err := os.Lstat(filepath.Join(c.live(m), manifestName(reading)))
+		if errors.Is(err, fs.ErrNotExist) {
+			return reading - 1, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// manifestName is the file of a reading's manifest.
+func manifestName(reading int) string {
+	if reading == 0 {
+		return manifestFile
+	}
+	return manifestFile + "." + strconv.Itoa(reading)
 }
 
 // Usage counts what is in the chamber of a migration.
@@ -145,10 +178,15 @@ func usage(chunks, rejects []entry) Usage {
 			latest[place] = e.d
 		}
 	}
+	rows := map[int]int64{} // by reading: each may take what the instruction allows
 	for place, d := range latest {
-		if !strings.HasPrefix(string(place.Dataset), "ecluse.") {
-			u.Rows += d.Rows
+		of, reading := place.Dataset.Of()
+		if !strings.HasPrefix(string(place.Dataset), "ecluse.") || reading > 0 && place.Dataset == of.Changed(reading) {
+			rows[reading] += d.Rows
 		}
+	}
+	for _, n := range rows {
+		u.Rows = max(u.Rows, n)
 	}
 	for _, e := range rejects {
 		u.Bytes += e.d.Size

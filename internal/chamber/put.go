@@ -135,8 +135,14 @@ func (c *Chamber) admit(t Terms, a area, name string, d *evidence.Descriptor) (*
 	if err := inOrder(all, d); err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(filepath.Join(c.live(t.Migration), manifestFile)); err == nil {
-		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the manifest is closed"}
+	closed, err := c.closed(t.Migration)
+	if err != nil {
+		return nil, failed("store chunk "+d.Slot.String(), err)
+	}
+	// A later reading adds its own datasets, and counts the cross-checks anew.
+	_, reading := d.Slot.Dataset.Of()
+	if reading != closed+1 && !(closed >= 0 && d.Slot.Dataset == ecluse.ChecksDataset) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "store chunk " + d.Slot.String(), Why: "the manifest of its reading is closed, or that of the reading before is not"}
 	}
 	u := usage(append(all, entry{d: d}), nil)
 	over := func(n, limit int64, unit string) error {
@@ -382,10 +388,30 @@ func (c *Chamber) PutManifest(_ context.Context, t Terms, s evidence.Signed) err
 	if err := c.mkdir(c.live(t.Migration)); err != nil {
 		return failed(what, err)
 	}
-	if err := c.link(filepath.Join(c.live(t.Migration), manifestFile), s); err != nil {
+	closed, err := c.closed(t.Migration)
+	if err != nil {
 		return failed(what, err)
 	}
-	stored, err := c.manifest(t.Migration)
+	switch {
+	case m.Reading > closed+1 || m.Reading < closed:
+		return refuse(fmt.Sprintf("it closes reading %d, and %d are closed", m.Reading+1, closed+1))
+	case m.Reading == closed+1 && closed >= 0:
+		last, err := c.manifestOf(t.Migration, closed)
+		if err != nil {
+			return failed(what, err)
+		}
+		before, err := evidence.ParseManifest(*last, t.Gate)
+		if err != nil {
+			return err
+		}
+		if err := m.Continues(before); err != nil {
+			return err
+		}
+	}
+	if err := c.link(filepath.Join(c.live(t.Migration), manifestName(m.Reading)), s); err != nil {
+		return failed(what, err)
+	}
+	stored, err := c.manifestOf(t.Migration, m.Reading)
 	if err != nil {
 		return failed(what, err)
 	}

@@ -28,6 +28,7 @@ const InQuarantine = "it is in quarantine"
 
 var (
 	objectPath    = regexp.MustCompile(`^(chunks|rejects)/objects/[0-9a-f]{64}\.age$`)
+	manifestPath  = regexp.MustCompile(`^manifest(\.[1-9]\d*)?$`)
 	slotPath      = regexp.MustCompile(`^(chunks/slots|rejects/slots/[0-9a-f]{16}-\d+)/[A-Za-z0-9_][A-Za-z0-9_.-]*/\d{6,}\.\d+$`)
 	inventoryPath = regexp.MustCompile(`^erased/[a-z0-9-]+\.json$`)
 )
@@ -103,7 +104,7 @@ func (c *Chamber) judge(path, rel string, live func(ecluse.MigrationID) bool, se
 		return "its migration is erased", nil
 	case !live(id):
 		return "it belongs to no live migration", nil
-	case inside == manifestFile:
+	case manifestPath.MatchString(inside):
 		return "", nil
 	case objectPath.MatchString(inside):
 		if c.named(id, filepath.Base(path), seen) {

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -94,6 +96,10 @@ func (u *ui) verdicts(p *mandate.ReadPlan) {
 	if f := p.Frozen; f != nil {
 		b.WriteString(u.say("The source is frozen by the word of %s from %s; it is not read before.\n",
 			"La source est gelée sur la parole de %s à partir du %s ; elle n'est pas lue avant.\n", f.By, f.From.Format(time.RFC3339)))
+	}
+	if p.CatchUps > 0 {
+		b.WriteString(u.say("After the first reading the source may be read again for what changed since: %d times.\n",
+			"Après la première lecture, la source peut être relue pour ce qui a changé depuis : %d fois.\n", p.CatchUps))
 	}
 	if p.Untried != "" {
 		b.WriteString(u.say("No dry run and no rehearsal comes before the final passage, on the controller's word: %s\n",
@@ -253,14 +259,23 @@ func (u *ui) unused(columns []string) {
 
 type applyCmd struct {
 	which
-	Plan      string `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
-	DryRun    bool   `help:"${apply_dry}" xor:"kind"`
-	Rehearsal bool   `help:"${apply_rehearsal}" xor:"kind"`
+	Plan      string        `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
+	DryRun    bool          `help:"${apply_dry}" xor:"kind"`
+	Rehearsal bool          `help:"${apply_rehearsal}" xor:"kind"`
+	CatchUp   bool          `help:"${apply_catch_up}"`
+	Until     time.Time     `placeholder:"2026-03-14T06:00:00Z" help:"${apply_until}"`
+	Every     time.Duration `default:"1h" help:"${apply_every}"`
 	as
 }
 
 func (x *applyCmd) Run(ctx context.Context, c *call) error {
-	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final}
+	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final, CatchUp: x.CatchUp}
+	if !x.Until.IsZero() && !x.CatchUp {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "apply", Where: "--until", Why: "it goes with --catch-up"}
+	}
+	if x.Every < time.Minute {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "apply", Where: "--every", Why: "want a minute at least"}
+	}
 	switch {
 	case x.DryRun:
 		q.Passage = ecluse.Dry
@@ -275,13 +290,51 @@ func (x *applyCmd) Run(ctx context.Context, c *call) error {
 	}
 	return c.with(ctx, func(d *desk.Desk) error {
 		q.Watch, q.Away = c.ui.watch(nil), c.ui.away
-		v, err := d.Apply(ctx, q)
-		if err != nil {
-			return c.ui.leaving(ctx, err, "apply")
+		for {
+			v, err := d.Apply(ctx, q)
+			if err != nil {
+				return c.ui.leaving(ctx, err, "apply")
+			}
+			c.ui.applied(v)
+			if err := c.ui.object(v); err != nil {
+				return err
+			}
+			next, more := x.next(time.Now())
+			if !more {
+				return nil
+			}
+			c.ui.tell("caught up; again at %s, until %s", "rattrapage fait ; le prochain à %s, jusqu'au %s",
+				next.Local().Format("15:04:05"), x.Until.Local().Format("2006-01-02 15:04:05 MST"))
+			if err := sleepUntil(ctx, next); err != nil {
+				return c.ui.leaving(ctx, err, "apply --catch-up")
+			}
 		}
-		c.ui.applied(v)
-		return c.ui.object(v)
 	})
+}
+
+// next is when to catch up again: every so often, the last time at the end that was asked for.
+func (x *applyCmd) next(now time.Time) (time.Time, bool) {
+	if !now.Before(x.Until) {
+		return time.Time{}, false
+	}
+	if next := now.Add(x.Every); next.Before(x.Until) {
+		return next, true
+	}
+	return x.Until, true
+}
+
+// sleepUntil waits by the wall clock: a machine that sleeps meanwhile wakes late, not never.
+func sleepUntil(ctx context.Context, at time.Time) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for time.Now().Before(at) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // away tells of a gate that is waited for.
@@ -314,6 +367,13 @@ func (u *ui) applied(v *desk.Applied) {
 	if v.Read != nil {
 		u.tell("read    %12s rows in %d chunks, %s sealed, epoch %d", "lu      %12s lignes en %d paquets, %s scellés, époque %d",
 			count(v.RowsRead), v.Chunks, size(v.Bytes), v.Read.Epoch)
+		for _, d := range slices.Sorted(maps.Keys(v.Read.Changed)) {
+			u.tell("        %12s rows of %s stand in parts of it that changed since the reading before", "        %12s lignes de %s se trouvent dans des parties modifiées depuis la lecture précédente",
+				count(v.Read.Changed[d]), d)
+		}
+		if v.Read.Reading > 0 && len(v.Read.Changed) == 0 {
+			u.tell("        nothing changed since the reading before", "        rien n'a changé depuis la lecture précédente")
+		}
 		u.extract(v.Read)
 	}
 	if v.Load != nil {

@@ -314,7 +314,6 @@ func (p *Person) CheckMapping(ctx context.Context, m ecluse.MigrationID, mapping
 
 type passage struct {
 	Kind ecluse.PassageKind `json:"kind"`
-	Plan ecluse.Digest      `json:"plan,omitzero"`
 }
 
 // Twin has invented rows taken through the mapping in force.
@@ -328,8 +327,8 @@ func (p *Person) Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.Pas
 }
 
 // Begin has the gates carry out what is approved.
-func (p *Person) Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error) {
-	return posted[exchange.Begun](ctx, p.line, about(m, "/passages"), passage{kind, plan})
+func (p *Person) Begin(ctx context.Context, m ecluse.MigrationID, q exchange.Beginning) (*exchange.Begun, error) {
+	return posted[exchange.Begun](ctx, p.line, about(m, "/passages"), q)
 }
 
 // Undo has the passage in hand taken out, which was ordered.

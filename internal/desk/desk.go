@@ -51,7 +51,7 @@ type Lock interface {
 	Plan(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Plans, error)
 	// Twin has invented rows taken through the mapping in force.
 	Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed, error)
-	Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error)
+	Begin(ctx context.Context, m ecluse.MigrationID, q exchange.Beginning) (*exchange.Begun, error)
 	Undo(ctx context.Context, m ecluse.MigrationID) (work string, err error)
 	// Look waits until a piece of work has changed since a version, or a while.
 	Look(ctx context.Context, work string, since int64) (*exchange.WorkView, error)

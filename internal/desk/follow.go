@@ -33,6 +33,7 @@ type ApplyRequest struct {
 	Migration ecluse.MigrationID
 	Passage   ecluse.PassageKind
 	Plan      []byte // refused unless it is the plan in force; of a read plan: read and do not load; nil: not compared
+	CatchUp   bool   // read again what changed since, and bring the passage that was compared up to it
 	Watch     Watch
 	Away      Away
 }
@@ -72,7 +73,7 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	var out *Applied
 	for again := false; ; again = true {
-		b, err := l.Begin(ctx, m, q.Passage, plan)
+		b, err := l.Begin(ctx, m, exchange.Beginning{Kind: q.Passage, Plan: plan, CatchUp: q.CatchUp})
 		if err != nil {
 			return nil, advised(err)
 		}

@@ -73,6 +73,14 @@ const (
 	ByThrottle Limit = "queries a second"
 )
 
+// Beginning is what a person has the gates begin with, or go on with: whatever of it is
+// approved and not done.
+type Beginning struct {
+	Kind    ecluse.PassageKind `json:"kind"`
+	Plan    ecluse.Digest      `json:"plan,omitzero"`     // refused unless it is the plan in force; of a read plan: read and do not load
+	CatchUp bool               `json:"catch_up,omitzero"` // read again what changed since, and bring the passage up to it
+}
+
 // Begun is what a lock asked gates to begin with.
 type Begun struct {
 	Migration ecluse.MigrationID `json:"migration"`

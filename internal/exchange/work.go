@@ -49,6 +49,7 @@ type Work struct {
 	Verb      Verb               `json:"verb"`
 	Migration ecluse.MigrationID `json:"migration,omitempty"` // empty: of the database as a whole
 	Passage   ecluse.Passage     `json:"passage,omitzero"`    // of compile-load the kind alone
+	Reading   int                `json:"reading,omitempty"`   // of read and load: of the source, 0 the first
 	Papers    map[string][]byte  `json:"papers,omitempty"`    // what it is about, by name
 	Signed    []evidence.Signed  `json:"signed,omitempty"`
 }

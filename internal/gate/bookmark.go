@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/durable"
 	"ecluse/internal/sluice/reader"
 	"ecluse/internal/sluice/seal"
@@ -52,6 +53,81 @@ func (b *bookmarks) SetBookmark(d ecluse.DatasetID, sequence int, end reader.Cur
 		return err
 	}
 	return durable.WriteFile(b.path(d, sequence), sealed)
+}
+
+// readings keeps what each reading of the source came to: the sums of its buckets, sealed
+// under K, and the manifest that closed it, as this gate signed it.
+type readings struct{ dir string }
+
+func (h *Home) readings(m ecluse.MigrationID) (*readings, error) {
+	dir, err := h.folder(m)
+	if err != nil {
+		return nil, err
+	}
+	dir = filepath.Join(dir, "readings")
+	return &readings{dir}, durable.Mkdir(dir)
+}
+
+func (r *readings) path(reading int, d ecluse.DatasetID) string {
+	return filepath.Join(r.dir, fmt.Sprintf("%06d-%s", reading, d))
+}
+
+func (r *readings) Sums(reading int, d ecluse.DatasetID) ([]byte, error) {
+	sums, err := os.ReadFile(r.path(reading, d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return sums, pathless(err)
+}
+
+func (r *readings) SetSums(reading int, d ecluse.DatasetID, sums []byte) error {
+	return durable.WriteFile(r.path(reading, d), sums)
+}
+
+// manifestOf is the name under which a reading's manifest is kept; no dataset of an
+// instruction begins so.
+const manifestOf ecluse.DatasetID = "ecluse.manifest"
+
+func (r *readings) setManifest(reading int, s evidence.Signed) error {
+	text, err := evidence.EncodeJSON(s)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(r.path(reading, manifestOf), text)
+}
+
+// manifest reads the one that closed a reading, and checks that this gate signed it.
+func (r *readings) manifest(reading int, gate ecluse.Fingerprint) (*evidence.Manifest, error) {
+	text, err := os.ReadFile(r.path(reading, manifestOf))
+	if err != nil {
+		return nil, pathless(err)
+	}
+	var s evidence.Signed
+	if err := evidence.DecodeJSON(text, &s); err != nil {
+		return nil, err
+	}
+	m, err := evidence.ParseManifest(s, gate)
+	if err == nil && m.Reading != reading {
+		err = ecluse.Errorf(ecluse.Unverified, "read the manifest of the reading before", "it is of reading %d", m.Reading)
+	}
+	return m, err
+}
+
+// forget removes what nobody asks for any more: what is before a reading.
+func (r *readings) forget(reading int) error {
+	files, err := os.ReadDir(r.dir)
+	if err != nil {
+		return pathless(err)
+	}
+	for _, f := range files {
+		number, _, ok := strings.Cut(f.Name(), "-")
+		if n, err := strconv.Atoi(number); ok && err == nil && n < reading {
+			if err := durable.Remove(filepath.Join(r.dir, f.Name())); err != nil {
+				return pathless(err)
+			}
+		}
+	}
+	return nil
 }
 
 // notes keeps what became of each chunk, at the target gate, as sluice.Load

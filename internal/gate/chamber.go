@@ -60,6 +60,7 @@ type inlet struct {
 	migration ecluse.MigrationID
 	source    ecluse.Fingerprint // gate that must have signed
 	plan      ecluse.Digest
+	reading   int                                               // of the source, that is waited for
 	known     map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
 	versions  map[ecluse.Slot]*evidence.Descriptor              // every version
 	manifest  *evidence.Manifest
@@ -141,6 +142,9 @@ func (i *inlet) refresh(ctx context.Context) error {
 	return nil
 }
 
+// complete tells whether the reading that is waited for is closed.
+func (i *inlet) complete() bool { return i.manifest != nil && i.manifest.Reading >= i.reading }
+
 // sealed is how many rows each chunk that is in has.
 func (i *inlet) sealed() map[ecluse.Slot]int64 {
 	rows := map[ecluse.Slot]int64{}
@@ -158,7 +162,7 @@ func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int
 		if d := i.known[dataset][sequence]; d != nil {
 			return i.get(ctx, d)
 		}
-		if i.manifest != nil {
+		if i.complete() {
 			return nil, nil, &ecluse.Error{
 				Kind: ecluse.Unverified, What: "open the chamber", Where: (ecluse.Slot{Dataset: dataset, Sequence: sequence}).String(),
 				Why: "the manifest is closed and the chunk is not there",
@@ -200,7 +204,7 @@ func (i *inlet) wait(ctx context.Context) error {
 
 // Complete waits for the closing manifest.
 func (i *inlet) Complete(ctx context.Context) (*evidence.Manifest, error) {
-	for i.manifest == nil {
+	for !i.complete() {
 		if err := i.wait(ctx); err != nil {
 			return nil, err
 		}

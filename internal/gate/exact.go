@@ -44,15 +44,16 @@ func (x *Exact) label() string {
 	return fmt.Sprintf("%s %s %s %s", ExactFormat, x.Migration, x.Passage, x.Plan)
 }
 
-// exactOf names the slot that a passage's exact figures lie in, among the rejects.
-func exactOf(p ecluse.Passage) ecluse.Slot {
-	return ecluse.Slot{Dataset: ecluse.DatasetID("ecluse.exact." + p.String())}
+// exactOf names the slot that a passage's exact figures lie in, among the rejects: one for
+// each reading of the source that it was compared as of.
+func exactOf(p ecluse.Passage, reading int) ecluse.Slot {
+	return ecluse.Slot{Dataset: ecluse.DatasetID("ecluse.exact." + p.String()), Version: reading}
 }
 
 // sealExact hands the exact figures in, for the source gate alone. Handed in again
 // they replace those of a run that never came to its statement.
-func (t *Target) sealExact(ctx context.Context, to age.Recipient, x *Exact) error {
-	return t.sealPaper(ctx, to, x.label(), x.StatementHead, x.Passage, exactOf(x.Passage), x)
+func (t *Target) sealExact(ctx context.Context, to age.Recipient, reading int, x *Exact) error {
+	return t.sealPaper(ctx, to, x.label(), x.StatementHead, x.Passage, exactOf(x.Passage, reading), x)
 }
 
 // pad is what the size of a sealed paper is a multiple of.
@@ -98,7 +99,7 @@ func (s *Source) Exact(ctx context.Context, m ecluse.MigrationID, p ecluse.Passa
 	defer o.key.Wipe()
 	var last *evidence.Descriptor
 	for _, d := range o.sealed {
-		if d.Slot == exactOf(p) {
+		if d.Slot == exactOf(p, d.Slot.Version) && (last == nil || last.Slot.Version < d.Slot.Version) {
 			last = d
 		}
 	}

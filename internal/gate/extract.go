@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -36,6 +37,8 @@ type ExtractStatement struct {
 	Kept                   int                        `json:"kept"`                     // chunks of earlier epochs found equal
 	Pauses                 int                        `json:"pauses,omitempty"`         // of this epoch, while others were at work on the source's server
 	PausedSeconds          int64                      `json:"paused_seconds,omitempty"` // for how long in all
+	Reading                int                        `json:"reading,omitempty"`        // 0: the first
+	Changed                map[ecluse.DatasetID]int64 `json:"changed,omitempty"`        // of a later reading: rows of the buckets that differ, of each dataset where some do
 	Added                  []string                   `json:"added"`                    // columns that came into the source after the plan was approved: refused
 	Gone                   []string                   `json:"gone,omitempty"`           // columns that nobody instructed and that the source has no more
 	FreeText               []FreeText                 `json:"free_text"`
@@ -76,7 +79,7 @@ func (f Findings) masked() []FreeText {
 
 // state seals the exact findings for this gate's own side, then signs and posts
 // what the reading came to.
-func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice.Extracted) (*ExtractStatement, error) {
+func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, reading int, x *sluice.Extracted) (*ExtractStatement, error) {
 	m := permit.Plan().Migration
 	now, err := s.home.Now()
 	if err != nil {
@@ -100,6 +103,7 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 	out := &ExtractStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ExtractFormat, Migration: m, Plan: permit.Digest()},
 		Epoch:         x.Epoch, Manifest: x.Manifest.Digest(), Rows: instructed(x.Rows), Chunks: x.Chunks, Bytes: x.Bytes, Resealed: x.Resealed, Kept: x.Kept,
+		Reading: reading, Changed: x.Changed,
 		Pauses: x.Pauses, PausedSeconds: int64(x.Paused / time.Second),
 		Added: append([]string{}, permit.Elsewhere().Added...), Gone: permit.Elsewhere().Gone, FreeText: Findings(x.FreeText).masked(), At: now,
 	}
@@ -114,7 +118,7 @@ func (s *Source) state(ctx context.Context, permit mandate.ReadPermit, x *sluice
 // instructed leaves out what Écluse adds of its own.
 func instructed(rows map[ecluse.DatasetID]int64) map[ecluse.DatasetID]int64 {
 	out := maps.Clone(rows)
-	delete(out, ecluse.ChecksDataset)
+	maps.DeleteFunc(out, func(d ecluse.DatasetID, _ int64) bool { return strings.HasPrefix(string(d), "ecluse.") })
 	return out
 }
 

@@ -276,8 +276,8 @@ type Result struct {
 // Load carries out the approved load plan of a passage (steps 9 and 10), then
 // signs and posts what it came to. It may be called again after any
 // interruption.
-func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*Result, error) {
-	l, k, err := t.loading(ctx, m, p, watch)
+func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int, watch sluice.Watch) (*Result, error) {
+	l, k, err := t.loading(ctx, m, p, reading, watch)
 	if err != nil {
 		return nil, err
 	}
@@ -286,12 +286,12 @@ func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 		return nil, err
 	}
 	out := &Result{}
-	out.Statement, out.Digest, err = t.state(ctx, m, k, loaded)
+	out.Statement, out.Digest, err = t.state(ctx, m, k, reading, loaded)
 	return out, err
 }
 
-// loading puts together what sluice.Load and sluice.Undo need.
-func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, watch sluice.Watch) (*sluice.Loading, *permitted, error) {
+// loading puts together what sluice.Load needs.
+func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int, watch sluice.Watch) (*sluice.Loading, *permitted, error) {
 	k, err := t.permit(ctx, m, p)
 	if err != nil {
 		return nil, nil, err
@@ -304,17 +304,17 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return nil, nil, err
 	}
-	in := &inlet{lock: t.lock, migration: m, source: k.instruction.Source.Gate, plan: k.read.Digest()}
+	in := &inlet{lock: t.lock, migration: m, source: k.instruction.Source.Gate, plan: k.read.Digest(), reading: reading}
 	if err := in.refresh(ctx); err != nil {
 		return nil, nil, err
 	}
 	var sealed map[ecluse.Slot]int64
-	if in.manifest != nil { // else more chunks come
+	if in.complete() { // else more chunks come
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime(), t.lease(m)}, t.home.Now), Rejects: k.rejects,
-		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Numbers: numbers, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
+		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Numbers: numbers, Reading: reading, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
 	}, k, nil
 }
 
@@ -328,7 +328,8 @@ type LoadStatement struct {
 	evidence.StatementHead                    // Plan is the load plan's
 	ReadPlan               ecluse.Digest      `json:"read_plan"`
 	Passage                ecluse.Passage     `json:"passage"`
-	System                 string             `json:"system"` // that was loaded into, as the plan names it
+	System                 string             `json:"system"`            // that was loaded into, as the plan names it
+	Reading                int                `json:"reading,omitempty"` // of the source, as of which rows were loaded: 0 the first
 	Chunks                 int                `json:"chunks"`
 	RowsRead               int64              `json:"rows_read"`
 	RowsLoaded             int64              `json:"rows_loaded"`
@@ -366,14 +367,14 @@ func (s *LoadStatement) tries() bool {
 
 // state signs and posts what a passage came to, after it has sealed the exact
 // figures for the controller: a report that stands has them beside it.
-func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
+func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, reading int, l *sluice.Loaded) (*LoadStatement, ecluse.Digest, error) {
 	now, err := t.home.Now()
 	if err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	s := &LoadStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
-		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Chunks: l.Chunks, Unmapped: l.Unmapped(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Reading: reading, Chunks: l.Chunks, Unmapped: l.Unmapped(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
 	for _, d := range l.Opened {
@@ -390,7 +391,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		return nil, ecluse.Digest{}, err
 	}
 	exact := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: k.permit.Digest()}, Passage: l.Passage, Report: signed.Digest(), Figures: l.Report}
-	if err := t.sealExact(ctx, k.rejects, exact); err != nil {
+	if err := t.sealExact(ctx, k.rejects, reading, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {

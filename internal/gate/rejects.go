@@ -83,14 +83,12 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		return err
 	}
 	defer o.key.Wipe()
-	prefix := string(sluice.RejectsOf(p, ""))
+	aside := sluice.AsideIn(p, o.sealed)
 	var all []*evidence.Descriptor
 	rows := int64(0)
-	for _, d := range o.sealed {
-		if strings.HasPrefix(string(d.Slot.Dataset), prefix) {
-			all = append(all, d)
-			rows += d.Rows
-		}
+	for _, a := range aside {
+		all = append(all, a.Descriptor)
+		rows += a.Descriptor.Rows
 	}
 	if len(all) == 0 {
 		return nil
@@ -105,9 +103,8 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return err
 	}
-	for _, d := range all {
-		slot := d.Slot
-		slot.Dataset = ecluse.DatasetID(strings.TrimPrefix(string(slot.Dataset), prefix))
+	for _, a := range aside {
+		d, slot := a.Descriptor, a.Chunk
 		from, ok := first[slot]
 		if !ok {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: "chunk " + slot.String(), Why: "rows of it were put aside, and this gate sealed no such chunk"}

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -264,12 +265,49 @@ func begins(epoch int, e mandate.Elsewhere) map[string]int64 {
 	return n
 }
 
-// Read carries out the approved read plan (steps 7 and 8). It may be called
-// again after any interruption. What it comes to is signed and posted.
-func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Watch) (*ExtractStatement, error) {
+// mayRead tells whether a reading of the source may begin, or go on: the first, or as
+// many later ones as the instruction grants, each after the one before it was closed.
+func (s *Source) mayRead(p *mandate.ReadPlan, reading int) error {
+	page, err := s.home.Entry(p.Migration)
+	if err != nil {
+		return err
+	}
+	switch {
+	case reading < 0 || reading > page.Readings || reading < page.Readings-1:
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "read", Where: string(p.Migration), Article: "GDPR art. 29",
+			Why: fmt.Sprintf("reading %d was asked for, and this gate has closed %d", reading+1, page.Readings),
+		}
+	case reading > p.CatchUps:
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "read", Where: string(p.Migration), Article: "GDPR art. 29",
+			Why:  fmt.Sprintf("the instruction lets the source be read again %d times (passages.catch_up), and this would be one more", p.CatchUps),
+			Next: "go on without, or undo the passage and have an instruction signed that grants more",
+		}
+	}
+	return nil
+}
+
+// Read carries out the approved read plan (steps 7 and 8): its first reading, or a later
+// one of what changed since the one before. It may be called again after any
+// interruption. What it comes to is signed and posted.
+func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
 	permit, recipient, err := s.permit(ctx, m)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.mayRead(permit.Plan(), reading); err != nil {
+		return nil, err
+	}
+	kept, err := s.home.readings(m)
+	if err != nil {
+		return nil, err
+	}
+	var closed *evidence.Manifest
+	if reading > 0 {
+		if closed, err = kept.manifest(reading-1, s.home.Fingerprint()); err != nil {
+			return nil, err
+		}
 	}
 	k, err := s.home.orCreate(m, kFile, true)
 	if err != nil {
@@ -294,7 +332,7 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 	}
 	var said *ExtractStatement
 	_, err = sluice.Extract(ctx, sluice.Extraction{
-		Permit: permit, Epoch: epoch, Key: key, Recipient: recipient,
+		Permit: permit, Epoch: epoch, Reading: reading, Closed: closed, Buckets: kept, Key: key, Recipient: recipient,
 		Open:      func(ctx context.Context) (reader.Session, error) { return s.db.Open(ctx, permit) },
 		Gate:      s.home.Fingerprint(),
 		Signer:    s.home.signer,
@@ -307,7 +345,10 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 			return s.recordPrivileges(ctx, permit, exchange.PrivilegesAfter, p)
 		},
 		Done: func(ctx context.Context, x *sluice.Extracted) (err error) {
-			said, err = s.state(ctx, permit, x)
+			if err := kept.setManifest(reading, x.Manifest); err != nil {
+				return err
+			}
+			said, err = s.state(ctx, permit, reading, x)
 			return err
 		},
 		Watch: watch,
@@ -315,5 +356,11 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, watch sluice.Wa
 	if err != nil {
 		return nil, err
 	}
-	return said, nil
+	if err := s.home.Note(m, func(e *Entry) error {
+		e.Readings = max(e.Readings, reading+1)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return said, kept.forget(reading)
 }

@@ -65,7 +65,7 @@ func (s *Source) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		if err != nil {
 			return nil, err
 		}
-		x, err := s.Read(ctx, w.Migration, watch)
+		x, err := s.Read(ctx, w.Migration, w.Reading, watch)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (t *Target) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 		}
 		return stated(s.digest, nil)
 	case exchange.Load:
-		r, err := t.Load(ctx, w.Migration, w.Passage, watch)
+		r, err := t.Load(ctx, w.Migration, w.Passage, w.Reading, watch)
 		if err != nil {
 			return nil, err
 		}

@@ -20,22 +20,25 @@ import (
 // Begin asks the gates to carry out what is approved and not yet done: reading,
 // loading, or both at a time. After an interruption it is what goes on. With a plan
 // it is refused unless that is the plan in force; a read plan: read and do not load.
-func (s *Person) Begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (b *exchange.Begun, err error) {
+func (s *Person) Begin(ctx context.Context, m ecluse.MigrationID, q exchange.Beginning) (b *exchange.Begun, err error) {
 	a := &attempt{verb: "apply", migration: m, by: s}
 	defer a.journal(ctx, s.Lock, &err)
-	return s.begin(ctx, m, kind, plan)
+	return s.begin(ctx, m, q)
 }
 
-func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (*exchange.Begun, error) {
-	readOnly, err := l.samePlan(ctx, m, kind, plan)
+func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, q exchange.Beginning) (*exchange.Begun, error) {
+	readOnly, err := l.samePlan(ctx, m, q.Kind, q.Plan)
 	if err != nil {
 		return nil, err
+	}
+	if q.CatchUp {
+		return l.BeginCatchUp(ctx, m, q.Kind)
 	}
 	i, err := l.instruction(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	reads, loads, err := l.todo(ctx, m, kind, readOnly)
+	reads, loads, err := l.todo(ctx, m, q.Kind, readOnly)
 	if err != nil {
 		return nil, withNext(err, seeStatus)
 	}
@@ -57,11 +60,98 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, kind ecluse.Pass
 		}
 	}
 	if loads {
-		if b.Passage, b.Load, err = l.BeginLoading(ctx, i, kind); err != nil {
+		if b.Passage, b.Load, err = l.BeginLoading(ctx, i, q.Kind); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// BeginCatchUp begins a later reading for a passage that was compared, or finds the one
+// that is under way.
+func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Begun, error) {
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	reading, err := l.reading(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if mig.Place.Passage == procedure.Loading && reading > 0 { // it goes on, as every passage does
+		return l.begin(ctx, m, exchange.Beginning{Kind: kind})
+	}
+	if reading >= i.Passages.CatchUp {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "catch up", Where: string(m), Article: "GDPR art. 29",
+			Why:  fmt.Sprintf("the instruction lets the source be read again %d times (passages.catch_up), and it was", i.Passages.CatchUp),
+			Next: "go on with what was read, or have an instruction signed that grants more",
+		}
+	}
+	if _, err := procedure.Next(mig.Place, procedure.CatchUp, procedure.SourceGate); err != nil || mig.Place.Kind != kind {
+		if err == nil {
+			err = &ecluse.Error{Kind: ecluse.Refused, What: "catch up", Where: string(m), Why: fmt.Sprintf("the passage in hand is a %s, not a %s", mig.Place.Kind, kind)}
+		}
+		return nil, withNext(err, "a passage that was loaded and compared can be brought up to what changed since: "+seeStatus)
+	}
+	if err := l.inWindow(ctx, i); err != nil {
+		return nil, err
+	}
+	for gate, verb := range map[ecluse.Fingerprint]exchange.Verb{i.Source.Gate: exchange.Read, i.Target.Gate: exchange.Load} {
+		if err := l.mayAsk(ctx, gate, verb); err != nil {
+			return nil, err
+		}
+	}
+	b := &exchange.Begun{Migration: m}
+	if b.Passage, err = l.openPassage(ctx, m); err != nil {
+		return nil, err
+	}
+	read, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.Read, Migration: m, Reading: reading + 1})
+	if err != nil {
+		return nil, err
+	}
+	load, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Load, Migration: m, Passage: b.Passage, Reading: reading + 1})
+	if err != nil {
+		return nil, err
+	}
+	b.Read, b.Load = read.ID, load.ID
+	defer l.tell()
+	event := journal.Event{Tree: string(m), Type: journal.ReadingBegun, Numbers: map[string]int64{"reading": int64(reading + 1)}}
+	return b, l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.CatchUp, procedure.SourceGate); err != nil {
+			return err
+		}
+		return errors.Join(tx.AskWork(ctx, read), tx.AskWork(ctx, load))
+	})
+}
+
+// reading is the number of the source's reading that is under way or, between two, of the
+// last: 0 of the first.
+func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
+	signed, err := l.chamber.Manifest(m)
+	if err != nil || signed == nil {
+		return 0, err
+	}
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	closed, err := evidence.ParseManifest(*signed, i.Source.Gate)
+	if err != nil {
+		return 0, err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	if mig.Place.Migration == procedure.Reading {
+		return closed.Reading + 1, nil
+	}
+	return closed.Reading, nil
 }
 
 // withNext gives an error that has none its advice.
@@ -162,7 +252,11 @@ func (l *Lock) BeginReading(ctx context.Context, i *mandate.Instruction) (string
 	if err := l.mayAsk(ctx, i.Source.Gate, exchange.Read); err != nil {
 		return "", err
 	}
-	row, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.Read, Migration: i.ID})
+	reading, err := l.reading(ctx, i.ID)
+	if err != nil {
+		return "", err
+	}
+	row, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.Read, Migration: i.ID, Reading: reading})
 	if err != nil {
 		return "", err
 	}
@@ -196,6 +290,10 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 			return p, "", err
 		}
 	}
+	reading, err := l.reading(ctx, i.ID)
+	if err != nil {
+		return p, "", err
+	}
 	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
 	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if _, err := tx.Move(ctx, i.ID, procedure.BeginLoading, procedure.TargetGate); err != nil {
@@ -211,7 +309,7 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 				return err
 			}
 		}
-		row, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Load, Migration: i.ID, Passage: p})
+		row, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Load, Migration: i.ID, Passage: p, Reading: reading})
 		if err != nil {
 			return err
 		}

@@ -214,7 +214,7 @@ func (l *Lock) Await(ctx context.Context, m ecluse.MigrationID, beyond int, long
 	for {
 		moved := l.moving()
 		if beyond >= 0 {
-			more, err := l.more(m, beyond)
+			more, err := l.more(ctx, m, beyond)
 			if err != nil || more {
 				return err
 			}
@@ -233,10 +233,16 @@ func (l *Lock) Await(ctx context.Context, m ecluse.MigrationID, beyond int, long
 }
 
 // more tells whether more chunks than so many are in, or all are.
-func (l *Lock) more(m ecluse.MigrationID, beyond int) (bool, error) {
+func (l *Lock) more(ctx context.Context, m ecluse.MigrationID, beyond int) (bool, error) {
 	manifest, err := l.chamber.Manifest(m)
-	if err != nil || manifest != nil {
-		return manifest != nil, err
+	if err != nil {
+		return false, err
+	}
+	if manifest != nil {
+		mig, err := l.store.Migration(ctx, m)
+		if err != nil || mig.Place.Migration != procedure.Reading { // else it closed the reading before
+			return err == nil, err
+		}
 	}
 	all, err := l.chamber.List(m)
 	return len(all) > beyond, err

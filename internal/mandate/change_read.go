@@ -43,6 +43,7 @@ func readSayings(p *ReadPlan) []Change {
 	all.say(plan, "sessions of others beside which it pauses", number(int64(l.LoadPause)))
 	all.say(plan, "half of the key is lent for", l.Lease)
 	all.say(plan, "to be erased by", p.EraseBy.UTC().Format(time.RFC3339Nano))
+	all.say(plan, "times it may be read again", number(int64(p.CatchUps)))
 	all.say(plan, "untried, because", p.Untried)
 	var datasets []string
 	for i := range p.Datasets {

@@ -67,7 +67,7 @@ func compileRead(in ReadInputs) (*ReadPlan, error) {
 			Rows: int64(i.Limits.Rows), Bytes: int64(i.Limits.Bytes),
 			Window: i.Limits.Window, QueriesPerSecond: i.Limits.QueriesPerSecond, LoadPause: i.Limits.LoadPause, Lease: i.Limits.Lease,
 		},
-		EraseBy: i.EraseBy.UTC().Truncate(time.Second), Untried: i.Passages.Untried,
+		EraseBy: i.EraseBy.UTC().Truncate(time.Second), Untried: i.Passages.Untried, CatchUps: i.Passages.CatchUp,
 	}
 	k := &readCompiler{in: in, plan: p, problems: problems{lines: i.lines}}
 	if f := i.Source.Frozen; f != nil {

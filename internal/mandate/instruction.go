@@ -110,7 +110,8 @@ type Passages struct {
 	Dry       int    `yaml:"dry"`
 	Rehearsal int    `yaml:"rehearsal"`
 	Final     int    `yaml:"final"`
-	Untried   string `yaml:"untried,omitempty"` // why no mapping is tried on the rows first: then there is neither dry run nor rehearsal
+	CatchUp   int    `yaml:"catch_up,omitempty"` // how often the source may be read again, after the first reading, for what changed since
+	Untried   string `yaml:"untried,omitempty"`  // why no mapping is tried on the rows first: then there is neither dry run nor rehearsal
 }
 
 // Of is the budget of one kind.

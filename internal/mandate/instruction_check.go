@@ -135,6 +135,12 @@ func (i *Instruction) checkHead(p *problems) {
 			p.add("passages."+string(k), "want a number from 0 to 1000", "")
 		}
 	}
+	switch n := i.Passages.CatchUp; {
+	case n < 0 || n > 1000:
+		p.add("passages.catch_up", "want a number from 0 to 1000", "")
+	case n > 0 && i.Source.Consistency == Frozen:
+		p.add("passages.catch_up", "nobody writes in a frozen source: there is nothing to catch up with", "")
+	}
 	if i.Passages.Rehearsal > 0 && i.Target.PreProduction == "" {
 		p.add("passages.rehearsal", "a rehearsal goes into a system that target.pre_production names", lawOnly)
 	}

@@ -28,7 +28,8 @@ type ReadPlan struct {
 	Because     string             `json:"because,omitempty"`
 	Limits      PlanLimits         `json:"limits"`
 	EraseBy     time.Time          `json:"erase_by"`
-	Untried     string             `json:"untried,omitempty"` // why the final passage comes without a dry run or rehearsal, from the instruction
+	CatchUps    int                `json:"catch_ups,omitempty"` // how often the source may be read again for what changed, from the instruction
+	Untried     string             `json:"untried,omitempty"`   // why the final passage comes without a dry run or rehearsal, from the instruction
 }
 
 // PlanPlace is one end of the migration.

@@ -166,14 +166,15 @@ func waters() []Step {
 			Number: 7,
 			Name:   Text{"Reading", "Lecture"},
 			What: Text{
-				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it. A source that no longer fits the plan voids it, as long as no chunk is sealed.",
-				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe. Une source qui ne correspond plus au plan l'annule, tant qu'aucun paquet n'est scellé.",
+				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it. A source that no longer fits the plan voids it, as long as no chunk is sealed. As often as the instruction grants, it reads again what changed since: a passage that was compared is brought up to it, and compared again.",
+				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe. Une source qui ne correspond plus au plan l'annule, tant qu'aucun paquet n'est scellé. Autant de fois que l'instruction l'accorde, il relit ce qui a changé depuis : un passage comparé est mis à jour, et comparé de nouveau.",
 			},
 			Law:      Text{"GDPR art. 5(1)(c), 32(1)(a)", "RGPD art. 5(1)(c), 32(1)(a)"},
 			Evidence: Text{"the privilege record, the signed descriptors", "le relevé de droits, les descripteurs signés"},
 			Moves: []Move{
 				{Verb: BeginReading, By: []Actor{SourceGate}, While: []State{Approved, Reading}, To: Reading},
 				{Verb: VoidRead, By: []Actor{Lock}, While: []State{Reading}, To: Instructed, Passage: []State{None, Undone, LoadPlanned, LoadApproved}, PassageTo: None},
+				{Verb: CatchUp, By: []Actor{SourceGate}, While: []State{Sealed}, To: Reading, Passage: []State{Compared}, PassageTo: Loading, Kinds: written()},
 			},
 		},
 		{

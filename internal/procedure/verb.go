@@ -37,6 +37,7 @@ const (
 	LapseRead     Verb = "lapse-read"
 	VoidRead      Verb = "void-read"
 	BeginReading  Verb = "begin-reading"
+	CatchUp       Verb = "catch-up"
 	StoreChunk    Verb = "store-chunk"
 	FinishReading Verb = "finish-reading"
 	PlanLoad      Verb = "plan-load"
@@ -88,6 +89,7 @@ func verbs() map[Verb]Text {
 		LapseRead:     {"let the approval of the read plan lapse", "laisser l'approbation du plan de lecture se périmer"},
 		VoidRead:      {"void the read plan that the source no longer fits", "annuler le plan de lecture auquel la source ne correspond plus"},
 		BeginReading:  {"begin to read", "commencer la lecture"},
+		CatchUp:       {"read again what changed since, for the same passage", "relire ce qui a changé depuis, pour le même passage"},
 		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
 		FinishReading: {"close the manifest", "clore le bordereau"},
 		PlanLoad:      {"compile the load plan", "compiler le plan de chargement"},

@@ -161,22 +161,65 @@ func RejectsOf(p ecluse.Passage, d ecluse.DatasetID) ecluse.DatasetID {
 	return ecluse.DatasetID("ecluse.rejects." + p.String() + "." + string(d))
 }
 
+// Aside is what a passage put aside of one sealed chunk.
+type Aside struct {
+	Chunk      ecluse.Slot // of the source's
+	Descriptor *evidence.Descriptor
+}
+
+// AsideIn finds it among everything that was put aside. Of a chunk that later readings took
+// rows out of, what stood aside before is put aside anew, and the last is what stands.
+func AsideIn(p ecluse.Passage, all []*evidence.Descriptor) []Aside {
+	prefix := string(RejectsOf(p, ""))
+	latest := map[ecluse.Slot]int{}
+	for _, d := range all {
+		if chunk, reading, ok := asideOf(prefix, d.Slot); ok {
+			latest[chunk] = max(latest[chunk], reading)
+		}
+	}
+	var out []Aside
+	for _, d := range all {
+		if chunk, reading, ok := asideOf(prefix, d.Slot); ok && latest[chunk] == reading {
+			out = append(out, Aside{chunk, d})
+		}
+	}
+	return out
+}
+
+func asideOf(prefix string, s ecluse.Slot) (chunk ecluse.Slot, reading int, ok bool) {
+	name, ok := strings.CutPrefix(string(s.Dataset), prefix)
+	s.Dataset = ecluse.DatasetID(name)
+	if of, n := s.Dataset.Of(); n > 0 {
+		if base, revised := strings.CutPrefix(string(of), string(revisedPrefix)); revised {
+			s.Dataset, reading = ecluse.DatasetID(base), n
+		}
+	}
+	return s, reading, ok
+}
+
 // putAside seals the rows put aside and hands them over, before the chunk's
 // transaction commits: a row is in the target or aside, never nowhere.
 func (o *loader) putAside(ctx context.Context, m *mapped) error {
-	b := m.aside.batch
-	if b == nil || b.Rows() == 0 {
+	if b := m.aside.batch; b == nil || b.Rows() == 0 {
 		return nil
 	}
+	return o.putAsideAs(ctx, m, m.descriptor.Slot)
+}
+
+// putAsideAs does so under another chunk's name, be there rows or not.
+func (o *loader) putAsideAs(ctx context.Context, m *mapped, slot ecluse.Slot) error {
+	b := m.aside.batch
 	h := seal.Header{
 		Migration: o.plan.Migration, Plan: o.Permit.Digest(), Epoch: o.Permit.Passage().Number,
-		Slot: m.descriptor.Slot,
+		Slot: slot,
 	}
 	h.Slot.Dataset = RejectsOf(o.Permit.Passage(), h.Slot.Dataset)
 	var body bytes.Buffer
 	w := o.pool.NewWriter(&body, h, o.Rejects, o.key, b.Schema)
-	if err := w.Write(b); err != nil {
-		return err
+	if b.Rows() > 0 {
+		if err := w.Write(b); err != nil {
+			return err
+		}
 	}
 	made, err := w.Close(int64(b.Rows()), m.descriptor.Last)
 	if err != nil {

@@ -23,7 +23,11 @@ func (e *extractor) checks(ctx context.Context, session reader.Session, sealed c
 				if err != nil {
 					return nil, false, err
 				}
-				if err := emit(namedFigures(c.Name, figures)); err != nil {
+				b := namedFigures(c.Name, figures)
+				if err := e.count(b); err != nil {
+					return nil, false, err
+				}
+				if err := emit(b); err != nil {
 					return nil, false, err
 				}
 			}

@@ -43,7 +43,10 @@ type Bookmarks interface {
 type Extraction struct {
 	Permit    mandate.ReadPermit
 	Open      func(context.Context) (reader.Session, error)
-	Epoch     int // of this run, from 1; never used before
+	Epoch     int                // of this run, from 1; never used before
+	Reading   int                // 0: the first; a later one seals what changed since the one before
+	Closed    *evidence.Manifest // of the reading before; nil: of the first there is none
+	Buckets   Buckets            // what each reading's buckets came to; needed if the plan grants later readings
 	Key       *seal.Key
 	Recipient age.Recipient
 	Gate      ecluse.Fingerprint // the source gate's own key, which signed what is stored
@@ -65,11 +68,12 @@ type Extracted struct {
 	Epoch    int                                             `json:"epoch"`
 	Rows     map[ecluse.DatasetID]int64                      `json:"rows"`
 	Chunks   int                                             `json:"chunks"`
-	Bytes    int64                                           `json:"bytes"`    // of ciphertext, this run
-	Resealed int                                             `json:"resealed"` // chunks found changed by a later epoch
-	Kept     int                                             `json:"kept"`     // chunks of earlier epochs found equal
-	Pauses   int                                             `json:"pauses"`   // while others were at work on the source's server (limits.load_pause), this run
-	Paused   time.Duration                                   `json:"paused"`   // for how long in all
+	Bytes    int64                                           `json:"bytes"`             // of ciphertext, this run
+	Resealed int                                             `json:"resealed"`          // chunks found changed by a later epoch
+	Kept     int                                             `json:"kept"`              // chunks of earlier epochs found equal
+	Pauses   int                                             `json:"pauses"`            // while others were at work on the source's server (limits.load_pause), this run
+	Paused   time.Duration                                   `json:"paused"`            // for how long in all
+	Changed  map[ecluse.DatasetID]int64                      `json:"changed,omitempty"` // of a later reading: rows sealed again, of each dataset in which something changed
 	FreeText map[ecluse.DatasetID]map[string]screen.Findings `json:"-"`
 	Manifest evidence.Signed                                 `json:"-"`
 }
@@ -238,6 +242,9 @@ func newExtractor(ctx context.Context, x Extraction, plan *mandate.ReadPlan) (*e
 
 // read seals the key, the checks and every dataset, in that order.
 func (e *extractor) read(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
+	if e.Reading > 0 {
+		return e.catchUp(ctx, session, sealed)
+	}
 	if err := e.sealKey(ctx, sealed); err != nil {
 		return err
 	}
@@ -277,6 +284,10 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 	e.meter.at(d.Dataset)
 	look := screen.New(d)
 	schema := SchemaOf(d)
+	tally, err := e.tally(d)
+	if err != nil {
+		return err
+	}
 	var after reader.Cursor
 	e.out.Rows[d.Dataset] = 0
 	for sequence := 0; ; sequence++ {
@@ -291,7 +302,13 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 				}
 				rows := e.out.Rows[d.Dataset]
 				end, last, err := session.ReadChunk(ctx, d.Dataset, after, until, func(b *record.Batch) error {
+					if err := e.count(b); err != nil {
+						return err
+					}
 					if err := look.Look(b); err != nil {
+						return err
+					}
+					if err := tally.add(b); err != nil {
 						return err
 					}
 					rows += int64(b.Rows())
@@ -317,7 +334,7 @@ func (e *extractor) dataset(ctx context.Context, session reader.Session, d *mand
 	if found := look.FreeText(); len(found) > 0 {
 		e.out.FreeText[d.Dataset] = found
 	}
-	return nil
+	return tally.keep()
 }
 
 // tolerated refuses, at a chunk's end, a dataset with more rows than the plan lets it have,
@@ -391,9 +408,6 @@ func (e *extractor) chunk(ctx context.Context, at place, schema *record.Schema, 
 	var rows int64
 	end, last, err := produce(func(b *record.Batch) error {
 		rows += int64(b.Rows())
-		if err := e.count(b); err != nil {
-			return err
-		}
 		return w.Write(b)
 	})
 	if err != nil {
@@ -468,15 +482,8 @@ func (e *extractor) store(ctx context.Context, c *chunk) error {
 
 // close signs the manifest of the latest version of every chunk.
 func (e *extractor) close(ctx context.Context) (*Extracted, error) {
-	m := evidence.Manifest{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epochs: e.Epoch}
-	order := []ecluse.DatasetID{ecluse.KeyDataset}
-	for _, d := range e.plan.Datasets {
-		order = append(order, d.Dataset)
-	}
-	if len(e.plan.Checks) > 0 {
-		order = append(order, ecluse.ChecksDataset)
-	}
-	for _, id := range order {
+	m := evidence.Manifest{Migration: e.plan.Migration, Plan: e.Permit.Digest(), Epochs: e.Epoch, Reading: e.Reading}
+	for _, id := range e.complete() {
 		md := evidence.ManifestDataset{Dataset: id}
 		for sequence := 0; ; sequence++ {
 			version, ok := e.latest[place{id, sequence}]
@@ -491,6 +498,14 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 			}
 		}
 		m.Datasets = append(m.Datasets, md)
+	}
+	if e.Closed != nil {
+		if err := m.Continues(e.Closed); err != nil {
+			return nil, err
+		}
+		for _, d := range m.Datasets {
+			e.out.Rows[d.Dataset] = d.Rows
+		}
 	}
 	var err error
 	if e.out.Manifest, err = evidence.SignManifest(e.Signer, &m); err != nil {
@@ -507,6 +522,30 @@ func (e *extractor) close(ctx context.Context) (*Extracted, error) {
 	}
 	e.meter.done()
 	return &e.out, nil
+}
+
+// complete lists the datasets that are complete, in the manifest's order.
+func (e *extractor) complete() []ecluse.DatasetID {
+	if e.Closed == nil {
+		all := []ecluse.DatasetID{ecluse.KeyDataset}
+		for _, d := range e.plan.Datasets {
+			all = append(all, d.Dataset)
+		}
+		if len(e.plan.Checks) > 0 {
+			all = append(all, ecluse.ChecksDataset)
+		}
+		return all
+	}
+	var all []ecluse.DatasetID
+	for _, d := range e.Closed.Datasets {
+		all = append(all, d.Dataset)
+	}
+	for _, d := range e.plan.Datasets {
+		if _, changed := e.out.Changed[d.Dataset]; changed {
+			all = append(all, d.Dataset.Buckets(e.Reading), d.Dataset.Changed(e.Reading))
+		}
+	}
+	return all
 }
 
 func (e *extractor) header(s ecluse.Slot) seal.Header {

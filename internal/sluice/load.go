@@ -67,6 +67,7 @@ type Loading struct {
 	Padded   func(ecluse.TableName, string) bool  // char(n) columns of the target
 	Key      func(ecluse.TableName) []string      // its primary keys, for tracing; nil: none
 	Leave    bool                                 // of Undo: the passage once stood as it was loaded; what differs now, people changed, and it is left
+	Reading  int                                  // of the source, as of which rows are loaded: 0 the first; of Undo the markers tell
 	Stays    Stays                                // of Undo: keeps what is left
 	Out      func(context.Context, *Undone) error // of Undo: told that all is out, before the target forgets the passage; may be nil
 	Sealed   map[ecluse.Slot]int64                // rows of each chunk to go through, for progress alone; nil: not known
@@ -117,8 +118,14 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	}
 	defer key.Wipe()
 	o := newLoader(l, plan, key)
+	if err := o.findLater(ctx); err != nil {
+		return nil, causeOf(ctx, err)
+	}
 	if plan.Passage == ecluse.Dry {
 		if err := o.startCounters(ctx); err != nil {
+			return nil, causeOf(ctx, err)
+		}
+		if err := o.hold(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
 		if err := o.pass(ctx, o.discard); err != nil {
@@ -137,6 +144,15 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 		return nil, err
 	}
 	if err := o.begin(ctx, session); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := o.hold(ctx); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := o.revise(ctx, session); err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	if err := o.remember(ctx); err != nil {
 		return nil, causeOf(ctx, err)
 	}
 	if err := o.pass(ctx, func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }); err != nil {
@@ -184,6 +200,7 @@ type loader struct {
 	figures  *figures              // of rejected rows, for the cross-checks
 	shapes   reconcile.Shapes      // of their values
 	slots    map[place]ecluse.Slot // of every chunk gone through
+	later    later                 // what readings after the first changed
 	out      Loaded
 	meter    meter
 }
@@ -319,17 +336,16 @@ func (o *loader) begin(ctx context.Context, session writer.Session) error {
 // pass takes every chunk through, in the plan's order: one is opened and mapped
 // while the one before is written.
 func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) error) error {
-	if err := o.hold(ctx); err != nil {
-		return err
-	}
 	g, gctx := errgroup.WithContext(ctx)
 	ready := make(chan *mapped)
 	o.numbers = beginNumbering(o.Program, o.plan, o.Permit.Passage(), o.counters)
 	g.Go(func() error {
 		defer close(ready)
 		for _, d := range o.plan.Shape.Order {
-			if err := o.dataset(gctx, d, ready); err != nil {
-				return err
+			for _, id := range o.datasets(d, o.Reading) {
+				if err := o.dataset(gctx, id, ready); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -343,7 +359,9 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 			if err := write(gctx, m); err != nil {
 				return err
 			}
-			o.runs <- m.run // never blocks: it came from there
+			if m.run != nil {
+				o.runs <- m.run // never blocks: it came from there
+			}
 		}
 		return nil
 	})
@@ -362,8 +380,11 @@ func (o *loader) complete(ctx context.Context) error {
 	for _, d := range m.Datasets {
 		for _, c := range d.Chunks {
 			got, ok := o.slots[place{c.Slot.Dataset, c.Slot.Sequence}]
-			if !ok && !slices.Contains(o.plan.Shape.Order, d.Dataset) {
+			if of, _ := d.Dataset.Of(); !ok && !slices.Contains(o.plan.Shape.Order, of) {
 				continue // held, checked, or not used by the mapping
+			}
+			if isBuckets(d.Dataset) {
+				got.Version = c.Slot.Version // of a list no row is made, whichever it is
 			}
 			if got != c.Slot {
 				return &ecluse.Error{
@@ -386,11 +407,33 @@ func (o *loader) dataset(ctx context.Context, id ecluse.DatasetID, to chan<- *ma
 		}
 		last = m.descriptor.Last
 		o.numbers.Chunks = append(o.numbers.Chunks, numbered{m.descriptor.Slot, m.given})
-		select {
-		case to <- m:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := hand(ctx, to, m); err != nil {
+			return err
 		}
 	}
+	if of, reading := id.Of(); reading > 0 {
+		return o.buckets(ctx, layer{of, reading}, to)
+	}
 	return nil
+}
+
+// buckets ends a layer: its marker says that it is in.
+func (o *loader) buckets(ctx context.Context, l layer, to chan<- *mapped) error {
+	m, err := o.noted(l.dataset.Buckets(l.reading), 0)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		m = o.bucketsChunk(l, o.counters)
+	}
+	return hand(ctx, to, m)
+}
+
+func hand(ctx context.Context, to chan<- *mapped, m *mapped) error {
+	select {
+	case to <- m:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -33,19 +33,16 @@ func (l *Loading) openKey(ctx context.Context) (*seal.Key, error) {
 func (o *loader) hold(ctx context.Context) error {
 	runs := []*mapping.Run{mapping.NewRun(o.Program), mapping.NewRun(o.Program)}
 	for _, h := range o.plan.Shape.Held {
-		for sequence, last := 0, false; !last; sequence++ {
-			d, err := o.open(ctx, h.Dataset, sequence, func(b *record.Batch) error {
-				for _, r := range runs {
-					if err := r.Hold(h.Dataset, b); err != nil {
-						return err
-					}
+		err := o.alive(ctx, h.Dataset, func(b *record.Batch) error {
+			for _, r := range runs {
+				if err := r.Hold(h.Dataset, b); err != nil {
+					return err
 				}
-				return nil
-			})
-			if err != nil {
-				return err
 			}
-			last = d.Last
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		for _, r := range runs {
 			if err := r.Held(h.Dataset); err != nil {

@@ -1,10 +1,12 @@
 package sluice
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"ecluse"
@@ -89,6 +91,10 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	}
 	defer session.Close()
 	if err := o.begin(ctx, session); err != nil {
+		return nil, err
+	}
+	o.Reading = o.applied()
+	if err := o.findLater(ctx); err != nil {
 		return nil, err
 	}
 	u := &Undone{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}}
@@ -187,8 +193,9 @@ func (o *loader) gatherStays(u *Undone) error {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "undo " + u.Passage.String(), Where: "chunk " + slot.String(), Why: "what stayed of it was noted, and cannot be read"}
 		}
 		u.Left = append(u.Left, n.Left...)
+		of, _ := slot.Dataset.Of()
 		for t, rows := range n.Missing {
-			missing[group{slot.Dataset, t.String()}] += rows
+			missing[group{of, t.String()}] += rows
 		}
 	}
 	for _, g := range sorted(missing) {
@@ -201,7 +208,8 @@ func (o *loader) gatherStays(u *Undone) error {
 func GroupLeft(rows []LeftRow) []reconcile.Grouped {
 	counts := map[group]int64{}
 	for _, r := range rows {
-		counts[group{r.Slot.Dataset, r.Table.String() + ": " + string(r.Why)}]++
+		of, _ := r.Slot.Dataset.Of()
+		counts[group{of, r.Table.String() + ": " + string(r.Why)}]++
 	}
 	var out []reconcile.Grouped
 	for _, g := range sorted(counts) {
@@ -210,30 +218,37 @@ func GroupLeft(rows []LeftRow) []reconcile.Grouped {
 	return out
 }
 
-// unload takes the chunks out, the last first.
+// unload takes the chunks out in the reverse of the plan's order, so that what refers to
+// rows goes before them: what later readings brought came after all else, and stands
+// beside it.
 func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) error {
-	markers := make([]writer.Marker, 0, len(o.markers))
+	type loaded struct {
+		writer.Marker
+		before map[string]int64 // counters
+	}
+	var chunks []loaded
 	expected := int64(0)
-	for _, m := range o.markers {
-		markers = append(markers, m)
+	counters := o.counters
+	for _, m := range o.inOrder() {
+		chunks = append(chunks, loaded{m, counters})
+		counters = m.Counters
 		expected += o.Sealed[m.Slot]
 	}
 	o.meter.expect(expected)
-	slices.SortFunc(markers, func(a, b writer.Marker) int { return b.Position - a.Position })
-	if len(markers) == 0 {
+	if len(chunks) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(chunks, func(a, b loaded) int {
+		x, _ := a.Slot.Dataset.Of()
+		y, _ := b.Slot.Dataset.Of()
+		return cmp.Or(cmp.Compare(slices.Index(o.plan.Shape.Order, y), slices.Index(o.plan.Shape.Order, x)), cmp.Compare(b.Position, a.Position))
+	})
 	if err := o.hold(ctx); err != nil {
 		return err
 	}
 	run := <-o.runs
-	start := o.counters
-	for i, m := range markers {
-		counters := start
-		if i+1 < len(markers) {
-			counters = markers[i+1].Counters
-		}
-		chunk, err := o.again(ctx, run, &m, counters)
+	for _, m := range chunks {
+		chunk, err := o.again(ctx, run, &m.Marker, m.before)
 		if err != nil {
 			return err
 		}
@@ -254,35 +269,75 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 	return nil
 }
 
-// again maps a loaded chunk once more, as it was mapped then.
+// again maps a loaded chunk once more, as it was mapped then. counters are those before it,
+// or a guess: where the chunk was between others that are out by now, its marker tells
+// after which number it began.
 func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*writer.Chunk, error) {
-	if err := run.Begin(m.Slot.Dataset, counters); err != nil {
-		return nil, err
+	if isBuckets(m.Slot.Dataset) {
+		return &writer.Chunk{Slot: m.Slot, Counters: m.Counters, Reading: m.Reading}, nil
 	}
-	if err := o.version(ctx, m.Slot, run.Apply); err != nil {
-		return nil, err
+	out, err := o.mapLoaded(ctx, run, m, counters)
+	if err == nil && !maps.Equal(out.Counters, m.Counters) {
+		began := maps.Clone(counters)
+		for name, last := range out.Counters {
+			began[name] += m.Counters[name] - last
+		}
+		out, err = o.mapLoaded(ctx, run, m, began)
 	}
-	out, err := run.Output()
 	if err != nil {
 		return nil, err
 	}
+	if !maps.Equal(out.Counters, m.Counters) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "map chunk " + m.Slot.String() + " once more", Why: "it takes other numbers than when it was loaded",
+			Next: "look at the target's table of markers: somebody changed it",
+		}
+	}
 	refused := slices.Clone(m.Refused)
 	slices.Sort(refused)
-	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters}
+	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
 	for _, t := range out.Tables {
 		chunk.Tables = append(chunk.Tables, without(t, refused))
 	}
 	return chunk, nil
 }
 
+func (o *loader) mapLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
+	of, _ := m.Slot.Dataset.Of()
+	if err := run.Begin(of, counters); err != nil {
+		return nil, err
+	}
+	run.Leave(o.later.left(place{m.Slot.Dataset, m.Slot.Sequence}, m.Reading))
+	if err := o.version(ctx, m.Slot, run.Apply); err != nil {
+		return nil, err
+	}
+	return run.Output()
+}
+
 // without leaves out the rows of refused source rows.
 func without(t mapping.Rows, refused []int32) writer.Rows {
+	rows := writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
 	if len(refused) == 0 {
-		return writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
+		return rows
 	}
-	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, t.Batch.Rows())}
+	return some(rows, func(row int32) bool {
+		_, out := slices.BinarySearch(refused, row)
+		return !out
+	})
+}
+
+// only copies the rows of some source rows.
+func only(t writer.Rows, sources []int32) writer.Rows {
+	return some(t, func(row int32) bool {
+		_, in := slices.BinarySearch(sources, row)
+		return in
+	})
+}
+
+func some(t writer.Rows, want func(source int32) bool) writer.Rows {
+	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, 0)}
 	for i, row := range t.Source {
-		if _, out := slices.BinarySearch(refused, row); out {
+		if !want(row) {
 			continue
 		}
 		for c := range t.Batch.Columns {

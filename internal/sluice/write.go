@@ -29,10 +29,21 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if err := run.Begin(id, o.counters); err != nil {
+	reading := o.Reading
+	if marker := o.markerAt(place{id, sequence}); marker != nil { // its note is lost
+		reading = marker.Reading
+	}
+	return o.mapChunk(ctx, run, id, sequence, reading)
+}
+
+// mapChunk maps a chunk as it is as of a reading: the rows that it found gone are not there.
+func (o *loader) mapChunk(ctx context.Context, run *mapping.Run, id ecluse.DatasetID, sequence, reading int) (m *mapped, err error) {
+	of, _ := id.Of()
+	if err := run.Begin(of, o.counters); err != nil {
 		return nil, err
 	}
-	m = &mapped{run: run, aside: newAside(o.ReadPlan, id, o.Program)}
+	run.Leave(o.later.left(place{id, sequence}, reading))
+	m = &mapped{run: run, aside: newAside(o.ReadPlan, of, o.Program)}
 	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
 		if err := run.Apply(b); err != nil {
 			return err
@@ -59,6 +70,26 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	return m, nil
 }
 
+// bucketsChunk stands for the list of a layer's buckets: it makes no rows. Its marker tells
+// that what the layer changed is in.
+func (o *loader) bucketsChunk(l layer, counters map[string]int64) *mapped {
+	slot := ecluse.Slot{Dataset: l.dataset.Buckets(l.reading)}
+	o.slots[place{slot.Dataset, 0}] = slot
+	return &mapped{
+		descriptor: &evidence.Descriptor{Slot: slot, Last: true}, out: &mapping.Output{Counters: counters},
+		aside: newAside(o.ReadPlan, l.dataset, o.Program), sums: reconcile.Sums{},
+	}
+}
+
+func (o *loader) markerAt(at place) *writer.Marker {
+	for slot, m := range o.markers {
+		if slot.Dataset == at.dataset && slot.Sequence == at.sequence {
+			return &m
+		}
+	}
+	return nil
+}
+
 // outcome is what became of a chunk, without any value.
 type outcome struct {
 	Rows     int64                      `json:"rows"` // of the source
@@ -75,29 +106,46 @@ type outcome struct {
 
 // noted finds what an earlier run did with a chunk; nil when that is not known.
 func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
-	for slot := range o.markers {
-		if slot.Dataset != id || slot.Sequence != sequence {
-			continue
-		}
-		sealed, err := o.Notes.Note(slot)
-		if err != nil || sealed == nil {
-			return nil, err
-		}
-		text, err := seal.Unwrap(o.key.Sub(useNotes, slot.String()), slot.String(), sealed)
-		if err != nil {
-			return nil, err
-		}
-		var n outcome
-		if err := json.Unmarshal(text, &n); err != nil {
-			return nil, err
-		}
-		o.counters = n.Counters
-		o.slots[place{id, sequence}] = slot
-		o.meter.add(n.Rows, 0)
-		o.meter.chunk()
-		return &mapped{noted: &n, given: n.Given, descriptor: &evidence.Descriptor{Slot: slot, Last: n.Last}}, nil
+	marker := o.markerAt(place{id, sequence})
+	if marker == nil {
+		return nil, nil
 	}
-	return nil, nil
+	n, err := o.outcomeOf(marker)
+	if err != nil || n == nil {
+		return nil, err
+	}
+	o.counters = n.Counters
+	o.slots[place{id, sequence}] = marker.Slot
+	o.meter.add(n.Rows, 0)
+	o.meter.chunk()
+	return &mapped{noted: n, given: n.Given, descriptor: &evidence.Descriptor{Slot: marker.Slot, Last: n.Last}}, nil
+}
+
+// outcomeOf opens the note of a chunk that is in: the latest, where readings since took
+// rows out of it. nil when it is lost.
+func (o *loader) outcomeOf(m *writer.Marker) (*outcome, error) {
+	slot := m.Slot
+	for reading := o.applied(); reading > m.Reading; reading-- {
+		if len(o.later.between(place{slot.Dataset, slot.Sequence}, reading-1, reading)) > 0 {
+			slot = revisedSlot(slot, reading)
+			break
+		}
+	}
+	text, err := o.noteOf(slot)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	n := &outcome{}
+	return n, json.Unmarshal(text, n)
+}
+
+// applied is the last reading whose changes are in the target.
+func (o *loader) applied() (reading int) {
+	for slot, m := range o.markers {
+		_, of := slot.Dataset.Of()
+		reading = max(reading, of, m.Reading)
+	}
+	return reading
 }
 
 // useNotes is the use of K's sub-keys that notes are sealed under: a rejected
@@ -105,9 +153,10 @@ func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 const useNotes = "notes"
 
 // take adds a chunk's outcome to the passage's.
-func (o *loader) take(id ecluse.DatasetID, n *outcome) {
-	c := o.out.Opened[id]
-	o.out.Opened[id] = reconcile.DatasetCount{Chunks: c.Chunks + 1, Rows: c.Rows + n.Rows}
+func (o *loader) take(chunk ecluse.DatasetID, n *outcome) {
+	c := o.out.Opened[chunk]
+	id, _ := chunk.Of()
+	o.out.Opened[chunk] = reconcile.DatasetCount{Chunks: c.Chunks + 1, Rows: c.Rows + n.Rows}
 	o.out.Chunks++
 	for t, rows := range n.Tables {
 		o.out.Rows[t] += rows
@@ -132,13 +181,7 @@ func (o *loader) take(id ecluse.DatasetID, n *outcome) {
 // commits: a chunk whose marker is in has its note, and a note without a marker is
 // written again.
 func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) error {
-	chunk := &writer.Chunk{Slot: m.descriptor.Slot, Rows: m.out.Rows, Counters: m.out.Counters}
-	for _, t := range m.out.Tables {
-		chunk.Tables = append(chunk.Tables, writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source})
-	}
-	for _, r := range m.out.Rejected {
-		chunk.Rejected = append(chunk.Rejected, r.Row)
-	}
+	chunk := o.toWrite(m)
 	if _, in := o.markers[chunk.Slot]; !in {
 		for slot := range o.markers {
 			if slot.Dataset == chunk.Slot.Dataset && slot.Sequence == chunk.Slot.Sequence {
@@ -162,7 +205,7 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 		return err
 	})
 	if err == nil && loaded.Already {
-		n, err = o.lost(ctx, m, loaded.Marker.Refused)
+		n, err = o.lost(ctx, m, &loaded.Marker)
 	}
 	if err != nil {
 		return err
@@ -171,20 +214,21 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 	return nil
 }
 
-// lost notes once more the outcome of a chunk that is in and whose note is gone.
-// Why the database refused a row was in that note only.
-func (o *loader) lost(ctx context.Context, m *mapped, missing []int32) (*outcome, error) {
-	byMapping := map[int32]bool{}
+// toWrite is a mapped chunk as writers take it.
+func (o *loader) toWrite(m *mapped) *writer.Chunk {
+	chunk := &writer.Chunk{Slot: m.descriptor.Slot, Rows: m.out.Rows, Counters: m.out.Counters, Reading: o.Reading}
+	for _, t := range m.out.Tables {
+		chunk.Tables = append(chunk.Tables, writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source})
+	}
 	for _, r := range m.out.Rejected {
-		byMapping[r.Row] = true
+		chunk.Rejected = append(chunk.Rejected, r.Row)
 	}
-	var refused []writer.Refusal
-	for _, row := range missing {
-		if !byMapping[row] {
-			refused = append(refused, writer.Refusal{Row: row, Reason: "refused by the target"})
-		}
-	}
-	slices.SortFunc(refused, func(a, b writer.Refusal) int { return int(a.Row - b.Row) })
+	return chunk
+}
+
+// lost notes once more the outcome of a chunk that is in and whose note is gone.
+func (o *loader) lost(ctx context.Context, m *mapped, marker *writer.Marker) (*outcome, error) {
+	refused := o.byDatabase(m, marker, marker.Reading)
 	if err := o.refused(ctx, m, refused); err != nil {
 		return nil, err
 	}
@@ -194,21 +238,37 @@ func (o *loader) lost(ctx context.Context, m *mapped, missing []int32) (*outcome
 // note notes a chunk's outcome. refused are the rows that the database did not
 // take.
 func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
-	slot := m.descriptor.Slot
-	n := &outcome{
-		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: m.sums,
-		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
-	}
+	sums := m.sums
 	if len(refused) > 0 {
 		rows := make([]int32, len(refused))
 		for i, r := range refused {
 			rows[i] = r.Row
-			n.Rejected[r.Reason]++
 		}
 		var err error
-		if n.Sums, err = o.redone.sum(m.out.Tables, rows); err != nil {
+		if sums, err = o.redone.sum(m.out.Tables, rows); err != nil {
 			return nil, err
 		}
+	}
+	n, err := o.outcome(m, refused, sums)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return nil, err
+	}
+	return n, o.setNote(m.descriptor.Slot, text)
+}
+
+// outcome is a chunk's, with the sums of what came in.
+func (o *loader) outcome(m *mapped, refused []writer.Refusal, sums reconcile.Sums) (*outcome, error) {
+	of, _ := m.descriptor.Slot.Dataset.Of()
+	n := &outcome{
+		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: sums,
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
+	}
+	for _, r := range refused {
+		n.Rejected[r.Reason]++
 	}
 	for t, sum := range n.Sums {
 		n.Tables[t] = sum.Count
@@ -218,19 +278,11 @@ func (o *loader) note(m *mapped, refused []writer.Refusal) (*outcome, error) {
 	}
 	if b := m.aside.batch; b != nil && b.Rows() > 0 {
 		own := newFigures(o.ReadPlan)
-		own.add(slot.Dataset, b)
+		own.add(of, b)
 		n.Figures = own.keep()
-		n.Shapes = m.aside.shapes(slot.Dataset)
+		n.Shapes = m.aside.shapes(of)
 	}
-	text, err := json.Marshal(n)
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := seal.Wrap(o.key.Sub(useNotes, slot.String()), slot.String(), text)
-	if err != nil {
-		return nil, err
-	}
-	return n, o.Notes.SetNote(slot, sealed)
+	return n, nil
 }
 
 // discard counts what a dry run would have loaded.
@@ -243,7 +295,8 @@ func (o *loader) discard(ctx context.Context, m *mapped) error {
 		n.Rejected[r.Reason]++
 	}
 	if m.aside.batch != nil {
-		n.Shapes = m.aside.shapes(m.descriptor.Slot.Dataset)
+		of, _ := m.descriptor.Slot.Dataset.Of()
+		n.Shapes = m.aside.shapes(of)
 	}
 	o.take(m.descriptor.Slot.Dataset, n)
 	return o.putAside(ctx, m)
@@ -279,6 +332,12 @@ func (o *loader) readBack(ctx context.Context, s reader.Scanner, seen func(rows,
 	return reconcile.ReadBack(ctx, s, keys, o.tables, seen)
 }
 
+// isBuckets tells that a dataset is a list of buckets, of which no row is made.
+func isBuckets(d ecluse.DatasetID) bool {
+	of, reading := d.Of()
+	return reading > 0 && d == of.Buckets(reading)
+}
+
 func (o *loader) seen(rows, bytes int) { o.meter.add(int64(rows), int64(bytes)) }
 
 // rowsIn counts the rows of all tables.
@@ -297,7 +356,7 @@ func (o *loader) compare(ctx context.Context, session writer.Session) error {
 	}
 	r := o.out.Report
 	for _, d := range manifest.Datasets {
-		if !slices.Contains(o.plan.Shape.Order, d.Dataset) {
+		if of, _ := d.Dataset.Of(); !slices.Contains(o.plan.Shape.Order, of) || isBuckets(d.Dataset) {
 			continue
 		}
 		r.Datasets = append(r.Datasets, reconcile.CompareDataset(d.Dataset, reconcile.DatasetCount{Chunks: len(d.Chunks), Rows: d.Rows}, o.out.Opened[d.Dataset]))

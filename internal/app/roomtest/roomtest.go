@@ -78,6 +78,7 @@ type key struct {
 	tries    bool   // the instruction grants dry runs and rehearsals
 	twice    bool   // it grants two final passages
 	keeps    bool   // rows put aside outlive the acceptance
+	catchUps int    // how often it lets the source be read again
 }
 
 var templates struct {
@@ -112,6 +113,12 @@ func Trying(t testing.TB, s Stage, patients int) *Dir {
 func Twice(t testing.TB, s Stage, patients int) *Dir {
 	t.Helper()
 	return copied(t, key{stage: s, patients: patients, twice: true})
+}
+
+// CatchingUp is Twice, under an instruction that lets the source be read again so often.
+func CatchingUp(t testing.TB, s Stage, patients, times int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times})
 }
 
 // InWindow is At, under an instruction whose limits have a window.
@@ -400,6 +407,9 @@ func (w *work) plan() error {
 	granted := "{untried: tests go straight to the final passage, dry: 0, rehearsal: 0,"
 	if w.tries {
 		granted = "{dry: 2, rehearsal: 2,"
+	}
+	if w.catchUps > 0 {
+		granted += fmt.Sprintf(" catch_up: %d,", w.catchUps)
 	}
 	for _, x := range [][2]string{
 		{"system: NOVALAB,", "system: NOVALAB, pre_production: " + PreProduction + ","},

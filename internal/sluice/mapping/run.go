@@ -22,6 +22,7 @@ type Run struct {
 	in       *record.Batch
 	from     int     // first row of the block in the batch
 	base     int32   // source rows of the chunk before the block
+	leave    []int32 // source rows of the chunk, ascending, that are stepped over
 	rejected []int32 // by row of the block: number of the reason; −1: none
 	states   []entryState
 	counters map[string]int64
@@ -174,7 +175,7 @@ func (r *Run) Begin(d ecluse.DatasetID, counters map[string]int64) error {
 	if r.set != set {
 		r.load(set)
 	}
-	r.base = 0
+	r.base, r.leave = 0, nil
 	r.out = Output{Tables: r.out.Tables[:0], Rejected: r.out.Rejected[:0], Blocked: r.out.Blocked[:0], Reports: map[string]int64{}}
 	for i := range r.states {
 		r.states[i].batch.Reset()
@@ -182,6 +183,10 @@ func (r *Run) Begin(d ecluse.DatasetID, counters map[string]int64) error {
 	}
 	return nil
 }
+
+// Leave steps over source rows of the chunk that Begin started, ascending, as if they were
+// not there: they make no rows, take no numbers, are not put aside and not counted.
+func (r *Run) Leave(rows []int32) { r.leave = rows }
 
 // load makes room for a dataset's registers and rows.
 func (r *Run) load(set *dataset) {
@@ -256,6 +261,10 @@ func (r *Run) block(b *record.Batch, from, n int) error {
 	for i := range r.rejected {
 		r.rejected[i] = -1
 	}
+	left := int32(len(r.set.reasons)) // no reason's number
+	for ; len(r.leave) > 0 && r.leave[0] < r.base+int32(n); r.leave = r.leave[1:] {
+		r.rejected[r.leave[0]-r.base] = left
+	}
 	for i, e := range r.set.entries {
 		r.judge(e, &r.states[i])
 	}
@@ -265,7 +274,7 @@ func (r *Run) block(b *record.Batch, from, n int) error {
 		}
 	}
 	for i, reason := range r.rejected {
-		if reason >= 0 {
+		if reason >= 0 && reason != left {
 			r.out.Rejected = append(r.out.Rejected, PutAside{r.base + int32(i), r.set.reasons[reason]})
 		}
 	}

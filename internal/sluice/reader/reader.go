@@ -54,6 +54,16 @@ type Session interface {
 	Close() error
 }
 
+// RangeReader is a session that may find rows by their key.
+type RangeReader interface {
+	// ReadRanges reads the rows of a dataset whose key, one whole number, is in one of the
+	// ranges, as ReadChunk does. It tells whether it can, and else reads none.
+	ReadRanges(ctx context.Context, dataset ecluse.DatasetID, ranges []Range, emit func(*record.Batch) error) (bool, error)
+}
+
+// Range is the whole numbers from one to another, both included.
+type Range struct{ From, To int64 }
+
 // Cursor is a place between two rows of a dataset, opaque to all but its reader.
 type Cursor []byte
 

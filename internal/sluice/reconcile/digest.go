@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
+
+	"ecluse/internal/sluice/record"
 )
 
 // A row's digest is two blocks of 128 bits of one number:
@@ -114,4 +116,36 @@ func (a residue) reduced() (lo, hi uint64) {
 		return 0, 0
 	}
 	return lo, hi
+}
+
+// Rows digests rows of a batch: row i when wanted(i, key) says so, key being 64 bits of a
+// digest of some columns (places in Table.Columns), or 0 when there are none. Of the
+// row's digest 128 bits are given.
+func (s *Summer) Rows(b *record.Batch, columns []int, wanted func(i int, key uint64) bool, do func(i int, key uint64, row [2]uint64)) error {
+	if err := s.bind(b); err != nil {
+		return err
+	}
+	for i := range b.Rows() {
+		key := uint64(0)
+		if len(columns) > 0 {
+			k := s.keyed[:0]
+			for _, n := range columns {
+				if err := s.encode(i, n, n+1); err != nil {
+					return err
+				}
+				k = append(k, s.row...)
+			}
+			s.keyed = k
+			key = s.digest.digest(k)[0]
+		}
+		if !wanted(i, key) {
+			continue
+		}
+		if err := s.encode(i, 0, len(s.forms)); err != nil {
+			return err
+		}
+		row := s.digest.digest(s.row)
+		do(i, key, [2]uint64{row[0], row[1]})
+	}
+	return nil
 }

@@ -177,6 +177,7 @@ type Summer struct {
 	table  Table
 	digest *digester
 	row    []byte
+	keyed  []byte
 	forms  []form // of the batch's column for each of the table's
 }
 

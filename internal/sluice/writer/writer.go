@@ -57,6 +57,22 @@ type Session interface {
 	// goes or changes along with them, by foreign keys or triggers of others: that
 	// is refused, or, if so asked, those rows are left (Unloading.Leave).
 	Unload(ctx context.Context, chunk *Chunk, how Unloading) (*Unloaded, error)
+	// TakeLeft tries rows once more that Unload left because others referred to them: of
+	// a passage that was revised, those may have come before them and gone since. It is
+	// Unload with Unloading.Leave, of rows of any chunks in the order of loading, Source
+	// telling what was made of one source row, and without markers.
+	TakeLeft(ctx context.Context, left []Rows, beforeCommit func(ctx context.Context, u *Unloaded) error) (*Unloaded, error)
+	// Revise takes rows of loaded chunks out and brings new chunks in, in one transaction:
+	// what a later reading of the source changed. All that goes goes before anything
+	// comes, but for a row whose primary key comes again: rows that stay may refer to it,
+	// so it goes and comes in one statement. It is refused whole, with ecluse.Refused,
+	// when a row that is to go is not in the target as it was loaded (somebody changed or
+	// took it out: how many, of which table, never a value), or when rows that stay would
+	// go or change along with it, or refer to what goes and does not come again. When the
+	// markers of all that comes are there already nothing is written and Revised.Already
+	// is set. beforeCommit, if not nil, is called inside the transaction with what the
+	// database refused, by chunk of Revision.Come; its error rolls everything back.
+	Revise(ctx context.Context, r *Revision, beforeCommit func(ctx context.Context, refused [][]Refusal) error) (*Revised, error)
 	// MoveSequences sets each sequence past the highest value of its column,
 	// never backwards; doing it twice changes nothing.
 	MoveSequences(ctx context.Context, seqs []ecluse.ShapeSequence) error
@@ -68,6 +84,7 @@ type Session interface {
 // Chunk is what a mapping made of one sealed chunk.
 type Chunk struct {
 	Slot     ecluse.Slot
+	Reading  int              // as of which reading of the source, 0 the first; kept in the marker
 	Rows     int              // source rows, rejected ones included
 	Tables   []Rows           // in the order they are written
 	Counters map[string]int64 // counters after the chunk, kept in its marker
@@ -91,11 +108,36 @@ type Refusal struct {
 // Marker is the durable proof that a chunk is in.
 type Marker struct {
 	Slot     ecluse.Slot
+	Reading  int              // as of which reading of the source, 0 the first
 	Position int              // from 0, in the order of loading
 	Counters map[string]int64 // after the chunk
 	Refused  []int32          // source rows not in the target: the mapping's and the database's
 	Rows     map[ecluse.TableName]int64
 	At       time.Time
+}
+
+// Revision is what a later reading of the source changes.
+type Revision struct {
+	Gone []Withdrawn // of loaded chunks, in the reverse of the order they were loaded in
+	Come []*Chunk    // new chunks, in the order of loading; at least one, which may be without rows: its marker tells that the revision is in
+}
+
+// Withdrawn is what goes of one loaded chunk.
+type Withdrawn struct {
+	Slot ecluse.Slot
+	Rows int // source rows of the chunk
+	// Sources are the source rows that go, ascending: they are added to the marker's
+	// Refused. Some may have made no rows, or be there already: then Tables has none of
+	// theirs.
+	Sources []int32
+	Tables  []Rows // their rows as they were loaded, in the order they were written
+}
+
+// Revised is the outcome of Revise.
+type Revised struct {
+	Already bool
+	Markers []Marker    // of Gone, then of Come, as they are now
+	Refused [][]Refusal // by the database, by chunk of Come
 }
 
 // Unloading is how a chunk is taken out.

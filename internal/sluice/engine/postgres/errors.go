@@ -47,12 +47,11 @@ func (e *ServerError) Error() string {
 // Row tells errors about the rows that were sent, which may be put aside, from
 // those after which no other row would fare better.
 func (e *ServerError) Row() bool {
-	switch e.State[:2] {
-	case "21", "22", "23", "38", "39", "44", "54", "P0":
-		return true
-	}
-	return false
+	return slices.Contains(RowClasses(), e.State[:2])
 }
+
+// RowClasses are the classes of SQLSTATE that Row knows.
+func RowClasses() []string { return []string{"21", "22", "23", "38", "39", "44", "54", "P0"} }
 
 // Copied is the place of the row in a COPY that the server refused, from 1, and
 // its column if the server names one of columns; 0 when it does not say.

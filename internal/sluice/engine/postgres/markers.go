@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS ` + Markers + `.marker (
 	sequence integer NOT NULL,
 	version integer NOT NULL,
 	position integer NOT NULL,
+	reading integer NOT NULL,
 	counters json NOT NULL,
 	refused json NOT NULL,
 	rows json NOT NULL,

@@ -26,6 +26,9 @@ func names(columns []string) string {
 	return strings.Join(quoted, ", ")
 }
 
+// Literal writes a text as a literal.
+func Literal(s string) string { return literal(s) }
+
 // literal writes a text as a literal that means the same whatever
 // standard_conforming_strings says.
 func literal(s string) string {

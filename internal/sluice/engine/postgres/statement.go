@@ -149,6 +149,16 @@ func (r *Reading) Counted(after, n int64) string {
 	return r.copyOut(r.where, " ORDER BY "+strings.Join(r.order, ", ")+" OFFSET "+strconv.FormatInt(after, 10)+" LIMIT "+strconv.FormatInt(n, 10))
 }
 
+// InRanges reads the rows whose key, one whole number, is in one of some ranges.
+func (r *Reading) InRanges(from, to []int64) string {
+	key := "t." + name(r.Dataset.Key[0])
+	any := make([]string, len(from))
+	for i := range from {
+		any[i] = fmt.Sprintf("%s BETWEEN '%d'::bigint AND '%d'::bigint", key, from[i], to[i])
+	}
+	return r.copyOut(append(r.where[:len(r.where):len(r.where)], "("+strings.Join(any, " OR ")+")"), "")
+}
+
 // Count is how many rows the dataset has.
 func (r *Reading) Count(ctx context.Context, conn *Conn) (int64, error) {
 	one, err := conn.One(ctx, "SELECT count(*) FROM "+r.from+clause(r.where))

@@ -212,12 +212,13 @@ func (s *Session) ReadChunk(ctx context.Context, id ecluse.DatasetID, after, unt
 // chunk is one chunk being read.
 type chunk struct {
 	*dataset
-	session *Session
-	at      int64
-	until   int64 // −1: wherever it is large enough
-	pace    pace
-	decoder *engine.Decoder
-	stopped bool // nobody takes the rows any more
+	session   *Session
+	at        int64
+	until     int64 // −1: wherever it is large enough
+	pace      pace
+	statement string // of a reading by ranges; empty: of the chunk's own
+	decoder   *engine.Decoder
+	stopped   bool // nobody takes the rows any more
 }
 
 // batchesInFlight are filled, waited for, and emitted.
@@ -273,6 +274,9 @@ func (c *chunk) read(ctx context.Context, next func(*record.Batch) (*record.Batc
 	var err error
 	if c.decoder, err = engine.NewDecoder(c.Fields, next); err != nil {
 		return err
+	}
+	if c.statement != "" {
+		return c.one(ctx)
 	}
 	for {
 		to := c.until

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -88,6 +89,63 @@ func BenchmarkUnload(b *testing.B) {
 			}
 			b.ReportMetric(float64(rows*b.N)/unloading.Seconds(), "rows/s")
 			b.ReportMetric(unloading.Seconds()/loading.Seconds(), "unload/load")
+		})
+	}
+}
+
+// BenchmarkRevise changes 100,000 rows of eleven columns under rows that refer to them:
+// all of which the target takes, and one in a hundred refused.
+func BenchmarkRevise(b *testing.B) {
+	const rows = 100_000
+	for _, bad := range []int{0, rows / 100} {
+		b.Run(fmt.Sprintf("refused=%d", bad), func(b *testing.B) {
+			d := newDatabase(b).(*database)
+			postgrestest.Lab(b, d.Config, rows)
+			postgrestest.Run(b, d.Config, "CREATE TABLE loaded (LIKE result, PRIMARY KEY (id)); CREATE TABLE refers (id bigint PRIMARY KEY REFERENCES loaded)")
+			target := d.Target(b)
+			name := ecluse.TableName{Schema: "public", Name: "loaded"}
+			batch, err := target.Rows(b.Context(), ecluse.TableName{Schema: "public", Name: "result"}, labColumns, rows)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := begin(b, d, target, name, labColumns)
+			old := &writer.Chunk{Rows: rows, Tables: []writer.Rows{{Table: name, Batch: batch, Source: make([]int32, rows)}}}
+			for i := range old.Tables[0].Source {
+				old.Tables[0].Source[i] = int32(i)
+			}
+			if l, err := s.Load(b.Context(), old, nil); err != nil || len(l.Refused) > 0 {
+				b.Fatal(l.Refused, err)
+			}
+			wrong := record.NewColumn(batch.Columns[0].Type(), rows)
+			for i := range rows {
+				if bad > 0 && i%(rows/bad) == 0 {
+					wrong.AppendInt(batch.Columns[0].Int(i) + 1) // the next row's
+				} else {
+					wrong.AppendInt(batch.Columns[0].Int(i))
+				}
+			}
+			refers := "INSERT INTO refers SELECT id FROM loaded WHERE id % 3 = 1"
+			if bad > 0 {
+				refers = "" // a refused row would leave it without an answer
+			}
+			postgrestest.Run(b, d.Config, refers)
+			again := errors.New("rolled back, to be measured again")
+			for b.Loop() {
+				next := *old
+				next.Slot.Sequence++
+				next.Tables = []writer.Rows{{Table: name, Batch: &record.Batch{Schema: batch.Schema, Columns: append([]*record.Column{wrong}, batch.Columns[1:]...)}, Source: old.Tables[0].Source}}
+				r := &writer.Revision{Gone: []writer.Withdrawn{{Slot: old.Slot, Rows: rows, Sources: old.Tables[0].Source, Tables: old.Tables}}, Come: []*writer.Chunk{&next}}
+				_, err := s.Revise(b.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error {
+					if len(refused[0]) != bad {
+						b.Errorf("%d refused", len(refused[0]))
+					}
+					return again
+				})
+				if !errors.Is(err, again) {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }

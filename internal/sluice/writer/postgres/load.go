@@ -22,7 +22,7 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 	}
 	var out writer.Loaded
 	err = s.transaction(ctx, what, readWrite, func() error {
-		m, already, err := s.mark(ctx, what, l)
+		m, already, err := s.mark(ctx, what, chunk)
 		if out = (writer.Loaded{Marker: m, Already: already}); err != nil || already {
 			return err
 		}
@@ -38,7 +38,8 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 		if len(out.Refused) == 0 {
 			return nil
 		}
-		out.Marker.Refused, out.Marker.Rows = l.missing(), l.counts()
+		in := chunk.Marker(out.Refused)
+		out.Marker.Refused, out.Marker.Rows = in.Refused, in.Rows
 		return s.correct(ctx, &out.Marker)
 	})
 	if err != nil {
@@ -50,16 +51,16 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 // mark inserts the marker before any row: its primary key decides that the slot
 // is written once, whatever this program believes. It says what will be true when
 // the database refuses nothing.
-func (s *session) mark(ctx context.Context, what string, l *loading) (m writer.Marker, already bool, err error) {
-	m = writer.Marker{Slot: l.chunk.Slot, Counters: l.chunk.Counters, Refused: l.missing(), Rows: l.counts()}
+func (s *session) mark(ctx context.Context, what string, chunk *writer.Chunk) (m writer.Marker, already bool, err error) {
+	m = chunk.Marker(nil)
 	texts, err := marshal(m.Counters, m.Refused, m.Rows)
 	if err != nil {
 		return m, false, err
 	}
-	args := append(append(s.id(), slotArgs(m.Slot)...), texts...)
+	args := append(append(append(s.id(), slotArgs(m.Slot)...), texts...), s.digest.String(), strconv.Itoa(m.Reading))
 	inserted := false
-	err = s.conn.Each(ctx, `INSERT INTO `+markers+` (migration, passage, dataset, sequence, version, position, counters, refused, rows)
-		SELECT p.migration, p.passage, $3, $4::int, $5::int, (SELECT coalesce(max(m.position) + 1, 0) FROM `+markers+` AS m WHERE m.migration = $1 AND m.passage = $2), $6, $7, $8
+	err = s.conn.Each(ctx, `INSERT INTO `+markers+` (migration, passage, dataset, sequence, version, position, reading, counters, refused, rows)
+		SELECT p.migration, p.passage, $3, $4::int, $5::int, (SELECT coalesce(max(m.position) + 1, 0) FROM `+markers+` AS m WHERE m.migration = $1 AND m.passage = $2), $10::int, $6, $7, $8
 		FROM `+passages+` AS p WHERE p.migration = $1 AND p.passage = $2 AND p.ended IS NULL AND p.plan = $9
 		ON CONFLICT DO NOTHING
 		RETURNING position, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`, func(v []string) (err error) {
@@ -69,7 +70,7 @@ func (s *session) mark(ctx context.Context, what string, l *loading) (m writer.M
 		}
 		m.At, err = time.Parse(time.RFC3339Nano, v[1])
 		return err
-	}, append(args, s.digest.String())...)
+	}, args...)
 	if err != nil || inserted {
 		return m, false, err
 	}
@@ -276,34 +277,6 @@ func (l *loading) refusals() []writer.Refusal {
 		out = append(out, writer.Refusal{Row: row, Reason: reason})
 	}
 	slices.SortFunc(out, func(a, b writer.Refusal) int { return int(a.Row - b.Row) })
-	return out
-}
-
-// missing are the source rows that are not in the target, the mapping's rejects
-// among them.
-func (l *loading) missing() []int32 {
-	out := slices.Clone(l.chunk.Rejected)
-	for row := range l.refused {
-		out = append(out, row)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// counts are the rows written of each table.
-func (l *loading) counts() map[ecluse.TableName]int64 {
-	out := make(map[ecluse.TableName]int64, len(l.tables))
-	for _, t := range l.tables {
-		n := int64(len(t.rows.Source))
-		if len(l.refused) > 0 {
-			for _, source := range t.rows.Source {
-				if _, ok := l.refused[source]; ok {
-					n--
-				}
-			}
-		}
-		out[t.rows.Table] += n
-	}
 	return out
 }
 

@@ -346,7 +346,17 @@ func TestLoadGrants(t *testing.T) {
 	if b, err := target.Rows(t.Context(), name("code"), []string{"code", "label"}, 10); err != nil || b.Rows() != 1 {
 		t.Errorf("held table: %v", err)
 	}
-	if n, err := s.Unload(t.Context(), chunk, writer.Unloading{}); err != nil || n.Deleted[name("r")] != 2 {
+	come := p.chunk(t, 1, sh, [][]any{{int64(100), "c"}, {int64(200), "is there"}})
+	revised, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 0)}, Come: []*writer.Chunk{come}}, nil)
+	if err != nil || len(revised.Refused[0]) != 1 {
+		t.Errorf("revise: %v, %v", revised, err)
+	}
+	come = p.chunk(t, 1, sh, [][]any{{int64(100), "c"}})
+	if n, err := s.Unload(t.Context(), come, writer.Unloading{}); err != nil || n.Deleted[name("r")] != 1 {
+		t.Errorf("unload: %v, %v", n, err)
+	}
+	chunk.Tables = goes(chunk, 1).Tables
+	if n, err := s.Unload(t.Context(), chunk, writer.Unloading{}); err != nil || n.Deleted[name("r")] != 1 {
 		t.Errorf("unload: %v, %v", n, err)
 	}
 	if err := s.End(t.Context(), "undone"); err != nil {

@@ -148,7 +148,7 @@ func (s *session) recorded(ctx context.Context, what string) (before []byte, the
 }
 
 // markerColumns are those of writer.Marker.
-const markerColumns = `dataset, sequence, version, position, counters, refused, rows, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+const markerColumns = `dataset, sequence, version, position, reading, counters, refused, rows, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
 // Markers lists the chunks that are in.
 func (s *session) Markers(ctx context.Context) ([]writer.Marker, error) {
@@ -185,15 +185,15 @@ func (s *session) stored(ctx context.Context, slot ecluse.Slot) (*writer.Marker,
 func markerOf(v []string) (writer.Marker, error) {
 	m := writer.Marker{Slot: ecluse.Slot{Dataset: ecluse.DatasetID(v[0])}}
 	var err error
-	for i, n := range []*int{&m.Slot.Sequence, &m.Slot.Version, &m.Position} {
+	for i, n := range []*int{&m.Slot.Sequence, &m.Slot.Version, &m.Position, &m.Reading} {
 		var one error
 		*n, one = strconv.Atoi(v[1+i])
 		err = errors.Join(err, one)
 	}
 	for i, part := range []any{&m.Counters, &m.Refused, &m.Rows} {
-		err = errors.Join(err, json.Unmarshal([]byte(v[4+i]), part))
+		err = errors.Join(err, json.Unmarshal([]byte(v[5+i]), part))
 	}
-	at, one := time.Parse(time.RFC3339Nano, v[7])
+	at, one := time.Parse(time.RFC3339Nano, v[8])
 	m.At = at
 	if err = errors.Join(err, one); err != nil {
 		return m, &ecluse.Error{Kind: ecluse.Failed, What: "read marker", Where: m.Slot.String(), Why: "it is damaged", Err: err}

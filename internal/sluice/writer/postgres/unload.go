@@ -58,6 +58,33 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 	return out, nil
 }
 
+// TakeLeft tries rows once more that Unload left.
+func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit func(ctx context.Context, u *writer.Unloaded) error) (*writer.Unloaded, error) {
+	const what = "take out rows that were left"
+	l, err := s.loading(what, writer.LeftOf(left))
+	if err != nil {
+		return nil, err
+	}
+	var out *writer.Unloaded
+	err = s.transaction(ctx, what, readWrite, func() error {
+		switch _, there, err := s.recorded(ctx, what); {
+		case err != nil:
+			return err
+		case !there:
+			return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the passage has not begun in this target"}
+		}
+		u := &unloading{session: s, what: what, leave: true}
+		if out, err = u.run(ctx, l); err != nil || beforeCommit == nil {
+			return err
+		}
+		return callers(beforeCommit(ctx, out))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // restricted is what ON DELETE RESTRICT answers from PostgreSQL 18 on.
 const restricted = "23001"
 
@@ -330,38 +357,48 @@ func (e *alongError) Unwrap() error { return e.err }
 // name puts the rows' columns into a temporary table whose types are the target's:
 // those they are found by or, to see what was changed, all.
 func (s *session) name(ctx context.Context, g *going, leave bool) error {
-	columns := g.by
+	columns, number := g.by, (func(int) int64)(nil)
 	if leave {
-		columns = g.columns
+		columns, number = g.columns, func(i int) int64 { return int64(i) }
 	}
-	creation := "CREATE TEMP TABLE " + g.names + " ON COMMIT DROP AS SELECT " + strings.Join(quoted("t", columns), ", ")
-	b := &record.Batch{Schema: &record.Schema{}}
-	for _, c := range columns {
-		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: c.Name, Type: c.Type})
-		b.Columns = append(b.Columns, g.rows.Batch.Column(c.Name))
-	}
-	if leave {
-		creation += ", 0::bigint AS " + ordinal
-		places := record.NewColumn(ecluse.Type{Kind: ecluse.Int}, len(g.rows.Source))
-		for i := range g.rows.Source {
-			places.AppendInt(int64(i))
-		}
-		columns = append(slices.Clone(columns), mandate.LoadColumn{Name: strings.Trim(ordinal, `"`), Type: places.Type(), Declared: "bigint"})
-		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: strings.Trim(ordinal, `"`), Type: places.Type()})
-		b.Columns = append(b.Columns, places)
-	}
-	if _, err := s.conn.Exec(ctx, creation+" FROM "+engine.Name(g.rows.Table)+" AS t WITH NO DATA"); err != nil {
+	copier, b, err := s.aside(ctx, g.names, g.table, columns, number)
+	if err != nil {
 		return err
 	}
-	copier := engine.NewCopier(ecluse.TableName{Schema: "pg_temp", Name: g.names}, columns)
 	if _, err := s.conn.CopyIn(ctx, copier.Statement(), copier.Rows(b, 0, len(g.rows.Source), nil)); err != nil {
 		return err
 	}
 	if g.keyed {
 		return nil // how many there are the planner sees, and the target's key is unique
 	}
-	_, err := s.conn.Exec(ctx, "ANALYZE pg_temp."+g.names+" ("+strings.Join(bare(g.by), ", ")+")")
+	_, err = s.conn.Exec(ctx, "ANALYZE pg_temp."+g.names+" ("+strings.Join(bare(g.by), ", ")+")")
 	return err
+}
+
+// aside makes a temporary table with columns of a table, of the target's own types,
+// and the number of each row, if they are numbered; it returns what copies into it,
+// and the rows.
+func (s *session) aside(ctx context.Context, name string, t *table, columns []mandate.LoadColumn, number func(row int) int64) (*engine.Copier, *record.Batch, error) {
+	creation := "CREATE TEMP TABLE " + name + " ON COMMIT DROP AS SELECT " + strings.Join(quoted("t", columns), ", ")
+	b := &record.Batch{Schema: &record.Schema{}}
+	for _, c := range columns {
+		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: c.Name, Type: c.Type})
+		b.Columns = append(b.Columns, t.rows.Batch.Column(c.Name))
+	}
+	if number != nil {
+		creation += ", 0::bigint AS " + ordinal
+		numbers := record.NewColumn(ecluse.Type{Kind: ecluse.Int}, len(t.rows.Source))
+		for i := range t.rows.Source {
+			numbers.AppendInt(number(i))
+		}
+		columns = append(slices.Clone(columns), mandate.LoadColumn{Name: strings.Trim(ordinal, `"`), Type: numbers.Type(), Declared: "bigint"})
+		b.Schema.Fields = append(b.Schema.Fields, record.Field{Name: strings.Trim(ordinal, `"`), Type: numbers.Type()})
+		b.Columns = append(b.Columns, numbers)
+	}
+	if _, err := s.conn.Exec(ctx, creation+" FROM "+engine.Name(t.rows.Table)+" AS t WITH NO DATA"); err != nil {
+		return nil, nil, err
+	}
+	return engine.NewCopier(ecluse.TableName{Schema: "pg_temp", Name: name}, columns), b, nil
 }
 
 // changed counts the rows that this transaction deleted or changed, of whatever

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sort"
 	"time"
 
@@ -30,7 +29,7 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 			out = writer.Loaded{Marker: *stored, Already: true}
 			return nil
 		}
-		if out.Marker, err = s.mark(ctx, what, chunk.Slot); err != nil {
+		if out.Marker, err = s.mark(ctx, what, chunk); err != nil {
 			return err
 		}
 		if err := l.write(ctx); err != nil {
@@ -42,7 +41,8 @@ func (s *session) Load(ctx context.Context, chunk *writer.Chunk, beforeCommit fu
 				return err
 			}
 		}
-		out.Marker.Counters, out.Marker.Refused, out.Marker.Rows = chunk.Counters, l.missing(), l.counts()
+		in := chunk.Marker(out.Refused)
+		out.Marker.Counters, out.Marker.Refused, out.Marker.Rows = in.Counters, in.Refused, in.Rows
 		return s.complete(ctx, &out.Marker)
 	})
 	if err != nil {
@@ -62,8 +62,9 @@ func (s *session) stored(ctx context.Context, slot ecluse.Slot) (*writer.Marker,
 
 // mark inserts the marker before any row: its primary key decides that the slot
 // is written once, whatever this program believes.
-func (s *session) mark(ctx context.Context, what string, slot ecluse.Slot) (writer.Marker, error) {
-	m := writer.Marker{Slot: slot, At: time.Now().UTC()}
+func (s *session) mark(ctx context.Context, what string, chunk *writer.Chunk) (writer.Marker, error) {
+	slot := chunk.Slot
+	m := writer.Marker{Slot: slot, Reading: chunk.Reading, At: time.Now().UTC()}
 	_, there, err := s.recorded(ctx, what)
 	if err != nil {
 		return m, err
@@ -77,8 +78,8 @@ func (s *session) mark(ctx context.Context, what string, slot ecluse.Slot) (writ
 	}
 	n, _ := position.(int64)
 	m.Position = int(n)
-	_, err = s.conn.Exec(ctx, "INSERT OR ABORT INTO ecluse_marker (migration, passage, "+markerColumns+") VALUES (?, ?, ?, ?, ?, ?, '{}', '[]', '{}', ?)",
-		string(s.plan.Migration), s.passage, string(slot.Dataset), int64(slot.Sequence), int64(slot.Version), n, m.At.Format(time.RFC3339Nano))
+	_, err = s.conn.Exec(ctx, "INSERT OR ABORT INTO ecluse_marker (migration, passage, "+markerColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, '{}', '[]', '{}', ?)",
+		string(s.plan.Migration), s.passage, string(slot.Dataset), int64(slot.Sequence), int64(slot.Version), n, int64(m.Reading), m.At.Format(time.RFC3339Nano))
 	return m, err
 }
 
@@ -104,6 +105,7 @@ type loading struct {
 	tables  []*table
 	unfit   map[int32]string // source rows that cannot be written, whatever else is
 	refused map[int32]string // those and what the database refused
+	revises bool             // rows that stay may refer to what went before it
 }
 
 // loading checks a chunk against the plan.
@@ -153,7 +155,11 @@ func (l *loading) write(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !found {
+		switch {
+		case found:
+		case l.revises:
+			return writer.RefuseReferred(nil)
+		default:
 			return &ecluse.Error{
 				Kind: ecluse.Failed, What: "load chunk " + l.chunk.Slot.String(),
 				Why: "foreign keys are left without an answer by rows that are not the chunk's, such as a trigger's",
@@ -226,31 +232,5 @@ func (l *loading) refusals() []writer.Refusal {
 		out = append(out, writer.Refusal{Row: row, Reason: reason})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Row < out[j].Row })
-	return out
-}
-
-// missing are the source rows that are not in the target, the mapping's rejects
-// among them.
-func (l *loading) missing() []int32 {
-	out := slices.Clone(l.chunk.Rejected)
-	for row := range l.refused {
-		out = append(out, row)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// counts are the rows written of each table.
-func (l *loading) counts() map[ecluse.TableName]int64 {
-	out := make(map[ecluse.TableName]int64, len(l.tables))
-	for _, t := range l.tables {
-		n := int64(len(t.rows.Source))
-		for _, source := range t.rows.Source {
-			if _, ok := l.refused[source]; ok {
-				n--
-			}
-		}
-		out[t.rows.Table] += n
-	}
 	return out
 }

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS ecluse_passage (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ecluse_marker (
 	migration TEXT NOT NULL, passage TEXT NOT NULL, dataset TEXT NOT NULL, sequence INTEGER NOT NULL, version INTEGER NOT NULL,
-	position INTEGER NOT NULL, counters TEXT NOT NULL, refused TEXT NOT NULL, rows TEXT NOT NULL, at TEXT NOT NULL,
+	position INTEGER NOT NULL, reading INTEGER NOT NULL, counters TEXT NOT NULL, refused TEXT NOT NULL, rows TEXT NOT NULL, at TEXT NOT NULL,
 	PRIMARY KEY (migration, passage, dataset, sequence, version),
 	UNIQUE (migration, passage, position)
 ) STRICT, WITHOUT ROWID;
@@ -180,7 +180,7 @@ func (s *session) recorded(ctx context.Context, what string) (before []byte, the
 	return before, there, err
 }
 
-const markerColumns = "dataset, sequence, version, position, counters, refused, rows, at"
+const markerColumns = "dataset, sequence, version, position, reading, counters, refused, rows, at"
 
 // Markers lists the chunks that are in.
 func (s *session) Markers(ctx context.Context) ([]writer.Marker, error) {
@@ -204,12 +204,12 @@ func (s *session) markers(ctx context.Context, rest string, args ...driver.Value
 func markerOf(v []driver.Value) (writer.Marker, error) {
 	text := func(i int) string { s, _ := v[i].(string); return s }
 	number := func(i int) int { n, _ := v[i].(int64); return int(n) }
-	m := writer.Marker{Slot: ecluse.Slot{Dataset: ecluse.DatasetID(text(0)), Sequence: number(1), Version: number(2)}, Position: number(3)}
+	m := writer.Marker{Slot: ecluse.Slot{Dataset: ecluse.DatasetID(text(0)), Sequence: number(1), Version: number(2)}, Position: number(3), Reading: number(4)}
 	var err error
 	for i, part := range []any{&m.Counters, &m.Refused, &m.Rows} {
-		err = errors.Join(err, json.Unmarshal([]byte(text(4+i)), part))
+		err = errors.Join(err, json.Unmarshal([]byte(text(5+i)), part))
 	}
-	m.At, _ = time.Parse(time.RFC3339Nano, text(7))
+	m.At, _ = time.Parse(time.RFC3339Nano, text(8))
 	if err != nil {
 		return m, &ecluse.Error{Kind: ecluse.Failed, What: "read marker", Where: m.Slot.String(), Err: err}
 	}

@@ -281,3 +281,49 @@ func TestCancelledInserts(t *testing.T) {
 		t.Errorf("%d markers for %d chunks, %d loads interrupted, %v", len(m), in, stopped, err)
 	}
 }
+
+// TestReviseRestrict: SQLite lets ON DELETE RESTRICT wait for the end, too; what a trigger
+// keeps, or says no to, is refused whole.
+func TestReviseRestrict(t *testing.T) {
+	columns := readertest.Columns(readertest.Int, "id", "refers")
+	f := sqlitetest.New(t)
+	f.Exec(t, `CREATE TABLE patient (id INTEGER PRIMARY KEY, refers INT REFERENCES patient ON DELETE RESTRICT);
+		CREATE TABLE theirs (refers INT REFERENCES patient ON DELETE RESTRICT);
+		CREATE TABLE count (n INT); INSERT INTO count VALUES (0);
+		CREATE TRIGGER counted AFTER INSERT ON patient BEGIN UPDATE count SET n = n + 1; END;
+		CREATE TRIGGER keeps BEFORE DELETE ON patient WHEN old.id = 7 BEGIN SELECT raise(IGNORE); END;
+		CREATE TRIGGER says_no BEFORE DELETE ON patient WHEN old.id = 8 BEGIN SELECT raise(ABORT, 'no'); END`)
+	_, s := open(t, f, "patient")
+	version := func(n int, values ...[]any) *writer.Chunk {
+		c := chunkOf(n, rowsOf(t, f, "patient", columns, values...))
+		c.Slot.Version = n
+		return c
+	}
+	old := version(0, []any{int64(1), nil}, []any{int64(2), int64(1)}, []any{int64(7), nil}, []any{int64(8), nil})
+	if _, err := s.Load(t.Context(), old, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.Exec(t, "INSERT INTO theirs VALUES (1)")
+	state := func() string {
+		return strings.Join(f.Strings(t, "SELECT id || ':' || ifnull(refers, '') FROM patient"), " ")
+	}
+	goes := func(sources ...int32) []writer.Withdrawn {
+		w := writer.Withdrawn{Slot: old.Slot, Rows: old.Rows, Sources: sources, Tables: []writer.Rows{{Table: f.Name("patient"), Batch: record.NewBatch(old.Tables[0].Batch.Schema, 0), Source: sources}}}
+		for _, source := range sources {
+			for c, col := range w.Tables[0].Batch.Columns {
+				col.AppendFrom(old.Tables[0].Batch.Columns[c], int(source))
+			}
+		}
+		return []writer.Withdrawn{w}
+	}
+	for _, sources := range [][]int32{{0}, {2}, {1, 3}} {
+		_, err := s.Revise(t.Context(), &writer.Revision{Gone: goes(sources...), Come: []*writer.Chunk{version(1)}}, nil)
+		if ecluse.KindOf(err) != ecluse.Refused || state() != "1: 2:1 7: 8:" {
+			t.Errorf("source rows %v: %v, %s", sources, err, state())
+		}
+	}
+	out, err := s.Revise(t.Context(), &writer.Revision{Gone: goes(0, 1), Come: []*writer.Chunk{version(1, []any{int64(1), int64(3)}, []any{int64(3), nil})}}, nil)
+	if err != nil || len(out.Refused[0]) > 0 || state() != "1:3 3: 7: 8:" {
+		t.Errorf("%v, %v, %s", err, out, state())
+	}
+}

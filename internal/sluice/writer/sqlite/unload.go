@@ -22,14 +22,7 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 	if err != nil {
 		return nil, err
 	}
-	u := &unloading{session: s, what: what, leave: how.Leave}
-	for place, t := range l.tables {
-		if len(t.rows.Source) == 0 {
-			continue
-		}
-		u.tables = append(u.tables, &going{table: t, place: place, left: map[int]writer.Why{}})
-	}
-	slices.Reverse(u.tables)
+	u := l.unloading(what, how.Leave)
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, func() error {
 		m, err := s.stored(ctx, chunk.Slot)
@@ -59,6 +52,48 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 		return nil, err
 	}
 	return out, nil
+}
+
+// TakeLeft tries rows once more that Unload left.
+func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit func(ctx context.Context, u *writer.Unloaded) error) (*writer.Unloaded, error) {
+	const what = "take out rows that were left"
+	l, err := s.loading(what, writer.LeftOf(left))
+	if err != nil {
+		return nil, err
+	}
+	u := l.unloading(what, true)
+	var out *writer.Unloaded
+	err = s.transaction(ctx, what, func() error {
+		switch _, there, err := s.recorded(ctx, what); {
+		case err != nil:
+			return err
+		case !there:
+			return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the passage has not begun in this target"}
+		}
+		if err := u.run(ctx); err != nil {
+			return err
+		}
+		if out = u.outcome(); beforeCommit == nil {
+			return nil
+		}
+		return beforeCommit(ctx, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// unloading is the chunk on its way out.
+func (l *loading) unloading(what string, leave bool) *unloading {
+	u := &unloading{session: l.session, what: what, leave: leave}
+	for place, t := range l.tables {
+		if len(t.rows.Source) > 0 {
+			u.tables = append(u.tables, &going{table: t, place: place, left: map[int]writer.Why{}})
+		}
+	}
+	slices.Reverse(u.tables)
+	return u
 }
 
 // without refuses a chunk that holds rows of source rows that never came in: by

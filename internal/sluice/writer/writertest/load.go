@@ -71,7 +71,7 @@ func testExactlyOnce(t *testing.T, h Harness) {
 	s := p.begin(t)
 	chunk := func(n int) *writer.Chunk {
 		return &writer.Chunk{
-			Slot: slot(n), Rows: 3, Counters: map[string]int64{"analysis.id": int64(10 * n)},
+			Slot: slot(n), Reading: 5 - n, Rows: 3, Counters: map[string]int64{"analysis.id": int64(10 * n)},
 			Tables: []writer.Rows{
 				p.rows(t, keyed, numbers(10*n, 2), []int32{0, 2}),
 				p.rows(t, keyless, [][]any{{"a", int64(n)}, {"a", int64(n)}, {nil, nil}}, []int32{0, 0, 2}),
@@ -83,7 +83,7 @@ func testExactlyOnce(t *testing.T, h Harness) {
 	for position, n := range []int{1, 0, 2} {
 		l := load(t, s, chunk(n))
 		m := writer.Marker{
-			Slot: slot(n), Position: position, Counters: map[string]int64{"analysis.id": int64(10 * n)},
+			Slot: slot(n), Reading: 5 - n, Position: position, Counters: map[string]int64{"analysis.id": int64(10 * n)},
 			Rows: map[ecluse.TableName]int64{p.db.Name(keyed.Name): 2, p.db.Name(keyless.Name): 3},
 		}
 		want = append(want, m)

@@ -23,6 +23,10 @@ func Run(t *testing.T, h Harness) {
 		child(t, h, address)
 		return
 	}
+	if address := os.Getenv(revisingVariable); address != "" {
+		revisingChild(t, h, address)
+		return
+	}
 	if address := os.Getenv(unloadingVariable); address != "" {
 		unloadingChild(t, h, address)
 		return
@@ -51,6 +55,17 @@ func Run(t *testing.T, h Harness) {
 		{"LeaveMany", testLeaveMany},
 		{"LeaveHook", testLeaveHook},
 		{"LeaveKill", testLeaveKill},
+		{"TakeLeft", testTakeLeft},
+		{"Revise", testRevise},
+		{"ReviseAltered", testReviseAltered},
+		{"ReviseReferred", testReviseReferred},
+		{"ReviseActions", testReviseActions},
+		{"ReviseRefused", testReviseRefused},
+		{"ReviseWrong", testReviseWrong},
+		{"ReviseKinds", testReviseKinds},
+		{"ReviseMany", testReviseMany},
+		{"ReviseKill", testReviseKill},
+		{"ReviseRandom", testReviseRandom},
 		{"Snapshot", testSnapshot},
 		{"Checks", testChecks},
 		{"Rows", testRows},

@@ -1,0 +1,243 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/gate"
+	"ecluse/internal/procedure"
+)
+
+// changes is what happens in the old laboratory after it was read: patients, requests and
+// results come, change and go, and rows stand elsewhere than before.
+func changes() []string {
+	return []string{
+		"INSERT INTO PATIENT (NUMPAT, NOM, PRENOM, SEXE, DATNAIS, DERNVIS) VALUES (900001, 'ZQX-NEUF', 'Ada', 'F', '03/02/1970', 20200101)",
+		"INSERT INTO DEMANDE (NUMDEM, NUMPAT, CODPRESC, SAISIE, PRELEVE) SELECT 900001, 900001, CODPRESC, SAISIE, PRELEVE FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031 AND CODPRESC IS NOT NULL LIMIT 1",
+		"INSERT INTO RESULTAT (NUMRES, NUMDEM, CODE, VALEUR, UNITE, VALIDE) SELECT 900001, 900001, CODE, VALEUR, UNITE, VALIDE FROM RESULTAT LIMIT 1",
+		"UPDATE PATIENT SET NOM = 'ZQX-' || NOM WHERE NUMPAT % 97 = 3",
+		"UPDATE RESULTAT SET VALEUR = '7,77' WHERE NUMRES % 211 = 5 AND VALEUR LIKE '%,%'",
+		"UPDATE RESULTAT SET CODE = 'INCONNU' WHERE NUMRES % 503 = 7",
+		"DELETE FROM RESULTAT WHERE NUMRES % 307 = 11",
+		"DELETE FROM RESULTAT WHERE NUMDEM IN (SELECT NUMDEM FROM DEMANDE WHERE NUMDEM % 101 = 9)",
+		"DELETE FROM DEMANDE WHERE NUMDEM % 101 = 9",
+		"UPDATE PATIENT SET NUMPAT = NUMPAT + 500000 WHERE NUMPAT % 89 = 1",
+		"UPDATE DEMANDE SET NUMPAT = NUMPAT + 500000 WHERE NUMPAT % 89 = 1",
+		"VACUUM",
+	}
+}
+
+func caughtUp(t *testing.T, d *roomtest.Dir) *desk.Applied {
+	t.Helper()
+	r := d.Open()
+	defer r.Close()
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestCatchUp: what was loaded and brought up to the changes is what would have been loaded
+// after them; only what changed is sealed, and it is proven, accepted and evident.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 2), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	d.Exec("ancilab.db", changes()...)
+	oracle.Exec("ancilab.db", changes()...)
+
+	v := caughtUp(t, d)
+	if !v.Reconciled || v.Read == nil || v.Read.Reading != 1 || len(v.Read.Changed) != 3 || v.Load.Reading != 1 {
+		t.Fatalf("%+v %+v %+v", v, v.Read, v.Load)
+	}
+	r := oracle.Open()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	got, rows := d.Facts()
+	want, wantRows := oracle.Facts()
+	if got != want {
+		t.Errorf("%d rows and other facts than the %d of a load after the changes", rows, wantRows)
+	}
+
+	// Nothing changed: nothing is sealed, and the passage stands as it was.
+	v = caughtUp(t, d)
+	if again, _ := d.Facts(); !v.Reconciled || len(v.Read.Changed) > 0 || again != got {
+		t.Errorf("a catch-up without changes: %+v", v.Read)
+	}
+	r = d.Open()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("a third catch-up where two are granted: %v", err)
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	if place(t, r).Migration != procedure.Erased {
+		t.Errorf("the migration is %s", place(t, r).Migration)
+	}
+	d.Verify(r)
+	r.Close()
+}
+
+// TestCatchUpIsRefusedOverEdits: what people changed in the new software is not overwritten.
+// Nothing is changed then; the passage is undone and loaded again as the source is now,
+// without a row being read once more.
+func TestCatchUpIsRefusedOverEdits(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1), roomtest.CatchingUp(t, roomtest.Ready, patients, 1)
+	d.Exec("ancilab.db", changes()...)
+	oracle.Exec("ancilab.db", changes()...)
+	edit := "family_name = family_name || ' ' WHERE id IN (SELECT id FROM patient WHERE id % 97 = 3 ORDER BY id LIMIT 1)"
+	d.Exec("novalab.db", "UPDATE patient SET "+edit)
+	before, _ := d.Facts()
+
+	r := d.Open()
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "patient") {
+		t.Fatalf("want the catch-up refused, got %v", err)
+	}
+	if after, _ := d.Facts(); after != before {
+		t.Error("a catch-up that was refused changed the target")
+	}
+	d.Exec("novalab.db", "UPDATE patient SET family_name = rtrim(family_name) WHERE id % 97 = 3")
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Approve(t.Context(), d.Read("room", "plans", filepath.Base(p.LoadFile)), d.Key(roomtest.Claire)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || v.Read != nil || v.Load.Reading != 1 {
+		t.Errorf("%+v %+v", v.Read, v.Load)
+	}
+	r.Close()
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("the load of what both readings sealed is not that of one reading after the changes")
+	}
+}
+
+func oracleLoaded(t *testing.T, oracle *roomtest.Dir) {
+	t.Helper()
+	r := oracle.Open()
+	defer r.Close()
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCatchUpWithCounters: where the mapping numbers rows, what did not change keeps its
+// number, what came gets the next, and the passage is undone to what stood before, all of
+// it across interruptions at every step.
+func TestCatchUpWithCounters(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 2)
+	empty, _ := d.Facts()
+	r := d.Open()
+	text := strings.Replace(string(d.Read("mapping.yaml")), "id: NUMRES", "id: counter", 1)
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	const numbered = "SELECT request_id || ' ' || test_code || ' ' || coalesce(value, '-') || ' ' || coalesce(validated_at, '-'), id FROM observation ORDER BY id"
+	before := d.Query("novalab.db", strings.Replace(numbered, ", id FROM", " || ' ' || id FROM", 1))
+	d.Exec("ancilab.db", changes()...)
+
+	// Read, and the target gate stopped when what changed is in and its report is not; then
+	// what it noted is lost.
+	passage, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, mute{r.Lock()})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Load(t.Context(), roomtest.Migration, passage, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(d.Join("room", "target", "migrations", string(roomtest.Migration), "notes-final-1")); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || v.Load.Reading != 1 {
+		t.Errorf("%+v", v.Load)
+	}
+	after := map[string]bool{}
+	kept := 0
+	for _, row := range d.Query("novalab.db", strings.Replace(numbered, ", id FROM", " || ' ' || id FROM", 1)) {
+		after[row] = true
+	}
+	for _, row := range before {
+		if after[row] {
+			kept++
+		}
+	}
+	if kept < len(before)*95/100 || kept == len(before) {
+		t.Errorf("%d of %d rows kept their numbers", kept, len(before))
+	}
+	order(t, r, d)
+	source, target = gates(t, d, &patientsOnce{Lock: r.Lock()})
+	if _, err := target.Undo(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
+		t.Fatalf("want the undoing stopped half-way, got %v", err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if left := d.Query("novalab.db", "SELECT (SELECT count(*) FROM observation) || ' ' || (SELECT count(*) > 0 FROM patient)"); left[0] != "0 1" {
+		t.Errorf("half undone, the target has %v", left)
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.Facts(); now != empty {
+		t.Errorf("undone, the target does not stand as before: %+v", u.Undo)
+	}
+	r.Close()
+}
+
+// patientsOnce gives the patients' chunk once, to see what changed in it, and no more.
+type patientsOnce struct {
+	gate.Lock
+	given bool
+}
+
+func (l *patientsOnce) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	if s.Dataset == "patient" {
+		if l.given {
+			return evidence.Signed{}, nil, errStopped
+		}
+		l.given = true
+	}
+	return l.Lock.Get(ctx, m, s)
+}

@@ -1,0 +1,325 @@
+package sluice
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"ecluse"
+	"ecluse/internal/sluice/mapping"
+	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/writer"
+)
+
+// revise brings a passage that was loaded as of an earlier reading up to o.Reading: for
+// each reading since, what changed goes and comes in one transaction. A passage that is
+// loaded as of this reading from its first chunk has nothing to revise.
+func (o *loader) revise(ctx context.Context, session writer.Session) error {
+	for reading := 1; reading <= o.Reading; reading++ {
+		layers := o.layersOf(reading)
+		if len(layers) == 0 || !o.behind(reading, layers[0]) {
+			continue
+		}
+		if err := o.heldChanged(reading); err != nil {
+			return err
+		}
+		if err := o.reviseTo(ctx, session, reading, layers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// behind tells whether chunks are in from before a reading, and what it changed is not.
+func (o *loader) behind(reading int, first layer) bool {
+	older := false
+	for slot, m := range o.markers {
+		if slot.Dataset == first.dataset.Buckets(reading) {
+			return false
+		}
+		older = older || m.Reading < reading
+	}
+	return older
+}
+
+// heldChanged refuses to revise when codes changed that other rows are looked up in: those
+// would have to be made anew, and nobody knows which.
+func (o *loader) heldChanged(reading int) error {
+	for _, l := range o.later.layers {
+		held := func(h ecluse.ShapeHeld) bool { return h.Dataset == l.dataset }
+		if l.reading == reading && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
+			return &ecluse.Error{
+				Kind: ecluse.Differs, What: "catch up", Where: string(l.dataset), Why: "rows of it changed, and the mapping looks other rows up in it: what was loaded was made with the old ones",
+				Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
+			}
+		}
+	}
+	return nil
+}
+
+// differs tells whether any row of a layer went or came.
+func (o *loader) differs(l layer) bool {
+	for at := range o.later.gone {
+		of, reading := at.dataset.Of()
+		if of == l.dataset && reading < l.reading && len(o.later.between(at, l.reading-1, l.reading)) > 0 {
+			return true
+		}
+	}
+	return o.later.came[l] > 0
+}
+
+// reviseTo makes one reading's changes.
+func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading int, layers []layer) error {
+	run := <-o.runs
+	defer func() { o.runs <- run }()
+	var r writer.Revision
+	var anew []revisedChunk
+	markers := o.inOrder()
+	counters := o.before.start(o.Program)
+	for _, m := range markers {
+		before := counters
+		counters = m.Counters
+		goes := o.later.between(place{m.Slot.Dataset, m.Slot.Sequence}, reading-1, reading)
+		if len(goes) == 0 {
+			continue
+		}
+		chunk, err := o.again(ctx, run, &m, before)
+		if err != nil {
+			return err
+		}
+		w := writer.Withdrawn{Slot: m.Slot, Rows: chunk.Rows, Sources: goes}
+		for _, t := range chunk.Tables {
+			w.Tables = append(w.Tables, only(t, goes))
+		}
+		r.Gone = append(r.Gone, w)
+		x, err := o.lessen(ctx, run, &m, before, &w, reading)
+		if err != nil {
+			return err
+		}
+		anew = append(anew, x)
+	}
+	slices.Reverse(r.Gone)
+	var come []*mapped
+	for _, l := range layers {
+		all, err := o.changedChunks(ctx, run, l, &counters)
+		if err != nil {
+			return err
+		}
+		for _, m := range append(all, o.bucketsChunk(l, counters)) {
+			chunk := o.toWrite(m)
+			chunk.Reading = reading
+			come, r.Come = append(come, m), append(r.Come, chunk)
+		}
+	}
+	revised, err := session.Revise(ctx, &r, func(ctx context.Context, refused [][]writer.Refusal) error {
+		for i, m := range come {
+			if err := o.refused(ctx, m, refused[i]); err != nil {
+				return err
+			}
+			if err := o.putAside(ctx, m); err != nil {
+				return err
+			}
+			if _, err := o.note(m, refused[i]); err != nil {
+				return err
+			}
+		}
+		for _, x := range anew {
+			if err := o.keepRevised(ctx, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if revised.Already {
+		return ecluse.Errorf(ecluse.Differs, "catch up", "what reading %d changed came in meanwhile", reading)
+	}
+	for _, m := range revised.Markers {
+		o.markers[m.Slot] = m
+	}
+	return nil
+}
+
+// revisedChunk is a chunk of which rows go, and what it comes to then.
+type revisedChunk struct {
+	slot    ecluse.Slot // that of revisedSlot
+	outcome *outcome
+	aside   *mapped // holds what stands aside then; nil: as before
+}
+
+// keepRevised puts aside anew what of a revised chunk still is, and notes what it came to.
+func (o *loader) keepRevised(ctx context.Context, x revisedChunk) error {
+	if x.aside != nil {
+		if err := o.putAsideAs(ctx, x.aside, x.slot); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(x.outcome)
+	if err != nil {
+		return err
+	}
+	return o.setNote(x.slot, text)
+}
+
+// revisedSlot is the name under which is noted what a chunk came to after a reading took rows out.
+func revisedSlot(s ecluse.Slot, reading int) ecluse.Slot {
+	s.Dataset = (revisedPrefix + s.Dataset).Changed(reading)
+	return s
+}
+
+const revisedPrefix ecluse.DatasetID = "ecluse.revised."
+
+// inOrder are the markers in the order of loading.
+func (o *loader) inOrder() []writer.Marker {
+	var all []writer.Marker
+	for _, m := range o.markers {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b writer.Marker) int { return a.Position - b.Position })
+	return all
+}
+
+// changedChunks maps what a layer brings. Its mapped rows are copied: many chunks stand
+// beside each other until they are written.
+func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, counters *map[string]int64) (all []*mapped, err error) {
+	for sequence, last := 0, false; !last; sequence++ {
+		o.counters = *counters
+		m, err := o.mapChunk(ctx, run, l.dataset.Changed(l.reading), sequence, l.reading)
+		if err != nil {
+			return nil, err
+		}
+		out := *m.out
+		out.Rejected, out.Tables = slices.Clone(out.Rejected), nil
+		for _, t := range m.out.Tables {
+			rows := only(writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}, t.Source)
+			out.Tables = append(out.Tables, mapping.Rows{Table: t.Table, Batch: rows.Batch, Source: rows.Source, Counter: t.Counter})
+		}
+		m.out, m.run = &out, nil
+		*counters, last = m.out.Counters, m.descriptor.Last
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// lessen is what a chunk came to less what goes of it. As a rule that is its sums less
+// theirs; where rows were put aside or misses counted, the chunk is gone through again.
+func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reading int) (x revisedChunk, err error) {
+	n, err := o.outcomeOf(m)
+	if err != nil {
+		return x, err
+	}
+	if n == nil || len(n.Rejected) > 0 || len(n.Reports) > 0 {
+		x, err = o.retake(ctx, run, m, counters, w.Sources, reading)
+		if err == nil && n != nil {
+			x.outcome.Given = n.Given
+		}
+		return x, err
+	}
+	sums := reconcile.Sums{}
+	for t, s := range n.Sums {
+		sums[t] = s
+	}
+	for _, t := range w.Tables {
+		gone, err := o.redone[t.Table].SumBatch(t.Batch)
+		if err != nil {
+			return x, err
+		}
+		sums[t.Table] = sums.Of(t.Table).Sub(gone)
+	}
+	n.Sums, n.Tables = sums, map[ecluse.TableName]int64{}
+	for t, s := range sums {
+		n.Tables[t] = s.Count
+	}
+	return revisedChunk{slot: revisedSlot(m.Slot, reading), outcome: n}, nil
+}
+
+// retake finds out anew what a chunk comes to that is in and of which rows go, or went,
+// after it was loaded. What it made is what was loaded then; what it put aside and counted
+// is of the rows that are left. Why the database refused a row was in its note only.
+func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int) (x revisedChunk, err error) {
+	loaded, err := o.again(ctx, run, m, counters)
+	if err != nil {
+		return x, err
+	}
+	sums := reconcile.Sums{}
+	for _, t := range loaded.Tables {
+		sum, err := o.redone[t.Table].SumExcept(t.Batch, t.Source, goes)
+		if err != nil {
+			return x, err
+		}
+		sums.Add(sum)
+	}
+	o.counters = counters
+	now, err := o.mapChunk(ctx, run, m.Slot.Dataset, m.Slot.Sequence, reading)
+	if err != nil {
+		return x, err
+	}
+	refused := o.byDatabase(now, m, reading)
+	if err := o.refused(ctx, now, refused); err != nil {
+		return x, err
+	}
+	x.slot = revisedSlot(m.Slot, reading)
+	if x.outcome, err = o.outcome(now, refused, sums); err != nil {
+		return x, err
+	}
+	x.outcome.Counters = m.Counters
+	if now.out, now.run = nil, nil; len(m.Refused) > 0 {
+		x.aside = now
+	}
+	return x, nil
+}
+
+// remember notes anew what chunks came to that were revised and whose notes are lost.
+func (o *loader) remember(ctx context.Context) error {
+	run := <-o.runs
+	defer func() { o.runs <- run }()
+	counters, applied := o.before.start(o.Program), o.applied()
+	for _, m := range o.inOrder() {
+		before := counters
+		counters = m.Counters
+		at, last := place{m.Slot.Dataset, m.Slot.Sequence}, m.Reading
+		for reading := m.Reading + 1; reading <= applied; reading++ {
+			if len(o.later.between(at, reading-1, reading)) > 0 {
+				last = reading
+			}
+		}
+		if last == m.Reading {
+			continue
+		}
+		if n, err := o.outcomeOf(&m); err != nil || n != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		x, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), last)
+		if err != nil {
+			return err
+		}
+		if err := o.keepRevised(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byDatabase are the source rows that the database refused: those that are not in, and that
+// neither the mapping put aside nor a reading found gone.
+func (o *loader) byDatabase(m *mapped, marker *writer.Marker, reading int) (refused []writer.Refusal) {
+	no := map[int32]bool{}
+	for _, r := range m.out.Rejected {
+		no[r.Row] = true
+	}
+	for _, row := range o.later.left(place{marker.Slot.Dataset, marker.Slot.Sequence}, reading) {
+		no[row] = true
+	}
+	for _, row := range marker.Refused {
+		if !no[row] {
+			refused = append(refused, writer.Refusal{Row: row, Reason: "refused by the target"})
+		}
+	}
+	slices.SortFunc(refused, func(a, b writer.Refusal) int { return int(a.Row - b.Row) })
+	return refused
+}

@@ -1,0 +1,271 @@
+package writer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+
+	"ecluse"
+	"ecluse/internal/sluice/record"
+)
+
+// Revising is what Revise does, for its errors.
+const Revising = "bring in a later reading"
+
+// Exchange is a revision as an engine carries it out: all rows that go and all that
+// come, as if of one chunk each.
+type Exchange struct {
+	Gone *Chunk // rows of one table together, in the order of loading
+	Come *Chunk // rows of one table of one dataset together, in the order of loading
+
+	revision *Revision
+	first    []int32 // where each chunk's source rows begin in Come
+}
+
+// Exchange checks the revision and puts its chunks together.
+func (r *Revision) Exchange() (*Exchange, error) {
+	x := &Exchange{revision: r, Gone: &Chunk{}, Come: &Chunk{}}
+	if len(r.Come) == 0 {
+		return nil, invalid("", "no chunk comes with it, whose marker would tell that it is in")
+	}
+	seen := map[ecluse.Slot]bool{}
+	for i := range r.Gone {
+		w := &r.Gone[i]
+		if seen[w.Slot] {
+			return nil, invalid(w.Slot.String(), "it is there twice")
+		}
+		seen[w.Slot] = true
+		if err := w.check(); err != nil {
+			return nil, err
+		}
+	}
+	for i := range slices.Backward(r.Gone) {
+		w := &r.Gone[i]
+		for t := range w.Tables {
+			if err := x.Gone.add(&w.Tables[t], 0, w.Rows); err != nil {
+				return nil, invalid(w.Slot.String(), err.Error())
+			}
+		}
+		x.Gone.Rows += w.Rows
+	}
+	from := 0 // of a dataset's tables
+	for i, c := range r.Come {
+		if seen[c.Slot] {
+			return nil, invalid(c.Slot.String(), "it is there twice")
+		}
+		seen[c.Slot] = true
+		if i > 0 && c.Slot.Dataset != r.Come[i-1].Slot.Dataset {
+			from = len(x.Come.Tables)
+		}
+		at := from
+		for t := range c.Tables {
+			if err := x.Come.add(&c.Tables[t], at, c.Rows); err != nil {
+				return nil, invalid(c.Slot.String(), err.Error())
+			}
+			at = x.Come.place(&c.Tables[t], at) + 1
+		}
+		x.first = append(x.first, int32(x.Come.Rows))
+		x.Come.Rows += c.Rows
+	}
+	return x, nil
+}
+
+func invalid(where, why string) error {
+	return &ecluse.Error{Kind: ecluse.Invalid, What: Revising, Where: where, Why: why}
+}
+
+// check sees that the rows that go are of the source rows that go.
+func (w *Withdrawn) check() error {
+	for i, row := range w.Sources {
+		if row < 0 || int(row) >= w.Rows || i > 0 && row <= w.Sources[i-1] {
+			return invalid(w.Slot.String(), fmt.Sprintf("the source rows that go are not ascending from 0 to %d", w.Rows-1))
+		}
+	}
+	for _, t := range w.Tables {
+		for _, row := range t.Source {
+			if _, ok := slices.BinarySearch(w.Sources, row); !ok {
+				return invalid(w.Slot.String(), fmt.Sprintf("source row %d has rows of %s among those that go and does not go itself", row, t.Table))
+			}
+		}
+	}
+	return nil
+}
+
+// place is that of a table's rows with the same columns, from a place on; −1 when
+// there are none.
+func (c *Chunk) place(rows *Rows, from int) int {
+	for i := from; i < len(c.Tables); i++ {
+		if c.Tables[i].Table == rows.Table && c.Tables[i].Batch.Schema.Equal(rows.Batch.Schema) {
+			return i
+		}
+	}
+	return -1
+}
+
+// add adds rows of another chunk of so many source rows, which come after those that
+// are there.
+func (c *Chunk) add(rows *Rows, from, sources int) error {
+	if len(rows.Source) != rows.Batch.Rows() {
+		return fmt.Errorf("%s: %d source rows for %d rows", rows.Table, len(rows.Source), rows.Batch.Rows())
+	}
+	at := c.place(rows, from)
+	if at < 0 {
+		at = len(c.Tables)
+		c.Tables = append(c.Tables, Rows{Table: rows.Table, Batch: record.NewBatch(rows.Batch.Schema, rows.Batch.Rows())})
+	}
+	to := &c.Tables[at]
+	for i, source := range rows.Source {
+		if source < 0 || int(source) >= sources {
+			return fmt.Errorf("%s: source row %d of %d", rows.Table, source, sources)
+		}
+		for n, col := range to.Batch.Columns {
+			col.AppendFrom(rows.Batch.Columns[n], i)
+		}
+		to.Source = append(to.Source, int32(c.Rows)+source)
+	}
+	return nil
+}
+
+// Begin looks at the markers that are stored. Of a revision that is in it returns the
+// outcome; else the markers of what goes, as they are before it.
+func (x *Exchange) Begin(stored func(ecluse.Slot) (*Marker, error)) (*Revised, error) {
+	out := &Revised{Refused: make([][]Refusal, len(x.revision.Come))}
+	for i := range x.revision.Gone {
+		w := &x.revision.Gone[i]
+		m, err := stored(w.Slot)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			return nil, &ecluse.Error{Kind: ecluse.Refused, What: Revising, Where: w.Slot.String(), Why: "it is not in this target"}
+		}
+		out.Markers = append(out.Markers, *m)
+	}
+	var in []Marker
+	for _, c := range x.revision.Come {
+		m, err := stored(c.Slot)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			in = append(in, *m)
+		}
+	}
+	switch len(in) {
+	case len(x.revision.Come):
+		out.Already, out.Markers = true, append(out.Markers, in...)
+		return out, nil
+	case 0:
+	default:
+		return nil, &ecluse.Error{
+			Kind: ecluse.Differs, What: Revising, Where: in[0].Slot.String(), Why: "part of what it brings is in this target, and the rest is not",
+			Next: "ecluse undo, then ecluse apply",
+		}
+	}
+	for i := range out.Markers {
+		if err := x.revision.Gone[i].settle(&out.Markers[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// settle takes what goes out of a marker.
+func (w *Withdrawn) settle(m *Marker) error {
+	m.Rows = maps.Clone(m.Rows)
+	for _, t := range w.Tables {
+		for _, row := range t.Source {
+			if _, refused := slices.BinarySearch(m.Refused, row); refused {
+				return invalid(w.Slot.String(), fmt.Sprintf("source row %d of it is not in this target", row))
+			}
+		}
+		if m.Rows[t.Table] -= int64(len(t.Source)); m.Rows[t.Table] < 0 {
+			return invalid(w.Slot.String(), fmt.Sprintf("more rows of %s are to go than it brought", t.Table))
+		}
+	}
+	m.Refused = append(slices.Clone(m.Refused), w.Sources...)
+	slices.Sort(m.Refused)
+	m.Refused = slices.Compact(m.Refused)
+	return nil
+}
+
+// ByChunk gives refused source rows of Come, ascending, back to their chunks.
+func (x *Exchange) ByChunk(refused []Refusal) [][]Refusal {
+	out := make([][]Refusal, len(x.first))
+	for _, r := range refused {
+		i := sort.Search(len(x.first), func(i int) bool { return x.first[i] > r.Row }) - 1
+		r.Row -= x.first[i]
+		out[i] = append(out[i], r)
+	}
+	return out
+}
+
+// LeftOf is rows that Unload left as a chunk.
+func LeftOf(rows []Rows) *Chunk {
+	c := &Chunk{Tables: rows}
+	for _, r := range rows {
+		if n := len(r.Source); n > 0 {
+			c.Rows = max(c.Rows, int(r.Source[n-1])+1)
+		}
+	}
+	return c
+}
+
+// RefuseAltered refuses to take out rows that are not as they were loaded.
+func RefuseAltered(table ecluse.TableName, rows int64) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that the source changed are no longer as they were loaded: somebody changed them or took them out", rows),
+		Next: "find out who works in this target; or ecluse undo, which leaves what people changed, then ecluse apply",
+	}
+}
+
+// RefuseAlong refuses to change rows that stay.
+func RefuseAlong(table ecluse.TableName, rows int64) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that stay would be deleted or changed along with those that the source changed", rows),
+		Next: "ecluse undo, then ecluse apply",
+	}
+}
+
+// RefuseReferred refuses to leave rows that stay without what they refer to. Err, if not
+// nil, is the database's word.
+func RefuseReferred(err error) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: Revising, Why: "rows that stay refer to rows that the source no longer has, or that the target does not take as they are now", Err: err,
+		Next: "find out who works in this target; or ecluse undo, then ecluse apply",
+	}
+}
+
+// RefuseKept refuses to go on where the target keeps rows that are to go. Err, if not
+// nil, is the database's word.
+func RefuseKept(table ecluse.TableName, err error) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: "a trigger keeps rows that are to go", Err: err,
+		Next: "ask the new software's makers what that trigger is for",
+	}
+}
+
+// Marker is what is true of the chunk when it is in but for the refused source rows.
+func (c *Chunk) Marker(refused []Refusal) Marker {
+	m := Marker{Slot: c.Slot, Reading: c.Reading, Counters: c.Counters, Refused: slices.Clone(c.Rejected), Rows: make(map[ecluse.TableName]int64, len(c.Tables))}
+	out := make(map[int32]bool, len(refused))
+	for _, r := range refused {
+		out[r.Row] = true
+		m.Refused = append(m.Refused, r.Row)
+	}
+	slices.Sort(m.Refused)
+	m.Refused = slices.Compact(m.Refused)
+	for _, t := range c.Tables {
+		n := int64(len(t.Source))
+		if len(out) > 0 {
+			for _, source := range t.Source {
+				if out[source] {
+					n--
+				}
+			}
+		}
+		m.Rows[t.Table] += n
+	}
+	return m
+}

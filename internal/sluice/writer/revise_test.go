@@ -1,0 +1,64 @@
+package writer_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecluse"
+	"ecluse/internal/sluice/reader/readertest"
+	"ecluse/internal/sluice/writer"
+)
+
+func rows(t *testing.T, table string, ids ...int32) writer.Rows {
+	var values [][]any
+	for _, id := range ids {
+		values = append(values, []any{int64(id)})
+	}
+	return writer.Rows{Table: ecluse.TableName{Name: table}, Batch: readertest.Batch(t, readertest.Columns(readertest.Int, "id"), values), Source: ids}
+}
+
+func slot(dataset string, n int) ecluse.Slot {
+	return ecluse.Slot{Dataset: ecluse.DatasetID(dataset), Sequence: n}
+}
+
+// show is a chunk's tables, in order, with their source rows.
+func show(c *writer.Chunk) (all []string) {
+	for _, t := range c.Tables {
+		all = append(all, fmt.Sprintf("%s%v", t.Table, t.Source))
+	}
+	return all
+}
+
+// TestExchange: chunks of one dataset are put together, and datasets stay in the order
+// of loading; what goes is in that order, too.
+func TestExchange(t *testing.T) {
+	r := &writer.Revision{
+		Gone: []writer.Withdrawn{
+			{Slot: slot("request", 3), Rows: 9, Sources: []int32{8}, Tables: []writer.Rows{rows(t, "request", 8)}},
+			{Slot: slot("patient", 1), Rows: 5, Sources: []int32{1, 4}, Tables: []writer.Rows{rows(t, "person", 1, 4), rows(t, "patient", 1)}},
+			{Slot: slot("patient", 0), Rows: 10, Sources: []int32{0}, Tables: []writer.Rows{rows(t, "person", 0), rows(t, "patient")}},
+		},
+		Come: []*writer.Chunk{
+			{Slot: slot("patient", 5), Rows: 3, Tables: []writer.Rows{rows(t, "person", 0, 2), rows(t, "patient", 0)}},
+			{Slot: slot("patient", 6), Rows: 2, Tables: []writer.Rows{rows(t, "person", 1), rows(t, "patient", 1)}},
+			{Slot: slot("empty", 0)},
+			{Slot: slot("doctor", 0), Rows: 4, Tables: []writer.Rows{rows(t, "doctor", 3), rows(t, "person", 3), rows(t, "doctor", 2)}},
+		},
+	}
+	x, err := r.Exchange()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"person[0 11 14]", "patient[11]", "request[23]"}, show(x.Gone)); diff != "" || x.Gone.Rows != 24 {
+		t.Errorf("%d go (-want +got):\n%s", x.Gone.Rows, diff)
+	}
+	if diff := cmp.Diff([]string{"person[0 2 4]", "patient[0 4]", "doctor[8]", "person[8]", "doctor[7]"}, show(x.Come)); diff != "" || x.Come.Rows != 9 {
+		t.Errorf("%d come (-want +got):\n%s", x.Come.Rows, diff)
+	}
+	got := x.ByChunk([]writer.Refusal{{Row: 2}, {Row: 3}, {Row: 4}, {Row: 5}, {Row: 8}})
+	if diff := cmp.Diff([][]writer.Refusal{{{Row: 2}}, {{Row: 0}, {Row: 1}}, nil, {{Row: 0}, {Row: 3}}}, got); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,699 @@
+package writertest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ecluse"
+	"ecluse/internal/sluice/reader/readertest"
+	"ecluse/internal/sluice/record"
+	"ecluse/internal/sluice/writer"
+)
+
+// revise makes a revision of which nothing is refused.
+func revise(t testing.TB, s writer.Session, r *writer.Revision) *writer.Revised {
+	t.Helper()
+	out, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error {
+		for i, rows := range refused {
+			if len(rows) > 0 {
+				t.Errorf("of chunk %s are refused: %v", r.Come[i].Slot, rows)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("revise: %v", err)
+	}
+	return out
+}
+
+// goes withdraws source rows of a chunk.
+func goes(c *writer.Chunk, sources ...int32) writer.Withdrawn {
+	w := writer.Withdrawn{Slot: c.Slot, Rows: c.Rows, Sources: sources}
+	for _, rows := range c.Tables {
+		w.Tables = append(w.Tables, some(rows, func(source int32) bool { return slices.Contains(sources, source) }))
+	}
+	return w
+}
+
+// stays is a chunk without the source rows that its marker says are not in.
+func stays(c *writer.Chunk, refused []int32) *writer.Chunk {
+	out := *c
+	out.Tables = nil
+	for _, rows := range c.Tables {
+		out.Tables = append(out.Tables, some(rows, func(source int32) bool { return !slices.Contains(refused, source) }))
+	}
+	return &out
+}
+
+func some(rows writer.Rows, want func(source int32) bool) writer.Rows {
+	out := writer.Rows{Table: rows.Table, Batch: record.NewBatch(rows.Batch.Schema, 0)}
+	for i, source := range rows.Source {
+		if !want(source) {
+			continue
+		}
+		for c, col := range out.Batch.Columns {
+			col.AppendFrom(rows.Batch.Columns[c], i)
+		}
+		out.Source = append(out.Source, source)
+	}
+	return out
+}
+
+// takeAllOut unloads what the markers say is in, in reverse, and then what was left
+// because of rows that had been loaded before it.
+func takeAllOut(t testing.TB, s writer.Session, chunks ...*writer.Chunk) {
+	t.Helper()
+	markers, err := s.Markers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []writer.Rows
+	for n, m := range slices.Backward(markers) {
+		i := slices.IndexFunc(chunks, func(c *writer.Chunk) bool { return c.Slot == m.Slot })
+		c := stays(chunks[i], m.Refused)
+		u, err := s.Unload(t.Context(), c, writer.Unloading{Leave: true})
+		if err != nil {
+			t.Fatalf("unload chunk %s: %v", m.Slot, err)
+		}
+		if len(u.Missing) > 0 {
+			t.Fatalf("unload chunk %s: missing %v", m.Slot, u.Missing)
+		}
+		var of []writer.Rows
+		for _, x := range u.Left {
+			if x.Why != writer.Referred {
+				t.Fatalf("unload chunk %s: left %v", m.Slot, x)
+			}
+			row := c.Tables[x.Table]
+			one := writer.Rows{Table: row.Table, Batch: record.NewBatch(row.Batch.Schema, 1), Source: []int32{int32(n)<<16 + x.Source}}
+			for i, col := range one.Batch.Columns {
+				col.AppendFrom(row.Batch.Columns[i], x.Row)
+			}
+			of = append(of, one)
+			u.Deleted[row.Table]++
+		}
+		left = append(of, left...)
+		if diff := cmp.Diff(m.Rows, u.Deleted, cmpopts.EquateEmpty(), ignoreNone); diff != "" {
+			t.Errorf("rows of chunk %s (-marker +there):\n%s", m.Slot, diff)
+		}
+	}
+	u, err := s.TakeLeft(t.Context(), left, nil)
+	if err != nil || len(u.Left) > 0 || len(u.Missing) > 0 {
+		t.Fatalf("of %d rows that were left: %v, %v", len(left), u, err)
+	}
+}
+
+// ignoreNone takes no row of a table and no entry for one.
+var ignoreNone = cmpopts.IgnoreMapEntries(func(_ ecluse.TableName, n int64) bool { return n == 0 })
+
+// state is what the four tables hold, and the markers.
+type state struct {
+	Rows    [][]string
+	Markers []writer.Marker
+}
+
+func (p *place) state(t testing.TB, s writer.Session) (all state) {
+	t.Helper()
+	for _, table := range tables {
+		all.Rows = append(all.Rows, p.content(t, table))
+	}
+	var err error
+	if all.Markers, err = s.Markers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// tables are those that four makes.
+var tables = []readertest.Table{patient, request, keyed, keyless}
+
+// four is a place with all four tables, and rows of others in each.
+func four(t *testing.T, h Harness) *place {
+	p := newPlace(t, h, tables...).allow(t, tables...)
+	p.db.Insert(t, patient, [][]any{row(900, nil)})
+	p.db.Insert(t, keyed, [][]any{{int64(700), secret, nil}})
+	p.db.Insert(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}})
+	return p
+}
+
+// loaded is two chunks; the requests of the second refer to patients of the first.
+func loaded(t testing.TB, p *place, s writer.Session) (first, second *writer.Chunk) {
+	first = &writer.Chunk{
+		Slot: slot(0), Rows: 6, Rejected: []int32{5}, Counters: map[string]int64{"analysis.id": 4},
+		Tables: []writer.Rows{
+			p.rows(t, patient, [][]any{row(1, 3), row(2, 1), row(3, nil), row(4, 2), row(5, nil)}, nil),
+			p.rows(t, request, [][]any{row(1, 3), row(2, 4)}, nil),
+			p.rows(t, keyed, numbers(1, 5), nil),
+			p.rows(t, keyless, [][]any{{"twice", int64(1)}, {"twice", int64(1)}, {"goes", nil}, {"twice", int64(1)}}, []int32{0, 0, 3, 4}),
+		},
+	}
+	second = &writer.Chunk{Slot: slot(1), Rows: 3, Tables: []writer.Rows{
+		p.rows(t, request, [][]any{row(11, 1), row(12, 3), row(13, 5)}, nil), p.rows(t, keyed, numbers(11, 3), nil), p.rows(t, keyless, [][]any{{"twice", int64(1)}}, nil),
+	}}
+	load(t, s, first)
+	load(t, s, second)
+	return first, second
+}
+
+// testRevise: rows of two chunks go, change and come. Patient 4 goes, request 2 that
+// named it names another; patient 1, whose mother and request stay, changes; request 13
+// moves from patient 5, which goes; two rows of two chunks change their codes with each
+// other; of a table without a key one of equal rows goes.
+func testRevise(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	before := p.state(t, s)
+	first, second := loaded(t, p, s)
+	come := &writer.Chunk{Slot: ecluse.Slot{Dataset: "rows", Sequence: 2}, Reading: 1, Rows: 7, Rejected: []int32{6}, Tables: []writer.Rows{
+		p.rows(t, patient, [][]any{row(1, 6), row(2, nil), row(6, 3)}, []int32{0, 1, 5}),
+		p.rows(t, request, [][]any{row(2, 6), row(13, 1), row(3, 900)}, []int32{1, 4, 5}),
+		p.rows(t, keyed, [][]any{{int64(1), "code 11", "note 1"}, {int64(2), "code 2", nil}, {int64(11), "code 1", nil}, {int64(13), "code 4", "x"}}, []int32{0, 1, 2, 4}),
+		p.rows(t, keyless, [][]any{{"comes", nil}}, []int32{0}),
+	}}
+	last := &writer.Chunk{Slot: ecluse.Slot{Dataset: "rows", Sequence: 3}, Reading: 1, Rows: 1, Tables: []writer.Rows{p.rows(t, request, [][]any{row(11, 1)}, nil)}}
+	r := &writer.Revision{Gone: []writer.Withdrawn{goes(second, 0, 2), goes(first, 0, 1, 3, 4, 5)}, Come: []*writer.Chunk{come, last}}
+	r.Gone[1].Tables = append(r.Gone[1].Tables[:3:3], some(first.Tables[3], func(source int32) bool { return source == 0 || source == 3 || source == 4 }))
+	out := revise(t, s, r)
+	rows := func(a, b, c, d int64) map[ecluse.TableName]int64 {
+		return map[ecluse.TableName]int64{p.db.Name(patient.Name): a, p.db.Name(request.Name): b, p.db.Name(keyed.Name): c, p.db.Name(keyless.Name): d}
+	}
+	want := []writer.Marker{
+		{Slot: slot(1), Position: 1, Refused: []int32{0, 2}, Rows: rows(0, 1, 1, 0)},
+		{Slot: slot(0), Position: 0, Refused: []int32{0, 1, 3, 4, 5}, Counters: first.Counters, Rows: rows(1, 0, 1, 0)},
+		{Slot: come.Slot, Reading: 1, Position: 2, Refused: []int32{6}, Rows: rows(3, 3, 4, 1)},
+		{Slot: last.Slot, Reading: 1, Position: 3, Rows: rows(0, 1, 0, 0)},
+	}
+	if diff := cmp.Diff(want, out.Markers, ignoreAt, cmpopts.EquateEmpty(), ignoreNone); diff != "" || out.Already {
+		t.Errorf("already %t, markers (-want +got):\n%s", out.Already, diff)
+	}
+	revised := p.state(t, s)
+	wantContent(t, "patient", revised.Rows[0], texts(t, patient, [][]any{row(900, nil), row(1, 6), row(2, nil), row(3, nil), row(6, 3)}))
+	wantContent(t, "request", revised.Rows[1], texts(t, request, [][]any{row(2, 6), row(3, 900), row(11, 1), row(12, 3), row(13, 1)}))
+	wantContent(t, "analysis", revised.Rows[2], texts(t, keyed, [][]any{
+		{int64(700), secret, nil},
+		{int64(1), "code 11", "note 1"},
+		{int64(2), "code 2", nil},
+		{int64(3), "code 3", "note 3"},
+		{int64(11), "code 1", nil},
+		{int64(12), "code 12", "note 12"},
+		{int64(13), "code 4", "x"},
+	}))
+	wantContent(t, "event", revised.Rows[3], texts(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}, {"comes", nil}}))
+	s.Close()
+
+	// Done twice, in another session.
+	s = p.begin(t)
+	again := revise(t, s, r)
+	if diff := cmp.Diff(out.Markers, again.Markers, ignoreAt, cmpopts.EquateEmpty()); diff != "" || !again.Already {
+		t.Errorf("again: already %t (-first +second):\n%s", again.Already, diff)
+	}
+	if diff := cmp.Diff(revised, p.state(t, s)); diff != "" {
+		t.Errorf("revised twice (-once +twice):\n%s", diff)
+	}
+	// A later reading changes what this one brought; what was put aside before has no rows.
+	third := &writer.Chunk{Slot: slot(4), Reading: 2, Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(7, nil)}, nil)}}
+	revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(last), goes(come, 0, 6)}, Come: []*writer.Chunk{third}})
+	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, nil), row(2, nil), row(3, nil), row(6, 3), row(7, nil)}))
+	// One without rows leaves a marker, too.
+	nothing := &writer.Revision{Come: []*writer.Chunk{{Slot: slot(5), Reading: 3}}}
+	if out := revise(t, s, nothing); out.Already || len(out.Markers) != 1 || out.Markers[0].Reading != 3 || out.Markers[0].Position != 5 {
+		t.Errorf("nothing changed: %+v", out)
+	}
+	if out := revise(t, s, nothing); !out.Already {
+		t.Error("a revision without rows leaves no trace")
+	}
+	takeAllOut(t, s, first, second, come, last, third, nothing.Come[0])
+	if diff := cmp.Diff(before, p.state(t, s), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("after undoing (-before +after):\n%s", diff)
+	}
+}
+
+// testTakeLeft: of rows that were left, those that people changed or that theirs refer to
+// stay; all stay when that cannot be noted.
+func testTakeLeft(t *testing.T, h Harness) {
+	p := four(t, h)
+	chunk := &writer.Chunk{Slot: slot(0), Rows: 4, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, 4), row(4, nil)}, nil), p.rows(t, keyless, [][]any{{"left", nil}}, nil)}}
+	s := p.open(t)
+	_, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+	wantKind(t, err, ecluse.Refused, "of a passage that has not begun")
+	if _, _, err := s.Begin(t.Context(), nothing); err != nil {
+		t.Fatal(err)
+	}
+	load(t, s, chunk)
+	p.db.Exec(t, "UPDATE patient SET mother_id = 900 WHERE id = 1")
+	p.db.Insert(t, request, [][]any{row(900, 2)})
+	before := p.state(t, s)
+	want := []writer.Left{{Row: 0, Source: 0, Why: writer.Changed}, {Row: 1, Source: 1, Why: writer.Referred}}
+	stop := errors.New("it could not be noted")
+	_, err = s.TakeLeft(t.Context(), chunk.Tables, func(_ context.Context, u *writer.Unloaded) error {
+		if diff := cmp.Diff(want, u.Left); diff != "" {
+			t.Errorf("left (-want +got):\n%s", diff)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+	if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	for _, missing := range []int64{0, 2} { // the second time two are gone
+		u, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, u.Left); diff != "" || u.Missing[p.db.Name(patient.Name)] != missing {
+			t.Errorf("missing %v, left (-want +got):\n%s", u.Missing, diff)
+		}
+	}
+	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, 900), row(2, nil)}))
+	if n := p.db.Markers(t); n != 1 {
+		t.Errorf("%d markers, want the chunk's", n)
+	}
+}
+
+// testReviseAltered: what people changed or took out is not taken out, and then nothing is.
+func testReviseAltered(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	first, second := loaded(t, p, s)
+	r := &writer.Revision{
+		Gone: []writer.Withdrawn{goes(second, 1), goes(first, 1, 4)},
+		Come: []*writer.Chunk{{Slot: slot(2), Rows: 1, Tables: []writer.Rows{p.rows(t, keyed, [][]any{{int64(2), "code 2", "newer"}}, nil)}}},
+	}
+	// Patients of the first are referred to by rows that stay: theirs change alone.
+	for i := range r.Gone {
+		r.Gone[i].Tables = slices.DeleteFunc(r.Gone[i].Tables, func(rows writer.Rows) bool {
+			return rows.Table == p.db.Name(patient.Name) || rows.Table == p.db.Name(request.Name)
+		})
+	}
+	for _, c := range []struct{ did, undid string }{
+		{"UPDATE analysis SET note = 'ours now' WHERE id = 2", "UPDATE analysis SET note = 'note 2' WHERE id = 2"},
+		{"UPDATE analysis SET code = 'CODE 12' WHERE id = 12", "UPDATE analysis SET code = 'code 12' WHERE id = 12"},
+		{"UPDATE analysis SET id = 99 WHERE id = 12", "UPDATE analysis SET id = 12 WHERE id = 99"},
+		{"DELETE FROM analysis WHERE id = 5", "INSERT INTO analysis VALUES (5, 'code 5', 'note 5')"},
+		{"UPDATE event SET amount = 3 WHERE label = 'twice'", "UPDATE event SET amount = 1 WHERE label = 'twice'"},
+	} {
+		p.db.Exec(t, c.did)
+		before := p.state(t, s)
+		_, err := s.Revise(t.Context(), r, nil)
+		wantKind(t, err, ecluse.Refused, c.did)
+		if err != nil && (!strings.Contains(err.Error(), "1 rows") || strings.Contains(err.Error(), "code")) {
+			t.Errorf("%s: %v; it must say how many, and no value", c.did, err)
+		}
+		if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+			t.Errorf("%s: (-before +after):\n%s", c.did, diff)
+		}
+		p.db.Exec(t, c.undid)
+	}
+	revise(t, s, r)
+}
+
+// testReviseReferred: what rows that stay refer to may not go for good, whether the source
+// no longer has it or the target does not take it as it is now; whether they came with
+// another chunk or are people's.
+func testReviseReferred(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	first, _ := loaded(t, p, s)
+	p.db.Insert(t, request, [][]any{row(900, 2)})
+	before := p.state(t, s)
+	for name, c := range map[string]struct {
+		goes   []int32
+		people [][]any
+	}{
+		"patient 3 is gone, request 12 stays":       {[]int32{2}, nil},
+		"patient 2 is gone, people's request stays": {[]int32{1}, [][]any{row(4, nil)}},
+		"patient 1's mother is nobody":              {[]int32{0}, [][]any{row(1, 99)}},
+		"the mother of patient 3's mother, too":     {[]int32{2}, [][]any{row(3, 7), row(7, 8), row(8, 99)}},
+	} {
+		r := &writer.Revision{Gone: []writer.Withdrawn{goes(first, c.goes...)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: len(c.people), Tables: []writer.Rows{p.rows(t, patient, c.people, nil)}}}}
+		_, err := s.Revise(t.Context(), r, nil)
+		wantKind(t, err, ecluse.Refused, name)
+		if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+			t.Errorf("%s: (-before +after):\n%s", name, diff)
+		}
+	}
+	revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(first, 2)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}})
+}
+
+// testReviseActions: what a foreign key does to rows that stay is never done; those that
+// go may have them among themselves.
+func testReviseActions(t *testing.T, h Harness) {
+	for action, under := range map[string]bool{"CASCADE": false, "SET NULL": false, "NO ACTION": true} {
+		t.Run(action, func(t *testing.T) {
+			p := newPlace(t, h, keyed, keyless)
+			p.db.Exec(t, "CREATE TABLE patient (id BIGINT PRIMARY KEY, mother_id BIGINT REFERENCES patient)")
+			p.db.Exec(t, "CREATE TABLE request (id BIGINT PRIMARY KEY, patient_id BIGINT REFERENCES patient ON DELETE "+action+")")
+			p.db.Exec(t, "CREATE TABLE theirs (id INT PRIMARY KEY, patient_id BIGINT REFERENCES patient ON DELETE "+action+")")
+			p.db.Target(t).Close() // gives the account its rights
+			p.allow(t, patient, request, keyed, keyless)
+			s := p.begin(t)
+			chunk := &writer.Chunk{Slot: slot(0), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil)}, nil)}}
+			requests := &writer.Chunk{Slot: slot(9), Rows: 2, Tables: []writer.Rows{p.rows(t, request, [][]any{row(1, 1), row(2, 2)}, nil)}}
+			load(t, s, chunk)
+			load(t, s, requests)
+			// All that refers goes, too, and comes again.
+			next := &writer.Chunk{Slot: slot(1), Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, 3), row(4, 1)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 4)}, nil)}}
+			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(requests, 0, 1), goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
+			// And with a row that is refused.
+			third := &writer.Chunk{Slot: slot(2), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(4, 3), row(5, 99)}, nil), p.rows(t, request, [][]any{row(1, 4), row(2, 4)}, nil)}}
+			out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(next, 0, 1)}, Come: []*writer.Chunk{third}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkRefusals(t, out.Refused[0], 2)
+			people := texts(t, patient, [][]any{row(1, nil), row(3, nil), row(4, 3)})
+			wantContent(t, "patient", p.content(t, patient), people)
+			wantContent(t, "request", p.content(t, request), texts(t, request, [][]any{row(1, 4), row(2, 4)}))
+			p.db.Exec(t, "INSERT INTO theirs VALUES (1, 3)")
+			theirs := readertest.Table{Name: "theirs", Columns: []readertest.Column{{Name: "patient_id", Type: readertest.Int}}}
+			again := &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(3), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}}
+			out, err = s.Revise(t.Context(), again, nil)
+			if under {
+				if err != nil || len(out.Refused[0]) > 0 {
+					t.Fatalf("what people refer to comes again: %v", err)
+				}
+				people = texts(t, patient, [][]any{row(1, nil), row(3, 1), row(4, 3)})
+				chunk.Slot, chunk.Tables = slot(3), []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, []int32{2})}
+			} else {
+				wantKind(t, err, ecluse.Refused, "what people refer to comes again")
+			}
+			wantContent(t, "patient", p.content(t, patient), people)
+			_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(4)}}}, nil)
+			wantKind(t, err, ecluse.Refused, "what people refer to does not come again")
+			wantContent(t, "patient", p.content(t, patient), people)
+			wantContent(t, "theirs", p.content(t, theirs), []string{"3"})
+		})
+	}
+}
+
+// testReviseRefused: what the database refuses of what comes is put aside, by chunk, and
+// what only the rows that go were in the way of is not.
+func testReviseRefused(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	first, second := loaded(t, p, s)
+	before := p.state(t, s)
+	come := &writer.Chunk{Slot: slot(2), Rows: 6, Rejected: []int32{5}, Tables: []writer.Rows{
+		p.rows(t, patient, [][]any{row(3, 1), row(8, 99)}, []int32{0, 4}), // request 12 refers to 3
+		p.rows(t, request, nil, nil),
+		p.rows(t, keyed, [][]any{
+			{int64(1), "code 2", "kept"},   // that of 2, which is put aside
+			{int64(2), secret, nil},        // the code is there already
+			{int64(3), nil, secret},        // no code
+			{int64(5), "code 3", nil},      // that of 3, which is put aside
+			{int64(44), "code 11", secret}, // with a patient whose mother is nobody
+		}, []int32{0, 1, 2, 3, 4}),
+		p.rows(t, keyless, [][]any{{secret, nil}, {"of 3", int64(5)}}, []int32{1, 3}),
+	}}
+	last := &writer.Chunk{Slot: slot(3), Rows: 3, Tables: []writer.Rows{
+		p.rows(t, request, [][]any{row(11, 98), row(14, 3)}, []int32{0, 2}),                                     // of nobody
+		p.rows(t, keyed, [][]any{{int64(1), secret + "0", secret}, {int64(11), "code 12", nil}}, []int32{1, 2}), // an id twice; a code that stays
+	}}
+	r := &writer.Revision{Gone: []writer.Withdrawn{goes(second, 0), goes(first, 0, 1, 2, 4)}, Come: []*writer.Chunk{come, last}}
+	for i := range r.Gone { // but for the patients, of which 3 alone
+		for n, rows := range r.Gone[i].Tables {
+			if rows.Table == p.db.Name(patient.Name) {
+				r.Gone[i].Tables[n] = some(rows, func(source int32) bool { return source == 2 })
+			}
+			if rows.Table == p.db.Name(request.Name) && rows.Source[0] == 0 && i == 1 {
+				r.Gone[i].Tables[n] = some(rows, func(int32) bool { return false })
+			}
+		}
+	}
+	check := func(refused [][]writer.Refusal) {
+		t.Helper()
+		if len(refused) != 2 {
+			t.Fatalf("refused of %d chunks", len(refused))
+		}
+		checkRefusals(t, refused[0], 1, 2, 4)
+		checkRefusals(t, refused[1], 0, 1, 2)
+	}
+	stop := errors.New("the rejects could not be put")
+	_, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error { check(refused); return stop })
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+	if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+		t.Errorf("after the caller's error (-before +after):\n%s", diff)
+	}
+	called := 0
+	out, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error { called++; check(refused); return nil })
+	if err != nil || called != 1 {
+		t.Fatalf("beforeCommit was called %d times, %v", called, err)
+	}
+	check(out.Refused)
+	m := out.Markers[2:]
+	if diff := cmp.Diff([][]int32{{1, 2, 4, 5}, {0, 1, 2}}, [][]int32{m[0].Refused, m[1].Refused}); diff != "" {
+		t.Errorf("refused, in the markers (-want +got):\n%s", diff)
+	}
+	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, 3), row(2, 1), row(3, 1), row(4, 2), row(5, nil)}))
+	wantContent(t, "request", p.content(t, request), texts(t, request, [][]any{row(1, 3), row(2, 4), row(12, 3), row(13, 5)}))
+	wantContent(t, "analysis", p.content(t, keyed), texts(t, keyed, [][]any{
+		{int64(700), secret, nil}, {int64(1), "code 2", "kept"}, {int64(4), "code 4", "note 4"}, {int64(5), "code 3", nil}, {int64(12), "code 12", "note 12"}, {int64(13), "code 13", "note 13"},
+	}))
+	wantContent(t, "event", p.content(t, keyless), texts(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}, {"goes", nil}, {"of 3", int64(5)}}))
+	markers, err := s.Markers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(out.Markers, func(a, b writer.Marker) int { return a.Position - b.Position })
+	if diff := cmp.Diff(markers, out.Markers, ignoreAt, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("markers (-stored +returned):\n%s", diff)
+	}
+}
+
+// testReviseWrong: what is no revision, and of what is not in.
+func testReviseWrong(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	first, second := loaded(t, p, s)
+	before := p.state(t, s)
+	come := func(n int) []*writer.Chunk { return []*writer.Chunk{{Slot: slot(n), Rows: 1}} }
+	foreign, past := goes(first, 1), goes(first, 1)
+	foreign.Sources = []int32{2}
+	past.Rows = 1
+	backwards := goes(first, 1, 0)
+	rejected := goes(second)
+	collision := &writer.Chunk{Slot: slot(7), Rows: 1, Tables: []writer.Rows{p.rows(t, keyed, [][]any{{int64(700), "x", nil}}, nil)}}
+	for name, r := range map[string]writer.Revision{
+		"nothing comes":                   {Gone: []writer.Withdrawn{goes(first, 0)}},
+		"a chunk goes twice":              {Gone: []writer.Withdrawn{goes(first, 0), goes(first, 1)}, Come: come(2)},
+		"a chunk comes twice":             {Come: append(come(2), come(2)...)},
+		"a chunk goes and comes":          {Gone: []writer.Withdrawn{rejected}, Come: come(1)},
+		"rows of a source row that stays": {Gone: []writer.Withdrawn{foreign}, Come: come(2)},
+		"source rows past the chunk":      {Gone: []writer.Withdrawn{past}, Come: come(2)},
+		"source rows out of order":        {Gone: []writer.Withdrawn{backwards}, Come: come(2)},
+	} {
+		_, err := s.Revise(t.Context(), &r, nil)
+		wantKind(t, err, ecluse.Invalid, name)
+	}
+	_, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(collision)}, Come: come(2)}, nil)
+	wantKind(t, err, ecluse.Refused, "a chunk that is not in")
+	_, err = s.Revise(t.Context(), &writer.Revision{Come: append(come(1), come(2)...)}, nil)
+	wantKind(t, err, ecluse.Differs, "a part that is in")
+	if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if _, err := s.Load(t.Context(), collision, func(context.Context, []writer.Refusal) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(collision, 0)}, Come: come(2)}, nil)
+	wantKind(t, err, ecluse.Invalid, "rows that never came in")
+	wantContent(t, "analysis", p.content(t, keyed), before.Rows[2])
+}
+
+// testReviseKinds changes values of every type, under the same keys, and back.
+func testReviseKinds(t *testing.T, h Harness) {
+	table, values := kinds(h)
+	p := newPlace(t, h, table).allow(t, table)
+	s := p.begin(t)
+	other := make([][]any, len(values))
+	for i := range values {
+		other[i] = append([]any{values[i][0]}, values[(i+1)%len(values)][1:]...)
+	}
+	chunk := func(n int, values [][]any) *writer.Chunk {
+		return &writer.Chunk{Slot: slot(n), Reading: n, Rows: len(values), Tables: []writer.Rows{p.rows(t, table, values, nil)}}
+	}
+	load(t, s, chunk(0, values))
+	first := p.content(t, table)
+	revise(t, s, instead(chunk(0, values), chunk(1, other)))
+	if cmp.Equal(first, p.content(t, table)) {
+		t.Error("nothing changed")
+	}
+	revise(t, s, instead(chunk(1, other), chunk(2, values)))
+	wantContent(t, "kinds", p.content(t, table), first)
+	takeAllOut(t, s, chunk(0, values), chunk(1, other), chunk(2, values))
+	wantContent(t, "kinds", p.content(t, table), nil)
+}
+
+// testReviseMany: some of many that come are refused, and every code is another's.
+func testReviseMany(t *testing.T, h Harness) {
+	const rows, chunks = 6000, 3
+	p := newPlace(t, h, keyed, keyless).allow(t, keyed, keyless)
+	p.db.Insert(t, keyed, numbers(1_000_000, 30))
+	s := p.begin(t)
+	var all []*writer.Chunk
+	r := &writer.Revision{}
+	var want [][]int32
+	taken := 0
+	for n := range chunks {
+		c := loadOf(t, p, n, rows)
+		load(t, s, c)
+		all = append(all, c)
+		every := make([]int32, rows)
+		values := make([][]any, rows)
+		var bad []int32
+		for i := range values {
+			every[i] = int32(i)
+			id := n*rows + i
+			values[i] = []any{int64(id), fmt.Sprintf("code %d", (id+1)%(chunks*rows)), "newer"}
+			if i%977 == 5 {
+				values[i][1] = fmt.Sprintf("code %d", 1_000_000+taken)
+				taken++
+				bad = append(bad, int32(i))
+			}
+		}
+		want = append(want, bad)
+		r.Gone = append([]writer.Withdrawn{{Slot: c.Slot, Rows: rows, Sources: every, Tables: c.Tables}}, r.Gone...)
+		next := loadOf(t, p, n, rows)
+		next.Slot, next.Reading, next.Tables[0] = slot(chunks+n), 1, p.rows(t, keyed, values, nil)
+		r.Come = append(r.Come, next)
+	}
+	out, err := s.Revise(t.Context(), r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		checkRefusals(t, out.Refused[i], want[i]...)
+	}
+	if n := len(p.content(t, keyed)); n != chunks*rows-taken+30 {
+		t.Errorf("%d rows of analysis, want %d", n, chunks*rows-taken+30)
+	}
+	if n := len(p.content(t, keyless)); n != chunks*rows-taken {
+		t.Errorf("%d rows of event, want %d", n, chunks*rows-taken)
+	}
+	takeAllOut(t, s, append(all, r.Come...)...)
+	wantContent(t, "analysis", p.content(t, keyed), texts(t, keyed, numbers(1_000_000, 30)))
+	wantContent(t, "event", p.content(t, keyless), nil)
+}
+
+// revisingVariable gives a child process the address of the database in which it
+// revises again and again.
+const revisingVariable = "ECLUSE_WRITERTEST_REVISING"
+
+// readingOf is what reading n brings: half of the keys are those of the reading before,
+// and every row says which reading it is of.
+func readingOf(t testing.TB, p *place, n int) *writer.Chunk {
+	t.Helper()
+	values, events := numbers(n*childRows/2, childRows), make([][]any, childRows)
+	for i := range values {
+		values[i][2] = fmt.Sprintf("of reading %d", n)
+		events[i] = []any{fmt.Sprintf("of reading %d", n), int64(i)}
+	}
+	return &writer.Chunk{Slot: slot(n), Reading: n, Rows: childRows, Tables: []writer.Rows{p.rows(t, keyed, values, nil), p.rows(t, keyless, events, nil)}}
+}
+
+// instead revises all of one reading into the next.
+func instead(old, next *writer.Chunk) *writer.Revision {
+	every := make([]int32, old.Rows)
+	for i := range every {
+		every[i] = int32(i)
+	}
+	return &writer.Revision{Gone: []writer.Withdrawn{{Slot: old.Slot, Rows: old.Rows, Sources: every, Tables: old.Tables}}, Come: []*writer.Chunk{next}}
+}
+
+// testReviseKill kills a process that revises again and again: one reading is in, and
+// whole, with the markers that say so.
+func testReviseKill(t *testing.T, h Harness) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	for round := range 3 {
+		p := newPlace(t, h, keyed, keyless)
+		name, _, _ := strings.Cut(t.Name(), "/")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+name+"$", "-test.count=1")
+		cmd.Env = append(os.Environ(), revisingVariable+"="+p.db.Address())
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said := 0
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if !strings.HasPrefix(lines.Text(), "revised") {
+				continue
+			}
+			if said++; said == 1+round {
+				time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+		cancel()
+		if said < 1+round {
+			t.Fatalf("the child ended by itself after %d", said)
+		}
+		waitForLock(t, p.allow(t, keyed, keyless))
+		m, err := p.open(t).Markers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(m) - 1
+		if n < said || n > said+1 {
+			t.Errorf("reading %d is in, the child said %d", n, said)
+		}
+		for i := range m {
+			gone := childRows
+			if i == n {
+				gone = 0
+			}
+			if len(m[i].Refused) != gone || m[i].Reading != i || m[i].Rows[p.db.Name(keyed.Name)] != int64(childRows-gone) {
+				t.Errorf("marker %d of %d: reading %d, %d refused, %v rows", i, n, m[i].Reading, len(m[i].Refused), m[i].Rows)
+			}
+		}
+		for _, table := range []readertest.Table{keyed, keyless} {
+			got := p.content(t, table)
+			if len(got) != childRows {
+				t.Fatalf("%d rows of %s, want %d", len(got), table.Name, childRows)
+			}
+			for _, line := range got {
+				if !strings.Contains(line, fmt.Sprintf("of reading %d", n)) {
+					t.Fatalf("with reading %d stands %s", n, line)
+				}
+			}
+		}
+	}
+}
+
+// revisingChild is the process that testReviseKill kills.
+func revisingChild(t *testing.T, h Harness, address string) {
+	p := &place{Harness: h, db: h.Attach(t, address)}
+	p.target = p.db.Target(t)
+	s := p.allow(t, keyed, keyless).begin(t)
+	old := readingOf(t, p, 0)
+	load(t, s, old)
+	for n := 1; ; n++ {
+		next := readingOf(t, p, n)
+		revise(t, s, instead(old, next))
+		fmt.Println("revised", n)
+		old = next
+	}
+}
