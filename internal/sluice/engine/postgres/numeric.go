@@ -43,16 +43,21 @@ func decodeDecimal(v []byte, scale int) (int64, error) {
 	exp := 4*int(int16(binary.BigEndian.Uint16(v[2:]))) + scale // of ten, of the unit of this digit
 	var sum int64
 	for at := numericHead; at < len(v); at += 2 {
-		d := int64(binary.BigEndian.Uint16(v[at:]))
+		d := int64(v[at])<<8 | int64(v[at+1])
 		switch {
 		case d >= numericBase:
 			return 0, errNumeric
 		case d == 0:
 		case exp < 0:
-			if exp <= -4 || d%pow10[-exp] != 0 {
+			if exp <= -4 {
 				return 0, errNotExact
 			}
-			sum += d / pow10[-exp]
+			unit := uint32(pow10[-exp]) // 32 bits are divided in a third of the time
+			q := uint32(d) / unit
+			if q*unit != uint32(d) {
+				return 0, errNotExact
+			}
+			sum += int64(q)
 		case exp > maxDecimal-1 || d > pow10[maxDecimal-exp]:
 			return 0, errNotExact
 		default:
