@@ -275,20 +275,28 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	return chunk, nil
 }
 
-// without leaves out the rows of refused source rows.
+// without leaves out the rows of refused source rows; both lists ascend.
 func without(t mapping.Rows, refused []int32) writer.Rows {
 	if len(refused) == 0 {
 		return writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
 	}
 	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, t.Batch.Rows())}
-	for i, row := range t.Source {
-		if _, out := slices.BinarySearch(refused, row); out {
-			continue
+	keep := func(from, to int) {
+		for c, all := range t.Batch.Columns {
+			w.Batch.Columns[c].AppendRange(all, from, to)
 		}
-		for c := range t.Batch.Columns {
-			w.Batch.Columns[c].AppendFrom(t.Batch.Columns[c], i)
-		}
-		w.Source = append(w.Source, row)
+		w.Source = append(w.Source, t.Source[from:to]...)
 	}
+	from := 0
+	for i, row := range t.Source {
+		for len(refused) > 0 && refused[0] < row {
+			refused = refused[1:]
+		}
+		if len(refused) > 0 && refused[0] == row {
+			keep(from, i)
+			from = i + 1
+		}
+	}
+	keep(from, len(t.Source))
 	return w
 }
