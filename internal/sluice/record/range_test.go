@@ -30,8 +30,15 @@ func TestAppendRange(t *testing.T) {
 			from := rapid.IntRange(0, n).Draw(t, "from")
 			to := rapid.IntRange(from, n).Draw(t, "to")
 			ranges.AppendRange(src, from, to)
+			longest := 0
 			for i := from; i < to; i++ {
 				single.AppendFrom(src, i)
+				if kind == ecluse.Text {
+					longest = max(longest, len(src.Bytes(i)))
+				}
+			}
+			if kind == ecluse.Text && src.Longest(from, to) != longest {
+				t.Fatalf("the longest of rows %d to %d has %d bytes, not %d", from, to, longest, src.Longest(from, to))
 			}
 		}
 		if ranges.Len() != single.Len() || ranges.Nulls() != single.Nulls() {
