@@ -48,7 +48,7 @@ func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
 		free = f.free(s.kind) || s.kind != ecluse.Float && f.unit == 1 && within(c.Ints()[r.from:r.from+n], f.low, f.high)
 	} else {
 		f.noNUL = f.noNUL && bytes.IndexByte(c.Span(r.from, r.from+n), 0) >= 0
-		if f.chars > 0 && c.Longest(r.from, r.from+n) <= f.chars {
+		if longest, _ := c.Lengths(r.from, r.from+n); f.chars > 0 && longest <= f.chars {
 			f.chars = 0
 		}
 		free = f.freeText(s.kind)

@@ -47,11 +47,15 @@ func (c *Column) markRange(o *Column, from, to int) {
 // other, of a column stored as byte strings.
 func (c *Column) Span(from, to int) Value { return Value(c.data[c.offs[from]:c.offs[to]]) }
 
-// Longest is how many bytes the longest of these values has.
-func (c *Column) Longest(from, to int) (n int) {
+// Lengths is how many bytes the longest of these values has, and how many have any.
+func (c *Column) Lengths(from, to int) (longest, filled int) {
 	start := c.offs[from]
 	for _, end := range c.offs[from+1 : to+1] {
-		n, start = max(n, int(end-start)), end
+		if n := int(end - start); n > 0 {
+			longest = max(longest, n)
+			filled++
+		}
+		start = end
 	}
-	return n
+	return longest, filled
 }
