@@ -135,7 +135,7 @@ func Run(ctx context.Context, env Env) int {
 
 // grammar is the commands as kong sees them, in the language of the screen.
 func (u *ui) grammar(c *commands, more ...kong.Option) (*kong.Kong, error) {
-	return kong.New(c, append([]kong.Option{kong.Name("ecluse"), kong.Description(u.help("ecluse")), u.helpVars()}, more...)...)
+	return kong.New(c, append([]kong.Option{kong.Name("ecluse"), kong.Description(u.help("ecluse")), kong.PostBuild(u.helped)}, more...)...)
 }
 
 // underParent ends what runs when whoever started it does: its standard input ends with

@@ -268,3 +268,11 @@ func fieldLists(t *testing.T) map[string][]string {
 	}
 	return out
 }
+
+// TestGrammarIsQuick: every command makes the grammar; putting the help texts in must not
+// look at each text for each flag.
+func TestGrammarIsQuick(t *testing.T) {
+	if n := testing.AllocsPerRun(1, func() { grammar(t, "en") }); n > 40_000 {
+		t.Errorf("%.0f allocations", n)
+	}
+}

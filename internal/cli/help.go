@@ -234,10 +234,25 @@ func (u *ui) help(name string) string {
 	return u.say(w.en, w.fr)
 }
 
-func (u *ui) helpVars() kong.Vars {
-	v := kong.Vars{}
-	for name, w := range helpTexts() {
-		v[name] = u.say(w.en, w.fr)
+// helped puts the help texts where the grammar names them, "${init}". Kong would do it
+// too, and looks at every text again for every flag there is: a tenth of a second for each
+// command that anybody types.
+func (u *ui) helped(k *kong.Kong) error {
+	texts := helpTexts()
+	text := func(name string) string {
+		w, ok := texts[strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}")]
+		if !ok {
+			return name // kong says which
+		}
+		return strings.ReplaceAll(u.say(w.en, w.fr), "$", "$$")
 	}
-	return v
+	return kong.Visit(k.Model.Node, func(v kong.Visitable, next kong.Next) error {
+		switch v := v.(type) {
+		case *kong.Node:
+			v.Help = text(v.Help)
+		case *kong.Value:
+			v.Help = text(v.Help)
+		}
+		return next(nil)
+	})
 }

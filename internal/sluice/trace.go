@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/sluice/mapping"
@@ -16,13 +18,15 @@ import (
 // mapped once more and held against the target, in the snapshot of the comparison.
 func (o *loader) trace(ctx context.Context, session writer.Session, s reader.Scanner, manifest *evidence.Manifest) error {
 	tracers := map[ecluse.TableName]*reconcile.Tracer{}
-	var names []ecluse.TableName
+	var tables []reconcile.Table
 	for _, t := range o.tables {
 		i := slices.IndexFunc(o.out.Report.Tables, func(r reconcile.TableResult) bool { return r.Table == t.Name })
 		if i >= 0 && !o.out.Report.Tables[i].Equal && o.out.Report.Tables[i].Loaded > 0 {
-			tracers[t.Name] = reconcile.NewTracer(t, o.Key(t.Name))
-			names = append(names, t.Name)
+			tables = append(tables, t)
 		}
+	}
+	for _, t := range tables {
+		tracers[t.Name] = reconcile.NewTracer(t, o.Key(t.Name), len(tables))
 	}
 	if len(tracers) == 0 {
 		return nil
@@ -36,50 +40,58 @@ func (o *loader) trace(ctx context.Context, session writer.Session, s reader.Sca
 	defer func() { o.runs <- run }()
 	o.meter.begin(StageTrace, 0) // some chunks, some times
 
-	if err := o.retell(ctx, run, markers, manifest, tracers, func(t *reconcile.Tracer, _ reconcile.Origin, r writer.Rows) error { return t.Sum(r.Batch) }); err != nil {
+	// look goes through what was loaded and through the target at the same time.
+	look := func(at map[ecluse.TableName]*reconcile.Tracer, tell telling, scan func(context.Context, *reconcile.Tracer) error) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return o.retell(ctx, run, markers, manifest, at, tell) })
+		g.Go(func() error {
+			for _, t := range at {
+				if err := scan(ctx, t); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return g.Wait()
+	}
+	err = look(tracers, func(t *reconcile.Tracer, _ reconcile.Origin, r writer.Rows) error { return t.Sum(r.Batch) },
+		func(ctx context.Context, t *reconcile.Tracer) error { return t.SumTarget(ctx, s) })
+	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		if err := tracers[n].Narrow(ctx, s); err != nil {
-			return err
-		}
-	}
 	for {
-		looking := map[ecluse.TableName]*reconcile.Tracer{}
+		some := map[ecluse.TableName]*reconcile.Tracer{}
 		for n, t := range tracers {
 			if t.Next() {
-				looking[n] = t
+				some[n] = t
 			}
 		}
-		if len(looking) == 0 {
+		if len(some) == 0 {
 			break
 		}
-		err := o.retell(ctx, run, markers, manifest, looking, func(t *reconcile.Tracer, from reconcile.Origin, r writer.Rows) error {
+		err := look(some, func(t *reconcile.Tracer, from reconcile.Origin, r writer.Rows) error {
 			return t.Expect(from, r.Batch, r.Source)
-		})
+		},
+			func(ctx context.Context, t *reconcile.Tracer) error { return t.Scan(ctx, s) })
 		if err != nil {
 			return err
 		}
-		for _, t := range looking {
-			if err := t.Scan(ctx, s); err != nil {
-				return err
-			}
-		}
 	}
 	o.out.Report.TracedWhole = true
-	for _, n := range names {
-		list, whole := tracers[n].Differences()
+	for _, t := range tables {
+		list, whole := tracers[t.Name].Differences()
 		o.out.Report.Traced = append(o.out.Report.Traced, list...)
 		o.out.Report.TracedWhole = o.out.Report.TracedWhole && whole
 	}
 	return nil
 }
 
+// telling is told what a chunk wrote in a table.
+type telling func(*reconcile.Tracer, reconcile.Origin, writer.Rows) error
+
 // retell maps the loaded chunks that wrote in some tables once more, and tells
 // what they wrote there.
-func (o *loader) retell(ctx context.Context, run *mapping.Run, markers []writer.Marker, manifest *evidence.Manifest, tables map[ecluse.TableName]*reconcile.Tracer,
-	tell func(*reconcile.Tracer, reconcile.Origin, writer.Rows) error,
-) error {
+func (o *loader) retell(ctx context.Context, run *mapping.Run, markers []writer.Marker, manifest *evidence.Manifest, tables map[ecluse.TableName]*reconcile.Tracer, tell telling) error {
 	first := map[ecluse.Slot]int64{}
 	for _, d := range manifest.Datasets {
 		rows := int64(0)

@@ -314,7 +314,7 @@ func (o *loader) mapLoaded(ctx context.Context, run *mapping.Run, m *writer.Mark
 	return run.Output()
 }
 
-// without leaves out the rows of refused source rows.
+// without leaves out the rows of refused source rows, ascending.
 func without(t mapping.Rows, refused []int32) writer.Rows {
 	rows := writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}
 	if len(refused) == 0 {
@@ -326,7 +326,7 @@ func without(t mapping.Rows, refused []int32) writer.Rows {
 	})
 }
 
-// only copies the rows of some source rows.
+// only copies the rows of some source rows, ascending.
 func only(t writer.Rows, sources []int32) writer.Rows {
 	return some(t, func(row int32) bool {
 		_, in := slices.BinarySearch(sources, row)
@@ -336,14 +336,20 @@ func only(t writer.Rows, sources []int32) writer.Rows {
 
 func some(t writer.Rows, want func(source int32) bool) writer.Rows {
 	w := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, 0)}
+	keep := func(from, to int) {
+		for c, all := range t.Batch.Columns {
+			w.Batch.Columns[c].AppendRange(all, from, to)
+		}
+		w.Source = append(w.Source, t.Source[from:to]...)
+	}
+	from := 0
 	for i, row := range t.Source {
-		if !want(row) {
+		if want(row) {
 			continue
 		}
-		for c := range t.Batch.Columns {
-			w.Batch.Columns[c].AppendFrom(t.Batch.Columns[c], i)
-		}
-		w.Source = append(w.Source, row)
+		keep(from, i)
+		from = i + 1
 	}
+	keep(from, len(t.Source))
 	return w
 }

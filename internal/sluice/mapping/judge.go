@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 
+	"ecluse"
 	"ecluse/internal/sluice/mapping/expr"
 	"ecluse/internal/sluice/record"
 )
@@ -41,10 +42,15 @@ func (r *Run) judge(e *entry, st *entryState) {
 func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
 	c, n := r.in.Columns[s.raw], len(st.alive)
 	integer, f := record.Fixed(s.kind), s.fit
-	free := integer && f.free(s.kind)
-	if !integer {
-		// One look at all the bytes spares a look at each value.
+	// One look at all the values spares a closer one at each.
+	var free bool
+	if integer {
+		free = f.free(s.kind) || s.kind != ecluse.Float && f.unit == 1 && within(c.Ints()[r.from:r.from+n], f.low, f.high)
+	} else {
 		f.noNUL = f.noNUL && bytes.IndexByte(c.Span(r.from, r.from+n), 0) >= 0
+		if longest, _ := c.Lengths(r.from, r.from+n); f.chars > 0 && longest <= f.chars {
+			f.chars = 0
+		}
 		free = f.freeText(s.kind)
 	}
 	if free && (!f.notNull || c.Nulls() == 0) {
@@ -62,6 +68,15 @@ func (r *Run) judgeRaw(e *entry, s *sink, st *entryState) {
 			r.reject(e, i, s.onMisfit)
 		}
 	}
+}
+
+// within tells whether all values lie between two; a null is nought.
+func within(v []int64, low, high int64) bool {
+	least, most := low, high
+	for _, x := range v {
+		least, most = min(least, x), max(most, x)
+	}
+	return least == low && most == high
 }
 
 func (r *Run) judgeRowOf(e *entry, s *sink, st *entryState) {

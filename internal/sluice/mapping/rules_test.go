@@ -427,3 +427,50 @@ from:
 		t.Error("of a dataset that the mapping does not read")
 	}
 }
+
+// Values that are copied as they are, at the bounds of the column and beyond, in blocks
+// where one look at all of them is enough and where it is not.
+func TestCopiedAtTheBounds(t *testing.T) {
+	for _, c := range []struct {
+		n    int64
+		v    string
+		fits bool
+	}{{999, "éé", true}, {-999, "abcd", true}, {1000, "a", false}, {-1000, "a", false}, {0, "ééééé", false}, {0, "abcde", false}, {0, "éééé", true}} {
+		src := mappingtest.Schema(t, "n int, v text")
+		p, err := build(t, "\nfrom:\n  d:\n    - into: t\n      columns: {n: n, v: v}\n", Inputs{
+			Datasets: map[ecluse.DatasetID]*record.Schema{"d": src}, Target: target(t, "t: n int, v text(4)"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.datasets["d"].entries[0].sinks[0].fit.low, p.datasets["d"].entries[0].sinks[0].fit.high = -999, 999
+		b := record.NewBatch(src, 0)
+		for i := range 5 {
+			switch i {
+			case 3:
+				b.Columns[0].AppendInt(c.n)
+				b.Columns[1].AppendString(c.v)
+			case 4:
+				b.Columns[0].AppendNull()
+				b.Columns[1].AppendNull()
+			default:
+				b.Columns[0].AppendInt(7)
+				b.Columns[1].AppendString("a")
+			}
+		}
+		r := NewRun(p)
+		if err := r.Begin("d", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Apply(b); err != nil {
+			t.Fatal(err)
+		}
+		out, err := r.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fits := len(out.Rejected) == 0; fits != c.fits || !fits && out.Rejected[0].Row != 3 {
+			t.Errorf("%d, %d bytes: fits %v, want %v", c.n, len(c.v), fits, c.fits)
+		}
+	}
+}

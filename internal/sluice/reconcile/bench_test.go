@@ -133,9 +133,9 @@ func BenchmarkTrace(b *testing.B) {
 		return nil
 	})
 	for b.Loop() {
-		tr := NewTracer(t, []string{"id"})
+		tr := NewTracer(t, []string{"id"}, 1)
 		each(func(int) error { return tr.Sum(batch) })
-		if err := tr.Narrow(b.Context(), target); err != nil {
+		if err := tr.SumTarget(b.Context(), target); err != nil {
 			b.Fatal(err)
 		}
 		for tr.Next() {

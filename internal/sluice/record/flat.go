@@ -12,8 +12,8 @@ import (
 // anywhere and be used twice. Arrow's decoder makes room for as many fields,
 // children, names and metadata as it is told there are, before it looks for
 // them. checkMessage walks them first: all together cannot be longer than the
-// description itself, and what a stream of ours never has (nested fields,
-// dictionaries, compressed bodies) is refused.
+// description itself, and what a stream of ours never has (nested fields, dictionaries that
+// grow, compressed bodies) is refused.
 
 // flat is a flatbuffer; reading outside it panics, which checkMessage recovers.
 type flat struct {
@@ -85,45 +85,59 @@ func (t table) tables(n int, walk func(table)) (count int) {
 // Numbers of fields and types in Arrow's Message.fbs and Schema.fbs.
 const (
 	messageHeaderType, messageHeader, messageBody, messageMeta = 1, 2, 3, 4
-	headerSchema, headerBatch                                  = 1, 3
+	headerSchema, headerDictionary, headerBatch                = 1, 2, 3
 
-	schemaFields, schemaMeta                                                 = 1, 2
-	fieldName, fieldTypeType, fieldType, fieldDict, fieldChildren, fieldMeta = 0, 2, 3, 4, 5, 6
-	typeTimestamp, timestampZone                                             = 10, 1
+	schemaFields, schemaMeta                                      = 1, 2
+	fieldName, fieldTypeType, fieldType, fieldChildren, fieldMeta = 0, 2, 3, 5, 6
+	typeTimestamp, timestampZone                                  = 10, 1
 
-	batchNodes, batchBuffers, batchCompression = 1, 2, 3
+	batchNodes, batchBuffers, batchCompression     = 1, 2, 3
+	dictionaryID, dictionaryBatch, dictionaryDelta = 0, 1, 2
 )
 
-// checkMessage returns the length of the message's body.
-func checkMessage(b []byte, schema bool) (body int, err error) {
+// message is what a message's description says.
+type message struct {
+	body       int // bytes
+	dictionary bool
+	id         int64 // of the dictionary
+}
+
+// checkMessage walks the description of the schema, or of what follows it.
+func checkMessage(b []byte, schema bool) (got message, err error) {
 	defer refuse(&err)
 	f := &flat{b: b, left: len(b)}
 	m := table{f, f.u32(0)}
-	want := headerBatch
-	if schema {
-		want = headerSchema
-	}
-	if got := m.byte(messageHeaderType); got != want {
-		return 0, fmt.Errorf("%w: message of type %d, want %d", errStream, got, want)
+	kind := m.byte(messageHeaderType)
+	if got.dictionary = kind == headerDictionary; schema != (kind == headerSchema) || !schema && !got.dictionary && kind != headerBatch {
+		return got, fmt.Errorf("%w: message of type %d", errStream, kind)
 	}
 	length := m.int64(messageBody)
 	if length < 0 || length > maxBody || schema && length != 0 {
-		return 0, fmt.Errorf("%w: message of %d bytes", errStream, length)
+		return got, fmt.Errorf("%w: message of %d bytes", errStream, length)
 	}
+	got.body = int(length)
 	at := m.field(messageHeader)
 	if at == 0 || m.field(messageMeta) != 0 {
-		return 0, fmt.Errorf("%w: a message with no content, or with notes", errStream)
+		return got, fmt.Errorf("%w: a message with no content, or with notes", errStream)
 	}
 	t := table{f, at + f.u32(at)}
 	if schema {
-		return 0, checkSchema(t)
+		return got, checkSchema(t)
+	}
+	if got.dictionary {
+		got.id = t.int64(dictionaryID)
+		at := t.field(dictionaryBatch)
+		if at == 0 || t.byte(dictionaryDelta) != 0 {
+			return got, fmt.Errorf("%w: a dictionary without values, or a part of one", errStream)
+		}
+		t = table{f, at + f.u32(at)}
 	}
 	t.vector(batchNodes, 16)
 	t.vector(batchBuffers, 16)
 	if t.field(batchCompression) != 0 {
-		return 0, fmt.Errorf("%w: a compressed batch", errStream)
+		return got, fmt.Errorf("%w: a compressed batch", errStream)
 	}
-	return int(length), nil
+	return got, nil
 }
 
 func checkSchema(t table) error {
@@ -137,7 +151,7 @@ func checkSchema(t table) error {
 		field.vector(fieldName, 1)
 		field.tables(fieldMeta, pair)
 		_, children := field.vector(fieldChildren, 4)
-		nested = nested || children != 0 || field.field(fieldDict) != 0
+		nested = nested || children != 0
 		if at := field.field(fieldType); at != 0 && field.byte(fieldTypeType) == typeTimestamp {
 			table{t.flat, at + t.u32(at)}.vector(timestampZone, 1)
 		}

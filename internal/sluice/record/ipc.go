@@ -34,6 +34,9 @@ import (
 //	time       duration[us]: MySQL's goes beyond a day and below zero, time64 may not
 //	timestamp  timestamp[us] without zone; ±infinity are the extreme int64
 //	instant    timestamp[us, UTC]; ±infinity are the extreme int64
+//
+// Any of them but bool and float may be the values of a dictionary with uint8 indices
+// (dictionary.go).
 const (
 	metaKind      = "ecluse.kind"
 	metaPrecision = "ecluse.precision"
@@ -88,10 +91,13 @@ func arrowType(t ecluse.Type) (arrow.DataType, error) {
 	return nil, fmt.Errorf("no kind of data is called %q", t.Kind)
 }
 
-func arrowField(f Field) (arrow.Field, error) {
+func arrowField(f Field, coded bool) (arrow.Field, error) {
 	dt, err := arrowType(f.Type)
 	if err != nil {
 		return arrow.Field{}, fmt.Errorf("column %s: %w", f.Name, err)
+	}
+	if coded && repeats(f.Type.Kind) {
+		dt = dictionaryOf(dt)
 	}
 	keys, values := []string{metaKind}, []string{string(f.Type.Kind)}
 	if f.Type.Precision != 0 {
@@ -103,14 +109,15 @@ func arrowField(f Field) (arrow.Field, error) {
 	return arrow.Field{Name: f.Name, Type: dt, Nullable: true, Metadata: arrow.NewMetadata(keys, values)}, nil
 }
 
-func arrowSchema(s *Schema, meta map[string]string) (*arrow.Schema, error) {
+// arrowSchema is the schema of a stream whose columns are coded, or not, as coded tells.
+func arrowSchema(s *Schema, coded func(i int) bool, meta map[string]string) (*arrow.Schema, error) {
 	if len(s.Fields) == 0 || len(s.Fields) > MaxFields {
 		return nil, fmt.Errorf("a schema has 1 to %d columns, not %d", MaxFields, len(s.Fields))
 	}
 	fields := make([]arrow.Field, len(s.Fields))
 	for i, f := range s.Fields {
 		var err error
-		if fields[i], err = arrowField(f); err != nil {
+		if fields[i], err = arrowField(f, coded(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -123,8 +130,8 @@ func arrowSchema(s *Schema, meta map[string]string) (*arrow.Schema, error) {
 	return arrow.NewSchema(fields, &md), nil
 }
 
-// schemaOf is the inverse of arrowSchema; whatever arrowSchema would not have
-// written is refused.
+// schemaOf is the inverse of arrowSchema, but for which columns are coded: that is how they
+// travel, not what they are. Whatever arrowSchema would not have written is refused.
 func schemaOf(as *arrow.Schema) (*Schema, error) {
 	s := &Schema{Fields: make([]Field, as.NumFields())}
 	for i, af := range as.Fields() {
@@ -140,29 +147,13 @@ func schemaOf(as *arrow.Schema) (*Schema, error) {
 		var errP, errS error
 		f.Type.Precision, errP = number(metaPrecision)
 		f.Type.Scale, errS = number(metaScale)
-		want, err := arrowField(f)
+		want, err := arrowField(f, af.Type.ID() == arrow.DICTIONARY)
 		if errP != nil || errS != nil || err != nil || !want.Equal(af) {
 			return nil, fmt.Errorf("%w: column %d is of no kind we write", errStream, i)
 		}
 		s.Fields[i] = f
 	}
 	return s, nil
-}
-
-// AppendSchema appends the message that opens a stream: the columns of s and
-// meta, sorted by key. A stream is this message, then what StreamWriter writes.
-// The two are apart because what stands first may be known last.
-func AppendSchema(dst []byte, s *Schema, meta map[string]string) ([]byte, error) {
-	as, err := arrowSchema(s, meta)
-	if err != nil {
-		return nil, err
-	}
-	out := bytes.NewBuffer(dst)
-	w := ipc.NewWriterWithPayloadWriter(&payloads{dst: out}, ipc.WithSchema(as))
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }
 
 // payloads hands messages on; the first skip of them are dropped.
@@ -183,12 +174,15 @@ func (p *payloads) WritePayload(m ipc.Payload) error {
 	return err
 }
 
-// StreamWriter writes the batches of a stream, one message each, and the mark
-// of its end. The bytes depend on nothing but schema, values and how they are
-// cut into batches.
+// StreamWriter writes the batches of a stream, with the dictionaries that they need before
+// them, and the mark of its end. A batch is one message, or several where a dictionary is
+// begun anew. The bytes depend on nothing but schema, values and how they are cut into
+// batches.
 type StreamWriter struct {
 	dst     io.Writer
 	schema  *Schema
+	coded   []*dictionary // per column; nil: it travels as it is
+	begun   bool          // the first batch has told which are
 	arrow   *arrow.Schema
 	w       *ipc.Writer
 	scratch [][]byte // per column, for kinds whose layout differs
@@ -199,15 +193,27 @@ var endOfStream = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 
 // NewStreamWriter prepares a stream of batches of schema s. Nothing is written yet.
 func NewStreamWriter(dst io.Writer, s *Schema) (*StreamWriter, error) {
-	as, err := arrowSchema(s, nil)
+	w := &StreamWriter{dst: dst, schema: s, coded: make([]*dictionary, len(s.Fields)), scratch: make([][]byte, len(s.Fields))}
+	_, err := arrowSchema(s, w.isCoded, nil)
+	return w, err
+}
+
+func (w *StreamWriter) isCoded(i int) bool { return w.coded[i] != nil }
+
+// AppendSchema appends the message that opens the stream: its columns, and meta, sorted
+// by key. A stream is this message, then what was written to dst. The two are apart because
+// what stands first is known last.
+func (w *StreamWriter) AppendSchema(dst []byte, meta map[string]string) ([]byte, error) {
+	as, err := arrowSchema(w.schema, w.isCoded, meta)
 	if err != nil {
 		return nil, err
 	}
-	return &StreamWriter{
-		dst: dst, schema: s, arrow: as,
-		w:       ipc.NewWriterWithPayloadWriter(&payloads{dst: dst, skip: 1}, ipc.WithSchema(as)),
-		scratch: make([][]byte, len(s.Fields)),
-	}, nil
+	out := bytes.NewBuffer(dst)
+	aw := ipc.NewWriterWithPayloadWriter(&payloads{dst: out}, ipc.WithSchema(as))
+	if err := aw.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // Write writes a batch of the writer's schema. An empty batch writes nothing.
@@ -223,31 +229,129 @@ func (w *StreamWriter) Write(b *Batch) error {
 	if size := b.Size(); size > MaxBatch {
 		return fmt.Errorf("write batch: %d bytes in %d rows, more than the %d one batch may hold", size, n, MaxBatch)
 	}
-	columns := make([]arrow.Array, len(b.Columns))
+	columns := make([]*array.Data, len(b.Columns))
 	for i, c := range b.Columns {
 		if c.n != n {
 			return fmt.Errorf("write batch: column %s has %d rows of %d", w.schema.Fields[i].Name, c.n, n)
 		}
-		values, err := w.layout(i, c)
-		if err != nil {
+	}
+	if err := w.begin(b); err != nil {
+		return err
+	}
+	for i, c := range b.Columns {
+		if w.coded[i] != nil {
+			continue
+		}
+		var err error
+		if columns[i], err = w.layout(i, c); err != nil {
 			return fmt.Errorf("write batch: column %s: %w", w.schema.Fields[i].Name, err)
 		}
-		buffers := []*memory.Buffer{memory.NewBufferBytes(c.valid), memory.NewBufferBytes(values)}
-		if c.offs != nil {
-			buffers = append(buffers, memory.NewBufferBytes(c.data))
-		}
-		data := array.NewData(w.arrow.Field(i).Type, n, buffers, nil, c.nulls, 0)
-		columns[i] = array.MakeFromData(data)
 	}
-	return w.w.Write(array.NewRecordBatch(w.arrow, columns, int64(n)))
+	for from := 0; from < n; {
+		to, err := w.codes(b, from)
+		if err != nil {
+			return err
+		}
+		if err := w.rows(b, columns, from, to); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
 }
 
-// layout returns a column's values, or its offsets, as Arrow lays them out:
-// where the column already has that layout, its own memory.
-func (w *StreamWriter) layout(i int, c *Column) ([]byte, error) {
-	if c.offs != nil {
-		return int32Bytes(c.offs), nil
+// begin makes ready for a batch's codes; the first batch tells which columns are coded.
+func (w *StreamWriter) begin(b *Batch) error {
+	if w.begun {
+		for _, d := range w.coded {
+			if d != nil {
+				d.begin(b.Rows())
+			}
+		}
+		return nil
 	}
+	w.begun = true
+	for i, c := range b.Columns {
+		if !repeats(c.typ.Kind) {
+			continue
+		}
+		if d := newDictionary(c.typ); d.suits(c) {
+			w.coded[i] = d
+		}
+	}
+	var err error
+	w.arrow, err = arrowSchema(w.schema, w.isCoded, nil)
+	return err
+}
+
+// codes makes sure that the batch's rows, from one on, have codes, and says up to
+// which row one message can hold them.
+func (w *StreamWriter) codes(b *Batch, from int) (to int, err error) {
+	to = b.Rows()
+	changed := w.w == nil
+	for i, d := range w.coded {
+		if d == nil {
+			continue
+		}
+		if d.done == from && d.full() {
+			d.restart()
+		}
+		d.take(b.Columns[i], b.Rows())
+		to = min(to, d.done)
+		if d.sent != nil {
+			continue
+		}
+		changed = true
+		if d.sent, err = w.layout(i, d.values.clone()); err != nil {
+			return 0, fmt.Errorf("write batch: column %s: %w", w.schema.Fields[i].Name, err)
+		}
+	}
+	if changed {
+		// Arrow's writer leaves out a dictionary that it takes for the one before, and takes
+		// texts for equal that differ in NULs at their end. A new one has nothing to compare.
+		w.w = ipc.NewWriterWithPayloadWriter(&payloads{dst: w.dst, skip: 1}, ipc.WithSchema(w.arrow))
+	}
+	return to, nil
+}
+
+// rows writes one message of rows.
+func (w *StreamWriter) rows(b *Batch, columns []*array.Data, from, to int) error {
+	arrays := make([]arrow.Array, len(columns))
+	for i, c := range b.Columns {
+		nulls := c.nulls
+		if to-from < c.n {
+			nulls = array.UnknownNullCount
+		}
+		typ, data := w.arrow.Field(i).Type, columns[i]
+		if d := w.coded[i]; d != nil {
+			buffers := []*memory.Buffer{memory.NewBufferBytes(c.valid), memory.NewBufferBytes(d.codes)}
+			data = array.NewDataWithDictionary(typ, to-from, buffers, nulls, from, d.sent)
+		} else {
+			data = array.NewData(typ, to-from, data.Buffers(), nil, nulls, from)
+		}
+		arrays[i] = array.MakeFromData(data)
+	}
+	return w.w.Write(array.NewRecordBatch(w.arrow, arrays, int64(to-from)))
+}
+
+// layout is a column as Arrow lays it out: where the column already has that layout,
+// in its own memory.
+func (w *StreamWriter) layout(i int, c *Column) (*array.Data, error) {
+	typ, err := arrowType(c.typ)
+	if err != nil {
+		return nil, err
+	}
+	buffers := []*memory.Buffer{memory.NewBufferBytes(c.valid)}
+	if c.offs != nil {
+		buffers = append(buffers, memory.NewBufferBytes(int32Bytes(c.offs)), memory.NewBufferBytes(c.data))
+		return array.NewData(typ, c.n, buffers, nil, c.nulls, 0), nil
+	}
+	values, err := w.fixed(i, c)
+	return array.NewData(typ, c.n, append(buffers, memory.NewBufferBytes(values)), nil, c.nulls, 0), err
+}
+
+// fixed is the values of a column stored as integers.
+func (w *StreamWriter) fixed(i int, c *Column) ([]byte, error) {
 	buf := w.scratch[i][:0]
 	switch c.typ.Kind {
 	case ecluse.Bool:
@@ -278,15 +382,16 @@ func (w *StreamWriter) Close() error {
 	return err
 }
 
-// StreamReader reads what AppendSchema and StreamWriter wrote, and refuses any
+// StreamReader reads what StreamWriter wrote after its AppendSchema, and refuses any
 // other Arrow stream. It takes from its source not a byte more than it returns:
 // the schema's message when it is made, a batch's at each Next, the end's mark at
-// the last. Memory is bounded by the largest message, and grows only as its bytes
+// the last. Memory is bounded by the largest message and MaxBatch, and grows only as bytes
 // arrive. Malformed input is an error, never a panic.
 type StreamReader struct {
 	messages messages
 	r        *ipc.Reader
 	schema   *Schema
+	coded    []coded // per column; of those that are
 	meta     map[string]string
 	err      error
 }
@@ -306,6 +411,7 @@ func NewStreamReader(src io.Reader) (r *StreamReader, err error) {
 	if r.schema, err = schemaOf(as); err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
+	r.coded = make([]coded, len(r.schema.Fields))
 	md := as.Metadata()
 	r.meta = md.ToMap()
 	if len(r.meta) != md.Len() {
@@ -349,17 +455,35 @@ func (r *StreamReader) next(b *Batch) (err error) {
 	case err != nil:
 		return fmt.Errorf("read batch: %w", err)
 	}
-	n := rec.NumRows()
-	if n < 1 || n > maxBody {
+	n := int(rec.NumRows())
+	if n < 1 || n > maxBody || n*leastRow(r.schema) > MaxBatch {
 		return fmt.Errorf("read batch: %w: %d rows", errStream, n)
 	}
-	for i, c := range b.Columns {
-		if err := c.load(rec.Column(i).Data(), int(n)); err != nil {
+	for i, room := 0, MaxBatch; i < len(b.Columns); i++ {
+		c, d := b.Columns[i], rec.Column(i).Data()
+		if d.DataType().ID() == arrow.DICTIONARY {
+			if err = r.coded[i].take(c.typ, d.Dictionary()); err == nil {
+				err = c.loadCodes(d, n, r.coded[i].values, room)
+			}
+		} else {
+			err = c.load(d, n)
+		}
+		if room -= c.Size(); err != nil {
 			b.Reset()
 			return fmt.Errorf("read batch: column %s: %w", r.schema.Fields[i].Name, err)
 		}
 	}
 	return nil
+}
+
+// leastRow is how many bytes a row takes in memory, at the least: a message may hold less.
+func leastRow(s *Schema) (size int) {
+	for _, f := range s.Fields {
+		if size += 4; Fixed(f.Type.Kind) {
+			size += 4
+		}
+	}
+	return size
 }
 
 // load copies an Arrow array of n values into the empty column c.
@@ -395,8 +519,9 @@ type messages struct {
 	src   io.Reader
 	head  []byte
 	body  []byte
-	begun bool // the schema has been read
-	ended bool // the mark of the end has been read
+	dicts map[int64]int // bytes of the dictionaries in force
+	begun bool          // the schema has been read
+	ended bool          // the mark of the end has been read
 }
 
 func (m *messages) Retain()  {}
@@ -419,13 +544,36 @@ func (m *messages) Message() (*ipc.Message, error) {
 	if m.head, err = readAll(m.src, m.head[:0], int(size)); err != nil {
 		return nil, err
 	}
-	length, err := checkMessage(m.head, !m.begun)
+	what, err := checkMessage(m.head, !m.begun)
 	if err != nil {
 		return nil, err
 	}
 	m.begun = true
-	if m.body, err = readAll(m.src, m.body[:0], length); err != nil {
+	if what.dictionary {
+		return m.dictionary(what)
+	}
+	if m.body, err = readAll(m.src, m.body[:0], what.body); err != nil {
 		return nil, err
 	}
 	return ipc.NewMessage(memory.NewBufferBytes(m.head), memory.NewBufferBytes(m.body)), nil
+}
+
+// dictionary reads one into memory of its own: it is good until another takes its place.
+func (m *messages) dictionary(what message) (*ipc.Message, error) {
+	if m.dicts == nil {
+		m.dicts = map[int64]int{}
+	}
+	m.dicts[what.id] = what.body
+	all := 0
+	for _, size := range m.dicts {
+		all += size
+	}
+	if all > maxBody {
+		return nil, fmt.Errorf("%w: dictionaries of %d bytes", errStream, all)
+	}
+	body, err := readAll(m.src, nil, what.body)
+	if err != nil {
+		return nil, err
+	}
+	return ipc.NewMessage(memory.NewBufferBytes(m.head), memory.NewBufferBytes(body)), nil
 }

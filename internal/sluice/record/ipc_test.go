@@ -85,15 +85,17 @@ func genBatch(t *rapid.T, s *record.Schema) *record.Batch {
 	return b
 }
 
+// fatal is what testing and rapid have in common.
+type fatal interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // stream is a whole stream of batches.
-func stream(tb testing.TB, s *record.Schema, meta map[string]string, batches ...*record.Batch) []byte {
+func stream(tb fatal, s *record.Schema, meta map[string]string, batches ...*record.Batch) []byte {
 	tb.Helper()
-	head, err := record.AppendSchema(nil, s, meta)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	out := bytes.NewBuffer(head)
-	w, err := record.NewStreamWriter(out, s)
+	var tail bytes.Buffer
+	w, err := record.NewStreamWriter(&tail, s)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +107,11 @@ func stream(tb testing.TB, s *record.Schema, meta map[string]string, batches ...
 	if err := w.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	return out.Bytes()
+	head, err := w.AppendSchema(nil, meta)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return append(head, tail.Bytes()...)
 }
 
 // same compares two columns value by value.
@@ -133,10 +139,6 @@ func TestStreamRoundTrip(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "batches") {
 			batches = append(batches, genBatch(t, s))
 		}
-		head, err := record.AppendSchema(nil, s, meta)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var tail bytes.Buffer
 		w, err := record.NewStreamWriter(&tail, s)
 		if err != nil {
@@ -148,6 +150,10 @@ func TestStreamRoundTrip(t *testing.T) {
 			}
 		}
 		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		head, err := w.AppendSchema(nil, meta)
+		if err != nil {
 			t.Fatal(err)
 		}
 
@@ -294,7 +300,7 @@ func TestWriterRefuses(t *testing.T) {
 		{Kind: ecluse.Float},
 		{Kind: ecluse.Text, Precision: 3},
 	} {
-		if _, err := record.AppendSchema(nil, &record.Schema{Fields: []record.Field{{Name: "c", Type: typ}}}, nil); err == nil {
+		if _, err := record.NewStreamWriter(io.Discard, &record.Schema{Fields: []record.Field{{Name: "c", Type: typ}}}); err == nil {
 			t.Errorf("a column of type %+v written", typ)
 		}
 	}
@@ -324,11 +330,8 @@ func TestReaderRefuses(t *testing.T) {
 	if _, err := readStream(whole[8:]); err == nil {
 		t.Error("a stream without its first eight bytes read")
 	}
-	head, err := record.AppendSchema(nil, s, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	twice := append(append([]byte{}, head...), whole...)
+	empty := stream(t, s, nil)
+	twice := append(empty[:len(empty)-8], whole...)
 	if _, err := readStream(twice); err == nil {
 		t.Error("a second schema read")
 	}
@@ -401,6 +404,12 @@ func FuzzStreamReader(f *testing.F) {
 	b.Columns[0].AppendString("é")
 	b.Columns[0].AppendNull()
 	f.Add(stream(f, one, nil, b))
+	b = record.NewBatch(one, 16)
+	for i := range 16 {
+		b.Columns[0].AppendString([]string{"é", "b"}[i%2])
+	}
+	b.Columns[0].AppendNull()
+	f.Add(stream(f, one, nil, b, b))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		_, _ = readStream(in)
 	})

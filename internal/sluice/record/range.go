@@ -1,6 +1,9 @@
 package record
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // AppendRange adds the values from row `from` to row `to` of o, a column of the
 // same storage, whole runs of bytes at a time.
@@ -13,8 +16,11 @@ func (c *Column) AppendRange(o *Column, from, to int) {
 	} else {
 		shift := int32(len(c.data)) - o.offs[from]
 		c.data = append(c.data, o.data[o.offs[from]:o.offs[to]]...)
-		for _, end := range o.offs[from+1 : to+1] {
-			c.offs = append(c.offs, end+shift)
+		at := len(c.offs)
+		c.offs = slices.Grow(c.offs, to-from)[:at+to-from]
+		ends := c.offs[at:]
+		for i, end := range o.offs[from+1 : to+1] {
+			ends[i] = end + shift
 		}
 	}
 	c.markRange(o, from, to)
@@ -40,3 +46,16 @@ func (c *Column) markRange(o *Column, from, to int) {
 // Span is the bytes of the values from row `from` to row `to`, one after the
 // other, of a column stored as byte strings.
 func (c *Column) Span(from, to int) Value { return Value(c.data[c.offs[from]:c.offs[to]]) }
+
+// Lengths is how many bytes the longest of these values has, and how many have any.
+func (c *Column) Lengths(from, to int) (longest, filled int) {
+	start := c.offs[from]
+	for _, end := range c.offs[from+1 : to+1] {
+		if n := int(end - start); n > 0 {
+			longest = max(longest, n)
+			filled++
+		}
+		start = end
+	}
+	return longest, filled
+}

@@ -30,8 +30,19 @@ func TestAppendRange(t *testing.T) {
 			from := rapid.IntRange(0, n).Draw(t, "from")
 			to := rapid.IntRange(from, n).Draw(t, "to")
 			ranges.AppendRange(src, from, to)
+			longest, filled := 0, 0
 			for i := from; i < to; i++ {
 				single.AppendFrom(src, i)
+				if kind == ecluse.Text {
+					longest = max(longest, len(src.Bytes(i)))
+					filled += min(1, len(src.Bytes(i)))
+				}
+			}
+			if kind != ecluse.Text {
+				continue
+			}
+			if n, m := src.Lengths(from, to); n != longest || m != filled {
+				t.Fatalf("of rows %d to %d the longest has %d bytes, not %d, and %d have any, not %d", from, to, longest, n, filled, m)
 			}
 		}
 		if ranges.Len() != single.Len() || ranges.Nulls() != single.Nulls() {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 
 	"ecluse"
 )
@@ -271,6 +272,11 @@ func (c *Column) Reset() {
 	if c.offs != nil {
 		c.offs = c.offs[:1]
 	}
+}
+
+// clone is a copy in memory of its own.
+func (c *Column) clone() *Column {
+	return &Column{c.typ, c.n, c.nulls, slices.Clone(c.valid), slices.Clone(c.fixed), slices.Clone(c.offs), slices.Clone(c.data)}
 }
 
 // Truncate drops the values from n on.

@@ -55,36 +55,50 @@ func New(d *mandate.ReadDataset) *Screen {
 // hexadecimal digests of a usual length.
 const hashSample = 20
 
+// shortest is the length below which no value is a secret's form: "$1$", what crypted wants
+// after it, and one.
+const shortest = 12
+
 // Look inspects a batch. It returns ecluse.Refused as soon as a column turns out
 // to hold credentials.
 func (s *Screen) Look(b *record.Batch) error {
 	for i := range s.columns {
 		c := &s.columns[i]
 		col := b.Columns[c.at]
-		for r := range b.Rows() {
-			if col.Null(r) {
-				continue
-			}
-			v := col.Bytes(r)
-			if len(v) == 0 {
-				continue
-			}
-			c.values++
-			if crypted(v) {
-				return s.refuse(c, s.rows+int64(r), "a password hash")
-			}
-			if digest(v) {
-				c.secrets++
-			}
-			if c.freeText {
-				c.found.look(v)
-			}
+		if longest, filled := col.Lengths(0, b.Rows()); longest < shortest && !c.freeText {
+			c.values += int64(filled)
+		} else if err := s.closer(c, col); err != nil {
+			return err
 		}
 		if c.values >= hashSample && c.secrets*10 >= c.values*9 {
 			return s.refuse(c, s.rows, "password hashes")
 		}
 	}
 	s.rows += int64(b.Rows())
+	return nil
+}
+
+// closer looks at each value of a column.
+func (s *Screen) closer(c *column, col *record.Column) error {
+	for r := range col.Len() {
+		if col.Null(r) {
+			continue
+		}
+		v := col.Bytes(r)
+		if len(v) == 0 {
+			continue
+		}
+		c.values++
+		if crypted(v) {
+			return s.refuse(c, s.rows+int64(r), "a password hash")
+		}
+		if digest(v) {
+			c.secrets++
+		}
+		if c.freeText {
+			c.found.look(v)
+		}
+	}
 	return nil
 }
 

@@ -34,6 +34,8 @@ func TestCredentialsStop(t *testing.T) {
 		stop   bool
 	}{
 		"bcrypt":              {[]string{"$2y$10$abcdefghijklmnopqrstuv"}, true},
+		"the shortest":        {[]string{"M", "$1$123456789"}, true},
+		"shorter":             {[]string{"M", "$1$12345678"}, false},
 		"key":                 {[]string{"-----BEGIN OPENSSH PRIVATE KEY-----"}, true},
 		"bare digests":        {digests, true},
 		"few digests":         {digests[:5], false},
@@ -49,6 +51,35 @@ func TestCredentialsStop(t *testing.T) {
 			t.Errorf("%s: error %v has the wrong kind or holds the value", name, err)
 		}
 	}
+}
+
+// Digests that were too few to tell are told when other values are there, short as they are.
+func TestCredentialsAmongOthers(t *testing.T) {
+	s := New(dataset(ecluse.Result))
+	var digests []string
+	for i := range 19 {
+		digests = append(digests, fmt.Sprintf("%032xab", i)[2:])
+	}
+	if err := s.Look(batch(digests...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Look(batch("", "M")); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("nineteen digests of twenty values: %v", err)
+	}
+}
+
+func BenchmarkLook(b *testing.B) {
+	var values []string
+	for i := range 8192 {
+		values = append(values, fmt.Sprintf("bio%02d", i%37))
+	}
+	s, in := New(dataset(ecluse.Result)), batch(values...)
+	for b.Loop() {
+		if err := s.Look(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/8192, "ns/value")
 }
 
 func TestFreeTextIsCounted(t *testing.T) {

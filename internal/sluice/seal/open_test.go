@@ -194,31 +194,38 @@ func TestOpenRefusesContent(t *testing.T) {
 	}
 
 	// Metadata and descriptor agree on a number of rows that is not there.
-	head, err := record.AppendSchema(nil, schema(), metadata(good.d))
-	if err != nil {
-		t.Fatal(err)
-	}
+	head := opening(t, metadata(good.d))
 	for _, rows := range []int64{150, 199, 201} {
 		d := good.d
 		d.Rows = rows
-		lie, err := record.AppendSchema(nil, schema(), metadata(d))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := claim(encrypt(t, zip.EncodeAll(append(lie, plain[len(head):]...), nil), id.Recipient()), d)
+		c := claim(encrypt(t, zip.EncodeAll(append(opening(t, metadata(d)), plain[len(head):]...), nil), id.Recipient()), d)
 		if got, err := readAll(c.body, &c.d, id, k); ecluse.KindOf(err) != ecluse.Unverified || int64(got) > rows {
 			t.Errorf("%d rows announced, %d given: %v", rows, got, err)
 		}
 	}
 	more := metadata(good.d)
 	more["note"] = "x"
-	if head, err = record.AppendSchema(nil, schema(), more); err != nil {
-		t.Fatal(err)
-	}
-	c := claim(encrypt(t, zip.EncodeAll(append(head, plain[len(plain)-8:]...), nil), id.Recipient()), good.d)
+	c := claim(encrypt(t, zip.EncodeAll(append(opening(t, more), plain[len(plain)-8:]...), nil), id.Recipient()), good.d)
 	if _, err := readAll(c.body, &c.d, id, k); ecluse.KindOf(err) != ecluse.Unverified {
 		t.Errorf("metadata with another key: %v", err)
 	}
+}
+
+// opening is the message that opens a stream of what fill gives.
+func opening(t *testing.T, meta map[string]string) []byte {
+	t.Helper()
+	w, err := record.NewStreamWriter(io.Discard, schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(fill(record.NewBatch(schema(), 0), 0, 100)); err != nil {
+		t.Fatal(err)
+	}
+	head, err := w.AppendSchema(nil, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
 }
 
 func metadata(d evidence.Descriptor) map[string]string {

@@ -8,7 +8,10 @@
 // other, which decompress to one Arrow IPC stream (package record):
 //
 //	frame 1   the schema message
-//	frame 2   one record batch message per batch, and the mark of the stream's end
+//	frame 2   dictionaries and record batches, and the mark of the stream's end
+//
+// Columns whose values repeat themselves are dictionaries of at most 256 values, each whole
+// before the batch that first needs it.
 //
 // The schema's custom metadata says what the chunk is:
 //
@@ -22,7 +25,8 @@
 //	ecluse.last        "true" when the dataset ends with it, else "false"
 //
 // The keyed sum (sum.go), under the sub-key (chunks, dataset) of K, is over
-// everything after the schema message: the uncompressed bytes of frame 2. It
+// everything after the schema message: the uncompressed bytes of frame 2, dictionaries
+// included. It
 // depends on the rows, and on how they are cut into batches, alone: a re-reading
 // in another epoch gives the same sum.
 //

@@ -94,10 +94,10 @@ func TestVector(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := file(t, "chunk.age")
-	if rows, err := readAll(body, &d, id, k); err != nil || rows != 20 {
+	if rows, err := readAll(body, &d, id, k); err != nil || rows != 80 {
 		t.Fatalf("%d rows: %v", rows, err)
 	}
-	today := sealRows(t, header(3), id.Recipient(), k, true, 12, 20)
+	today := sealRows(t, header(3), id.Recipient(), k, true, 60, 80)
 	if today.d.Sum != d.Sum {
 		t.Errorf("keyed sum %s, it was %s", today.d.Sum, d.Sum)
 	}
@@ -150,7 +150,7 @@ func clearOf(t *testing.T, body []byte, id age.Identity) []byte {
 func writeVector(t *testing.T, k *seal.Key) {
 	t.Helper()
 	id := newIdentity(t)
-	c := sealRows(t, header(3), id.Recipient(), k, true, 12, 20)
+	c := sealRows(t, header(3), id.Recipient(), k, true, 60, 80)
 	h := header(0)
 	h.Slot = ecluse.Slot{Dataset: ecluse.KeyDataset}
 	var key bytes.Buffer

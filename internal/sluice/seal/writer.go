@@ -22,7 +22,6 @@ type Writer struct {
 	dst    io.Writer
 	header Header
 	to     age.Recipient
-	schema *record.Schema
 	stream *record.StreamWriter
 	zip    *zstd.Encoder
 	held   blocks
@@ -40,7 +39,7 @@ func NewWriter(dst io.Writer, h Header, to age.Recipient, k *Key, s *record.Sche
 // Close. What is wrong with the arguments (a recipient that is not hybrid, a
 // schema that cannot travel) every later call says.
 func (p *Pool) NewWriter(dst io.Writer, h Header, to age.Recipient, k *Key, s *record.Schema) *Writer {
-	w := &Writer{pool: p, dst: dst, header: h, to: to, schema: s, held: blocks{pool: p}}
+	w := &Writer{pool: p, dst: dst, header: h, to: to, held: blocks{pool: p}}
 	if w.err = hybrid(to); w.err != nil {
 		return w
 	}
@@ -100,7 +99,7 @@ func (w *Writer) Close(rows int64, last bool) (Sealed, error) {
 
 // seal encrypts the schema's frame, then the batches' that was held.
 func (w *Writer) seal(dst io.Writer, last bool) error {
-	schema, err := record.AppendSchema(nil, w.schema, w.header.meta(w.rows, last))
+	schema, err := w.stream.AppendSchema(nil, w.header.meta(w.rows, last))
 	if err != nil {
 		return err
 	}

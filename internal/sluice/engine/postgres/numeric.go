@@ -43,16 +43,21 @@ func decodeDecimal(v []byte, scale int) (int64, error) {
 	exp := 4*int(int16(binary.BigEndian.Uint16(v[2:]))) + scale // of ten, of the unit of this digit
 	var sum int64
 	for at := numericHead; at < len(v); at += 2 {
-		d := int64(binary.BigEndian.Uint16(v[at:]))
+		d := int64(v[at])<<8 | int64(v[at+1])
 		switch {
 		case d >= numericBase:
 			return 0, errNumeric
 		case d == 0:
 		case exp < 0:
-			if exp <= -4 || d%pow10[-exp] != 0 {
+			if exp <= -4 {
 				return 0, errNotExact
 			}
-			sum += d / pow10[-exp]
+			unit := uint32(pow10[-exp]) // 32 bits are divided in a third of the time
+			q := uint32(d) / unit
+			if q*unit != uint32(d) {
+				return 0, errNotExact
+			}
+			sum += int64(q)
 		case exp > maxDecimal-1 || d > pow10[maxDecimal-exp]:
 			return 0, errNotExact
 		default:
@@ -146,6 +151,11 @@ func appendDecimal(out []byte, v int64, scale int) []byte {
 	if v < 0 {
 		sign, u = numericMinus, -u
 	}
+	if scale <= 4 && u < 1e8 {
+		if out, ok := appendShort(out, uint32(u), sign, scale); ok {
+			return out
+		}
+	}
 	var digits [12]uint16
 	first := 6 // digits before the point stand before it, those after from it on
 	whole, part := u/uint64(pow10[scale]), u%uint64(pow10[scale])
@@ -174,6 +184,29 @@ func appendDecimal(out []byte, v int64, scale int) []byte {
 		weight, sign = 0, 0
 	}
 	return appendNumeric(out, digits[first:end], weight, sign, scale)
+}
+
+// appendShort is appendDecimal for what has one digit before the point, of four decimal
+// ones, and one after: nearly all results.
+func appendShort(out []byte, u uint32, sign uint16, scale int) ([]byte, bool) {
+	unit := uint32(pow10[scale])
+	whole := u / unit
+	part := (u - whole*unit) * uint32(pow10[4-scale])
+	if whole >= numericBase {
+		return out, false
+	}
+	n, weight, digits := 2, uint16(0), whole<<16|part
+	switch {
+	case u == 0:
+		n, sign = 0, 0
+	case part == 0:
+		n = 1
+	case whole == 0:
+		n, weight, digits = 1, 0xffff, part<<16 // weight −1
+	}
+	out = binary.BigEndian.AppendUint64(out, uint64(numericHead+2*n)<<32|uint64(n)<<16|uint64(weight))
+	out = binary.BigEndian.AppendUint64(out, uint64(sign)<<48|uint64(scale)<<32|uint64(digits))
+	return out[:len(out)-4+2*n], true
 }
 
 func appendNumeric(out []byte, digits []uint16, weight int, sign uint16, shown int) []byte {
