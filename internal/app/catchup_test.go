@@ -241,3 +241,41 @@ func (l *patientsOnce) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.S
 	}
 	return l.Lock.Get(ctx, m, s)
 }
+
+// TestCatchUpOfTableThatRefersToItself: rows that came with a later reading refer to older
+// ones and older ones to them. The passage is undone all the same, and nothing of it stays.
+func TestCatchUpOfTableThatRefersToItself(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
+	d.Exec("novalab.db", "ALTER TABLE patient ADD COLUMN kin INTEGER REFERENCES patient (id)")
+	empty, _ := d.Facts()
+	const known = "SELECT NUMPAT || '' FROM PATIENT WHERE DERNVIS >= 20150101 AND DATNAIS GLOB '[0-3][0-9]/[01][0-9]/[12][0-9][0-9][0-9]' AND "
+	changes, stays := d.Query("ancilab.db", known+"NUMPAT % 97 = 3 LIMIT 1")[0], d.Query("ancilab.db", known+"NUMPAT % 97 = 5 LIMIT 1")[0]
+	r := d.Open()
+	defer r.Close()
+	text := strings.Replace(string(d.Read("mapping.yaml")), "        id: NUMPAT\n", "        id: NUMPAT\n        kin: \"NUMPAT == "+changes+" ? "+stays+" : "+changes+"\"\n", 1)
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM WHERE NUMPAT % 97 = 3")
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || len(v.Read.Changed) != 1 {
+		t.Errorf("%+v", v.Read)
+	}
+	if n := d.Query("novalab.db", "SELECT count(*) || '' FROM patient WHERE family_name LIKE 'ZQX-%' AND kin IN ("+changes+", "+stays+")"); n[0] == "0" {
+		t.Error("nothing that changed refers to anything")
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.Facts(); now != empty || len(u.Undo.Left) > 0 {
+		t.Errorf("undone, the target does not stand as before: %+v", u.Undo)
+	}
+}

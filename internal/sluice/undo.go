@@ -136,16 +136,10 @@ type stays struct {
 	Missing map[ecluse.TableName]int64 `json:"missing,omitempty"`
 }
 
-// noteStays notes what stays of a chunk before its transaction commits. Killed
-// between the two, the chunk is still in, and what is noted then replaces this.
-func (o *loader) noteStays(chunk *writer.Chunk, w *writer.Unloaded) error {
+// staysOf is what stays of a chunk, by the outcome of its unloading.
+func (o *loader) staysOf(chunk *writer.Chunk, w *writer.Unloaded) *stays {
 	slot := chunk.Slot
-	if len(w.Left) == 0 && len(w.Missing) == 0 {
-		if old, err := o.Stays.Note(slot); err != nil || old == nil {
-			return err
-		}
-	}
-	n := stays{Missing: w.Missing}
+	n := &stays{Missing: w.Missing}
 	for _, x := range w.Left {
 		rows := &chunk.Tables[x.Table]
 		row := LeftRow{Table: rows.Table, Why: x.Why, Slot: slot, Row: x.Source, Key: []KeyValue{}}
@@ -160,6 +154,17 @@ func (o *loader) noteStays(chunk *writer.Chunk, w *writer.Unloaded) error {
 			}
 		}
 		n.Left = append(n.Left, row)
+	}
+	return n
+}
+
+// noteStays notes what stays of a chunk before its transaction commits. Killed
+// between the two, the chunk is still in, and what is noted then replaces this.
+func (o *loader) noteStays(slot ecluse.Slot, n *stays) error {
+	if len(n.Left) == 0 && len(n.Missing) == 0 {
+		if old, err := o.Stays.Note(slot); err != nil || old == nil {
+			return err
+		}
 	}
 	text, err := json.Marshal(n)
 	if err != nil {
@@ -247,17 +252,26 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		return err
 	}
 	run := <-o.runs
+	behind := leftBehind{of: map[ecluse.Slot]*stays{}}
 	for _, m := range chunks {
 		chunk, err := o.again(ctx, run, &m.Marker, m.before)
 		if err != nil {
 			return err
 		}
-		out, err := session.Unload(ctx, chunk, writer.Unloading{
-			Leave:        o.Leave,
-			BeforeCommit: func(_ context.Context, w *writer.Unloaded) error { return o.noteStays(chunk, w) },
-		})
+		how := writer.Unloading{Leave: o.Leave, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
+			behind.of[m.Slot] = o.staysOf(chunk, w)
+			return o.noteStays(m.Slot, behind.of[m.Slot])
+		}}
+		out, err := session.Unload(ctx, chunk, how)
+		if o.Reading > 0 && !o.Leave && ecluse.KindOf(err) == ecluse.Refused { // by rows of a chunk that is still in, perhaps
+			how.Leave = true
+			out, err = session.Unload(ctx, chunk, how)
+		}
 		if err != nil {
 			return err
+		}
+		if o.Reading > 0 {
+			behind.add(chunk, out)
 		}
 		for t, n := range out.Deleted {
 			u.Rows[t] += n
@@ -265,6 +279,109 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		u.Chunks++
 		o.meter.at(m.Slot.Dataset)
 		o.meter.add(int64(chunk.Rows), 0)
+	}
+	return o.takeLeft(ctx, session, &behind, u)
+}
+
+// leftBehind is rows that stayed because others referred to them, and may go by now: in a
+// passage that was revised, rows of one table refer to others that came before and after
+// them, whichever chunk goes first.
+type leftBehind struct {
+	of   map[ecluse.Slot]*stays
+	rows []writer.Rows // the last loaded first
+	from []ecluse.Slot // of which chunk each is
+	kept [][]int       // the places of its rows in the chunk's stays
+}
+
+func (l *leftBehind) add(chunk *writer.Chunk, w *writer.Unloaded) {
+	tables := map[int][]int{} // places in w.Left, by table
+	for i, x := range w.Left {
+		if x.Why == writer.Referred {
+			tables[x.Table] = append(tables[x.Table], i)
+		}
+	}
+	for _, t := range slices.Backward(slices.Sorted(maps.Keys(tables))) {
+		rows := chunk.Tables[t]
+		some := writer.Rows{Table: rows.Table, Batch: record.NewBatch(rows.Batch.Schema, 0)}
+		for _, i := range tables[t] {
+			for c, column := range some.Batch.Columns {
+				column.AppendFrom(rows.Batch.Columns[c], w.Left[i].Row)
+			}
+			some.Source = append(some.Source, w.Left[i].Source)
+		}
+		l.rows, l.from, l.kept = append(l.rows, some), append(l.from, chunk.Slot), append(l.kept, tables[t])
+	}
+}
+
+// number gives the source rows of all chunks numbers of their own, ascending: what one
+// source row made goes together.
+func (l *leftBehind) number() {
+	next := int32(0)
+	for from := 0; from < len(l.rows); {
+		to := from
+		var all []int32
+		for ; to < len(l.rows) && l.from[to] == l.from[from]; to++ {
+			all = append(all, l.rows[to].Source...)
+		}
+		slices.Sort(all)
+		all = slices.Compact(all)
+		for _, rows := range l.rows[from:to] {
+			for i, source := range rows.Source {
+				at, _ := slices.BinarySearch(all, source)
+				rows.Source[i] = next + int32(at)
+			}
+		}
+		next += int32(len(all))
+		from = to
+	}
+}
+
+// takeLeft tries them once more. Killed before it, they stay, and are listed: that is why
+// they are noted before.
+func (o *loader) takeLeft(ctx context.Context, session writer.Session, l *leftBehind, u *Undone) error {
+	if len(l.rows) == 0 {
+		return nil
+	}
+	slices.Reverse(l.rows)
+	slices.Reverse(l.from)
+	slices.Reverse(l.kept)
+	l.number()
+	out, err := session.TakeLeft(ctx, l.rows, func(_ context.Context, w *writer.Unloaded) error {
+		type row struct{ rows, row int }
+		still := map[row]bool{}
+		for _, x := range w.Left {
+			still[row{x.Table, x.Row}] = true
+		}
+		gone := map[ecluse.Slot]map[int]bool{}
+		for i, places := range l.kept {
+			for n, at := range places {
+				if still[row{i, n}] {
+					continue
+				}
+				if gone[l.from[i]] == nil {
+					gone[l.from[i]] = map[int]bool{}
+				}
+				gone[l.from[i]][at] = true
+			}
+		}
+		for slot, places := range gone {
+			n := &stays{Missing: l.of[slot].Missing}
+			for at, row := range l.of[slot].Left {
+				if !places[at] {
+					n.Left = append(n.Left, row)
+				}
+			}
+			if err := o.noteStays(slot, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for t, n := range out.Deleted {
+		u.Rows[t] += n
 	}
 	return nil
 }
