@@ -3,9 +3,13 @@ package app_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -278,4 +282,66 @@ func TestCatchUpOfTableThatRefersToItself(t *testing.T) {
 	if now, _ := d.Facts(); now != empty || len(u.Undo.Left) > 0 {
 		t.Errorf("undone, the target does not stand as before: %+v", u.Undo)
 	}
+}
+
+// TestCatchUpAgainAndAgain: after each of several readings of a source that changes at
+// random, the target is what one load of the source as it is then makes; and so is a second
+// passage, which loads what all readings sealed.
+func TestCatchUpAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	const times = 3
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, times)
+	random := rand.New(rand.NewPCG(28, 11))
+	for n := range times {
+		var change []string
+		for range 12 {
+			mod, is := 3+random.IntN(200), random.IntN(3)
+			at := fmt.Sprintf("%% %d = %d", mod, random.IntN(mod))
+			change = append(change, []string{
+				"UPDATE RESULTAT SET VALEUR = '" + fmt.Sprint(random.IntN(90)) + ",5' WHERE VALEUR LIKE '%,%' AND NUMRES " + at,
+				"DELETE FROM RESULTAT WHERE NUMRES " + at,
+				fmt.Sprintf("INSERT OR IGNORE INTO RESULTAT SELECT NUMRES + %d, NUMDEM, CODE, VALEUR, UNITE, DRAPEAU, VALIDE, BIOLOGISTE, COMMENTAIRE FROM RESULTAT WHERE NUMRES ", 1+random.IntN(9)) + at,
+			}[is], "UPDATE PATIENT SET NOM = NOM || 'X' WHERE NUMPAT "+at,
+				// What was so becomes so again: a row of an older chunk that is new in a later one.
+				"UPDATE PATIENT SET PRENOM = CASE WHEN PRENOM = 'Ada' THEN 'Zoé' ELSE 'Ada' END WHERE NUMPAT % 11 = 4")
+		}
+		d.Exec("ancilab.db", change...)
+		v := caughtUp(t, d)
+		if !v.Reconciled || v.Load.Reading != n+1 {
+			t.Fatalf("reading %d: %+v", n+1, v.Load.Compared)
+		}
+		oracle := roomtest.CatchingUp(t, roomtest.Ready, patients, times)
+		if err := errors.Join(os.Remove(oracle.Join("ancilab.db")), os.CopyFS(oracle.Path, only{os.DirFS(d.Path), "ancilab.db"})); err != nil {
+			t.Fatal(err)
+		}
+		oracleLoaded(t, oracle)
+		want, _ := oracle.Facts()
+		if got, _ := d.Facts(); got != want {
+			t.Fatalf("after reading %d the target is not what a load now would make", n+1)
+		}
+		if n < times-1 {
+			continue
+		}
+		r := d.Open()
+		if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+			t.Fatal(err)
+		}
+		planFor(t, d, r, ecluse.Final, roomtest.Claire)
+		apply(t, r, ecluse.Final)
+		r.Close()
+		if got, _ := d.Facts(); got != want {
+			t.Error("a second passage is not what a load now would make")
+		}
+	}
+}
+
+// only is one file of a folder.
+type only struct {
+	fs.FS
+	name string
+}
+
+func (o only) ReadDir(string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(o.FS, ".")
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return e.Name() != o.name }), err
 }
