@@ -13,12 +13,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // changes is what happens in the old laboratory after it was read: patients, requests and
@@ -64,10 +68,17 @@ func TestCatchUp(t *testing.T) {
 		t.Fatalf("%+v %+v %+v", v, v.Read, v.Load)
 	}
 	r := oracle.Open()
-	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final}); err != nil {
-		t.Fatal(err)
-	}
+	once := apply(t, r, ecluse.Final)
 	r.Close()
+	if diff := cmp.Diff(once.Load.Compared.Rejected, v.Load.Compared.Rejected); diff != "" {
+		t.Errorf("put aside (-after the changes +caught up):\n%s", diff)
+	}
+	if diff := cmp.Diff(once.Load.Compared.Reported, v.Load.Compared.Reported); diff != "" {
+		t.Errorf("reported (-after the changes +caught up):\n%s", diff)
+	}
+	if diff := cmp.Diff(once.Load.Compared.Shapes, v.Load.Compared.Shapes, cmpopts.EquateComparable(reconcile.Shape{})); diff != "" {
+		t.Errorf("shapes of what was put aside (-after the changes +caught up):\n%s", diff)
+	}
 	got, rows := d.Facts()
 	want, wantRows := oracle.Facts()
 	if got != want {

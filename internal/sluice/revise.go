@@ -8,6 +8,7 @@ import (
 	"ecluse"
 	"ecluse/internal/sluice/mapping"
 	"ecluse/internal/sluice/reconcile"
+	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/writer"
 )
 
@@ -83,16 +84,12 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 		if len(goes) == 0 {
 			continue
 		}
-		chunk, err := o.again(ctx, run, &m, before)
+		w, reports, err := o.withdrawn(ctx, run, &m, before, goes)
 		if err != nil {
 			return err
 		}
-		w := writer.Withdrawn{Slot: m.Slot, Rows: chunk.Rows, Sources: goes}
-		for _, t := range chunk.Tables {
-			w.Tables = append(w.Tables, only(t, goes))
-		}
-		r.Gone = append(r.Gone, w)
-		x, err := o.lessen(ctx, run, &m, before, &w, reading)
+		r.Gone = append(r.Gone, *w)
+		x, err := o.lessen(ctx, run, &m, before, w, reports, reading)
 		if err != nil {
 			return err
 		}
@@ -203,14 +200,81 @@ func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, c
 	return all, nil
 }
 
-// lessen is what a chunk came to less what goes of it. As a rule that is its sums less
-// theirs; where rows were put aside or misses counted, the chunk is gone through again.
-func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reading int) (x revisedChunk, err error) {
+// withdrawn is what goes of a chunk, as it was loaded, and the misses that were counted of
+// it. The rows that go are mapped by themselves, but for a dataset that counters number:
+// there a row's number depends on those before it.
+func (o *loader) withdrawn(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32) (*writer.Withdrawn, map[string]int64, error) {
+	w := &writer.Withdrawn{Slot: m.Slot, Sources: goes}
+	of, _ := m.Slot.Dataset.Of()
+	d, ok := o.ReadPlan.Dataset(of)
+	if !ok {
+		return nil, nil, ecluse.Errorf(ecluse.Unverified, "catch up", "dataset %s is not in the read plan", of)
+	}
+	var in []int32 // the others had been put aside
+	refused := slices.Sorted(slices.Values(m.Refused))
+	for _, row := range goes {
+		if _, aside := slices.BinarySearch(refused, row); !aside {
+			in = append(in, row)
+		}
+	}
+	rows, first, next := record.NewBatch(SchemaOf(d), len(in)), int32(0), 0
+	err := o.version(ctx, m.Slot, func(b *record.Batch) error {
+		for ; next < len(in) && in[next] < first+int32(b.Rows()); next++ {
+			for c, column := range rows.Columns {
+				column.AppendFrom(b.Columns[c], int(in[next]-first))
+			}
+		}
+		first += int32(b.Rows())
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	w.Rows = int(first)
+	if err := run.Begin(of, counters); err != nil {
+		return nil, nil, err
+	}
+	if err := run.Apply(rows); err != nil {
+		return nil, nil, err
+	}
+	out, err := run.Output()
+	if err != nil {
+		return nil, nil, err
+	}
+	reports := out.Reports
+	if !o.Program.Counts(of) {
+		for _, t := range out.Tables {
+			own := only(writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}, t.Source)
+			for i, row := range own.Source {
+				own.Source[i] = in[row]
+			}
+			w.Tables = append(w.Tables, own)
+		}
+		return w, reports, nil
+	}
+	chunk, err := o.again(ctx, run, m, counters)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range chunk.Tables {
+		w.Tables = append(w.Tables, only(t, goes))
+	}
+	return w, reports, nil
+}
+
+// lessen is what a chunk came to less what goes of it. As a rule that is its figures less
+// theirs; where some of it had been put aside, the chunk is gone through again.
+func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reports map[string]int64, reading int) (x revisedChunk, err error) {
 	n, err := o.outcomeOf(m)
 	if err != nil {
 		return x, err
 	}
-	if n == nil || len(n.Rejected) > 0 || len(n.Reports) > 0 {
+	refused := slices.Sorted(slices.Values(m.Refused))
+	aside := func(row int32) bool {
+		_, aside := slices.BinarySearch(refused, row)
+		return aside
+	}
+	if n == nil || slices.ContainsFunc(w.Sources, aside) {
 		x, err = o.retake(ctx, run, m, counters, w.Sources, reading)
 		if err == nil && n != nil {
 			x.outcome.Given = n.Given
@@ -227,6 +291,11 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 			return x, err
 		}
 		sums[t.Table] = sums.Of(t.Table).Sub(gone)
+	}
+	for why, rows := range reports {
+		if n.Reports[why] -= rows; n.Reports[why] == 0 {
+			delete(n.Reports, why)
+		}
 	}
 	n.Sums, n.Tables = sums, map[ecluse.TableName]int64{}
 	for t, s := range sums {

@@ -10,6 +10,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 
 	"ecluse"
@@ -44,6 +45,14 @@ func (p *Program) Shape() ecluse.Shape { return p.shape }
 
 // Counters lists the counters in the order of their names.
 func (p *Program) Counters() []Counter { return p.counters }
+
+// Counts tells whether counters number rows that are made of a dataset.
+func (p *Program) Counts(d ecluse.DatasetID) bool {
+	set := p.datasets[d]
+	return set != nil && slices.ContainsFunc(set.entries, func(e *entry) bool {
+		return slices.ContainsFunc(e.sinks, func(s *sink) bool { return s.counter >= 0 })
+	})
+}
 
 // Unused lists the instructed columns, "dataset.column", that no rule of the
 // mapping uses: they need not have been asked for (GDPR art. 5(1)(c)).
