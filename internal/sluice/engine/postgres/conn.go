@@ -123,7 +123,7 @@ func driverConfig(c Config) (*pgconn.Config, error) {
 	cfg.RuntimeParams = map[string]string{"application_name": "ecluse", "client_encoding": "UTF8"}
 	cfg.OnNotice = nil // notices may quote rows
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readAhead), w)
+		return pgproto3.NewFrontend(bufio.NewReaderSize(&unhurried{src: r}, readAhead), w)
 	}
 	silence := c.Silence
 	if silence == 0 {
