@@ -194,7 +194,7 @@ func (e *extractor) some(ctx context.Context, session reader.Session, d *mandate
 // changed seals the rows of some buckets, then the list of these. It tells whether they are
 // the rows that were summed before.
 func (e *extractor) changed(ctx context.Context, session reader.Session, d *mandate.ReadDataset, was *tally, set *bucket.Set, sealed chan<- *chunk) (bool, error) {
-	p := &packer{e: e, ctx: ctx, dataset: d.Dataset.Changed(e.Reading), schema: SchemaOf(d), sealed: sealed}
+	p := &packer{e: e, dataset: d.Dataset.Changed(e.Reading), schema: SchemaOf(d), sealed: sealed}
 	look, sums := screen.New(d), was.sums.Like()
 	some := record.NewBatch(p.schema, reader.BatchRows)
 	err := e.some(ctx, session, d, set, func(b *record.Batch) error {
@@ -211,12 +211,12 @@ func (e *extractor) changed(ctx context.Context, session reader.Session, d *mand
 		if err := look.Look(some); err != nil {
 			return err
 		}
-		return p.add(some)
+		return p.add(ctx, some)
 	})
 	if err != nil || !was.sums.Same(sums, set) {
 		return false, err
 	}
-	if err := p.end(); err != nil {
+	if err := p.end(ctx); err != nil {
 		return false, err
 	}
 	if found := look.FreeText(); len(found) > 0 {
@@ -240,7 +240,6 @@ const (
 // whether another comes after it.
 type packer struct {
 	e        *extractor
-	ctx      context.Context
 	dataset  ecluse.DatasetID
 	schema   *record.Schema
 	sealed   chan<- *chunk
@@ -252,9 +251,9 @@ type packer struct {
 }
 
 // add copies the rows of a batch, of at most reader.BatchRows.
-func (p *packer) add(b *record.Batch) error {
+func (p *packer) add(ctx context.Context, b *record.Batch) error {
 	if p.rows > 0 && (p.rows+b.Rows() > changedRows || p.bytes+b.Size() > changedBytes) {
-		if err := p.seal(false); err != nil {
+		if err := p.seal(ctx, false); err != nil {
 			return err
 		}
 	}
@@ -270,10 +269,10 @@ func (p *packer) add(b *record.Batch) error {
 	return nil
 }
 
-func (p *packer) end() error { return p.seal(true) }
+func (p *packer) end(ctx context.Context) error { return p.seal(ctx, true) }
 
-func (p *packer) seal(last bool) error {
-	_, _, err := p.e.chunk(p.ctx, place{p.dataset, p.sequence}, p.schema, p.sealed,
+func (p *packer) seal(ctx context.Context, last bool) error {
+	_, _, err := p.e.chunk(ctx, place{p.dataset, p.sequence}, p.schema, p.sealed,
 		func(emit func(*record.Batch) error) (reader.Cursor, bool, error) {
 			for _, b := range p.batches {
 				if err := emit(b); err != nil {
