@@ -22,6 +22,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/demo"
 	"ecluse/internal/desk"
+	"ecluse/internal/sluice/reader"
 )
 
 // figure is one timed command.
@@ -51,6 +52,9 @@ func (b *bench) ecluse(ctx context.Context, p passage, round int) (f, after figu
 	if err := known(dir, r.Context()); err != nil {
 		return f, after, err
 	}
+	if p.killed {
+		return b.killed(ctx, r, dir)
+	}
 	if f, err = b.apply(ctx, r, dir); err != nil {
 		return f, after, err
 	}
@@ -65,6 +69,38 @@ func (b *bench) ecluse(ctx context.Context, p passage, round int) (f, after figu
 		after, err = b.apply(ctx, r, dir, "--catch-up")
 	}
 	return f, after, err
+}
+
+// killed kills the target gate when half of the chunks are in, starts it again and tells
+// how long it takes until the next chunk is in. No chunk is loaded twice (its marker is a
+// key), so that what is lost is the one that was being loaded.
+func (b *bench) killed(ctx context.Context, r *app.Running, dir string) (f, resumed figure, err error) {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		f, err = b.apply(ctx, r, dir)
+		done <- err
+	}()
+	half := b.patients * 21 / reader.ChunkRows / 2
+	if err := b.markers(ctx, half); err != nil {
+		return f, resumed, err
+	}
+	if err := r.Kill(app.TargetPart); err != nil {
+		return f, resumed, err
+	}
+	in, err := b.ask(ctx, "SELECT count(*) FROM ecluse.marker")
+	if err != nil {
+		return f, resumed, err
+	}
+	begun := time.Now()
+	if err := r.Restart(ctx, app.TargetPart); err != nil {
+		return f, resumed, err
+	}
+	if err := b.markers(ctx, in+1); err != nil {
+		return f, resumed, err
+	}
+	resumed.wall = time.Since(begun)
+	return f, resumed, <-done
 }
 
 // apply has what is approved carried out.

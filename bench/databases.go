@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -147,6 +148,28 @@ func (b *bench) psql(ctx context.Context, db string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "psql", append([]string{"-Xq", "-v", "ON_ERROR_STOP=1", b.database(db)}, args...)...)
 	cmd.Stderr = os.Stderr
 	return cmd.Run()
+}
+
+// ask asks the new laboratory's database for a number.
+func (b *bench) ask(ctx context.Context, query string) (int, error) {
+	cmd := exec.CommandContext(ctx, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", b.database(b.fresh), "-c", query)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
+}
+
+// markers waits until so many chunks are in.
+func (b *bench) markers(ctx context.Context, n int) error {
+	_, err := b.ask(ctx, fmt.Sprintf(`DO $$ DECLARE there bigint := 0; BEGIN
+	WHILE there < %d LOOP
+		PERFORM pg_sleep(0.01);
+		IF to_regclass('ecluse.marker') IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ecluse.marker' INTO there; END IF;
+	END LOOP;
+END $$; SELECT 1`, n))
+	return err
 }
 
 func (b *bench) script(ctx context.Context, db, name string) error {

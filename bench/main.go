@@ -65,6 +65,7 @@ type passage struct {
 	keyed       bool // the new tables have primary keys
 	undone      bool // the load is undone
 	caughtUp    bool // one row in a thousand changes, and the load is brought up to it
+	killed      bool // the target gate is killed half-way, and started again
 }
 
 func passages() []passage {
@@ -72,6 +73,7 @@ func passages() []passage {
 		{name: "postgresql", title: "PostgreSQL to PostgreSQL"},
 		{name: "keyed", title: "PostgreSQL to PostgreSQL, primary keys", keyed: true, undone: true},
 		{name: "catch-up", title: "the same, then a catch-up", keyed: true, caughtUp: true},
+		{name: "killed", title: "PostgreSQL to PostgreSQL, killed half-way", killed: true},
 		{name: "mariadb", title: "MariaDB to PostgreSQL", maria: true},
 	}
 }
@@ -86,7 +88,7 @@ func names() (all []string) {
 // result is a passage's rounds.
 type result struct {
 	passage
-	limit, chain, after []figure // of each round; after: the undoing, or the catch-up
+	limit, chain, after []figure // of each round; after: the undoing, the catch-up, or how long it took to go on
 }
 
 func (b *bench) run(ctx context.Context, only, svg string) (err error) {
@@ -163,7 +165,7 @@ func (b *bench) measure(ctx context.Context, p passage) (*result, error) {
 		fmt.Fprintf(os.Stderr, "%s, round %d: L %.2f s, ecluse %.2f s, ratio %.2f, without proof %.2f\n", p.name, n+1, l.wall.Seconds(), e.wall.Seconds(),
 			e.wall.Seconds()/l.wall.Seconds(), e.loaded.Seconds()/l.wall.Seconds())
 		r.limit, r.chain = append(r.limit, l), append(r.chain, e)
-		if p.undone || p.caughtUp {
+		if p.undone || p.caughtUp || p.killed {
 			r.after = append(r.after, after)
 		}
 	}
@@ -206,6 +208,9 @@ func (b *bench) print(all []result) {
 			line("ecluse undo", r.after, wall, ratio(r.after, r.limit, wall, wall))
 			fmt.Fprintf(w, "undo, in parts of the load\t\t%.2f\t\t\t\t\n", ratio(r.after, r.chain, wall, loaded))
 		}
+		if r.killed {
+			fmt.Fprintf(w, "killed and started again, until the next chunk is in\t%.2f\t\t\t\t\t\n", median(r.after, wall))
+		}
 		if r.caughtUp {
 			fmt.Fprintf(w, "catch-up, without proof\t%.2f\t%.2f\t\t\t\t\n", median(r.after, loaded), ratio(r.after, r.limit, loaded, wall))
 			line("catch-up, whole", r.after, wall, ratio(r.after, r.limit, wall, wall))
@@ -237,6 +242,8 @@ func (r *result) goals() []goal {
 	switch {
 	case r.undone:
 		return []goal{{"undo, in parts of the load", ratio(r.after, r.chain, wall, loaded), 1.5}}
+	case r.killed:
+		return []goal{{"seconds until it goes on", median(r.after, wall), 2}}
 	case r.caughtUp:
 		return []goal{
 			{"catch-up without proof, in parts of the load", ratio(r.after, r.chain, loaded, loaded), 0.45},

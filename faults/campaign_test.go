@@ -169,7 +169,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 	if k.before != nil {
 		k.before(r, d)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	if err := r.up(ctx); err != nil {
 		r.stops("start: " + err.Error()) // a fault may come as early as this
@@ -181,7 +181,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 		defer close(healed)
 		struck = k.strike(strikes, r, d)
 	}()
-	err := r.goOn(ctx, time.Minute, func() bool {
+	err := r.goOn(ctx, 4*time.Minute, func() bool {
 		select {
 		case <-healed:
 			return time.Now().After(r.deadline)

@@ -371,6 +371,9 @@ func (r *room) step(ctx context.Context) (done bool) {
 	}
 	switch {
 	case p.Migration == procedure.Erased || p.Migration == procedure.Closed:
+		if _, code := r.run(ctx, "due"); code != 0 { // what failed between erasing and noting it is tried again
+			return false
+		}
 		os.RemoveAll(r.Join("evidence"))
 		_, code := r.run(ctx, "evidence", r.Join("evidence"))
 		if code != 0 {

@@ -130,18 +130,11 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 }
 
 // reading is the number of the source's reading that is under way or, between two, of the
-// last: 0 of the first.
+// last: 0 of the first. The journal tells: a manifest that came in just before a crash is
+// handed in again.
 func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
-	signed, err := l.chamber.Manifest(m)
-	if err != nil || signed == nil {
-		return 0, err
-	}
-	i, err := l.instruction(ctx, m)
-	if err != nil {
-		return 0, err
-	}
-	closed, err := evidence.ParseManifest(*signed, i.Source.Gate)
-	if err != nil {
+	closed, err := l.store.LeavesOf(ctx, string(m), string(journal.ManifestClosed))
+	if err != nil || len(closed) == 0 {
 		return 0, err
 	}
 	mig, err := l.store.Migration(ctx, m)
@@ -149,9 +142,9 @@ func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
 		return 0, err
 	}
 	if mig.Place.Migration == procedure.Reading {
-		return closed.Reading + 1, nil
+		return len(closed), nil
 	}
-	return closed.Reading, nil
+	return len(closed) - 1, nil
 }
 
 // withNext gives an error that has none its advice.
