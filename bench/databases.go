@@ -166,7 +166,7 @@ func (b *bench) markers(ctx context.Context, n int) error {
 	_, err := b.ask(ctx, fmt.Sprintf(`DO $$ DECLARE there bigint := 0; BEGIN
 	WHILE there < %d LOOP
 		PERFORM pg_sleep(0.01);
-		IF to_regclass('ecluse.marker') IS NOT NULL THEN EXECUTE 'SELECT count(*) FROM ecluse.marker' INTO there; END IF;
+		IF EXISTS (SELECT FROM pg_tables WHERE schemaname = 'ecluse' AND tablename = 'marker') THEN EXECUTE 'SELECT count(*) FROM ecluse.marker' INTO there; END IF;
 	END LOOP;
 END $$; SELECT 1`, n))
 	return err
