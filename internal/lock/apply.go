@@ -132,16 +132,12 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 // reading is the number of the source's reading that is under way or, between two, of the
 // last: 0 of the first.
 func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
-	signed, err := l.chamber.Manifest(m)
-	if err != nil || signed == nil {
-		return 0, err
-	}
 	i, err := l.instruction(ctx, m)
 	if err != nil {
 		return 0, err
 	}
-	closed, err := evidence.ParseManifest(*signed, i.Source.Gate)
-	if err != nil {
+	closed, err := l.lastManifest(m, i)
+	if err != nil || closed == nil {
 		return 0, err
 	}
 	mig, err := l.store.Migration(ctx, m)
@@ -152,6 +148,15 @@ func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
 		return closed.Reading + 1, nil
 	}
 	return closed.Reading, nil
+}
+
+// lastManifest is what closed the latest reading of the source; nil before there is one.
+func (l *Lock) lastManifest(m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Manifest, error) {
+	signed, err := l.chamber.Manifest(m)
+	if err != nil || signed == nil {
+		return nil, err
+	}
+	return evidence.ParseManifest(*signed, i.Source.Gate)
 }
 
 // withNext gives an error that has none its advice.
