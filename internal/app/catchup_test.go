@@ -142,7 +142,7 @@ func TestCatchUpIsRefusedOverEdits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !v.Reconciled || v.Read != nil || v.Load.Reading != 1 {
+	if !v.Reconciled || v.Read != nil || v.Load.Reading != 1 || len(v.Load.Unmapped) > 0 {
 		t.Errorf("%+v %+v", v.Read, v.Load)
 	}
 	r.Close()

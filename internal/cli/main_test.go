@@ -30,6 +30,9 @@ func runAll(m *testing.M) int {
 	if code, yes := asProgram(); yes {
 		return code
 	}
+	if code, yes := asSQL(); yes {
+		return code
+	}
 	flag.Parse()
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })

@@ -290,26 +290,45 @@ func (x *applyCmd) Run(ctx context.Context, c *call) error {
 	}
 	return c.with(ctx, func(d *desk.Desk) error {
 		q.Watch, q.Away = c.ui.watch(nil), c.ui.away
-		for {
+		return x.repeat(time.Now, func() error {
 			v, err := d.Apply(ctx, q)
 			if err != nil {
 				return c.ui.leaving(ctx, err, "apply")
 			}
 			c.ui.applied(v)
-			if err := c.ui.object(v); err != nil {
-				return err
-			}
-			next, more := x.next(time.Now())
-			if !more {
+			if !x.Until.IsZero() { // one a line: others may follow
+				c.ui.objectLine(v)
 				return nil
 			}
+			return c.ui.object(v)
+		}, func(next time.Time) error {
 			c.ui.tell("caught up; again at %s, until %s", "rattrapage fait ; le prochain à %s, jusqu'au %s",
 				next.Local().Format("15:04:05"), x.Until.Local().Format("2006-01-02 15:04:05 MST"))
-			if err := sleepUntil(ctx, next); err != nil {
-				return c.ui.leaving(ctx, err, "apply --catch-up")
+			if sleepUntil(ctx, next) != nil {
+				return &ecluse.Error{
+					Kind: ecluse.Interrupted, What: c.ui.say("repeat", "répéter"), Why: c.ui.say("it was stopped between two catch-ups; the last one stands", "arrêt entre deux rattrapages ; le dernier tient"),
+					Next: c.ui.say("run the same command again: it catches up at once", "relancez la même commande : elle rattrape aussitôt"),
+				}
 			}
-		}
+			return nil
+		})
 	})
+}
+
+// repeat does something once or, with --until, over and over until then.
+func (x *applyCmd) repeat(now func() time.Time, once func() error, wait func(next time.Time) error) error {
+	for {
+		if err := once(); err != nil {
+			return err
+		}
+		next, more := x.next(now())
+		if !more {
+			return nil
+		}
+		if err := wait(next); err != nil {
+			return err
+		}
+	}
 }
 
 // next is when to catch up again: every so often, the last time at the end that was asked for.
@@ -416,6 +435,7 @@ func (x *reportCmd) Run(ctx context.Context, c *call) error {
 		c.ui.report(v.LoadStatement)
 		c.ui.disposed(v)
 		c.ui.extract(v.Extract)
+		c.ui.behind(v)
 		return c.ui.object(v)
 	})
 }

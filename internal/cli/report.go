@@ -23,6 +23,9 @@ func (u *ui) report(s *gate.LoadStatement) {
 	fmt.Fprintf(&b, "%s %s  %s\n", u.paint(bold, string(s.Migration)), s.Passage, s.At.Local().Format(time.DateTime))
 	fmt.Fprintln(&b, u.say("%s rows read in %d chunks, %s loaded, %s put aside", "%s lignes lues en %d paquets, %s chargées, %s mises de côté",
 		count(s.RowsRead), s.Chunks, count(s.RowsLoaded), count(s.RowsRejected)))
+	if s.Reading > 0 {
+		fmt.Fprintln(&b, u.say("of the source as of its reading %d, which brought in what had changed", "de la source telle qu'à sa lecture nº %d, qui a apporté ce qui avait changé", s.Reading+1))
+	}
 	if p := s.Compared; p != nil {
 		u.renumbered(&b, "", p.Renumbered)
 		u.reportTables(&b, p)
@@ -36,6 +39,17 @@ func (u *ui) report(s *gate.LoadStatement) {
 	u.unmapped(s)
 	if s.Compared != nil {
 		u.verdict(s.Compared.Equal, s.Passage.Kind)
+	}
+}
+
+// behind says what of the source may not be in a report yet.
+func (u *ui) behind(v *desk.ReportView) {
+	if v.Extract != nil && v.Extract.Reading > v.Reading {
+		u.text(u.paint(yellow, u.say("! the source was read again since: what changed is not in this report yet; ecluse apply goes on with it",
+			"! la source a été relue depuis : ce qui a changé n'est pas encore dans ce rapport ; ecluse apply continue")) + "\n")
+	}
+	if v.Left > 0 {
+		u.tell("the source may be read again for what changes: %d times", "la source peut être relue pour ce qui change : %d fois", v.Left)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,10 +123,13 @@ func papers(ts *testscript.TestScript, _ bool, kinds []string) {
 		case "contract":
 			text, err := cast.Contract(now)
 			write("contract.yaml", text, err)
-		case "instruction", "keeping": // rows put aside, until a day after the deadline
+		case "instruction", "keeping", "catching": // keeping rows put aside, until a day after the deadline; letting the source be read again
 			text, err := demo.Instruction(ecluse.DigestOf([]byte(ts.ReadFile("contract.yaml"))), gatePrint(ts, "source"), gatePrint(ts, "target"), 1000, now.AddDate(0, 1, 0))
 			if kind == "keeping" {
 				text = append(text, "rejects_until: "+now.AddDate(0, 0, 45).Format(time.DateOnly)+"\n"...)
+			}
+			if kind == "catching" {
+				text = bytes.Replace(text, []byte("final: 1}"), []byte("final: 1, catch_up: 2}"), 1)
 			}
 			write("instruction.yaml", text, err)
 		case "mapping":

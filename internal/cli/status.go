@@ -21,6 +21,9 @@ func (u *ui) status(s exchange.Status) {
 	u.text(u.lock(s.Place))
 	u.tell("%s: %s", "%s : %s", u.paint(bold, string(s.Migration)), u.state(s.Place))
 	u.tell("  sealed: %d chunks, %s", "  scellé : %d paquets, %s", s.Chunks, size(s.Bytes))
+	if r := s.Readings; r != nil {
+		u.tell("  source read %d times; it may be read again for what changes: %d times", "  source lue %d fois ; elle peut être relue pour ce qui change : %d fois", r.Closed, r.Left)
+	}
 	switch s.Place.Migration {
 	case procedure.Erased, procedure.Closed:
 		u.tell("  erased: keys destroyed, nothing left here that opens a chunk", "  effacé : clés détruites, plus rien ici qui ouvre un paquet")

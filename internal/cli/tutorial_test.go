@@ -2,6 +2,10 @@ package cli_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +116,71 @@ sh proof/verify.sh proof $roots
 	if _, err := desk.ParseReservation(reserve[1]); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestCatchUpPage runs every command of docs/how-to/catch-up.md, what it does to the old
+// laboratory too: a passage is brought up to that, then somebody has tried the new
+// software, and what was read is loaded anew.
+func TestCatchUpPage(t *testing.T) {
+	t.Parallel()
+	tutorial, catchUp := page(t, "tutorial.md"), page(t, "how-to/catch-up.md")
+	people, papers, ok1 := strings.Cut(tutorial, "## 3. ")
+	papers, _, ok2 := strings.Cut(papers, "ecluse apply   ") // not the dry run, and no more
+	instruction, then, ok3 := strings.Cut(catchUp, "## Days before")
+	then, refused, ok4 := strings.Cut(then, "## A parallel run")
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		t.Fatal("the pages have other sections")
+	}
+	papers += "```\n" // of the block that was cut
+	then = regexp.MustCompile("(?s)```sql\n(.*?)```").ReplaceAllString(then, "```sh\nsql old.db <<'END'\n${1}END\n```")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := runScript(t, "sql() { "+sqlProgram+"=1 '"+program+"' \"$@\"; }\n"+
+		commands(people)+commands(instruction)+commands(papers)+commands(then)+`
+sql old.db <<<"UPDATE PATIENT SET NOM = 'Durand-' || NOM WHERE NUMPAT % 97 = 4"
+sql new.db <<<"UPDATE patient SET family_name = family_name || ' (essai)' WHERE id % 97 = 4"
+! ecluse apply --catch-up
+sql new.db <<<"UPDATE patient SET family_name = replace(family_name, ' (essai)', '') WHERE id % 97 = 4"
+`+commands(refused)+`
+ecluse status
+ecluse evidence proof
+roots="--controller $(ssh-keygen -lf keys/root-controller.pub | cut -d' ' -f2) --processor $(ssh-keygen -lf keys/root-processor.pub | cut -d' ' -f2)"
+ecluse verify proof $roots
+sh proof/verify.sh proof $roots
+`, 25)
+	for _, want := range []string{"rows of patient stand in parts of it that changed", "rows of result stand in parts of it that changed", "no longer as they were loaded"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+	if n := len(regexp.MustCompile(`(?m)^OK$`).FindAllString(out, -1)); n != 2 {
+		t.Errorf("evidence is OK %d times, want twice\n%s", n, out)
+	}
+}
+
+// sqlProgram is what this program is told, to be the sql of a page: it runs the statements
+// that it reads in the database that it is given.
+const sqlProgram = "ECLUSE_TEST_SQL"
+
+func asSQL() (code int, yes bool) {
+	if os.Getenv(sqlProgram) == "" {
+		return 0, false
+	}
+	db, err := sql.Open("sqlite", "file:"+os.Args[1]+"?_pragma=busy_timeout(10000)")
+	if err == nil {
+		var text []byte
+		if text, err = io.ReadAll(os.Stdin); err == nil {
+			_, err = db.ExecContext(context.Background(), string(text))
+		}
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1, true
+	}
+	return 0, true
 }
 
 func page(t *testing.T, name string) string {

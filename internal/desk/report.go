@@ -14,13 +14,15 @@ import (
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/procedure"
 )
 
 // ReportView is what the gates stated of a passage and of the reading before it.
 type ReportView struct {
 	*gate.LoadStatement
-	Extract  *gate.ExtractStatement `json:"extract,omitempty"`  // nil while reading goes on
-	Disposed []evidence.Disposition `json:"disposed,omitempty"` // what the controller signed becomes of the rows put aside; none before acceptance
+	Extract  *gate.ExtractStatement `json:"extract,omitempty"`       // nil while reading goes on
+	Disposed []evidence.Disposition `json:"disposed,omitempty"`      // what the controller signed becomes of the rows put aside; none before acceptance
+	Left     int                    `json:"readings_left,omitempty"` // how often the source may still be read again for what changes
 }
 
 // Report reads the report of the passage in hand, or the last one.
@@ -45,8 +47,18 @@ func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, 
 	if err != nil {
 		return nil, err
 	}
-	disposed, err := disposed(ctx, l, m, digest, s)
-	return &ReportView{s, x, disposed}, err
+	v := &ReportView{LoadStatement: s, Extract: x}
+	stands, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stands {
+		if s.Place.Passage == procedure.Compared && s.Readings != nil {
+			v.Left = s.Readings.Left
+		}
+	}
+	v.Disposed, err = disposed(ctx, l, m, digest, s)
+	return v, err
 }
 
 // disposed is what the controller signed becomes of the rows put aside, by the report's

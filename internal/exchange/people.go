@@ -127,9 +127,10 @@ type Status struct {
 	Migration ecluse.MigrationID         `json:"migration"`
 	Place     procedure.Place            `json:"place"`
 	EraseBy   time.Time                  `json:"erase_by"`
-	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed
+	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed, at whatever reading
 	Chunks    int                        `json:"chunks"`
 	Bytes     int64                      `json:"bytes"`
+	Readings  *Readings                  `json:"readings,omitempty"`  // nil where the source is read once
 	Passage   string                     `json:"passage,omitempty"`   // "final-1"
 	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
 	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
@@ -140,6 +141,13 @@ type Status struct {
 	Next      []Next                     `json:"next"`
 	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches
 	Damaged   *Problem                   `json:"damaged,omitempty"` // papers or chunks cannot be read: the rest may be missing here
+}
+
+// Readings counts how often a source was read, where the instruction lets it be read again
+// for what changed.
+type Readings struct {
+	Closed int `json:"closed"` // read to their end
+	Left   int `json:"left"`   // later ones that the instruction still grants
 }
 
 // Kept is rows put aside that outlive their migration.

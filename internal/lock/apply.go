@@ -147,6 +147,15 @@ func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
 	return len(closed) - 1, nil
 }
 
+// lastManifest is what closed the latest reading of the source; nil before there is one.
+func (l *Lock) lastManifest(m ecluse.MigrationID, i *mandate.Instruction) (*evidence.Manifest, error) {
+	signed, err := l.chamber.Manifest(m)
+	if err != nil || signed == nil {
+		return nil, err
+	}
+	return evidence.ParseManifest(*signed, i.Source.Gate)
+}
+
 // withNext gives an error that has none its advice.
 func withNext(err error, next string) error {
 	var e *ecluse.Error

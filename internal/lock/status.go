@@ -53,6 +53,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 		if err != nil {
 			return err
 		}
+		if s.Readings, err = l.readings(ctx, m, i); err != nil {
+			return err
+		}
 		if m.Place.Migration == procedure.Sealed {
 			if s.Predicted, err = l.predict(ctx, i, &exchange.Plans{Load: []byte{}}); err != nil {
 				return err
@@ -94,8 +97,9 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 	for _, d := range chunks {
 		s.Chunks++
 		s.Bytes += d.Size
-		if d.Slot.Dataset != ecluse.KeyDataset {
-			s.Read[d.Slot.Dataset] += d.Rows
+		of, reading := d.Slot.Dataset.Of()
+		if of != ecluse.KeyDataset && (reading == 0 || d.Slot.Dataset == of.Changed(reading)) {
+			s.Read[of] += d.Rows
 		}
 	}
 	passages, err := l.store.Passages(ctx, m.ID)
@@ -121,6 +125,18 @@ func (l *Lock) keptOf(ctx context.Context, m store.Migration) (*exchange.Kept, e
 		return nil, err
 	}
 	return &exchange.Kept{KeptRows: *kept, Erased: erased}, nil
+}
+
+// readings counts the source's; nil where it is read once, and when all is over.
+func (l *Lock) readings(ctx context.Context, m store.Migration, i *mandate.Instruction) (*exchange.Readings, error) {
+	if i.Passages.CatchUp == 0 || slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, m.Place.Migration) {
+		return nil, nil
+	}
+	closed, err := l.lastManifest(m.ID, i)
+	if err != nil || closed == nil {
+		return &exchange.Readings{Left: i.Passages.CatchUp}, err
+	}
+	return &exchange.Readings{Closed: closed.Reading + 1, Left: i.Passages.CatchUp - closed.Reading}, nil
 }
 
 // changedSource is what the source gate said of its source when the last epoch began; nil

@@ -86,16 +86,17 @@ type Loaded struct {
 }
 
 // Unmapped are the datasets of which there are rows and none came to anything: what the
-// mapping does with one that does was not seen.
+// mapping does with one that does was not seen. Rows that a later reading sealed are those
+// of their dataset.
 func (l *Loaded) Unmapped() []ecluse.DatasetID {
 	var all []ecluse.DatasetID
-	for d, opened := range l.Opened {
-		if opened.Rows > 0 && l.Made[d] == 0 {
+	for chunk, opened := range l.Opened {
+		if d, _ := chunk.Of(); opened.Rows > 0 && l.Made[d] == 0 && !isBuckets(chunk) {
 			all = append(all, d)
 		}
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // Load opens what was sealed for this gate, maps it and, unless the passage is
