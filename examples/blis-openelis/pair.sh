@@ -96,6 +96,7 @@ stop_room() {
 }
 trap stop_room EXIT
 start_room() {
+	: >room.log
 	"$work/ecluse" room "$room" >room.log 2>&1 &
 	room_pid=$!
 	local line=
