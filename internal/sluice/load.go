@@ -90,12 +90,13 @@ type Loaded struct {
 func (l *Loaded) Unmapped() []ecluse.DatasetID {
 	var all []ecluse.DatasetID
 	for d, opened := range l.Opened {
-		if opened.Rows > 0 && l.Made[d] == 0 {
-			all = append(all, d)
+		of, _ := d.Of() // what a later reading sealed of a dataset is of that dataset
+		if opened.Rows > 0 && l.Made[of] == 0 {
+			all = append(all, of)
 		}
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // Load opens what was sealed for this gate, maps it and, unless the passage is
