@@ -196,6 +196,25 @@ plan_for final claire-aubry
 seconds ecluse apply --json >again.json
 facts "$by_hand" >capitals.txt
 holds "loaded and read back in $took s; a difference is found" is false field again.json reconciled
+holds 'again without reading: the account is locked' not seen again.json '"read": {'
 ecluse report >report.txt
 cat report.txt
-ecluse report --json
+holds 'one table differs' is '  ≠  clinlims.person' grep -o '^  ≠  [a-z._]*' report.txt
+holds 'in one column' seen report.txt '^  clinlims.person +patient +[0-9]+ +last_name +altered$'
+holds 'and all 19 facts are those of the copy with its names in capitals' facts_are capitals.txt "$db"
+
+part 'go; days later, accepted with a reservation'
+ecluse go --open 'labels are printed twice until the printers are set=marc-tissot,2030-01-31' --as keys/claire-aubry
+holds 'without a word on the difference it cannot be accepted' not ecluse accept --as keys/claire-aubry
+ecluse accept --reserve 'table clinlims.person=the new software keeps family names in capitals=marc-tissot,2030-01-31' --as keys/claire-aubry
+ecluse due
+leftovers() { find "$room/lock/chamber/live" -type f; }
+holds 'erased: no sealed chunk is left' is '' leftovers
+
+# ---- the evidence --------------------------------------------------------------------------
+part 'the evidence, and what it says to whoever has nothing but the two roots'
+evidence_verified
+cat verified.txt verified-sh.txt
+holds 'both verifiers: OK' is 'OK OK' sh -c 'head -qn1 verified.txt verified-sh.txt | paste -sd" "'
+certificate=evidence/certificate.json
+holds 'the certificate: proven with reservations' seen "$certificate" '"outcome":"proven with reservations"'
