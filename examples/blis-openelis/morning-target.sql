@@ -1,19 +1,17 @@
--- What morning-source.sql comes to, by hand, after evening-target.sql.
+-- What morning-source.sql comes to, by hand, after night-target.sql.
 SET search_path = clinlims;
 SET timezone = 'UTC';
 
-UPDATE analysis SET status_id = 6, released_date = '2022-01-12 06:40' WHERE id = 11312;
-DELETE FROM result WHERE analysis_id = 11313;
-DELETE FROM analysis WHERE id = 11313;
-DELETE FROM sample_item WHERE id = 10021;
-DELETE FROM sample_human WHERE id = 10021;
-DELETE FROM sample WHERE id = 10021;
-UPDATE person SET last_name = 'Belle' WHERE id = 3034;
-UPDATE patient SET gender = NULL WHERE id = 3032;
+INSERT INTO person (id, last_name) SELECT max(id) + 1, 'Abena' FROM person;
+INSERT INTO provider (id, person_id) SELECT max(id) + 1, (SELECT id FROM person WHERE last_name = 'Abena') FROM provider;
+INSERT INTO sample (id, accession_number, domain, revision, entered_date, lastupdated, received_date, collection_date, status_id) VALUES
+	(10022, 'BL00010022', 'H', 0, '2022-01-12 07:30', '2022-01-12 07:30', '2022-01-12', '2022-01-12 07:20', 1);
+INSERT INTO sample_human (id, samp_id, patient_id, provider_id)
+	SELECT 10022, 10022, 3035, pr.id FROM provider pr JOIN person pe ON pe.id = pr.person_id WHERE pe.last_name = 'Abena';
+INSERT INTO sample_item (id, samp_id, sort_order, typeosamp_id, status_id, external_id, collection_date) VALUES
+	(10022, 10022, 1, 1, 20, NULL, '2022-01-12 07:20');
 INSERT INTO analysis (id, sampitem_id, test_id, test_sect_id, revision, analysis_type, is_reportable, status_id, entry_date, lastupdated, released_date) VALUES
-	(11314, 10016, 10019, 56, 0, 'MANUAL', 'Y', 6, '2022-01-12 06:50', '2022-01-12 06:50', '2022-01-12 07:05');
-INSERT INTO result (id, analysis_id, sort_order, analyte_id, result_type, value, is_reportable)
-	SELECT (SELECT max(id) FROM result) + row_number() OVER (), analysis, 1, 10000 + measure, 'N', text, 'Y'
-	FROM (VALUES (11312, 88, '4.8'), (11314, 17, '88')) x (analysis, measure, text);
+	(11315, 10022, 10009, 56, 0, 'MANUAL', 'Y', 4, '2022-01-12 07:31', '2022-01-12 07:31', NULL);
 
-SELECT setval(t || '_seq', n::bigint) FROM (VALUES ('analysis', (SELECT max(id) FROM analysis)), ('result', (SELECT max(id) FROM result))) x (t, n);
+SELECT setval(t || '_seq', n::bigint) FROM (VALUES ('person', (SELECT max(id) FROM person)), ('provider', (SELECT max(id) FROM provider)), ('sample', (SELECT max(id) FROM sample)),
+	('sample_human', (SELECT max(id) FROM sample_human)), ('sample_item', (SELECT max(id) FROM sample_item)), ('analysis', (SELECT max(id) FROM analysis))) x (t, n);

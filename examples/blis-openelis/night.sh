@@ -5,7 +5,7 @@
 # night's work in the old laboratory that is caught up with, no-go and undo, the passage
 # again, go, an acceptance with a reservation, erasure, evidence. After each step its
 # facts are held against expected.txt, or against a copy to which the night's work was
-# done by hand (evening-target.sql, morning-target.sql).
+# done by hand (evening-, night- and morning-target.sql).
 #
 #   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/night.sh [WORK-FOLDER]
 #
@@ -70,7 +70,7 @@ sign_rosters
 part 'contract, instruction, read plan, each signed by who answers for it'
 sign_contract
 inspect_source
-edit_instruction=(-e 's|^passages: .*|passages: {dry: 4, rehearsal: 1, final: 2, catch_up: 2}|'
+edit_instruction=(-e 's|^passages: .*|passages: {dry: 4, rehearsal: 1, final: 3, catch_up: 3}|'
 	-e 's|^target: {\(.*\)system: OpenELIS Global,|target: {\1system: OpenELIS Global, pre_production: OpenELIS test base,|')
 sign_instruction
 
@@ -160,11 +160,15 @@ pg postgres -c "CREATE DATABASE $by_hand TEMPLATE $db"
 bases+=("$by_hand")
 my -e "ALTER USER ecluse_read_$tag@'127.0.0.1' ACCOUNT UNLOCK"
 
-# caught_up WHEN: what happened then in the old laboratory comes into the new one
-caught_up() {
+# happens WHEN: what happens then in the old laboratory, and what it is in the new one
+happens() {
 	my "$old" <"$here/$1-source.sql"
-	pg "$by_hand" -f "$here/$1-target.sql"
+	pg "$by_hand" -f "$here/$1-target.sql" >/dev/null
 	facts "$by_hand" >"$1.txt"
+}
+# caught_up WHEN: that comes into the new one
+caught_up() {
+	happens "$1"
 	not same "$pair/expected.txt" "$1.txt" 2>/dev/null || fail 'something changed'
 	seconds ecluse apply --catch-up --json >"$1.json"
 	sed -n '/"changed": {/,/}/s/^ *"\(.*\)": \([0-9]*\),*$/\2 rows of \1/p' "$1.json" | paste -sd, | sed 's/,/, /g; s/^/sealed again: /' >changed.txt
@@ -174,29 +178,50 @@ caught_up() {
 }
 part 'in the evening patients, requests and results come, change and go: catch-up'
 caught_up evening
-part 'in the morning some of it again: catch-up'
-caught_up morning
+part 'in the night some of it again: catch-up'
+caught_up night
 
-# ---- no-go ------------------------------------------------------------------------------------
+part 'in the morning a prescriber whom nobody knew: catch-up is refused, what the mapping looks up changed'
+happens morning
+not ecluse apply --catch-up --json >refused.json || fail 'it is refused'
+cat refused.json
+holds 'what changed is sealed, and not brought in' seen refused.json '"where": "doctor"'
+holds 'the new laboratory stands as in the night' facts_are night.txt "$db"
+# undone WHAT COMMAND…: that it takes the passage out of the new laboratory
+undone() {
+	seconds "${@:2}" >undone.json
+	holds "$1 in $took s, nothing is left: the gate signs that each table stands as before" not seen undone.json '"equal": false|"stay"'
+	holds 'and so say the facts of the new laboratory' stands_as_before "$db"
+}
+undone undone ecluse undo --because 'the morning is to come in too' --as keys/claire-aubry --json
+my -e "ALTER USER ecluse_read_$tag@'127.0.0.1' ACCOUNT LOCK"
+
+# loaded_again FILE: a final passage of what is sealed
+loaded_again() {
+	plan_for final claire-aubry
+	seconds ecluse apply --json >"$1"
+	not seen "$1" '"read": {' || fail 'nothing is read: the account is locked'
+}
+part 'the final passage again: all that four readings sealed, without a fifth'
+loaded_again second.json
+holds "loaded and read back equal in $took s" is true field second.json reconciled
+holds 'all 19 facts are those of the copy that was changed by hand' facts_are morning.txt "$db"
+
+# ---- no-go, another night -------------------------------------------------------------------------
 part 'no-go: the wards file by family names in capitals, and the new software prints them as typed'
-seconds ecluse no-go --because 'the wards file by family names in capitals, and the new software prints them as they are typed' --undo --as keys/claire-aubry --json >no-go.json
-holds "undone in $took s, nothing is left: each table stands as before" not seen no-go.json '"equal": false|"stay"'
-holds 'and so say the facts of the new laboratory' stands_as_before "$db"
-tell 'the vendor of the new software sets it to capitals'
+undone 'said and undone' ecluse no-go --because 'the wards file by family names in capitals, and the new software prints them as they are typed' --undo --as keys/claire-aubry --json
+tell 'its vendor sets it to capitals'
 capitals() {
 	pg "$db" -c "CREATE FUNCTION clinlims.capitals() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.last_name := upper(NEW.last_name); RETURN NEW; END'" \
 		-c 'CREATE TRIGGER capitals BEFORE INSERT ON clinlims.person FOR EACH ROW WHEN (NEW.id < 1000000) EXECUTE FUNCTION clinlims.capitals()'
 	pg "$by_hand" -c 'UPDATE clinlims.person SET last_name = upper(last_name) WHERE id < 1000000'
 }
 capitals
-my -e "ALTER USER ecluse_read_$tag@'127.0.0.1' ACCOUNT LOCK"
 
-part 'the final passage again: what all three readings sealed, and none is made anew'
-plan_for final claire-aubry
-seconds ecluse apply --json >again.json
+part 'the final passage once more'
+loaded_again third.json
 facts "$by_hand" >capitals.txt
-holds "loaded and read back in $took s; a difference is found" is false field again.json reconciled
-holds 'again without reading: the account is locked' not seen again.json '"read": {'
+holds "loaded and read back in $took s; a difference is found" is false field third.json reconciled
 ecluse report >report.txt
 cat report.txt
 holds 'one table differs' is '  ≠  clinlims.person' grep -o '^  ≠  [a-z._]*' report.txt
