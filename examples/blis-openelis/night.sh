@@ -16,13 +16,19 @@ test_base=oetest_$tag by_hand=oehand_$tag
 bases=("$db" "$test_base")
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
-exec 3>&1 >"$work/said.log" # the story goes to 3
+exec 3>&1 >"$work/said.log" 2>&1 # the story goes to 3
+ended() {
+	local code=$?
+	stop_room
+	[ "$code" = 0 ] || printf 'night: exit %d; %s ends with\n%s\n' "$code" "$work/said.log" "$(tail -20 "$work/said.log")" >&3
+}
+trap ended EXIT
 
 # ---- telling, and holding it to what it says --------------------------------------
 part() { printf '%3ds  %s\n' "$SECONDS" "$*" | tee /dev/fd/3; }
 tell() { printf '        %s\n' "$*" | tee /dev/fd/3; }
 fail() {
-	echo "night: it does not hold that $1; see $work/said.log" >&2
+	part "✗ it does not hold: $1"
 	exit 1
 }
 # holds WHAT COMMAND…
@@ -35,7 +41,7 @@ field() { sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$1
 not() { ! "$@"; }
 # is VALUE COMMAND…: what it prints
 is() { [ "$("${@:2}")" = "$1" ]; }
-same() { diff "$1" "$2" >&2; }
+same() { diff "$1" "$2"; }
 # facts_are FILE BASE
 facts_are() { facts "$2" >facts.txt && same "$1" facts.txt; }
 # stands_as_before BASE: as when it was empty; sequences are never set back
@@ -82,7 +88,7 @@ short='s|local_abbrev: left(name, 10)|local_abbrev: name|'
 mapping_with() {
 	local all=() m
 	for m in "$@"; do
-		not same "$here/mapping.yaml" <(sed -e "$m" "$here/mapping.yaml") 2>/dev/null || fail "$m makes a mistake"
+		not same "$here/mapping.yaml" <(sed -e "$m" "$here/mapping.yaml") >/dev/null || fail "$m makes a mistake"
 		all+=(-e "$m")
 	done
 	sign_mapping "${all[@]}"
@@ -166,13 +172,14 @@ happens() {
 	pg "$by_hand" -f "$here/$1-target.sql" >/dev/null
 	facts "$by_hand" >"$1.txt"
 }
+# changed: how many rows a reading sealed again, by dataset
+changed() { sed -n '/"changed": {/,/}/s/^ *"\(.*\)": \([0-9]*\),*$/\2 of \1/p' | paste -sd, | sed 's/,/, /g'; }
 # caught_up WHEN: that comes into the new one
 caught_up() {
 	happens "$1"
-	not same "$pair/expected.txt" "$1.txt" 2>/dev/null || fail 'something changed'
+	not same "$pair/expected.txt" "$1.txt" >/dev/null || fail 'something changed'
 	seconds ecluse apply --catch-up --json >"$1.json"
-	sed -n '/"changed": {/,/}/s/^ *"\(.*\)": \([0-9]*\),*$/\2 rows of \1/p' "$1.json" | paste -sd, | sed 's/,/, /g; s/^/sealed again: /' >changed.txt
-	tell "$(cat changed.txt)"
+	tell "sealed again, of buckets in which something changed: $(changed <"$1.json")"
 	holds "brought up to it and read back equal in $took s" is true field "$1.json" reconciled
 	holds 'all 19 facts are those of the copy that was changed by hand' facts_are "$1.txt" "$db"
 }
@@ -241,5 +248,22 @@ part 'the evidence, and what it says to whoever has nothing but the two roots'
 evidence_verified
 cat verified.txt verified-sh.txt
 holds 'both verifiers: OK' is 'OK OK' sh -c 'head -qn1 verified.txt verified-sh.txt | paste -sd" "'
+journal() { grep -c "\"type\":\"$1\"" evidence/journal/leaves.jsonl; }
+holds 'the source was read four times: once whole, three times for what changed' is 4 journal reading-begun
+holds 'four dry runs, one rehearsal, three final passages' is 8 journal passage-begun
+holds 'three were undone' is 3 journal undo-ended
+undone=$(grep -l '"ecluse":"undo/v1".*"kind":"rehearsal","number":1},"system":"OpenELIS test base".*"rows":74287' evidence/statements/*.json)
+holds 'undo/v1 of the rehearsal: the test base stands as before' not seen "$undone" '"equal":false|"stay"'
 certificate=evidence/certificate.json
 holds 'the certificate: proven with reservations' seen "$certificate" '"outcome":"proven with reservations"'
+holds 'which names who follows the difference up' seen <(cat evidence/documents/*) '"name":"clinlims.person","why":"the new software keeps family names in capitals","owner":"marc-tissot"'
+by_laboratory() { grep -l '^side controller$' evidence/acts/*.act | xargs cat; }
+# signed [CLAUSE]: how often the laboratory signed it
+signed() { by_laboratory | grep -Ec -- "^$1"; }
+holds 'the laboratory signed as in every migration: contract, instruction with read plan, load plan, acceptance' \
+	is '1 1 1 1' echo "$(signed 'sign contract') $(signed 'sign instruction') $(signed 'approve readplan') $(signed 'accept report')"
+holds 'and for this night: no-go, go, two loads taken out, and the load plan three times instead of once' \
+	is '1 1 2 3 10' echo "$(signed no-go) $(signed go) $(signed refuse) $(signed 'approve loadplan') $(signed 'ecluse act')"
+part "a bad night on a real laboratory: $(wc -l <facts.txt) facts as expected"
+stop_room
+drop
