@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,6 +49,9 @@ func (r *Revision) Exchange() (*Exchange, error) {
 			}
 		}
 		x.Gone.Rows += w.Rows
+	}
+	for i := range x.Gone.Tables {
+		x.Gone.Tables[i].ascend()
 	}
 	from := 0 // of a dataset's tables
 	for i, c := range r.Come {
@@ -125,6 +129,27 @@ func (c *Chunk) add(rows *Rows, from, sources int) error {
 		to.Source = append(to.Source, int32(c.Rows)+source)
 	}
 	return nil
+}
+
+// ascend puts rows in the order of their source rows: where two rules of a mapping write
+// one table, those of the second come after all of the first.
+func (r *Rows) ascend() {
+	if slices.IsSorted(r.Source) {
+		return
+	}
+	order := make([]int, len(r.Source))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(r.Source[a], r.Source[b]) })
+	sorted := Rows{Table: r.Table, Batch: record.NewBatch(r.Batch.Schema, len(order))}
+	for _, i := range order {
+		for n, col := range sorted.Batch.Columns {
+			col.AppendFrom(r.Batch.Columns[n], i)
+		}
+		sorted.Source = append(sorted.Source, r.Source[i])
+	}
+	*r = sorted
 }
 
 // Begin looks at the markers that are stored. Of a revision that is in it returns the

@@ -37,7 +37,7 @@ func TestExchange(t *testing.T) {
 	r := &writer.Revision{
 		Gone: []writer.Withdrawn{
 			{Slot: slot("request", 3), Rows: 9, Sources: []int32{8}, Tables: []writer.Rows{rows(t, "request", 8)}},
-			{Slot: slot("patient", 1), Rows: 5, Sources: []int32{1, 4}, Tables: []writer.Rows{rows(t, "person", 1, 4), rows(t, "patient", 1)}},
+			{Slot: slot("patient", 1), Rows: 5, Sources: []int32{1, 4}, Tables: []writer.Rows{rows(t, "person", 1, 4), rows(t, "patient", 1), rows(t, "number", 1, 4), rows(t, "number", 1)}},
 			{Slot: slot("patient", 0), Rows: 10, Sources: []int32{0}, Tables: []writer.Rows{rows(t, "person", 0), rows(t, "patient")}},
 		},
 		Come: []*writer.Chunk{
@@ -51,7 +51,7 @@ func TestExchange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"person[0 11 14]", "patient[11]", "request[23]"}, show(x.Gone)); diff != "" || x.Gone.Rows != 24 {
+	if diff := cmp.Diff([]string{"person[0 11 14]", "patient[11]", "number[11 11 14]", "request[23]"}, show(x.Gone)); diff != "" || x.Gone.Rows != 24 {
 		t.Errorf("%d go (-want +got):\n%s", x.Gone.Rows, diff)
 	}
 	if diff := cmp.Diff([]string{"person[0 2 4]", "patient[0 4]", "doctor[8]", "person[8]", "doctor[7]"}, show(x.Come)); diff != "" || x.Come.Rows != 9 {
