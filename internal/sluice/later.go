@@ -49,6 +49,16 @@ func (l *later) between(at place, after, upTo int) (rows []int32) {
 	return rows
 }
 
+// last is the last reading, up to one, that found rows of a chunk gone; 0: none did.
+func (l *later) last(at place, upTo int) (reading int) {
+	for _, g := range l.gone[at] {
+		if g.reading <= upTo {
+			reading = max(reading, g.reading)
+		}
+	}
+	return reading
+}
+
 func (l *later) add(at place, reading int, rows []int32) {
 	if len(rows) == 0 {
 		return
@@ -61,7 +71,7 @@ func (l *later) add(at place, reading int, rows []int32) {
 	l.gone[at] = all
 }
 
-// of lists a reading's layers of the datasets that the mapping maps.
+// layersOf lists a reading's layers of the datasets that the mapping maps.
 func (o *loader) layersOf(reading int) (all []layer) {
 	for _, d := range o.plan.Shape.Order {
 		for _, l := range o.later.layers {

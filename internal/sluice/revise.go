@@ -12,43 +12,51 @@ import (
 	"ecluse/internal/sluice/writer"
 )
 
-// revise brings a passage that was loaded as of an earlier reading up to o.Reading: for
-// each reading since, what changed goes and comes in one transaction. A passage that is
-// loaded as of this reading from its first chunk has nothing to revise.
+// revise brings a passage that was loaded as of an earlier reading up to o.Reading: what
+// changed since goes and comes in one transaction, however many readings found it. A
+// passage that is loaded as of this reading from its first chunk has nothing to revise.
 func (o *loader) revise(ctx context.Context, session writer.Session) error {
-	for reading := 1; reading <= o.Reading; reading++ {
-		layers := o.layersOf(reading)
-		if len(layers) == 0 || !o.behind(reading, layers[0]) {
-			continue
-		}
-		if err := o.heldChanged(reading); err != nil {
-			return err
-		}
-		if err := o.reviseTo(ctx, session, reading, layers); err != nil {
-			return err
-		}
+	from := o.behind()
+	if from < 0 {
+		return nil
 	}
-	return nil
+	if err := o.heldChanged(from); err != nil {
+		return err
+	}
+	var layers []layer
+	for reading := from + 1; reading <= o.Reading; reading++ {
+		layers = append(layers, o.layersOf(reading)...)
+	}
+	if len(layers) == 0 {
+		return nil
+	}
+	return o.reviseFrom(ctx, session, from, layers)
 }
 
-// behind tells whether chunks are in from before a reading, and what it changed is not.
-func (o *loader) behind(reading int, first layer) bool {
-	older := false
-	for slot, m := range o.markers {
-		if slot.Dataset == first.dataset.Buckets(reading) {
-			return false
-		}
-		older = older || m.Reading < reading
+// behind is the reading as of which chunks are in, where what a later one changed is not;
+// −1: nothing is behind.
+func (o *loader) behind() int {
+	if len(o.markers) == 0 {
+		return -1
 	}
-	return older
+	from := o.applied()
+	for _, m := range o.markers {
+		if m.Reading == o.Reading {
+			return -1 // this passage began as of it
+		}
+	}
+	if from >= o.Reading {
+		return -1
+	}
+	return from
 }
 
 // heldChanged refuses to revise when codes changed that other rows are looked up in: those
 // would have to be made anew, and nobody knows which.
-func (o *loader) heldChanged(reading int) error {
+func (o *loader) heldChanged(from int) error {
 	for _, l := range o.later.layers {
 		held := func(h ecluse.ShapeHeld) bool { return h.Dataset == l.dataset }
-		if l.reading == reading && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
+		if l.reading > from && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
 			return &ecluse.Error{
 				Kind: ecluse.Differs, What: "catch up", Where: string(l.dataset), Why: "rows of it changed, and the mapping looks other rows up in it: what was loaded was made with the old ones",
 				Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
@@ -69,8 +77,9 @@ func (o *loader) differs(l layer) bool {
 	return o.later.came[l] > 0
 }
 
-// reviseTo makes one reading's changes.
-func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading int, layers []layer) error {
+// reviseFrom makes the changes that readings after one found.
+func (o *loader) reviseFrom(ctx context.Context, session writer.Session, from int, layers []layer) error {
+	reading := o.Reading
 	run := <-o.runs
 	defer func() { o.runs <- run }()
 	var r writer.Revision
@@ -80,7 +89,8 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 	for _, m := range markers {
 		before := counters
 		counters = m.Counters
-		goes := o.later.between(place{m.Slot.Dataset, m.Slot.Sequence}, reading-1, reading)
+		at := place{m.Slot.Dataset, m.Slot.Sequence}
+		goes := o.later.between(at, from, reading)
 		if len(goes) == 0 {
 			continue
 		}
@@ -89,7 +99,7 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 			return err
 		}
 		r.Gone = append(r.Gone, *w)
-		x, err := o.lessen(ctx, run, &m, before, w, reports, reading)
+		x, err := o.lessen(ctx, run, &m, before, w, reports, o.later.last(at, reading))
 		if err != nil {
 			return err
 		}
@@ -103,9 +113,7 @@ func (o *loader) reviseTo(ctx context.Context, session writer.Session, reading i
 			return err
 		}
 		for _, m := range append(all, o.bucketsChunk(l, counters)) {
-			chunk := o.toWrite(m)
-			chunk.Reading = reading
-			come, r.Come = append(come, m), append(r.Come, chunk)
+			come, r.Come = append(come, m), append(r.Come, o.toWrite(m))
 		}
 	}
 	revised, err := session.Revise(ctx, &r, func(ctx context.Context, refused [][]writer.Refusal) error {
@@ -183,7 +191,7 @@ func (o *loader) inOrder() []writer.Marker {
 func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, counters *map[string]int64) (all []*mapped, err error) {
 	for sequence, last := 0, false; !last; sequence++ {
 		o.counters = *counters
-		m, err := o.mapChunk(ctx, run, l.dataset.Changed(l.reading), sequence, l.reading)
+		m, err := o.mapChunk(ctx, run, l.dataset.Changed(l.reading), sequence, o.Reading)
 		if err != nil {
 			return nil, err
 		}
@@ -275,7 +283,7 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 		return aside
 	}
 	if n == nil || slices.ContainsFunc(w.Sources, aside) {
-		x, err = o.retake(ctx, run, m, counters, w.Sources, reading)
+		x, err = o.retake(ctx, run, m, counters, w.Sources, reading, n)
 		if err == nil && n != nil {
 			x.outcome.Given = n.Given
 		}
@@ -307,7 +315,7 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 // retake finds out anew what a chunk comes to that is in and of which rows go, or went,
 // after it was loaded. What it made is what was loaded then; what it put aside and counted
 // is of the rows that are left. Why the database refused a row was in its note only.
-func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int) (x revisedChunk, err error) {
+func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int, noted *outcome) (x revisedChunk, err error) {
 	loaded, err := o.again(ctx, run, m, counters)
 	if err != nil {
 		return x, err
@@ -325,7 +333,7 @@ func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker,
 	if err != nil {
 		return x, err
 	}
-	refused := o.byDatabase(now, m, reading)
+	refused := o.byDatabase(now, m, reading, noted)
 	if err := o.refused(ctx, now, refused); err != nil {
 		return x, err
 	}
@@ -348,13 +356,9 @@ func (o *loader) remember(ctx context.Context) error {
 	for _, m := range o.inOrder() {
 		before := counters
 		counters = m.Counters
-		at, last := place{m.Slot.Dataset, m.Slot.Sequence}, m.Reading
-		for reading := m.Reading + 1; reading <= applied; reading++ {
-			if len(o.later.between(at, reading-1, reading)) > 0 {
-				last = reading
-			}
-		}
-		if last == m.Reading {
+		at := place{m.Slot.Dataset, m.Slot.Sequence}
+		last := o.later.last(at, applied)
+		if last <= m.Reading {
 			continue
 		}
 		if n, err := o.outcomeOf(&m); err != nil || n != nil {
@@ -363,7 +367,7 @@ func (o *loader) remember(ctx context.Context) error {
 			}
 			continue
 		}
-		x, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), last)
+		x, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), last, nil)
 		if err != nil {
 			return err
 		}
@@ -376,7 +380,7 @@ func (o *loader) remember(ctx context.Context) error {
 
 // byDatabase are the source rows that the database refused: those that are not in, and that
 // neither the mapping put aside nor a reading found gone.
-func (o *loader) byDatabase(m *mapped, marker *writer.Marker, reading int) (refused []writer.Refusal) {
+func (o *loader) byDatabase(m *mapped, marker *writer.Marker, reading int, noted *outcome) (refused []writer.Refusal) {
 	no := map[int32]bool{}
 	for _, r := range m.out.Rejected {
 		no[r.Row] = true
@@ -385,9 +389,14 @@ func (o *loader) byDatabase(m *mapped, marker *writer.Marker, reading int) (refu
 		no[row] = true
 	}
 	for _, row := range marker.Refused {
-		if !no[row] {
-			refused = append(refused, writer.Refusal{Row: row, Reason: "refused by the target"})
+		if no[row] {
+			continue
 		}
+		why := "refused by the target" // all that is known when the note is lost
+		if noted != nil && noted.Refused[row] != "" {
+			why = noted.Refused[row]
+		}
+		refused = append(refused, writer.Refusal{Row: row, Reason: why})
 	}
 	slices.SortFunc(refused, func(a, b writer.Refusal) int { return int(a.Row - b.Row) })
 	return refused

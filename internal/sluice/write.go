@@ -100,6 +100,7 @@ type outcome struct {
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
 	Given    given                      `json:"given,omitempty"`
+	Refused  map[int32]string           `json:"refused,omitempty"` // source rows that the database refused, and why
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
 }
@@ -125,11 +126,8 @@ func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 // rows out of it. nil when it is lost.
 func (o *loader) outcomeOf(m *writer.Marker) (*outcome, error) {
 	slot := m.Slot
-	for reading := o.applied(); reading > m.Reading; reading-- {
-		if len(o.later.between(place{slot.Dataset, slot.Sequence}, reading-1, reading)) > 0 {
-			slot = revisedSlot(slot, reading)
-			break
-		}
+	if last := o.later.last(place{slot.Dataset, slot.Sequence}, o.applied()); last > m.Reading {
+		slot = revisedSlot(slot, last)
 	}
 	text, err := o.noteOf(slot)
 	if err != nil || text == nil {
@@ -228,7 +226,7 @@ func (o *loader) toWrite(m *mapped) *writer.Chunk {
 
 // lost notes once more the outcome of a chunk that is in and whose note is gone.
 func (o *loader) lost(ctx context.Context, m *mapped, marker *writer.Marker) (*outcome, error) {
-	refused := o.byDatabase(m, marker, marker.Reading)
+	refused := o.byDatabase(m, marker, marker.Reading, nil)
 	if err := o.refused(ctx, m, refused); err != nil {
 		return nil, err
 	}
@@ -269,6 +267,10 @@ func (o *loader) outcome(m *mapped, refused []writer.Refusal, sums reconcile.Sum
 	}
 	for _, r := range refused {
 		n.Rejected[r.Reason]++
+		if n.Refused == nil {
+			n.Refused = map[int32]string{}
+		}
+		n.Refused[r.Row] = r.Reason
 	}
 	for t, sum := range n.Sums {
 		n.Tables[t] = sum.Count
