@@ -39,7 +39,7 @@ type DatasetID string
 // Valid tells whether d has a dataset's name's form. It is then no path, and no more
 // than a part of one name in a folder.
 func (d DatasetID) Valid() bool {
-	return d != "" && len(d) <= 128 && d[0] != '.' && d[0] != '-' &&
+	return d != "" && len(d) <= 192 && d[0] != '.' && d[0] != '-' &&
 		only(string(d), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"sync"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -60,11 +61,15 @@ type inlet struct {
 	migration ecluse.MigrationID
 	source    ecluse.Fingerprint // gate that must have signed
 	plan      ecluse.Digest
-	reading   int                                               // of the source, that is waited for
-	known     map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
-	versions  map[ecluse.Slot]*evidence.Descriptor              // every version
-	manifest  *evidence.Manifest
-	verified  map[ecluse.Digest]*evidence.Descriptor // by body and signature: each is verified once
+	reading   int // of the source, that is waited for
+
+	looking  sync.Mutex                             // one looks at a time
+	verified map[ecluse.Digest]*evidence.Descriptor // by body and signature: each is verified once
+
+	mu       sync.Mutex                                        // what was seen: one goroutine opens chunks, another opens one again
+	known    map[ecluse.DatasetID]map[int]*evidence.Descriptor // latest version of each
+	versions map[ecluse.Slot]*evidence.Descriptor              // every version
+	manifest *evidence.Manifest
 }
 
 // parse verifies a descriptor, or remembers that it did.
@@ -91,6 +96,8 @@ func (i *inlet) parse(s evidence.Signed) (*evidence.Descriptor, error) {
 // refresh looks at what is in. A descriptor that the source gate did not sign,
 // or of another plan or migration, stops everything.
 func (i *inlet) refresh(ctx context.Context) error {
+	i.looking.Lock()
+	defer i.looking.Unlock()
 	signed, err := i.lock.Manifest(ctx, i.migration)
 	if err != nil {
 		return err
@@ -99,9 +106,9 @@ func (i *inlet) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.known = map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
+	known := map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
+	versions := map[ecluse.Slot]*evidence.Descriptor{}
 	var all []*evidence.Descriptor
-	i.versions = map[ecluse.Slot]*evidence.Descriptor{}
 	for n, s := range there {
 		d, err := i.parse(s)
 		if err != nil {
@@ -110,43 +117,52 @@ func (i *inlet) refresh(ctx context.Context) error {
 		if d.Migration != i.migration || d.Plan != i.plan {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it belongs to another migration or read plan"}
 		}
-		if i.versions[d.Slot] != nil {
+		if versions[d.Slot] != nil {
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + d.Slot.String(), Why: "it is there twice: it was put in another's place again"}
 		}
-		i.versions[d.Slot] = d
+		versions[d.Slot] = d
 		all = append(all, d)
-		of := i.known[d.Slot.Dataset]
+		of := known[d.Slot.Dataset]
 		if of == nil {
 			of = map[int]*evidence.Descriptor{}
-			i.known[d.Slot.Dataset] = of
+			known[d.Slot.Dataset] = of
 		}
 		if old := of[d.Slot.Sequence]; old == nil || old.Slot.Version < d.Slot.Version {
 			of[d.Slot.Sequence] = d
 		}
 	}
-	if signed == nil {
-		i.manifest = nil
-		return nil
+	var m *evidence.Manifest
+	if signed != nil {
+		if m, err = evidence.ParseManifest(*signed, i.source); err != nil {
+			return &ecluse.Error{Kind: ecluse.KindOf(err), What: "open the chamber", Where: "manifest", Err: err}
+		}
+		if m.Migration != i.migration || m.Plan != i.plan {
+			return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "manifest", Why: "it belongs to another migration or read plan"}
+		}
+		if err := m.Covers(all); err != nil {
+			return err
+		}
 	}
-	m, err := evidence.ParseManifest(*signed, i.source)
-	if err != nil {
-		return &ecluse.Error{Kind: ecluse.KindOf(err), What: "open the chamber", Where: "manifest", Err: err}
-	}
-	if m.Migration != i.migration || m.Plan != i.plan {
-		return &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "manifest", Why: "it belongs to another migration or read plan"}
-	}
-	if err := m.Covers(all); err != nil {
-		return err
-	}
-	i.manifest = m
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.known, i.versions, i.manifest = known, versions, m
 	return nil
 }
 
-// complete tells whether the reading that is waited for is closed.
-func (i *inlet) complete() bool { return i.manifest != nil && i.manifest.Reading >= i.reading }
+// closed is the manifest of the reading that is waited for; nil before it is closed.
+func (i *inlet) closed() *evidence.Manifest {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.manifest == nil || i.manifest.Reading < i.reading {
+		return nil
+	}
+	return i.manifest
+}
 
 // sealed is how many rows each chunk that is in has.
 func (i *inlet) sealed() map[ecluse.Slot]int64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	rows := map[ecluse.Slot]int64{}
 	for _, chunks := range i.known {
 		for _, d := range chunks {
@@ -159,10 +175,13 @@ func (i *inlet) sealed() map[ecluse.Slot]int64 {
 // Next waits for a chunk and fetches it.
 func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int) (*evidence.Descriptor, io.ReadCloser, error) {
 	for {
-		if d := i.known[dataset][sequence]; d != nil {
+		i.mu.Lock()
+		d, whole := i.known[dataset][sequence], i.manifest != nil && i.manifest.Reading >= i.reading
+		i.mu.Unlock()
+		if d != nil {
 			return i.get(ctx, d)
 		}
-		if i.complete() {
+		if whole {
 			return nil, nil, &ecluse.Error{
 				Kind: ecluse.Unverified, What: "open the chamber", Where: (ecluse.Slot{Dataset: dataset, Sequence: sequence}).String(),
 				Why: "the manifest is closed and the chunk is not there",
@@ -176,7 +195,9 @@ func (i *inlet) Next(ctx context.Context, dataset ecluse.DatasetID, sequence int
 
 // Version fetches the version of a chunk that was loaded, whatever came later.
 func (i *inlet) Version(ctx context.Context, s ecluse.Slot) (*evidence.Descriptor, io.ReadCloser, error) {
+	i.mu.Lock()
 	d := i.versions[s]
+	i.mu.Unlock()
 	if d == nil {
 		return nil, nil, &ecluse.Error{Kind: ecluse.Unverified, What: "open the chamber", Where: "chunk " + s.String(), Why: "it was loaded, and it is not there any more"}
 	}
@@ -196,7 +217,10 @@ func (i *inlet) get(ctx context.Context, d *evidence.Descriptor) (*evidence.Desc
 }
 
 func (i *inlet) wait(ctx context.Context) error {
-	if err := i.lock.Wait(ctx, i.migration, len(i.versions)); err != nil {
+	i.mu.Lock()
+	there := len(i.versions)
+	i.mu.Unlock()
+	if err := i.lock.Wait(ctx, i.migration, there); err != nil {
 		return err
 	}
 	return i.refresh(ctx)
@@ -204,12 +228,14 @@ func (i *inlet) wait(ctx context.Context) error {
 
 // Complete waits for the closing manifest.
 func (i *inlet) Complete(ctx context.Context) (*evidence.Manifest, error) {
-	for !i.complete() {
+	for {
+		if m := i.closed(); m != nil {
+			return m, nil
+		}
 		if err := i.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return i.manifest, nil
 }
 
 // PutAside hands rejected rows to the chamber, for the source gate.

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -122,9 +120,8 @@ func (s *Source) sealAnew(ctx context.Context, m ecluse.MigrationID, c *exchange
 		return nil, err
 	}
 	defer o.key.Wipe()
-	prefix := string(sluice.RejectsOf(p, ""))
-	o.sealed = slices.DeleteFunc(o.sealed, func(d *evidence.Descriptor) bool { return !strings.HasPrefix(string(d.Slot.Dataset), prefix) })
-	if len(o.sealed) == 0 {
+	aside := sluice.AsideIn(p, o.sealed)
+	if len(aside) == 0 {
 		return nil, nil
 	}
 	first, err := s.firstRows(ctx, m)
@@ -143,9 +140,8 @@ func (s *Source) sealAnew(ctx context.Context, m ecluse.MigrationID, c *exchange
 		return nil, cannotKeep(m, err)
 	}
 	k := &Kept{KeptRows: evidence.KeptRows{Passage: p, Until: e.Kept.String(), Key: ecluse.DigestOf([]byte(id.Recipient().String()))}}
-	for _, d := range o.sealed {
-		slot := d.Slot
-		slot.Dataset = ecluse.DatasetID(strings.TrimPrefix(string(slot.Dataset), prefix))
+	for _, a := range aside {
+		d, slot := a.Descriptor, a.Chunk
 		from, ok := first[slot]
 		if !ok {
 			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: "chunk " + slot.String(), Why: "rows of it were put aside, and this gate sealed no such chunk"}

@@ -41,7 +41,8 @@ type Entry struct {
 	ReadPlan    ecluse.Digest            `json:"read_plan"`
 	ReadBegun   time.Time                `json:"read_begun,omitzero"`
 	Epoch       int                      `json:"epoch"`
-	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest
+	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
+	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -277,6 +278,9 @@ type Result struct {
 // signs and posts what it came to. It may be called again after any
 // interruption.
 func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int, watch sluice.Watch) (*Result, error) {
+	if err := t.mayLoad(ctx, m, p, reading); err != nil {
+		return nil, err
+	}
 	l, k, err := t.loading(ctx, m, p, reading, watch)
 	if err != nil {
 		return nil, err
@@ -288,6 +292,40 @@ func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 	out := &Result{}
 	out.Statement, out.Digest, err = t.state(ctx, m, k, reading, loaded)
 	return out, err
+}
+
+// mayLoad refuses to change a passage that people work in, and to load as of an earlier
+// reading of the source than one that this gate loaded as of: a lock that shows an older
+// one hides what changed since.
+func (t *Target) mayLoad(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int) error {
+	refuse := func(why, next string) error {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: why, Next: next, Article: "GDPR art. 29"}
+	}
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return err
+	}
+	if reading < page.Readings-1 {
+		return refuse(fmt.Sprintf("reading %d of the source was asked for, and this gate has loaded as of reading %d", reading+1, page.Readings), "find out who changed what the lock shows; the last reading counts")
+	}
+	if page.Plans[p.String()].IsZero() {
+		return nil // it begins
+	}
+	c, err := t.lock.Case(ctx, m, p.Kind)
+	if err != nil {
+		return err
+	}
+	e, err := t.home.ending(m, c)
+	if err != nil {
+		return err
+	}
+	if !e.Accepted.IsZero() {
+		return refuse("the controller has accepted the load: "+e.Accepted.String(), "nothing is loaded any more")
+	}
+	if live := e.Live(page.Plans[p.String()]); !live.IsZero() {
+		return refuse("the laboratory works in it since the controller said go: "+live.String(), "accept it, or order it undone: nothing is loaded into it any more")
+	}
+	return nil
 }
 
 // loading puts together what sluice.Load needs.
@@ -309,7 +347,7 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		return nil, nil, err
 	}
 	var sealed map[ecluse.Slot]int64
-	if in.complete() { // else more chunks come
+	if in.closed() != nil { // else more chunks come
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
@@ -377,9 +415,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Reading: reading, Chunks: l.Chunks, Unmapped: l.Unmapped(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
-	for _, d := range l.Opened {
-		s.RowsRead += d.Rows
-	}
+	s.RowsRead = l.Read
 	for _, n := range l.Rows {
 		s.RowsLoaded += n
 	}
@@ -398,9 +434,6 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		return nil, ecluse.Digest{}, err
 	}
 	stood, tried, dry := l.Report.Stood(), s.tries(), l.Passage.Kind == ecluse.Dry
-	if !stood && !tried && !dry {
-		return s, signed.Digest(), nil
-	}
 	return s, signed.Digest(), t.home.Note(m, func(e *Entry) error {
 		name := l.Passage.String()
 		if dry && !slices.Contains(e.Dry, name) {
@@ -409,8 +442,12 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 		if tried {
 			e.Tried[madeOf(k.permit.Plan().Shape.Mapping, k.read.Columns())] = name
 		}
-		if stood && e.Stood[name].IsZero() {
+		e.Readings = max(e.Readings, reading+1)
+		switch {
+		case stood && e.Stood[name].IsZero():
 			e.Stood[name] = s.Compared.ReadBack
+		case !stood && reading > 0: // as of this reading it never did
+			delete(e.Stood, name)
 		}
 		return nil
 	})

@@ -82,7 +82,13 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 	if err != nil {
 		return nil, err
 	}
-	if mig.Place.Passage == procedure.Loading && reading > 0 { // it goes on, as every passage does
+	open, err := l.openWork(ctx, m, exchange.Load)
+	if err != nil {
+		return nil, err
+	}
+	// What is under way goes on, as every passage does. A reading that was closed and whose
+	// changes the target gate refused is followed by another.
+	if mig.Place.Passage == procedure.Loading && (mig.Place.Migration == procedure.Reading || open != "" || reading == 0) {
 		return l.begin(ctx, m, exchange.Beginning{Kind: kind})
 	}
 	if reading >= i.Passages.CatchUp {

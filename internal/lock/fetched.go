@@ -34,7 +34,7 @@ func (l *Lock) mostFetched(ctx context.Context, m ecluse.MigrationID) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	times := int64(eachPassage) * int64(max(1, i.Passages.Dry+i.Passages.Rehearsal+i.Passages.Final))
+	times := int64(eachPassage) * int64(max(1, i.Passages.Dry+i.Passages.Rehearsal+i.Passages.Final+i.Passages.CatchUp))
 	if u.Bytes > (math.MaxInt64-aside)/times {
 		return math.MaxInt64, nil
 	}

@@ -87,6 +87,10 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 		return err
 	}
 	defer l.forgetJournalled(w.Migration)
+	closed, err := l.store.LeavesOf(ctx, string(w.Migration), string(journal.ManifestClosed))
+	if err != nil {
+		return err
+	}
 	event := journal.Event{Tree: string(w.Migration), Type: journal.UndoEnded, IDs: map[string]string{"passage": w.Passage.String()}, Numbers: map[string]int64{"chunks": int64(s.Chunks), "rows": s.Rows}}
 	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if err := end(ctx, tx); err != nil {
@@ -95,8 +99,14 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 		for _, e := range sealed {
 			tx.Also(e)
 		}
-		if _, err := tx.Move(ctx, w.Migration, procedure.FinishUndo, procedure.TargetGate); err != nil {
+		place, err := tx.Move(ctx, w.Migration, procedure.FinishUndo, procedure.TargetGate)
+		if err != nil {
 			return err
+		}
+		if place.Migration == procedure.Reading && len(closed) > 0 { // what was read before stands
+			if _, err := tx.Move(ctx, w.Migration, procedure.EndCatchUp, procedure.Lock); err != nil {
+				return err
+			}
 		}
 		return endPassage(ctx, tx, w.Migration, procedure.Undone)
 	})

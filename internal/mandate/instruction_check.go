@@ -140,6 +140,8 @@ func (i *Instruction) checkHead(p *problems) {
 		p.add("passages.catch_up", "want a number from 0 to 1000", "")
 	case n > 0 && i.Source.Consistency == Frozen:
 		p.add("passages.catch_up", "nobody writes in a frozen source: there is nothing to catch up with", "")
+	case n > 0 && i.Source.Consistency == Reread:
+		p.add("passages.catch_up", "a later reading sees the source as it is at one moment: goes with consistency: snapshot or locked", "")
 	}
 	if i.Passages.Rehearsal > 0 && i.Target.PreProduction == "" {
 		p.add("passages.rehearsal", "a rehearsal goes into a system that target.pre_production names", lawOnly)

@@ -174,7 +174,8 @@ func waters() []Step {
 			Moves: []Move{
 				{Verb: BeginReading, By: []Actor{SourceGate}, While: []State{Approved, Reading}, To: Reading},
 				{Verb: VoidRead, By: []Actor{Lock}, While: []State{Reading}, To: Instructed, Passage: []State{None, Undone, LoadPlanned, LoadApproved}, PassageTo: None},
-				{Verb: CatchUp, By: []Actor{SourceGate}, While: []State{Sealed}, To: Reading, Passage: []State{Compared}, PassageTo: Loading, Kinds: written()},
+				{Verb: CatchUp, By: []Actor{SourceGate}, While: []State{Sealed}, To: Reading, Passage: []State{Compared, Loading}, PassageTo: Loading, Kinds: written()},
+				{Verb: EndCatchUp, By: []Actor{Lock}, While: []State{Reading}, To: Sealed, Passage: []State{Undone}, Held: true},
 			},
 		},
 		{

@@ -38,6 +38,7 @@ const (
 	VoidRead      Verb = "void-read"
 	BeginReading  Verb = "begin-reading"
 	CatchUp       Verb = "catch-up"
+	EndCatchUp    Verb = "end-catch-up"
 	StoreChunk    Verb = "store-chunk"
 	FinishReading Verb = "finish-reading"
 	PlanLoad      Verb = "plan-load"
@@ -90,6 +91,7 @@ func verbs() map[Verb]Text {
 		VoidRead:      {"void the read plan that the source no longer fits", "annuler le plan de lecture auquel la source ne correspond plus"},
 		BeginReading:  {"begin to read", "commencer la lecture"},
 		CatchUp:       {"read again what changed since, for the same passage", "relire ce qui a changé depuis, pour le même passage"},
+		EndCatchUp:    {"give up a later reading that did not come to its end, with the passage it was for", "abandonner une relecture inachevée, avec le passage auquel elle était destinée"},
 		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
 		FinishReading: {"close the manifest", "clore le bordereau"},
 		PlanLoad:      {"compile the load plan", "compiler le plan de chargement"},

@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"ecluse"
@@ -90,7 +91,7 @@ func (e *extractor) before(d ecluse.DatasetID) (*bucket.Sums, error) {
 // catchUp reads every dataset again and seals, of those in which something changed since
 // the reading before, the rows of the buckets that differ.
 func (e *extractor) catchUp(ctx context.Context, session reader.Session, sealed chan<- *chunk) error {
-	e.out.Changed = map[ecluse.DatasetID]int64{}
+	e.out.Changed, e.rows = map[ecluse.DatasetID]int64{}, 0
 	for i := range e.plan.Datasets {
 		if err := e.again(ctx, session, &e.plan.Datasets[i], sealed); err != nil {
 			return err
@@ -113,7 +114,9 @@ func (e *extractor) again(ctx context.Context, session reader.Session, d *mandat
 		if err != nil {
 			return err
 		}
-		if err := e.whole(ctx, session, d, t.add); err != nil {
+		// Of all datasets together it reads no more than the first reading may.
+		counted := func(b *record.Batch) error { return errors.Join(e.count(b), t.add(b)) }
+		if err := e.whole(ctx, session, d, counted); err != nil {
 			return err
 		}
 		set := bucket.Differ(before, t.sums)
@@ -147,24 +150,22 @@ const mostChanged = 1 << 20
 
 // whole reads a dataset from its first row to its last.
 func (e *extractor) whole(ctx context.Context, session reader.Session, d *mandate.ReadDataset, each func(*record.Batch) error) error {
-	e.rows = 0
 	var after reader.Cursor
+	rows := int64(0)
 	for last := false; !last; {
 		if err := e.pause.Wait(ctx); err != nil {
 			return err
 		}
 		var err error
 		after, last, err = session.ReadChunk(ctx, d.Dataset, after, nil, func(b *record.Batch) error {
-			if err := e.count(b); err != nil {
-				return err
-			}
+			rows += int64(b.Rows())
 			if err := e.between(ctx); err != nil {
 				return err
 			}
 			return each(b)
 		})
 		if err == nil {
-			err = tolerated(d, e.rows, last)
+			err = tolerated(d, rows, last)
 		}
 		if err != nil {
 			return err
@@ -177,9 +178,11 @@ func (e *extractor) whole(ctx context.Context, session reader.Session, d *mandat
 // the source can, or else all.
 func (e *extractor) some(ctx context.Context, session reader.Session, d *mandate.ReadDataset, set *bucket.Set, each func(*record.Batch) error) error {
 	if r, ok := session.(reader.RangeReader); ok && d.KeyUnique && placesOf(e.Key, d).Numbered() {
-		e.rows = 0
+		if err := e.pause.Wait(ctx); err != nil {
+			return err
+		}
 		done, err := r.ReadRanges(ctx, d.Dataset, set.Ranges(), func(b *record.Batch) error {
-			if err := e.count(b); err != nil {
+			if err := e.between(ctx); err != nil {
 				return err
 			}
 			return each(b)

@@ -79,6 +79,7 @@ type Loading struct {
 type Loaded struct {
 	Passage ecluse.Passage                              `json:"passage"`
 	Opened  map[ecluse.DatasetID]reconcile.DatasetCount `json:"opened"`
+	Read    int64                                       `json:"read"` // rows of the source, as it is as of the reading that was loaded
 	Rows    map[ecluse.TableName]int64                  `json:"rows"` // written, or, of a dry run, mapped
 	Made    map[ecluse.DatasetID]int64                  `json:"-"`    // the same, by the dataset they are made of
 	Chunks  int                                         `json:"chunks"`
@@ -198,10 +199,11 @@ type loader struct {
 	loaded   reconcile.Sums
 	rejected map[group]int64
 	reported map[group]int64
-	figures  *figures              // of rejected rows, for the cross-checks
-	shapes   reconcile.Shapes      // of their values
-	slots    map[place]ecluse.Slot // of every chunk gone through
-	later    later                 // what readings after the first changed
+	unasked  map[ecluse.DatasetID]int64 // rows that the target refused as of an earlier reading
+	figures  *figures                   // of rejected rows, for the cross-checks
+	shapes   reconcile.Shapes           // of their values
+	slots    map[place]ecluse.Slot      // of every chunk gone through
+	later    later                      // what readings after the first changed
 	out      Loaded
 	meter    meter
 }
@@ -231,6 +233,7 @@ type mapped struct {
 	aside      *aside         // the mapping's rejects
 	sums       reconcile.Sums // of all its rows; nil in a dry run
 	given      given          // which of its rows counters numbered
+	reading    int            // as of which it is
 	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else but given
 }
 
@@ -260,7 +263,7 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
 		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
-		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
+		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{}, unasked: map[ecluse.DatasetID]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Made: map[ecluse.DatasetID]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},

@@ -30,6 +30,9 @@ func (o *loader) revise(ctx context.Context, session writer.Session) error {
 	if len(layers) == 0 {
 		return nil
 	}
+	if err := o.whole(ctx, from); err != nil {
+		return err
+	}
 	return o.reviseFrom(ctx, session, from, layers)
 }
 
@@ -49,6 +52,30 @@ func (o *loader) behind() int {
 		return -1
 	}
 	return from
+}
+
+// whole refuses to revise what was not loaded to its end: rows would come before those that
+// they refer to.
+func (o *loader) whole(ctx context.Context, from int) error {
+	m, err := o.Inlet.Complete(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Datasets {
+		of, reading := d.Dataset.Of()
+		if reading > from || !slices.Contains(o.plan.Shape.Order, of) {
+			continue
+		}
+		for n := range d.Chunks {
+			if o.markerAt(place{d.Dataset, n}) == nil {
+				return &ecluse.Error{
+					Kind: ecluse.Refused, What: "catch up", Where: "chunk " + d.Chunks[n].Slot.String(), Why: "the passage was not loaded to its end before the source was read again",
+					Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // heldChanged refuses to revise when codes changed that other rows are looked up in: those

@@ -29,11 +29,22 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	reading := o.Reading
-	if marker := o.markerAt(place{id, sequence}); marker != nil { // its note is lost
-		reading = marker.Reading
+	marker := o.markerAt(place{id, sequence})
+	if marker == nil {
+		return o.mapChunk(ctx, run, id, sequence, o.Reading)
 	}
-	return o.mapChunk(ctx, run, id, sequence, reading)
+	// Its note is lost. It may have been numbered after chunks that come behind it here.
+	before := o.counters
+	m, err = o.mapChunk(ctx, run, id, sequence, marker.Reading)
+	if err != nil || maps.Equal(m.out.Counters, marker.Counters) {
+		return m, err
+	}
+	began := maps.Clone(before)
+	for name, last := range m.out.Counters {
+		began[name] += marker.Counters[name] - last
+	}
+	o.counters = began
+	return o.mapChunk(ctx, run, id, sequence, marker.Reading)
 }
 
 // mapChunk maps a chunk as it is as of a reading: the rows that it found gone are not there.
@@ -43,7 +54,7 @@ func (o *loader) mapChunk(ctx context.Context, run *mapping.Run, id ecluse.Datas
 		return nil, err
 	}
 	run.Leave(o.later.left(place{id, sequence}, reading))
-	m = &mapped{run: run, aside: newAside(o.ReadPlan, of, o.Program)}
+	m = &mapped{run: run, reading: reading, aside: newAside(o.ReadPlan, of, o.Program)}
 	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
 		if err := run.Apply(b); err != nil {
 			return err
@@ -100,6 +111,7 @@ type outcome struct {
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
 	Given    given                      `json:"given,omitempty"`
+	Reading  int                        `json:"reading,omitempty"` // as of which it was loaded
 	Refused  map[int32]string           `json:"refused,omitempty"` // source rows that the database refused, and why
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
@@ -146,6 +158,10 @@ func (o *loader) applied() (reading int) {
 	return reading
 }
 
+// refusedBefore reports rows that the target refused as of an earlier reading. They are not
+// offered again when a later one brings what they wanted.
+const refusedBefore = "refused by the target as of an earlier reading, and not offered again"
+
 // useNotes is the use of K's sub-keys that notes are sealed under: a rejected
 // row's code can be a patient's.
 const useNotes = "notes"
@@ -171,6 +187,9 @@ func (o *loader) take(chunk ecluse.DatasetID, n *outcome) {
 	}
 	for _, x := range n.Shapes {
 		o.shapes.Add(x)
+	}
+	if len(n.Refused) > 0 && n.Reading < o.Reading {
+		o.unasked[id] += int64(len(n.Refused))
 	}
 	o.figures.restore(n.Figures)
 }
@@ -263,7 +282,7 @@ func (o *loader) outcome(m *mapped, refused []writer.Refusal, sums reconcile.Sum
 	of, _ := m.descriptor.Slot.Dataset.Of()
 	n := &outcome{
 		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: sums,
-		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given, Reading: m.reading,
 	}
 	for _, r := range refused {
 		n.Rejected[r.Reason]++
@@ -307,6 +326,17 @@ func (o *loader) discard(ctx context.Context, m *mapped) error {
 // count puts what was opened and put aside into the report.
 func (o *loader) count() {
 	r := o.out.Report
+	for g, rows := range o.unasked {
+		o.reported[group{g, refusedBefore}] += rows
+	}
+	for _, d := range o.out.Opened {
+		o.out.Read += d.Rows
+	}
+	for at, gone := range o.later.gone {
+		if _, opened := o.out.Opened[at.dataset]; opened {
+			o.out.Read -= int64(len(gone))
+		}
+	}
 	for _, g := range sorted(o.rejected) {
 		r.Rejected = append(r.Rejected, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: o.rejected[g]})
 	}

@@ -213,17 +213,20 @@ func Differ(a, b *Sums) *Set {
 		b.join(a.shift)
 	}
 	set := &Set{Shift: b.shift, in: map[uint64]bool{}}
+	var before, now int64
 	a.each(func(bucket uint64, x sum) {
 		if b.of(bucket) != x {
 			set.in[bucket] = true
+			before += int64(x.rows)
 		}
 	})
 	b.each(func(bucket uint64, x sum) {
 		if a.of(bucket) != x {
 			set.in[bucket] = true
-			set.Rows += int64(x.rows)
+			now += int64(x.rows)
 		}
 	})
+	set.Rows = max(before, now)
 	return set
 }
 
@@ -243,7 +246,7 @@ func (s *Sums) Same(o *Sums, in *Set) bool {
 // Set is some of a dataset's buckets.
 type Set struct {
 	Shift uint8
-	Rows  int64 // in them at the later reading, as Differ found it
+	Rows  int64 // in them, at the reading where they are more, as Differ found it
 	in    map[uint64]bool
 }
 
