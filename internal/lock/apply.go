@@ -136,8 +136,12 @@ func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	closed, err := l.lastManifest(m, i)
-	if err != nil || closed == nil {
+	signed, err := l.chamber.Manifest(m)
+	if err != nil || signed == nil {
+		return 0, err
+	}
+	closed, err := evidence.ParseManifest(*signed, i.Source.Gate)
+	if err != nil {
 		return 0, err
 	}
 	mig, err := l.store.Migration(ctx, m)
@@ -145,7 +149,11 @@ func (l *Lock) reading(ctx context.Context, m ecluse.MigrationID) (int, error) {
 		return 0, err
 	}
 	if mig.Place.Migration == procedure.Reading {
-		return closed.Reading + 1, nil
+		// One that a crash kept from being noted is closed once more.
+		noted, err := l.notedClosed(ctx, m, signed.Digest())
+		if err != nil || noted {
+			return closed.Reading + 1, err
+		}
 	}
 	return closed.Reading, nil
 }
