@@ -58,6 +58,7 @@ type story struct {
 	recipient             func(r *Recipient, gate *ssh.Signer)
 	certificate           func(c *Certificate)
 	report                func(h *StatementHead)
+	reported              int // of which reading of the source the report is
 	compared              func(c *compared)
 	dispositions          func(d *Dispositions)                  // nil: none are accepted
 	reservations          func(d *Reservations)                  // nil: none are made
@@ -531,8 +532,11 @@ func (w *telling) ending(instruction []byte, load ecluse.Digest) (report, act ec
 		w.story.report(&h)
 		r := struct {
 			StatementHead
+			System  string `json:"system"`
+			Reading int    `json:"reading,omitempty"`
+			Chunks  int    `json:"chunks"`
 			compared
-		}{StatementHead: h}
+		}{StatementHead: h, System: `a "quoted" {system`, Reading: w.reported}
 		r.Compared.Equal = true
 		r.Compared.Rejected = []reason{{"patient", `a "quoted" reason: {x], "y"`, "≥10"}, {"result", "no code", "<10"}, {"patient", "no code", "<10"}}
 		w.story.compared(&r.compared)

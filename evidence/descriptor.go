@@ -165,6 +165,11 @@ func (d *ManifestDataset) check() error {
 	return nil
 }
 
+// Equal tells whether both are complete with the same chunks.
+func (d ManifestDataset) Equal(o ManifestDataset) bool {
+	return d.Dataset == o.Dataset && d.Rows == o.Rows && slices.Equal(d.Chunks, o.Chunks)
+}
+
 // Continues checks that a later reading's manifest leaves what was read before as it is:
 // it adds what changed since, and counts the cross-checks anew.
 func (m *Manifest) Continues(before *Manifest) error {

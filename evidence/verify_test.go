@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -546,6 +547,16 @@ func forgeries(t testing.TB) []forgery {
 		{"manifest of another plan", "chunks", func(s *story) { s.manifest = func(m *Manifest) { m.Plan[0] ^= 1 } }},
 		{"manifest not the certificate's", "chunks", func(s *story) { s.certificate = func(c *Certificate) { c.Manifest[0] ^= 1 } }},
 
+		{"the source read again, which nobody granted", "chunks", func(s *story) { again(s, 0, 1, 1) }},
+		{"the source read again more often than was granted", "chunks", func(s *story) { again(s, 1, 2, 2) }},
+		{"the source read again, and granted what is no number", "chunks", func(s *story) {
+			again(s, 0, 1, 1)
+			s.instruction += "passages: {catch_up: 1x}\n"
+		}},
+		{"a report of the reading before the last accepted", "report accepted", func(s *story) { again(s, 2, 2, 1) }},
+		{"a report of the first reading accepted", "report accepted", func(s *story) { again(s, 2, 1, 0) }},
+		{"a report of a reading that never was", "report accepted", func(s *story) { again(s, 2, 1, 2) }},
+
 		{"chunk not erased", "every chunk", func(s *story) { s.certificate = func(c *Certificate) { c.Objects = c.Objects[1:] } }},
 		{"chunk erased that never was", "every chunk", func(s *story) {
 			s.certificate = func(c *Certificate) {
@@ -822,6 +833,33 @@ func TestVerifyTried(t *testing.T) {
 		for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
 			if strings.HasPrefix(text, "OK\n") != tc.ok {
 				t.Errorf("%s, %s:\n%s", name, by, text)
+			}
+		}
+	}
+}
+
+// again has the source read again: as often as granted, up to a reading, and the report of
+// another.
+func again(s *story, granted, reading, reported int) {
+	if granted > 0 {
+		s.instruction += fmt.Sprintf("passages: {dry: 1, catch_up: %d, final: 1}\n", granted)
+	}
+	s.manifest = func(m *Manifest) { m.Epochs, m.Reading = reading+1, reading }
+	s.reported = reported
+}
+
+// TestVerifyReadings: the report of the last reading, as many as were granted, is what is
+// accepted; both verifiers say so.
+func TestVerifyReadings(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	for _, n := range []struct{ granted, reading int }{{1, 0}, {1, 1}, {12, 10}, {12, 12}} {
+		s := newStory(c)
+		again(s, n.granted, n.reading, n.reading)
+		bundle := s.tell(t)
+		for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+			if !strings.HasPrefix(text, "OK\n") {
+				t.Errorf("%+v, %s:\n%s", n, by, text)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -437,6 +438,86 @@ func TestManifest(t *testing.T) {
 		t.Errorf("a chunk after the manifest: %v", err)
 	}
 	b.mustPut(slot(0), body, last) // what is there is answered for ever
+}
+
+// TestReadings: chunks come in of the reading that is open and of no other, and each manifest
+// leaves what those before it closed as it was.
+func TestReadings(t *testing.T) {
+	b := setup(t)
+	body := b.seal("rows")
+	of := func(d ecluse.DatasetID) ecluse.Slot { return ecluse.Slot{Dataset: d} }
+	checks := of(ecluse.ChecksDataset)
+	refused := func(name string, s ecluse.Slot) {
+		t.Helper()
+		before := b.files()
+		if err := b.put(s, body, last); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "the manifest of its reading is closed, or that of the reading before is not") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(b.files(), before) {
+			t.Errorf("%s: something was kept", name)
+		}
+	}
+	dataset := func(s ecluse.Slot) evidence.ManifestDataset {
+		return evidence.ManifestDataset{Dataset: s.Dataset, Rows: 10, Chunks: []evidence.ManifestChunk{{Slot: s, SHA256: ecluse.DigestOf(body), Rows: 10}}}
+	}
+	closes := func(reading int, all ...ecluse.Slot) error {
+		m := &evidence.Manifest{Migration: b.terms.Migration, Plan: b.terms.Plan, Epochs: reading + 1, Reading: reading}
+		for _, s := range all {
+			m.Datasets = append(m.Datasets, dataset(s))
+		}
+		s, err := evidence.SignManifest(b.source, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.c.PutManifest(t.Context(), b.terms, s)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	refused("a later reading's before the first is closed", of("ecluse.changed.1.result"))
+	b.mustPut(slot(0), body, last)
+	b.mustPut(checks, body, last)
+	if err := closes(1, slot(0), checks); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "it closes reading 2, and 0 are closed") {
+		t.Errorf("the second reading's manifest before the first's: %v", err)
+	}
+	must(closes(0, slot(0), checks))
+
+	refused("the first reading's after it was closed", ecluse.Slot{Dataset: "result", Sequence: 0, Version: 1})
+	refused("another dataset of the first's", of("patient"))
+	refused("a reading's that nobody comes to yet", of("ecluse.changed.2.result"))
+	changed, buckets := of("ecluse.changed.1.result"), of("ecluse.buckets.1.result")
+	b.mustPut(changed, body, last)
+	b.mustPut(buckets, body, last)
+	again := checks
+	again.Version = 1
+	b.mustPut(again, body, last) // counted anew
+	if err := closes(1, again, buckets, changed); ecluse.KindOf(err) != ecluse.Unverified || !strings.Contains(err.Error(), "dataset result is not as the reading before left it") {
+		t.Errorf("a manifest that drops a dataset: %v", err)
+	}
+	must(closes(1, slot(0), again, buckets, changed))
+	must(closes(1, slot(0), again, buckets, changed)) // the same twice is once
+	refused("a reading's after it was closed", ecluse.Slot{Dataset: changed.Dataset, Version: 1})
+	if err := closes(0, slot(0), checks); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("the first reading closed again: %v", err)
+	}
+	if err := closes(3, slot(0), again, buckets, changed); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("a reading left out: %v", err)
+	}
+	if err := closes(2, slot(0), again, buckets, changed, of("patient")); err == nil {
+		t.Error("a manifest with a dataset of nowhere is taken")
+	}
+
+	b.open() // it is known again from the disk
+	got, err := b.c.Manifest(b.terms.Migration)
+	must(err)
+	if m, err := evidence.ParseManifest(*got, b.terms.Gate); err != nil || m.Reading != 1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	must(closes(2, slot(0), again, buckets, changed)) // nothing changed since
 }
 
 func TestRejects(t *testing.T) {

@@ -96,21 +96,46 @@ func (r *readings) setManifest(reading int, s evidence.Signed) error {
 	return durable.WriteFile(r.path(reading, manifestOf), text)
 }
 
+// digest is that of the manifest that closed a reading.
+func (r *readings) digest(reading int) (ecluse.Digest, error) {
+	text, err := os.ReadFile(r.path(reading, manifestOf))
+	if err != nil {
+		return ecluse.Digest{}, pathless(err)
+	}
+	var s evidence.Signed
+	if err := evidence.DecodeJSON(text, &s); err != nil {
+		return ecluse.Digest{}, err
+	}
+	return s.Digest(), nil
+}
+
 // manifest reads the one that closed a reading, and checks that this gate signed it.
 func (r *readings) manifest(reading int, gate ecluse.Fingerprint) (*evidence.Manifest, error) {
+	bad := func(why string, err error) error {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: "read the source again", Where: filepath.Base(r.path(reading, manifestOf)), Why: why, Err: err,
+			Next: "undo the passage, erase the migration, and read anew under a new instruction",
+		}
+	}
 	text, err := os.ReadFile(r.path(reading, manifestOf))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, bad("the manifest of the reading before is not in this gate's folder", nil)
+	}
 	if err != nil {
 		return nil, pathless(err)
 	}
 	var s evidence.Signed
 	if err := evidence.DecodeJSON(text, &s); err != nil {
-		return nil, err
+		return nil, bad("what this gate kept of the reading before is damaged", nil)
 	}
 	m, err := evidence.ParseManifest(s, gate)
-	if err == nil && m.Reading != reading {
-		err = ecluse.Errorf(ecluse.Unverified, "read the manifest of the reading before", "it is of reading %d", m.Reading)
+	if err != nil {
+		return nil, bad("what this gate kept of the reading before is damaged", err)
 	}
-	return m, err
+	if m.Reading != reading {
+		return nil, bad("what this gate kept of the reading before is of another one", nil)
+	}
+	return m, nil
 }
 
 // forget removes what nobody asks for any more: what is before a reading.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -296,12 +297,18 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayRead(permit.Plan(), reading); err != nil {
-		return nil, err
-	}
 	kept, err := s.home.readings(m)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.settle(ctx, m, kept); err != nil {
+		return nil, err
+	}
+	if err := s.mayRead(permit.Plan(), reading); err != nil {
+		return nil, err
+	}
+	if said, err := s.closedBefore(ctx, m, reading, kept); said != nil || err != nil {
+		return said, err
 	}
 	var closed *evidence.Manifest
 	if reading > 0 {
@@ -356,11 +363,91 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 	if err != nil {
 		return nil, err
 	}
+	return said, s.noteClosed(m, reading, kept)
+}
+
+// noteClosed notes that a reading is closed, and with which manifest: the certificate must
+// name the last.
+func (s *Source) noteClosed(m ecluse.MigrationID, reading int, kept *readings) error {
+	manifest, err := kept.digest(reading)
+	if err != nil {
+		return err
+	}
 	if err := s.home.Note(m, func(e *Entry) error {
-		e.Readings = max(e.Readings, reading+1)
+		e.Readings, e.Manifest = max(e.Readings, reading+1), manifest
 		return nil
 	}); err != nil {
+		return err
+	}
+	return kept.forget(reading - 1) // which is needed as long as this one may be lost on its way
+}
+
+// settle notes a reading that was closed when this gate ended before it could: of that the
+// lock has the manifest, which this gate signed and kept.
+func (s *Source) settle(ctx context.Context, m ecluse.MigrationID, kept *readings) error {
+	page, err := s.home.Entry(m)
+	if err != nil {
+		return err
+	}
+	there, err := s.closedAs(ctx, m, page.Readings, kept)
+	if err != nil || there == nil {
+		return err
+	}
+	return s.noteClosed(m, page.Readings, kept)
+}
+
+// closedBefore is what this gate said of a reading that it closed, and that the lock has. It
+// is not read once more: the source went on since, and what is kept of the reading is what
+// was sealed. nil: it did not, or what it said was carried by hand and is lost.
+func (s *Source) closedBefore(ctx context.Context, m ecluse.MigrationID, reading int, kept *readings) (*ExtractStatement, error) {
+	page, err := s.home.Entry(m)
+	if err != nil || reading >= page.Readings {
 		return nil, err
 	}
-	return said, kept.forget(reading)
+	there, err := s.closedAs(ctx, m, reading, kept)
+	if err != nil || there == nil {
+		return nil, err
+	}
+	if err := s.lock.Close(ctx, m, *there); err != nil { // the lock may have ended before it noted it
+		return nil, err
+	}
+	all, err := s.lock.Posted(ctx, m, exchange.ExtractReport)
+	if err != nil {
+		return nil, err
+	}
+	for _, signed := range all {
+		x := &ExtractStatement{}
+		if err := evidence.ParseStatement(signed, s.home.Fingerprint(), evidence.ExtractFormat, x); err != nil {
+			return nil, err
+		}
+		if x.Manifest == there.Digest() {
+			x.digest = signed.Digest()
+			return x, nil
+		}
+	}
+	return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read", Where: string(m), Why: fmt.Sprintf("the lock does not show what this gate said of reading %d of the source", reading+1), Next: "ask who runs the lock"}
+}
+
+// closedAs is the lock's manifest of a reading; nil: the lock's last is of another, or there
+// is none. It is one that this gate kept, or nothing goes on.
+func (s *Source) closedAs(ctx context.Context, m ecluse.MigrationID, reading int, kept *readings) (*evidence.Signed, error) {
+	there, err := s.lock.Manifest(ctx, m)
+	if err != nil || there == nil {
+		return nil, err
+	}
+	closed, err := evidence.ParseManifest(*there, s.home.Fingerprint())
+	if err != nil || closed.Reading != reading {
+		return nil, err
+	}
+	mine, err := kept.manifest(reading, s.home.Fingerprint())
+	if err != nil {
+		return nil, err
+	}
+	if !slices.EqualFunc(mine.Datasets, closed.Datasets, evidence.ManifestDataset.Equal) {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Unverified, What: "read", Where: string(m), Why: fmt.Sprintf("the lock closed reading %d of the source with other chunks than this gate kept", reading+1),
+			Next: "undo the passage, erase the migration, and read anew under a new instruction",
+		}
+	}
+	return there, nil
 }

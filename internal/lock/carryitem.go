@@ -122,7 +122,7 @@ func (l *Lock) takeSigned(ctx context.Context, gate ecluse.Fingerprint, it excha
 		_, err := l.Put(ctx, it.Migration, *it.Signed, bytes.NewReader(nil))
 		return err
 	case exchange.ItemClose:
-		return l.closeOnce(ctx, it.Migration, *it.Signed)
+		return l.Close(ctx, it.Migration, *it.Signed)
 	case exchange.ItemCosign:
 		return l.Cosign(ctx, it.Migration, *it.Signed)
 	case exchange.ItemLend:
@@ -150,19 +150,4 @@ func (l *Lock) tooLate(ctx context.Context, it exchange.Item) (bool, error) {
 	}
 	text, err := json.Marshal(it.Answer)
 	return !bytes.Equal(text, w.Answer), err // the same: a crash came before it was noted that it came
-}
-
-// closeOnce is Close, unless a crash came after it and before it was noted that it came.
-func (l *Lock) closeOnce(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
-	stored, err := l.Manifest(ctx, m)
-	if err != nil {
-		return err
-	}
-	if stored != nil && bytes.Equal(stored.Body, manifest.Body) {
-		mig, err := l.store.Migration(ctx, m)
-		if err != nil || mig.Place.Migration != procedure.Reading {
-			return err
-		}
-	}
-	return l.Close(ctx, m, manifest)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -153,7 +154,8 @@ func (l *Lock) journalled(ctx context.Context, m ecluse.MigrationID) (map[string
 	return maps.Clone(known), nil
 }
 
-// Close stores the manifest: everything that was to be read is in.
+// Close stores the manifest: everything that was to be read is in. Closed again with the
+// same manifest it is once, and what a crash kept from being noted is.
 func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
 	t, err := l.terms(ctx, m)
 	if err != nil {
@@ -165,13 +167,26 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 	if err := l.chamber.PutManifest(ctx, t, manifest); err != nil {
 		return err
 	}
+	stored, err := l.chamber.Manifest(m) // of the same chunks, if of another epoch
+	if err != nil {
+		return err
+	}
+	if noted, err := l.notedClosed(ctx, m, stored.Digest()); err != nil || noted {
+		return err
+	}
 	defer l.tell()
 	return l.store.Do(ctx, journal.Event{
-		Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": manifest.Digest().String()},
+		Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": stored.Digest().String()},
 	}, func(tx *sqlite.Tx) error {
 		_, err := tx.Move(ctx, m, procedure.FinishReading, procedure.SourceGate)
 		return err
 	})
+}
+
+// notedClosed tells whether the journal knows that a manifest closed its reading.
+func (l *Lock) notedClosed(ctx context.Context, m ecluse.MigrationID, manifest ecluse.Digest) (bool, error) {
+	all, err := l.store.LeavesOf(ctx, string(m), string(journal.ManifestClosed))
+	return slices.ContainsFunc(all, func(x *evidence.Leaf) bool { return x.IDs["manifest"] == manifest.String() }), err
 }
 
 // repair journals chunks that came in just before a crash.

@@ -148,6 +148,12 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	if err := o.begin(ctx, session); err != nil {
 		return nil, causeOf(ctx, err)
 	}
+	if in := o.applied(); in > o.Reading {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "load", Where: o.Permit.Passage().String(), Why: fmt.Sprintf("the load of reading %d of the source was asked for, and the target has what reading %d changed", o.Reading+1, in+1),
+			Next: "load as of the last reading; ask who runs the lock why it asked for another",
+		}
+	}
 	if err := o.hold(ctx); err != nil {
 		return nil, causeOf(ctx, err)
 	}
