@@ -331,7 +331,7 @@ func TestCatchUpShownOtherwise(t *testing.T) {
 	facts, _ = d.Facts()
 	source, target = gates(t, d, r.Lock())
 	_, err = target.Load(t.Context(), roomtest.Migration, passage, 0, nil)
-	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "the target has what reading 2 changed") {
+	if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "this gate has loaded as of reading 2") {
 		t.Errorf("%v", err)
 	}
 	stands("an older reading than is in")

@@ -361,3 +361,89 @@ func (o only) ReadDir(string) ([]fs.DirEntry, error) {
 	all, err := fs.ReadDir(o.FS, ".")
 	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return e.Name() != o.name }), err
 }
+
+// TestCatchUpAfterOneThatWasRefused: what a reading found cannot come in, for rows that stay
+// refer to one that goes and does not come again. Once the source is right, another reading
+// brings both in at once.
+func TestCatchUpAfterOneThatWasRefused(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 2), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	one := d.Query("novalab.db", "SELECT patient_id || '' FROM request WHERE patient_id % 89 <> 1 AND patient_id % 97 <> 3 AND id % 101 <> 9 LIMIT 1")[0]
+	was := d.Query("ancilab.db", "SELECT DATNAIS FROM PATIENT WHERE NUMPAT = "+one)[0]
+	d.Exec("ancilab.db", append(changes(), "UPDATE PATIENT SET DATNAIS = 'nonsense' WHERE NUMPAT = "+one)...)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	up := desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}
+	if _, err := r.Apply(t.Context(), up); ecluse.KindOf(err) != ecluse.Refused {
+		t.Fatalf("want the catch-up refused, got %v", err)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("what was refused changed the target")
+	}
+	d.Exec("ancilab.db", "UPDATE PATIENT SET DATNAIS = '"+was+"' WHERE NUMPAT = "+one, "UPDATE RESULTAT SET VALEUR = '8,25' WHERE NUMRES % 57 = 2 AND VALEUR LIKE '%,%'")
+	v, err := r.Apply(t.Context(), up)
+	if err != nil || !v.Reconciled || v.Load.Reading != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	oracle.Exec("ancilab.db", append(changes(), "UPDATE RESULTAT SET VALEUR = '8,25' WHERE NUMRES % 57 = 2 AND VALEUR LIKE '%,%'")...)
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("two readings at once are not what a load now would make")
+	}
+}
+
+// TestCatchUpGivenUp: a later reading that the source gate cannot end is given up with the
+// passage; what was read before stands, and is loaded again.
+func TestCatchUpGivenUp(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM", "ALTER TABLE RESULTAT RENAME COLUMN VALEUR TO VALEURS")
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}); err == nil || place(t, r).Migration != procedure.Reading {
+		t.Fatalf("want a reading that does not come to its end, got %v at %v", err, place(t, r))
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if p := place(t, r); p.Migration != procedure.Sealed {
+		t.Fatalf("it is %s", p.Migration)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	if now, _ := d.Facts(); now != before {
+		t.Error("what was read before is not loaded again as it was")
+	}
+}
+
+// TestCatchUpOfLookUps: codes that other rows are looked up in changed, and nothing else. The
+// passage is not said to be caught up.
+func TestCatchUpOfLookUps(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
+	r := d.Open()
+	defer r.Close()
+	text := strings.Replace(string(d.Read("mapping.yaml")), "from:\n", "hold: {prescriber: {key: [CODE], rows: 10000}}\nfrom:\n", 1)
+	cut := func(from, to, instead string) {
+		i := strings.Index(text, from)
+		j := i + strings.Index(text[i:], to)
+		text = text[:i] + instead + text[j:]
+	}
+	cut("  prescriber:\n    - into", "  patient:\n", "") // looked up, and loaded nowhere
+	cut("        prescriber_id:", "        collected_at:", "")
+	cut("        collected_at:", "  result:\n", "        collected_at: {value: \"prescriber[CODPRESC].NOM\", miss: \"null\", report: no prescriber}\n")
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	d.Exec("ancilab.db", "UPDATE PRESCRIPTEUR SET NOM = NOM || ' X' WHERE CODE IN (SELECT CODE FROM PRESCRIPTEUR LIMIT 1)")
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if ecluse.KindOf(err) != ecluse.Differs || !strings.Contains(err.Error(), "prescriber") {
+		t.Errorf("want the catch-up refused, got %v", err)
+	}
+}

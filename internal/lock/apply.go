@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,13 +83,13 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 	if err != nil {
 		return nil, err
 	}
-	open, err := l.openWork(ctx, m, exchange.Load)
+	refused, err := l.refusedLoad(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	// What is under way goes on, as every passage does. A reading that was closed and whose
 	// changes the target gate refused is followed by another.
-	if mig.Place.Passage == procedure.Loading && (mig.Place.Migration == procedure.Reading || open != "" || reading == 0) {
+	if mig.Place.Passage == procedure.Loading && (mig.Place.Migration == procedure.Reading || reading == 0 || !refused) {
 		return l.begin(ctx, m, exchange.Beginning{Kind: kind})
 	}
 	if reading >= i.Passages.CatchUp {
@@ -133,6 +134,28 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 		}
 		return errors.Join(tx.AskWork(ctx, read), tx.AskWork(ctx, load))
 	})
+}
+
+// refusedLoad tells whether the target gate refused the load that it was asked for last.
+func (l *Lock) refusedLoad(ctx context.Context, m ecluse.MigrationID) (bool, error) {
+	all, err := l.store.WorkOf(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	var last *store.Work
+	for i := range all {
+		if all[i].Verb == string(exchange.Load) && (last == nil || all[i].Asked.After(last.Asked)) {
+			last = &all[i]
+		}
+	}
+	if last == nil || last.Ended.IsZero() || last.Answer == nil {
+		return false, nil
+	}
+	var a exchange.Answer
+	if err := json.Unmarshal(last.Answer, &a); err != nil {
+		return false, err
+	}
+	return ecluse.KindOf(a.Err()) == ecluse.Refused, nil
 }
 
 // reading is the number of the source's reading that is under way or, between two, of the
