@@ -185,8 +185,13 @@ caught_up() {
 }
 part 'in the evening patients, requests and results come, change and go: catch-up'
 caught_up evening
+ecluse rejects >evening-rejects.txt
+cat evening-rejects.txt
+holds 'a result with a comma for a point is put aside' seen evening-rejects.txt 'test +<10 +value past the last measure'
 part 'in the night some of it again: catch-up'
 caught_up night
+ecluse rejects >night-rejects.txt
+holds 'it was typed anew: nothing is put aside' seen night-rejects.txt 'nothing was put aside'
 
 part 'in the morning a prescriber whom nobody knew: catch-up is refused, what the mapping looks up changed'
 happens morning
