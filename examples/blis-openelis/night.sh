@@ -16,6 +16,7 @@ test_base=oetest_$tag by_hand=oehand_$tag
 bases=("$db" "$test_base")
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
+work=$(cd "$work" && pwd)
 exec 3>&1 >"$work/said.log" 2>&1 # the story goes to 3
 ended() {
 	local code=$?
@@ -25,8 +26,12 @@ ended() {
 trap ended EXIT
 
 # ---- telling, and holding it to what it says --------------------------------------
-part() { printf '%3ds  %s\n' "$SECONDS" "$*" | tee /dev/fd/3; }
-tell() { printf '        %s\n' "$*" | tee /dev/fd/3; }
+line() {
+	printf "$@"
+	printf "$@" >&3
+}
+part() { line '%3ds  %s\n' "$SECONDS" "$*"; }
+tell() { line '        %s\n' "$*"; }
 fail() {
 	part "✗ it does not hold: $1"
 	exit 1
