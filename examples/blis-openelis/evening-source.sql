@@ -14,7 +14,8 @@ INSERT INTO specimen (specimen_id, patient_id, specimen_type_id, user_id, ts, st
 INSERT INTO test (test_id, test_type_id, result, user_id, verified_by, ts, specimen_id, date_verified) VALUES
 	(11311, 9, '5.4,0123456789abcdef0123456789abcdef01234567', 53, 53, '2022-01-11 08:15:00', 10019, '2022-01-11 09:02:11'),
 	(11312, 84, '', 53, 0, '2022-01-11 08:23:00', 10020, NULL),
-	(11313, 60, 'Clear,,,Rare,,,7,,,,,,0123456789abcdef0123456789abcdef01234567', 53, 0, '2022-01-11 08:31:00', 10021, NULL);
+	(11313, 60, 'Clear,,,Rare,,,7,,,,,,0123456789abcdef0123456789abcdef01234567', 53, 0, '2022-01-11 08:31:00', 10021, NULL),
+	(11316, 9, '5,1,0123456789abcdef0123456789abcdef01234567', 53, 53, '2022-01-11 08:40:00', 10020, '2022-01-11 09:10:00'); -- a comma for a point: put aside
 
 -- Results come for requests that waited, and one of twelve years ago is corrected.
 UPDATE test SET result = '62,0123456789abcdef0123456789abcdef01234567', verified_by = 53, date_verified = '2022-01-11 07:48:00' WHERE test_id = 11310;

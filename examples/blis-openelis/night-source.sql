@@ -7,6 +7,9 @@ DELETE FROM test WHERE specimen_id = 10021;
 DELETE FROM specimen WHERE specimen_id = 10021;
 UPDATE patient SET name = 'Awa Ngo Belle' WHERE patient_id = 3034;
 
+-- The result that was put aside is typed anew.
+UPDATE test SET result = '5.1,0123456789abcdef0123456789abcdef01234567' WHERE test_id = 11316;
+
 -- What was corrected in the evening is put back as it was.
 UPDATE patient SET sex = 'O' WHERE patient_id = 3032;
 

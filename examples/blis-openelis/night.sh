@@ -16,6 +16,7 @@ test_base=oetest_$tag by_hand=oehand_$tag
 bases=("$db" "$test_base")
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
+work=$(cd "$work" && pwd)
 exec 3>&1 >"$work/said.log" 2>&1 # the story goes to 3
 ended() {
 	local code=$?
@@ -25,8 +26,12 @@ ended() {
 trap ended EXIT
 
 # ---- telling, and holding it to what it says --------------------------------------
-part() { printf '%3ds  %s\n' "$SECONDS" "$*" | tee /dev/fd/3; }
-tell() { printf '        %s\n' "$*" | tee /dev/fd/3; }
+line() {
+	printf "$@"
+	printf "$@" >&3
+}
+part() { line '%3ds  %s\n' "$SECONDS" "$*"; }
+tell() { line '        %s\n' "$*"; }
 fail() {
 	part "✗ it does not hold: $1"
 	exit 1
@@ -185,8 +190,13 @@ caught_up() {
 }
 part 'in the evening patients, requests and results come, change and go: catch-up'
 caught_up evening
+ecluse rejects >evening-rejects.txt
+cat evening-rejects.txt
+holds 'a result with a comma for a point is put aside' seen evening-rejects.txt 'test +<10 +value past the last measure'
 part 'in the night some of it again: catch-up'
 caught_up night
+ecluse rejects >night-rejects.txt
+holds 'it was typed anew: nothing is put aside' seen night-rejects.txt 'nothing was put aside'
 
 part 'in the morning a prescriber whom nobody knew: catch-up is refused, what the mapping looks up changed'
 happens morning

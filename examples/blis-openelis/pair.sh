@@ -19,9 +19,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 # prepare_work FOLDER: everything else happens in it.
 prepare_work() {
-	work=$1 room=$1/room plans=$1/plans/blis-openelis-01
-	mkdir -p "$work"
-	cd "$work"
+	mkdir -p "$1"
+	cd "$1"
+	work=$PWD room=$PWD/room plans=$PWD/plans/blis-openelis-01
 	# Built before the cache is moved: there the compiler has kept what it knows.
 	(cd "$root" && CGO_ENABLED=0 go build -trimpath -o "$work/ecluse" ./cmd/ecluse)
 	export ECLUSE_CONFIG=$work/device XDG_CACHE_HOME=$work/cache ECLUSE_LANG=en
