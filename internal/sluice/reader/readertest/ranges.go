@@ -109,6 +109,9 @@ func testRanges(t *testing.T, h Harness) {
 				}
 			}
 			got, can := inRanges(t, s, dataset, ranges...)
+			if !can && len(got) == 0 && dataset == "seen" { // nobody knows that the key of a view is unique
+				continue
+			}
 			if diff := cmp.Diff(want, got); diff != "" || !can {
 				t.Errorf("%s of %s: %v (-want +got):\n%s", name, dataset, can, diff)
 			}
