@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 )
 
@@ -337,5 +339,63 @@ func TestCatchUpShownOtherwise(t *testing.T) {
 	stands("an older reading than is in")
 	if err := errors.Join(source.Close(), target.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCatchUpByHand: a source gate that no line reaches reads again too, when a dispatch
+// asks it; a return that is lost on its way is done again, of the source as it is then.
+func TestCatchUpByHand(t *testing.T) {
+	t.Parallel()
+	h, oracle := handWith(t, roomtest.CatchingUp(t, roomtest.Loaded, patients, 2)), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	defer h.target()()
+	again := func(reading int) {
+		t.Helper()
+		ended := make(chan error, 1)
+		go func() {
+			v, err := h.desk.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+			if err == nil && (!v.Reconciled || v.Load.Reading != reading) {
+				err = fmt.Errorf("%+v", v.Load)
+			}
+			ended <- err
+		}()
+		for range 20 { // the half of the key is lent by hand too
+			h.trip()
+			select {
+			case err := <-ended:
+				h.must(err)
+				return
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+		t.Fatal("it does not end")
+	}
+	begin := func() {
+		t.Helper()
+		_, err := h.marc().Begin(t.Context(), roomtest.Migration, exchange.Beginning{Kind: ecluse.Final, CatchUp: true})
+		h.must(err)
+	}
+
+	h.d.Exec("ancilab.db", changes()...)
+	begin()
+	h.answered()
+	h.must(os.Rename(h.folder, h.d.Join("lost")))
+	h.d.Exec("ancilab.db", later()...)
+	h.out()
+	_, err := h.atGate(true)
+	h.must(err)
+	_, err = h.in()
+	h.must(err)
+	again(1)
+	oracle.Exec("ancilab.db", append(changes(), later()...)...)
+	oracleLoaded(t, oracle)
+	want, _ := oracle.Facts()
+	if got, _ := h.d.Facts(); got != want {
+		t.Error("what was read by hand and loaded is not what the source is")
+	}
+
+	begin() // nothing changed since
+	again(2)
+	if got, _ := h.d.Facts(); got != want {
+		t.Error("a catch-up without changes changed the target")
 	}
 }

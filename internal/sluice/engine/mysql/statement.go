@@ -184,6 +184,24 @@ func (r *Reading) readDistinct(alias string) error {
 type Span struct {
 	After *Position // nil: from the start
 	Limit int64     // 0: to the end
+	In    []Range   // of the key, where it can be found by ranges; nil: all
+}
+
+// Range is the whole numbers from one to another, both included.
+type Range struct{ From, To int64 }
+
+// Ranges tells a dataset whose rows can be found by ranges of its key: one whole number.
+func (r *Reading) Ranges() bool {
+	return r.Seeks() && len(r.keys) == 1 && !r.keys[0].unsigned && !r.Dataset.Distinct
+}
+
+// in is "the key is in one of these ranges".
+func (r *Reading) in(ranges []Range) string {
+	all := make([]string, len(ranges))
+	for i, x := range ranges {
+		all[i] = fmt.Sprintf("%s BETWEEN %d AND %d", r.keys[0].expr, x.From, x.To)
+	}
+	return "(" + strings.Join(all, " OR ") + ")"
 }
 
 // Statement is the statement for a span of rows.
@@ -197,6 +215,9 @@ func (r *Reading) Statement(s Span) string {
 	where := r.where
 	if s.After != nil && r.Keyed() {
 		where = append(where[:len(where):len(where)], r.after(s.After.Key))
+	}
+	if len(s.In) > 0 {
+		where = append(where[:len(where):len(where)], r.in(s.In))
 	}
 	if len(where) > 0 {
 		b.WriteString("\nWHERE " + strings.Join(where, "\n  AND "))

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -122,6 +123,40 @@ func TestPartitions(t *testing.T) {
 				t.Errorf("%s: chunk %d read again has %d rows for %d, %v", dataset, i, len(again.rows), len(c.rows), err)
 			}
 			after = c.end
+		}
+	}
+}
+
+// TestRangesOfSmallKeys: a key of two or four bytes is found by ranges that it cannot hold,
+// in a table, its partitions and a foreign order of rows.
+func TestRangesOfSmallKeys(t *testing.T) {
+	const columns = "columns: {id: technical, town: result}}\n"
+	p := newPlace(t, `CREATE TABLE two (id smallint PRIMARY KEY, town text); INSERT INTO two SELECT i, 't' FROM generate_series(-32768, 32767, 5) AS i;
+		CREATE TABLE four (id int PRIMARY KEY, town text); INSERT INTO four VALUES (-2147483648, 't'), (-1, 't'), (0, 't'), (2147483647, 't');
+		CREATE TABLE parts (id int PRIMARY KEY, town text) PARTITION BY RANGE (id);
+		CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (0); CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (0) TO (MAXVALUE);
+		INSERT INTO parts SELECT i, 't' FROM generate_series(-500, 500) AS i`,
+		"datasets:\n  two: {from: public.two, key: [id], "+columns+"  four: {from: public.four, key: [id], "+columns+"  parts: {from: public.parts, key: [id], "+columns)
+	s := p.open(t)
+	for dataset, all := range map[ecluse.DatasetID]int{"two": 13108, "four": 4, "parts": 1001} {
+		for _, c := range []struct {
+			ranges []reader.Range
+			want   int
+		}{
+			{[]reader.Range{{From: math.MinInt64, To: math.MaxInt64}}, all},
+			{[]reader.Range{{From: math.MinInt64, To: -1}, {From: 0, To: math.MaxInt64}}, all},
+			{[]reader.Range{{From: math.MaxInt32 + 1, To: math.MaxInt64}, {From: math.MinInt64, To: math.MinInt32 - 1}}, 0},
+		} {
+			rows := map[int64]bool{}
+			can, err := s.(reader.RangeReader).ReadRanges(t.Context(), dataset, c.ranges, func(b *record.Batch) error {
+				for i := range b.Rows() {
+					rows[b.Columns[0].Int(i)] = true
+				}
+				return nil
+			})
+			if err != nil || !can || len(rows) != c.want {
+				t.Errorf("%s: %d rows in %v, want %d; %v, %v", dataset, len(rows), c.ranges, c.want, can, err)
+			}
 		}
 	}
 }

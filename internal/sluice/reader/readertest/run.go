@@ -48,6 +48,9 @@ func Run(t *testing.T, h Harness) {
 		{"Privileges", testPrivileges},
 		{"PrivilegesDuring", testPrivilegesDuring},
 		{"Checks", testChecks},
+		{"Ranges", testRanges},
+		{"RangesCannot", testRangesCannot},
+		{"RangesEnd", testRangesEnd},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, h) })
 	}
