@@ -577,6 +577,8 @@ while read -r passage go; do
 	[ -n "$manifest" ] || ko "a load is in use and no manifest closes the reading"
 	went=$(awk -v act="$go" '$1 == "controller" && $5 == "go" && $6 == "report" && $8 == act { print $7 }' "$tmp/decided")
 	grep -q "^{\"ecluse\":\"report/v1\",\"migration\":\"$id\",\"plan\":\"$d\"" "statements/target-${went#sha256:}.json" 2>>"$log" || ko "the act named is not a go of the controller's, of a report of passage $passage"
+	loaded=$(grep -o -E '"system":"([^"\\]|\\.)*","reading":[0-9]+,"chunks":' "statements/target-${went#sha256:}.json" | sed -E 's/.*"reading":([0-9]+),.*/\1/')
+	[ "${loaded:-0}" = "${again:-0}" ] || ko "go was said of a report of reading ${loaded:-0} of the source, and the last is reading ${again:-0}"
 	awk -v go="$go" -v report="$went" -v plan="$d" '
 		FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; if ($3 == "passage-in-use") end = $1 + 1; next }
 		$8 == go && place[go] > end { exit 1 }

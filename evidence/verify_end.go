@@ -173,6 +173,15 @@ func (v *verifier) checkInUse() (string, error) {
 	if by == nil || v.handed[in.Act].Index > said[0].Index {
 		return "", unverified(what, "the act named is not a go of the controller's, of a report of passage %s", in.Passage)
 	}
+	var loaded struct {
+		Reading int `json:"reading"`
+	}
+	if err := readView(v.byDigest[report], v.files[v.byDigest[report]], &loaded); err != nil {
+		return "", err
+	}
+	if loaded.Reading != v.manifest.Reading {
+		return "", unverified(what, "go was said of a report of reading %d of the source, and the last is reading %d", loaded.Reading, v.manifest.Reading)
+	}
 	for _, a := range v.acts {
 		leaf := v.handed[a.digest]
 		if leaf == nil || leaf.Index < v.handed[in.Act].Index {
