@@ -246,6 +246,38 @@ func TestCatchUpWithCounters(t *testing.T) {
 	r.Close()
 }
 
+// TestCatchUpNumbersFromWhereItBegan: a catch-up that is compared with a passage before it
+// says from which chunk rows that came have other numbers, and not that all have.
+func TestCatchUpNumbersFromWhereItBegan(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
+	r := d.Open()
+	defer r.Close()
+	text := strings.Replace(string(d.Read("mapping.yaml")), "id: NUMRES", "id: counter", 1)
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if n := apply(t, r, ecluse.Final).Load.Compared.Renumbered; n == nil || len(n.Tables) > 0 {
+		t.Fatalf("loaded again: %+v", n)
+	}
+	d.Exec("ancilab.db", changes()[:3]...)
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := v.Load.Compared.Renumbered
+	if n == nil || len(n.Tables) != 1 || n.Tables[0].Base || n.Tables[0].From.Dataset != ecluse.DatasetID("result").Changed(1) {
+		t.Errorf("caught up: %+v", n)
+	}
+}
+
 // patientsOnce gives the patients' chunk once, to see what changed in it, and no more.
 type patientsOnce struct {
 	gate.Lock

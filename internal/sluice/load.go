@@ -163,6 +163,7 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	if err := o.remember(ctx); err != nil {
 		return nil, causeOf(ctx, err)
 	}
+	o.counters = o.before.start(o.Program) // revising went on from the last
 	if err := o.pass(ctx, func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }); err != nil {
 		return nil, causeOf(ctx, err)
 	}
