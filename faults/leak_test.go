@@ -87,8 +87,8 @@ func TestWrongIsSeen(t *testing.T) {
 	})
 	t.Run("a chunk marked twice", func(t *testing.T) {
 		r := begin(t)
-		r.Exec("novalab.db", `INSERT INTO ecluse_marker (migration, passage, dataset, sequence, version, position, counters, refused, rows, at)
-			SELECT migration, passage, dataset, sequence, version + 1, position + 1000, counters, refused, rows, at FROM ecluse_marker WHERE dataset NOT LIKE 'ecluse.%' LIMIT 1`)
+		r.Exec("novalab.db", `INSERT INTO ecluse_marker (migration, passage, dataset, sequence, version, position, counters, refused, rows, reading, at)
+			SELECT migration, passage, dataset, sequence, version + 1, position + 1000, counters, refused, rows, reading, at FROM ecluse_marker WHERE dataset NOT LIKE 'ecluse.%' LIMIT 1`)
 		end(t, r)
 		if err := wrongMarks(r.marks, r.stage.marks); err == nil {
 			t.Errorf("marked %v, and nothing is wrong", r.marks)

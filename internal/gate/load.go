@@ -278,11 +278,11 @@ type Result struct {
 // signs and posts what it came to. It may be called again after any
 // interruption.
 func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int, watch sluice.Watch) (*Result, error) {
-	if err := t.mayLoad(ctx, m, p, reading); err != nil {
-		return nil, err
-	}
 	l, k, err := t.loading(ctx, m, p, reading, watch)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.mayLoad(ctx, m, p, reading); err != nil {
 		return nil, err
 	}
 	loaded, err := sluice.Load(ctx, *l)
