@@ -413,20 +413,13 @@ func (s *session) changed(ctx context.Context) (int64, error) {
 
 func (u *unloading) deletion(p part) string {
 	if !p.g.keyed {
-		return joins("on") + p.g.deleteOneForOne(p.and)
+		return p.g.deleteOneForOne(p.and)
 	}
 	and := p.and
 	if u.leave {
 		and = " AND " + p.g.same() + and
 	}
-	return joins("off") + "DELETE FROM " + engine.Name(p.g.rows.Table) + " AS t USING pg_temp." + p.g.names + " AS g WHERE " + p.g.byKey() + and
-}
-
-// joins lets the planner join other than by looking rows up, or not. Of a table that was just
-// loaded it knows little, and reads it whole for each chunk rather than find rows by the
-// key: all of it takes three times as long then (bench).
-func joins(way string) string {
-	return "SET LOCAL enable_hashjoin = " + way + "; SET LOCAL enable_mergejoin = " + way + "; "
+	return "DELETE FROM " + engine.Name(p.g.rows.Table) + " AS t USING pg_temp." + p.g.names + " AS g WHERE " + p.g.byKey() + and
 }
 
 func (g *going) byKey() string {
