@@ -101,47 +101,45 @@ func (e *extractor) catchUp(ctx context.Context, session reader.Session, sealed 
 }
 
 // again is one dataset of it: read once for its sums and, where they differ, once more for
-// the rows. Both readings are of one epoch; that the rows are those which were summed is
-// looked at all the same, for a source may have neither snapshots nor locks.
+// the rows. Both are of one epoch, which stands still (no other consistency goes with
+// catching up): rows that are not those which were summed are no laboratory at work.
 func (e *extractor) again(ctx context.Context, session reader.Session, d *mandate.ReadDataset, sealed chan<- *chunk) error {
 	e.meter.at(d.Dataset)
 	before, err := e.before(d.Dataset)
 	if err != nil {
 		return err
 	}
-	for range rereads {
-		t, err := e.tally(d)
-		if err != nil {
-			return err
-		}
-		// Of all datasets together it reads no more than the first reading may.
-		counted := func(b *record.Batch) error { return errors.Join(e.count(b), t.add(b)) }
-		if err := e.whole(ctx, session, d, counted); err != nil {
-			return err
-		}
-		set := bucket.Differ(before, t.sums)
-		if set.Len() == 0 {
-			return t.keep()
-		}
-		if set.Rows > mostChanged {
-			return &ecluse.Error{
-				Kind: ecluse.Refused, What: "catch up", Where: string(d.Dataset),
-				Why:  fmt.Sprintf("%d rows stand in buckets in which something changed, and at most %d are taken: so much is read anew", set.Rows, mostChanged),
-				Next: "ecluse undo, ecluse erase, and a new migration; or ask what rewrote the table",
-			}
-		}
-		same, err := e.changed(ctx, session, d, t, set, sealed)
-		if err != nil {
-			return err
-		}
-		if same {
-			return t.keep()
+	t, err := e.tally(d)
+	if err != nil {
+		return err
+	}
+	// Of all datasets together it reads no more than the first reading may.
+	counted := func(b *record.Batch) error { return errors.Join(e.count(b), t.add(b)) }
+	if err := e.whole(ctx, session, d, counted); err != nil {
+		return err
+	}
+	set := bucket.Differ(before, t.sums)
+	if set.Len() == 0 {
+		return t.keep()
+	}
+	if set.Rows > mostChanged {
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "catch up", Where: string(d.Dataset),
+			Why:  fmt.Sprintf("%d rows stand in buckets in which something changed, and at most %d are taken: so much is read anew", set.Rows, mostChanged),
+			Next: "ecluse undo, ecluse erase, and a new migration; or ask what rewrote the table",
 		}
 	}
-	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "catch up", Where: string(d.Dataset), Why: fmt.Sprintf("the source changed during each of %d readings", rereads),
-		Next: "read while nobody works (limits.window), or instruct snapshot or locked consistency",
+	same, err := e.changed(ctx, session, d, t, set, sealed)
+	if err != nil {
+		return err
 	}
+	if !same {
+		return &ecluse.Error{
+			Kind: ecluse.Failed, What: "catch up", Where: string(d.Dataset), Why: "the source gave other rows the second time, inside one snapshot or under one lock",
+			Next: "run the same command again; if it happens again, ask who runs the database whether it keeps what its tables promise",
+		}
+	}
+	return t.keep()
 }
 
 // mostChanged is how many rows of a dataset a catch-up seals at the most: the target gate
