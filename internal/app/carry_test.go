@@ -1274,7 +1274,7 @@ func TestRetiredByHand(t *testing.T) {
 func TestCarriedDamaged(t *testing.T) {
 	t.Parallel()
 	h := byHand(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // to ask; nobody answers
 	defer cancel()
 	_, _ = h.marc().Inspect(ctx, exchange.SourcePlace) // of no migration
 	if v := h.out(); !slices.Contains(v.Work, exchange.Read) || !slices.Contains(v.Work, exchange.Inspect) {

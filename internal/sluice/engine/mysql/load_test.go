@@ -60,7 +60,11 @@ func TestOthersAtWork(t *testing.T) {
 		}
 	}
 	first, second, third := sleep(root), sleep(root), sleep(root)
-	if n := least(); n < 3 {
+	n := least() // they begin when the server comes to it
+	for until := time.Now().Add(10 * time.Second); n < 3 && time.Now().Before(until); n = least() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n < 3 {
 		t.Errorf("with three of others: %d", n)
 	}
 	first()
