@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -263,6 +265,45 @@ func TestUnloadPartitionsWithoutKey(t *testing.T) {
 	}
 	if got := p.one(t, "SELECT string_agg(ROW(e.*)::text, ' ' ORDER BY ROW(e.*)::text) FROM public.event AS e"); got != before {
 		t.Errorf("%s, before %s", got, before)
+	}
+}
+
+// TestUnloadLooksRowsUp: a chunk of a table just loaded, of which the server has no
+// statistics yet, goes by its key; without the key's index all is read once for a chunk.
+func TestUnloadLooksRowsUp(t *testing.T) {
+	const chunks, rows = 4, 10_000
+	for _, indexed := range []bool{true, false} {
+		p := newPlace(t, "CREATE TABLE event (id int PRIMARY KEY, label text) WITH (autovacuum_enabled = off)")
+		sh := shape("event: id, label")
+		s := beginShape(t, p.target, sh)
+		var loaded []*writer.Chunk
+		for n := range chunks {
+			values := make([][]any, rows)
+			for i := range values {
+				values[i] = []any{int64(n*rows + i), "a label of some length"}
+			}
+			loaded = append(loaded, p.chunk(t, n, sh, values))
+			load(t, s, loaded[n])
+		}
+		if !indexed {
+			postgrestest.Run(t, p.Config, "ALTER TABLE event DROP CONSTRAINT event_pkey")
+		}
+		for _, chunk := range slices.Backward(loaded) {
+			if u, err := s.Unload(t.Context(), chunk, writer.Unloading{Leave: true}); err != nil || u.Deleted[name("event")] != rows {
+				t.Fatal(u, err)
+			}
+		}
+		if err := s.Close(); err != nil { // then the server adds up what the session did
+			t.Fatal(err)
+		}
+		const stat = " FROM pg_stat_user_tables WHERE relname = 'event'"
+		for p.one(t, "SELECT n_tup_del"+stat) != fmt.Sprint(chunks*rows) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		read, err := strconv.Atoi(p.one(t, "SELECT seq_tup_read"+stat))
+		if err != nil || indexed == (read >= rows) || read > chunks*chunks*rows {
+			t.Errorf("primary key %t: %d rows read for %d that went, %v", indexed, read, chunks*rows, err)
+		}
 	}
 }
 

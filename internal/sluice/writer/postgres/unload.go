@@ -120,6 +120,7 @@ type going struct {
 	names   string               // the temporary table that names the rows
 	by      []mandate.LoadColumn // by which they are found: the key, or all
 	keyed   bool
+	indexed bool // by the key, every partition
 	deleted int64
 	stays   map[int]bool // rows that the database does not let go
 }
@@ -127,7 +128,7 @@ type going struct {
 // ordinal is the column of the temporary tables that has a row's place.
 const ordinal = `"ecluse row"`
 
-func (u *unloading) run(ctx context.Context, l *loading) (*writer.Unloaded, error) {
+func (u *unloading) run(ctx context.Context, l *loading) (_ *writer.Unloaded, err error) {
 	for place, t := range l.tables {
 		if len(t.rows.Source) == 0 {
 			continue
@@ -135,6 +136,8 @@ func (u *unloading) run(ctx context.Context, l *loading) (*writer.Unloaded, erro
 		g := &going{table: t, place: place, names: fmt.Sprintf("ecluse_gone_%d", place), stays: map[int]bool{}}
 		if g.by, g.keyed = t.key(); !g.keyed {
 			g.by = t.columns
+		} else if g.indexed, err = u.session.indexed(ctx, t.rows.Table); err != nil {
+			return nil, err
 		}
 		if err := u.session.name(ctx, g, u.leave); err != nil {
 			return nil, err
@@ -162,7 +165,7 @@ func (u *unloading) takeAll(ctx context.Context) error {
 		return err
 	}
 	for _, g := range u.tables {
-		if g.deleted, err = u.session.conn.Exec(ctx, u.deletion(part{g, ""})); err != nil {
+		if g.deleted, err = u.session.conn.Exec(ctx, g.planned()+u.deletion(part{g, ""})); err != nil {
 			return err
 		}
 		after, err := u.session.changed(ctx)
@@ -302,7 +305,7 @@ func (u *unloading) try(ctx context.Context, parts ...part) (went bool, err erro
 	own := int64(0)
 	first := "SAVEPOINT part; "
 	for i, p := range parts {
-		if deleted[i], err = conn.Exec(ctx, first+u.deletion(p)); err != nil {
+		if deleted[i], err = conn.Exec(ctx, first+p.g.planned()+u.deletion(p)); err != nil {
 			break
 		}
 		own += deleted[i]
@@ -411,6 +414,14 @@ func (s *session) changed(ctx context.Context) (int64, error) {
 	return strconv.ParseInt(n, 10, 64)
 }
 
+// indexed tells whether a table has its primary key now, and every partition of it:
+// tables that inherit have their own or none.
+func (s *session) indexed(ctx context.Context, table ecluse.TableName) (bool, error) {
+	v, err := s.conn.One(ctx, `SELECT (relkind = 'p' OR NOT relhassubclass) AND EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary AND indisvalid)
+FROM pg_class WHERE oid = '`+strings.ReplaceAll(engine.Name(table), "'", "''")+`'::regclass`)
+	return v == "t", err
+}
+
 func (u *unloading) deletion(p part) string {
 	if !p.g.keyed {
 		return p.g.deleteOneForOne(p.and)
@@ -420,6 +431,17 @@ func (u *unloading) deletion(p part) string {
 		and = " AND " + p.g.same() + and
 	}
 	return "DELETE FROM " + engine.Name(p.g.rows.Table) + " AS t USING pg_temp." + p.g.names + " AS g WHERE " + p.g.byKey() + and
+}
+
+// planned goes before the deletion of a chunk. What the planner knows of a table just
+// loaded is its size: by that, it would read all of it for each chunk rather than look up
+// the chunk's rows by their key, unless it is told not to.
+func (g *going) planned() string {
+	joins := "on"
+	if g.indexed {
+		joins = "off"
+	}
+	return "SET LOCAL enable_hashjoin = " + joins + "; SET LOCAL enable_mergejoin = " + joins + "; "
 }
 
 func (g *going) byKey() string {
