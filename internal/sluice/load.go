@@ -206,11 +206,10 @@ type loader struct {
 	loaded   reconcile.Sums
 	rejected map[group]int64
 	reported map[group]int64
-	unasked  map[ecluse.DatasetID]int64 // rows that the target refused as of an earlier reading
-	figures  *figures                   // of rejected rows, for the cross-checks
-	shapes   reconcile.Shapes           // of their values
-	slots    map[place]ecluse.Slot      // of every chunk gone through
-	later    later                      // what readings after the first changed
+	figures  *figures              // of rejected rows, for the cross-checks
+	shapes   reconcile.Shapes      // of their values
+	slots    map[place]ecluse.Slot // of every chunk gone through
+	later    later                 // what readings after the first changed
 	out      Loaded
 	meter    meter
 }
@@ -240,7 +239,6 @@ type mapped struct {
 	aside      *aside         // the mapping's rejects
 	sums       reconcile.Sums // of all its rows; nil in a dry run
 	given      given          // which of its rows counters numbered
-	reading    int            // as of which it is
 	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else but given
 }
 
@@ -270,7 +268,7 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
 		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
-		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{}, unasked: map[ecluse.DatasetID]int64{},
+		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Made: map[ecluse.DatasetID]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},

@@ -393,6 +393,21 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	if isBuckets(m.Slot.Dataset) {
 		return &writer.Chunk{Slot: m.Slot, Counters: m.Counters, Reading: m.Reading}, nil
 	}
+	out, err := o.asLoaded(ctx, run, m, counters)
+	if err != nil {
+		return nil, err
+	}
+	refused := slices.Clone(m.Refused)
+	slices.Sort(refused)
+	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
+	for _, t := range out.Tables {
+		chunk.Tables = append(chunk.Tables, without(t, refused))
+	}
+	return chunk, nil
+}
+
+// asLoaded is what the mapping made of a chunk, and what the database refused of it, too.
+func (o *loader) asLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
 	out, err := o.mapLoaded(ctx, run, m, counters)
 	if err == nil && !maps.Equal(out.Counters, m.Counters) {
 		began := maps.Clone(counters)
@@ -410,13 +425,7 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 			Next: "look at the target's table of markers: somebody changed it",
 		}
 	}
-	refused := slices.Clone(m.Refused)
-	slices.Sort(refused)
-	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
-	for _, t := range out.Tables {
-		chunk.Tables = append(chunk.Tables, without(t, refused))
-	}
-	return chunk, nil
+	return out, nil
 }
 
 func (o *loader) mapLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
