@@ -225,7 +225,7 @@ func TestCatchUpWithCounters(t *testing.T) {
 		t.Errorf("%d of %d rows kept their numbers", kept, len(before))
 	}
 	order(t, r, d)
-	source, target = gates(t, d, &patientsOnce{Lock: r.Lock()})
+	source, target = gates(t, d, &givenSo{Lock: r.Lock(), dataset: "patient", often: 1})
 	if _, err := target.Undo(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
 		t.Fatalf("want the undoing stopped half-way, got %v", err)
 	}
@@ -277,24 +277,25 @@ func TestCatchUpNumbersFromWhereItBegan(t *testing.T) {
 	}
 }
 
-// patientsOnce gives the patients' chunk once, to see what changed in it, and no more.
-type patientsOnce struct {
+// givenSo gives a dataset's chunk so often, and no more.
+type givenSo struct {
 	gate.Lock
-	given bool
+	dataset ecluse.DatasetID
+	often   int
 }
 
-func (l *patientsOnce) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
-	if s.Dataset == "patient" {
-		if l.given {
+func (l *givenSo) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	if s.Dataset == l.dataset {
+		if l.often--; l.often < 0 {
 			return evidence.Signed{}, nil, errStopped
 		}
-		l.given = true
 	}
 	return l.Lock.Get(ctx, m, s)
 }
 
 // TestCatchUpOfTableThatRefersToItself: rows that came with a later reading refer to older
-// ones and older ones to them. The passage is undone all the same, and nothing of it stays.
+// ones and older ones to them. The passage is undone all the same, across interruptions, and
+// nothing of it stays.
 func TestCatchUpOfTableThatRefersToItself(t *testing.T) {
 	t.Parallel()
 	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
@@ -322,7 +323,24 @@ func TestCatchUpOfTableThatRefersToItself(t *testing.T) {
 	if n := d.Query("novalab.db", "SELECT count(*) || '' FROM patient WHERE family_name LIKE 'ZQX-%' AND kin IN ("+changes+", "+stays+")"); n[0] == "0" {
 		t.Error("nothing that changed refers to anything")
 	}
-	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	passage := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	order(t, r, d)
+	// Killed when what came later is out but for rows that older ones refer to; then when all
+	// is out but for these.
+	for _, stop := range []*givenSo{{dataset: "patient", often: 1}, {dataset: ecluse.DatasetID("patient").Changed(1), often: 2}} {
+		stop.Lock = r.Lock()
+		source, target := gates(t, d, stop)
+		if _, err := target.Undo(t.Context(), roomtest.Migration, passage, nil); !errors.Is(err, errStopped) {
+			t.Fatalf("want the undoing stopped half-way, got %v", err)
+		}
+		if err := errors.Join(source.Close(), target.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := d.Query("novalab.db", "SELECT (SELECT count(*) FROM patient) || ' ' || (SELECT count(*) FROM ecluse_marker)"); left[0] != "2 0" {
+		t.Errorf("patients and markers of chunks are left: %v, want the two patients alone that others had referred to", left)
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
