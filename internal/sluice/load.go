@@ -398,7 +398,7 @@ func (o *loader) complete(ctx context.Context) error {
 			if got != c.Slot {
 				return &ecluse.Error{
 					Kind: ecluse.Differs, What: "load", Where: "chunk " + c.Slot.String(), Why: "the source changed while it was read: another version of the chunk was loaded",
-					Next: "ecluse undo, then ecluse apply",
+					Next: writer.LoadAnew,
 				}
 			}
 		}

@@ -71,7 +71,7 @@ func (o *loader) whole(ctx context.Context, from int) error {
 			if o.markerAt(place{d.Dataset, n}) == nil {
 				return &ecluse.Error{
 					Kind: ecluse.Refused, What: "catch up", Where: "chunk " + d.Chunks[n].Slot.String(), Why: "the passage was not loaded to its end before the source was read again",
-					Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
+					Next: writer.LoadAnew,
 				}
 			}
 		}
@@ -87,7 +87,7 @@ func (o *loader) heldChanged(from int) error {
 		if l.reading > from && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
 			return &ecluse.Error{
 				Kind: ecluse.Differs, What: "catch up", Where: string(l.dataset), Why: "rows of it changed, and the mapping looks other rows up in it: what was loaded was made with the old ones",
-				Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
+				Next: writer.LoadAnew,
 			}
 		}
 	}

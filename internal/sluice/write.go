@@ -215,7 +215,7 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 			if slot.Dataset == chunk.Slot.Dataset && slot.Sequence == chunk.Slot.Sequence {
 				return &ecluse.Error{
 					Kind: ecluse.Differs, What: "load chunk " + chunk.Slot.String(), Why: "another version of it is in the target",
-					Next: "ecluse undo, then ecluse apply",
+					Next: writer.LoadAnew,
 				}
 			}
 		}

@@ -11,6 +11,10 @@ import (
 	"ecluse/internal/sluice/record"
 )
 
+// LoadAnew is what to do about a passage that cannot be brought up to a later reading, or to
+// another version of a chunk.
+const LoadAnew = "ecluse undo, then ecluse plan, ecluse approve and ecluse apply: what was read is loaded as it is now, and nothing is read once more"
+
 // Revising is what Revise does, for its errors.
 const Revising = "bring in a later reading"
 
@@ -226,7 +230,7 @@ func (x *Exchange) Begin(stored func(ecluse.Slot) (*Marker, error)) (*Revised, e
 	default:
 		return nil, &ecluse.Error{
 			Kind: ecluse.Differs, What: Revising, Where: in[0].Slot.String(), Why: "part of what it brings is in this target, and the rest is not",
-			Next: "ecluse undo, then ecluse apply",
+			Next: LoadAnew,
 		}
 	}
 	for i := range x.revision.Again {
@@ -344,7 +348,7 @@ func LeftOf(rows []Rows) *Chunk {
 func RefuseAltered(table ecluse.TableName, rows int64) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that the source changed are no longer as they were loaded: somebody changed them or took them out", rows),
-		Next: "find out who works in this target; or ecluse undo, which leaves what people changed, then ecluse apply",
+		Next: "find out who works in this target, put the rows back as they were, and ecluse apply; or ecluse undo, which leaves what people changed, then ecluse plan, ecluse approve and ecluse apply",
 	}
 }
 
@@ -352,7 +356,7 @@ func RefuseAltered(table ecluse.TableName, rows int64) error {
 func RefuseAlong(table ecluse.TableName, rows int64) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that stay would be deleted or changed along with those that the source changed", rows),
-		Next: "ecluse undo, then ecluse apply",
+		Next: LoadAnew,
 	}
 }
 
@@ -361,7 +365,7 @@ func RefuseAlong(table ecluse.TableName, rows int64) error {
 func RefuseReferred(err error) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Why: "rows that stay refer to rows that the source no longer has, or that the target does not take as they are now", Err: err,
-		Next: "find out who works in this target; or ecluse undo, then ecluse apply",
+		Next: "find out who works in this target; or ecluse undo, then ecluse plan, ecluse approve and ecluse apply",
 	}
 }
 

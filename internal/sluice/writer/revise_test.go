@@ -1,7 +1,9 @@
 package writer_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -108,5 +110,26 @@ func TestExchange(t *testing.T) {
 	in[slot("request", 4)] = writer.Marker{Slot: slot("request", 4), Refused: []int32{65}}
 	if _, err := x.Begin(stored); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a row that is in, offered again: %v", err)
+	}
+}
+
+// TestNextCommands: who is told to load anew is told all the commands, for an undone
+// passage's plan and approval are those of no other.
+func TestNextCommands(t *testing.T) {
+	name := ecluse.TableName{Name: "patient"}
+	for _, err := range []error{writer.RefuseAltered(name, 1), writer.RefuseAlong(name, 1), writer.RefuseReferred(nil)} {
+		var e *ecluse.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		at := 0
+		for _, command := range []string{"ecluse undo", "ecluse plan", "ecluse approve", "ecluse apply"} {
+			i := strings.Index(e.Next[at:], command)
+			if i < 0 {
+				t.Errorf("%q does not say %s after the others", e.Next, command)
+				continue
+			}
+			at += i
+		}
 	}
 }
