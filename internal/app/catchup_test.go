@@ -471,6 +471,60 @@ func TestCatchUpGivenUp(t *testing.T) {
 	}
 }
 
+// TestCatchUpOfDistinctValues: a new distinct value gets the next ordinal, whatever its place
+// among the others; those that are loaded keep theirs, and what was looked up in them stays.
+func TestCatchUpOfDistinctValues(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUpDistinct(t, roomtest.Loaded, patients, 3)
+	const named = "SELECT request.id || ' ' || prescriber.id || ' ' || code FROM request JOIN prescriber ON prescriber.id = prescriber_id ORDER BY request.id"
+	before := d.Query("novalab.db", named)
+	last := len(d.Query("novalab.db", "SELECT id FROM prescriber"))
+	one := "(SELECT CODPRESC FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031 ORDER BY 1 LIMIT 1)"
+	for n, change := range [][]string{
+		{"UPDATE DEMANDE SET CODPRESC = 'P0000' WHERE NUMDEM % 41 = 2", "UPDATE RESULTAT SET VALEUR = '7,77' WHERE NUMRES % 211 = 5 AND VALEUR LIKE '%,%'"},
+		{"UPDATE DEMANDE SET CODPRESC = 'A' || CODPRESC WHERE NUMDEM % 43 = 2"},
+		{"UPDATE DEMANDE SET CODPRESC = 'Z' WHERE CODPRESC = " + one}, // and one is gone
+	} {
+		d.Exec("ancilab.db", change...)
+		if v := caughtUp(t, d); !v.Reconciled || v.Load.Reading != n+1 {
+			t.Fatalf("reading %d: %+v", n+1, v.Load)
+		}
+	}
+	after := d.Query("novalab.db", named)
+	known, wrong := map[string]bool{}, d.Query("novalab.db", "SELECT code FROM prescriber WHERE id > 1000 + "+fmt.Sprint(last)+" AND code NOT LIKE 'A%' AND code NOT IN ('P0000', 'Z')")
+	for _, row := range before {
+		known[row] = true
+	}
+	kept := 0
+	for _, row := range after {
+		if known[row] {
+			kept++
+		}
+	}
+	if kept < len(before)*3/4 || len(after) != len(before) || len(wrong) > 0 {
+		t.Errorf("%d of %d requests kept their prescribers' numbers, and %v got new ones", kept, len(before), wrong)
+	}
+	in := d.Query("ancilab.db", "SELECT NUMDEM || ' ' || CODPRESC FROM DEMANDE ORDER BY NUMDEM")
+	for _, row := range after {
+		f := strings.Fields(row)
+		if !slices.Contains(in, f[0]+" "+f[2]) {
+			t.Errorf("request %s has another prescriber than in the source", f[0])
+		}
+	}
+	r := d.Open()
+	defer r.Close()
+	if u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil || len(u.Undo.Left) > 0 {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled {
+		t.Errorf("%+v", v.Load)
+	}
+	if diff := cmp.Diff(after, d.Query("novalab.db", named)); diff != "" {
+		t.Errorf("loaded anew (-caught up +loaded):\n%s", diff)
+	}
+}
+
 // TestCatchUpOfLookUps: codes that other rows are looked up in changed, and nothing else. The
 // passage is not said to be caught up.
 func TestCatchUpOfLookUps(t *testing.T) {

@@ -194,9 +194,10 @@ type loader struct {
 	plan    *mandate.LoadPlan
 	key     *seal.Key
 	pool    seal.Pool
-	runs    chan *mapping.Run // two: one is mapped into while the other is written
-	summers summers           // of mapped rows
-	redone  summers           // of what the target left of them
+	runs    chan *mapping.Run    // two: one is mapped into while the other is written
+	asOf    map[int]*mapping.Run // with look-up tables as of an earlier reading, where these changed since
+	summers summers              // of mapped rows
+	redone  summers              // of what the target left of them
 	tables  []reconcile.Table
 
 	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
@@ -266,7 +267,7 @@ type group struct {
 
 func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
-		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
+		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2), asOf: map[int]*mapping.Run{},
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
 		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},

@@ -21,7 +21,7 @@ func (o *loader) revise(ctx context.Context, session writer.Session) error {
 	if from < 0 {
 		return nil
 	}
-	if err := o.heldChanged(from); err != nil {
+	if err := o.lookedUp(ctx, from); err != nil {
 		return err
 	}
 	var layers []layer
@@ -77,32 +77,6 @@ func (o *loader) whole(ctx context.Context, from int) error {
 		}
 	}
 	return nil
-}
-
-// heldChanged refuses to revise when codes changed that other rows are looked up in: those
-// would have to be made anew, and nobody knows which.
-func (o *loader) heldChanged(from int) error {
-	for _, l := range o.later.layers {
-		held := func(h ecluse.ShapeHeld) bool { return h.Dataset == l.dataset }
-		if l.reading > from && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
-			return &ecluse.Error{
-				Kind: ecluse.Differs, What: "catch up", Where: string(l.dataset), Why: "rows of it changed, and the mapping looks other rows up in it: what was loaded was made with the old ones",
-				Next: writer.LoadAnew,
-			}
-		}
-	}
-	return nil
-}
-
-// differs tells whether any row of a layer went or came.
-func (o *loader) differs(l layer) bool {
-	for at := range o.later.gone {
-		of, reading := at.dataset.Of()
-		if of == l.dataset && reading < l.reading && len(o.later.between(at, l.reading-1, l.reading)) > 0 {
-			return true
-		}
-	}
-	return o.later.came[l] > 0
 }
 
 // reviseFrom makes the changes that readings after one found. What the database refused
@@ -319,6 +293,9 @@ func (o *loader) part(ctx context.Context, run *mapping.Run, m *writer.Marker, c
 		return nil, nil, err
 	}
 	p := &writer.Part{Slot: m.Slot, Rows: int(first), Sources: sources}
+	if run, err = o.runAt(ctx, run, m.Reading); err != nil {
+		return nil, nil, err
+	}
 	if err := run.Begin(of, counters); err != nil {
 		return nil, nil, err
 	}

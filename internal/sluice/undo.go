@@ -373,6 +373,10 @@ func (o *loader) asLoaded(ctx context.Context, run *mapping.Run, m *writer.Marke
 
 func (o *loader) mapLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
 	of, _ := m.Slot.Dataset.Of()
+	run, err := o.runAt(ctx, run, m.Reading)
+	if err != nil {
+		return nil, err
+	}
 	if err := run.Begin(of, counters); err != nil {
 		return nil, err
 	}
