@@ -471,6 +471,82 @@ func TestCatchUpGivenUp(t *testing.T) {
 	}
 }
 
+// TestCatchUpKeepsRejects: what is kept beyond the acceptance is what stands aside after the
+// last reading: not what the source no longer has, nor what came in since, and what later
+// readings put aside.
+func TestCatchUpKeepsRejects(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUpKeeping(t, roomtest.Loaded, patients, 1)
+	r := d.Open()
+	defer r.Close()
+	first, err := shown(t, d, r)
+	if err != nil || len(first) == 0 {
+		t.Fatalf("%d rows, %v", len(first), err)
+	}
+	d.Exec("ancilab.db", changes()...)
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil || !v.Reconciled {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	before, err := shown(t, d, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := func(row string) bool { return strings.HasPrefix(row, "ecluse.changed.1.") }
+	gone := func(row string) bool { return !slices.Contains(before, row) }
+	if !slices.ContainsFunc(before, later) || !slices.ContainsFunc(first, gone) {
+		t.Errorf("of %d rows put aside at first and %d now none came later, or none is gone", len(first), len(before))
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	if p := place(t, r); p.Migration != procedure.Erased {
+		t.Fatalf("it is %s", p.Migration)
+	}
+	after, err := shown(t, d, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("kept beyond the acceptance (-before +after):\n%s", diff)
+	}
+	bothVerify(t, d, r)
+}
+
+// TestLiveIsNotLoaded: into what the laboratory works in since a go, and what it accepted, the
+// target gate loads nothing, whatever the lock asks.
+func TestLiveIsNotLoaded(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	r := d.Open()
+	defer r.Close()
+	passage := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	refused := func(words string) {
+		t.Helper()
+		before, _ := d.Facts()
+		source, target := gates(t, d, r.Lock())
+		_, err := target.Load(t.Context(), roomtest.Migration, passage, 0, nil)
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), words) {
+			t.Errorf("want it refused because %s, got %v", words, err)
+		}
+		if err := errors.Join(source.Close(), target.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if now, _ := d.Facts(); now != before {
+			t.Error("the target changed")
+		}
+	}
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	refused("the laboratory works in it since the controller said go")
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	refused("the controller has accepted the load")
+}
+
 // TestCatchUpOfDistinctValues: a new distinct value gets the next ordinal, whatever its place
 // among the others; those that are loaded keep theirs, and what was looked up in them stays.
 func TestCatchUpOfDistinctValues(t *testing.T) {

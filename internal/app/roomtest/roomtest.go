@@ -130,6 +130,13 @@ func CatchingUpDistinct(t testing.TB, s Stage, patients, times int) *Dir {
 	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times, distinct: true})
 }
 
+// CatchingUpKeeping is CatchingUp, under an instruction by which rows put aside are kept until
+// KeptUntil.
+func CatchingUpKeeping(t testing.TB, s Stage, patients, times int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times, keeps: true})
+}
+
 // InWindow is At, under an instruction whose limits have a window.
 func InWindow(t testing.TB, s Stage, patients int, window string) *Dir {
 	t.Helper()
