@@ -1,7 +1,5 @@
 package ecluse
 
-import "fmt"
-
 // Renumbering says which tables' rows a pass gave other numbers than the pass before.
 // It names columns and chunks, which the plan and the manifest name too, and counts
 // nothing.
@@ -19,6 +17,3 @@ type Renumbered struct {
 	From   Slot      `json:"from"`           // the first chunk with such a row; earlier ones kept their numbers
 	Base   bool      `json:"base,omitempty"` // the counter begins elsewhere: all its numbers moved
 }
-
-// Chunk is where it begins, without the version: "result/000003".
-func (r *Renumbered) Chunk() string { return fmt.Sprintf("%s/%06d", r.From.Dataset, r.From.Sequence) }

@@ -83,7 +83,7 @@ func TestRenumberedIsTold(t *testing.T) {
 	}
 	moved := func(n *ecluse.Renumbering) bool {
 		return n != nil && n.Since.String() == "dry-1" && !n.SameMapping && len(n.Tables) == 1 &&
-			n.Tables[0].Table.Name == "observation" && n.Tables[0].Column == "id" && n.Tables[0].Chunk() == "result/000000" && !n.Tables[0].Base
+			n.Tables[0].Table.Name == "observation" && n.Tables[0].Column == "id" && n.Tables[0].From.Dataset == "result" && n.Tables[0].From.Sequence == 0 && !n.Tables[0].Base
 	}
 	if !moved(n) {
 		t.Errorf("rows put aside no more: %+v", n)

@@ -56,7 +56,7 @@ func TestErrorsInFrench(t *testing.T) {
 		{[]string{"go", "--open", "cables=soon"}, []string{"lire un point ouvert : --open : il ne dit pas ce qui reste ouvert, ", "\n  ensuite : écrivez --open 'ce qui reste ouvert=personne,AAAA-MM-JJ'\n"}},
 		{[]string{"go", "--open", "cables=marc-tissot,soon"}, []string{"contrôler le point ouvert : \"soon\" n'est pas un jour tel que 2026-12-31\n"}},
 		{[]string{"accept", "--reserve", "table patient"}, []string{"lire une réserve : --reserve : elle ne dit pas quelle table ", "\n  ensuite : écrivez --reserve 'table NOM="}},
-		{[]string{"gate", "rejects", dir, "--release", "result"}, []string{"communiquer une ligne : --release : ce n'est pas de la forme DATASET:ROW\n", "nomme le jeu de données et la ligne : result:12\n"}},
+		{[]string{"gate", "rejects", dir, "--release", "result"}, []string{"communiquer une ligne : --release : ce n'est pas de la forme DATASET:ROW\n", "nomme le jeu de données et la ligne : result:12, ou result@2:12 de la deuxième lecture\n"}},
 	} {
 		_, got := fails(append(test.args, "--lang", "fr")...)
 		for _, want := range test.want {

@@ -31,14 +31,19 @@ type rowNamed struct {
 	row     int64
 }
 
-// UnmarshalText reads "result:12".
+// UnmarshalText reads "result:12", and "result@2:12" of what the second reading sealed.
 func (r *rowNamed) UnmarshalText(text []byte) error {
 	dataset, row, _ := strings.Cut(string(text), ":")
-	n, err := strconv.ParseInt(row, 10, 64)
-	if dataset == "" || err != nil || n < 0 {
-		return &ecluse.Error{Kind: ecluse.Invalid, What: "release a row", Where: "--release", Why: "it is not DATASET:ROW", Next: "ecluse gate rejects names dataset and row: result:12"}
+	dataset, reading, later := strings.Cut(dataset, "@")
+	id := ecluse.DatasetID(dataset)
+	if n, err := strconv.Atoi(reading); err == nil && n > 1 {
+		id, later = id.Changed(n-1), false
 	}
-	r.dataset, r.row = ecluse.DatasetID(dataset), n
+	n, err := strconv.ParseInt(row, 10, 64)
+	if dataset == "" || later || err != nil || n < 0 {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "release a row", Where: "--release", Why: "it is not DATASET:ROW", Next: "ecluse gate rejects names dataset and row: result:12, or result@2:12 of the second reading"}
+	}
+	r.dataset, r.row = id, n
 	return nil
 }
 

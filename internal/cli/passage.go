@@ -219,7 +219,7 @@ func (u *ui) renumbered(b *strings.Builder, indent string, r *ecluse.Renumbering
 		same = u.say(", under the same mapping", ", avec la même table de transcodage")
 	}
 	for _, t := range r.Tables {
-		line := u.say("! renumbered since %s%s: %s.%s from chunk %s", "! numéros changés depuis %s%s : %s.%s à partir du paquet %s", u.passageWord(r.Since), same, t.Table, t.Column, t.Chunk())
+		line := u.say("! renumbered since %s%s: %s.%s from chunk %s", "! numéros changés depuis %s%s : %s.%s à partir du paquet %s", u.passageWord(r.Since), same, t.Table, t.Column, u.chunk(t.From))
 		if t.Base {
 			line += u.say(" (the counter begins elsewhere)", " (le compteur part d'ailleurs)")
 		}

@@ -45,10 +45,29 @@ func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
 	})
 }
 
+// dataset names rows of a dataset: where a later reading of the source sealed them, which.
+func (u *ui) dataset(d ecluse.DatasetID) string {
+	of, reading := d.Of()
+	if reading == 0 {
+		return string(of)
+	}
+	return u.say("%s (reading %d)", "%s (lecture nº %d)", of, reading+1)
+}
+
+// chunk names a chunk of a dataset, alike.
+func (u *ui) chunk(s ecluse.Slot) string {
+	of, reading := s.Dataset.Of()
+	name := fmt.Sprintf("%s/%06d", of, s.Sequence)
+	if reading == 0 {
+		return name
+	}
+	return u.say("%s (reading %d)", "%s (lecture nº %d)", name, reading+1)
+}
+
 // maskedRow shows a row as its shapes.
 func (u *ui) maskedRow(row *evidence.MaskedRow) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, string(row.Dataset)), row.Ordinal, printable(row.Reason)))
+	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, u.dataset(row.Dataset)), row.Ordinal, printable(row.Reason)))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, c := range row.Cells {
 		fmt.Fprintf(w, "  %s\t%s\n", printable(c.Column), u.shapeText(c.Shape))
@@ -71,6 +90,7 @@ type rejectedRows struct {
 
 type rejectedRow struct {
 	Dataset ecluse.DatasetID `json:"dataset"`
+	Reading int              `json:"reading,omitempty"` // of the source that sealed it; absent: the first
 	Ordinal int64            `json:"ordinal"`
 	Reason  string           `json:"reason"`
 	Values  []rejectedValue  `json:"values"`
@@ -114,7 +134,7 @@ func onDisk(w io.Writer) bool {
 // the cursor of a terminal or look like another line.
 func (u *ui) rejected(row *gate.Rejected) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, string(row.Dataset)), row.Ordinal, printable(row.Reason)))
+	fmt.Fprintf(&b, "%s\n", u.say("%s, row %d: %s", "%s, ligne %d : %s", u.paint(bold, u.dataset(row.Dataset)), row.Ordinal, printable(row.Reason)))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, c := range row.Cells {
 		value := strconv.Quote(c.Text)
@@ -138,7 +158,8 @@ func printable(s string) string {
 }
 
 func plainRow(row *gate.Rejected) rejectedRow {
-	out := rejectedRow{Dataset: row.Dataset, Ordinal: row.Ordinal, Reason: row.Reason, Values: []rejectedValue{}}
+	out := rejectedRow{Ordinal: row.Ordinal, Reason: row.Reason, Values: []rejectedValue{}}
+	out.Dataset, out.Reading = row.Dataset.Of()
 	for _, c := range row.Cells {
 		v := rejectedValue{Column: c.Column}
 		if !c.Null {

@@ -106,7 +106,7 @@ func (u *ui) reportTraced(b *strings.Builder, p *reconcile.Public) {
 		"lignes en écart (jeu de données, ligne du jeu à partir de 0, colonne de la table) :"))
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, d := range p.Traced[:min(len(p.Traced), tracedShown)] {
-		fmt.Fprintf(w, "  %s\t%s\t%d\t%s\t%s\n", d.Table, d.Dataset, d.Ordinal, d.Column, u.outcomeWord(d.What))
+		fmt.Fprintf(w, "  %s\t%s\t%d\t%s\t%s\n", d.Table, u.dataset(d.Dataset), d.Ordinal, d.Column, u.outcomeWord(d.What))
 	}
 	w.Flush()
 	if n := len(p.Traced) - tracedShown; n > 0 || !p.TracedWhole {

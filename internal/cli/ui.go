@@ -269,7 +269,7 @@ func (u *ui) progressLine(p exchange.Progress, took time.Duration) string {
 		sluice.StageUndo:    u.say("undoing", "annulation"),
 	}[sluice.Stage(p.Stage)]
 	rate := float64(p.Rows) / max(took.Seconds(), 0.001)
-	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, p.Dataset, count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))
+	s := fmt.Sprintf("%-12s %-18s %12s %s  %9s/s", stage, u.dataset(p.Dataset), count(p.Rows), u.say("rows", "lignes"), count(int64(rate)))
 	if p.Paused {
 		return s + "  " + u.say("paused: others are at work on the source", "en pause : d'autres travaillent sur la source")
 	}

@@ -118,7 +118,7 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 		return nil
 	})
 	if err == nil && *d != *m.descriptor {
-		err = &ecluse.Error{Kind: ecluse.Differs, What: "put rows aside", Where: "chunk " + slot.String(), Why: "another version of the chunk came meanwhile", Next: "ecluse undo, then ecluse apply"}
+		err = &ecluse.Error{Kind: ecluse.Differs, What: "put rows aside", Where: "chunk " + slot.String(), Why: "another version of the chunk came meanwhile", Next: writer.LoadAnew}
 	}
 	return err
 }

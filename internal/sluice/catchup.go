@@ -25,8 +25,28 @@ type Buckets interface {
 // what their sums are sealed under.
 const useBuckets = "buckets"
 
+// placesOf takes a distinct value for the same whatever its ordinal, which is its place among
+// the others: a new one would make all behind it others.
 func placesOf(key *seal.Key, d *mandate.ReadDataset) *bucket.Places {
-	return bucket.NewPlaces(d.Dataset, SchemaOf(d), d.Key, key.Sub(useBuckets, string(d.Dataset)))
+	s := SchemaOf(d)
+	if d.Distinct {
+		s.Fields = s.Fields[:distinctOrdinal]
+	}
+	return bucket.NewPlaces(d.Dataset, s, d.Key, key.Sub(useBuckets, string(d.Dataset)))
+}
+
+// distinctOrdinal is the place of the ordinal in a distinct dataset, behind its one column.
+const distinctOrdinal = 1
+
+// sealedBefore counts the rows of a dataset that earlier readings sealed: no ordinal of a
+// distinct value is higher.
+func (e *extractor) sealedBefore(id ecluse.DatasetID) (rows int64) {
+	for _, d := range e.Closed.Datasets {
+		if of, _ := d.Dataset.Of(); of == id && !isBuckets(d.Dataset) {
+			rows += d.Rows
+		}
+	}
+	return rows
 }
 
 // tally adds up a dataset's buckets while it is read; nil: nobody will ask.
@@ -193,16 +213,25 @@ func (e *extractor) some(ctx context.Context, session reader.Session, d *mandate
 }
 
 // changed seals the rows of some buckets, then the list of these. It tells whether they are
-// the rows that were summed before.
+// the rows that were summed before. Distinct values get ordinals above all given before;
+// those that are not new keep the old ones, for the target gate takes them for the same.
 func (e *extractor) changed(ctx context.Context, session reader.Session, d *mandate.ReadDataset, was *tally, set *bucket.Set, sealed chan<- *chunk) (bool, error) {
 	p := &packer{e: e, dataset: d.Dataset.Changed(e.Reading), schema: SchemaOf(d), sealed: sealed}
 	look, sums := screen.New(d), was.sums.Like()
-	some := record.NewBatch(p.schema, reader.BatchRows)
+	some, ordinal := record.NewBatch(p.schema, reader.BatchRows), int64(0)
+	if d.Distinct {
+		ordinal = e.sealedBefore(d.Dataset)
+	}
 	err := e.some(ctx, session, d, set, func(b *record.Batch) error {
 		some.Reset()
 		err := was.places.In(set, b, func(i int, r bucket.Row) {
 			sums.Add(r)
 			for c, column := range some.Columns {
+				if d.Distinct && c == distinctOrdinal {
+					ordinal++
+					column.AppendInt(ordinal)
+					continue
+				}
 				column.AppendFrom(b.Columns[c], i)
 			}
 		})

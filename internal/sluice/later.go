@@ -240,11 +240,11 @@ func (o *loader) eachChunk(ctx context.Context, id ecluse.DatasetID, each func(a
 	return nil
 }
 
-// alive gives the rows of a dataset as it is as of o.Reading.
-func (o *loader) alive(ctx context.Context, id ecluse.DatasetID, each func(*record.Batch) error) error {
-	for _, of := range o.datasets(id, o.Reading) {
+// alive gives the rows of a dataset as it is as of a reading.
+func (o *loader) alive(ctx context.Context, id ecluse.DatasetID, reading int, each func(*record.Batch) error) error {
+	for _, of := range o.datasets(id, reading) {
 		err := o.eachChunk(ctx, of, func(at place, b *record.Batch, first int32) error {
-			left := o.later.left(at, o.Reading)
+			left := o.later.left(at, reading)
 			from, _ := slices.BinarySearch(left, first)
 			to, _ := slices.BinarySearch(left, first+int32(b.Rows()))
 			if from == to {

@@ -194,9 +194,10 @@ type loader struct {
 	plan    *mandate.LoadPlan
 	key     *seal.Key
 	pool    seal.Pool
-	runs    chan *mapping.Run // two: one is mapped into while the other is written
-	summers summers           // of mapped rows
-	redone  summers           // of what the target left of them
+	runs    chan *mapping.Run    // two: one is mapped into while the other is written
+	asOf    map[int]*mapping.Run // with look-up tables as of an earlier reading, where these changed since
+	summers summers              // of mapped rows
+	redone  summers              // of what the target left of them
 	tables  []reconcile.Table
 
 	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
@@ -206,11 +207,10 @@ type loader struct {
 	loaded   reconcile.Sums
 	rejected map[group]int64
 	reported map[group]int64
-	unasked  map[ecluse.DatasetID]int64 // rows that the target refused as of an earlier reading
-	figures  *figures                   // of rejected rows, for the cross-checks
-	shapes   reconcile.Shapes           // of their values
-	slots    map[place]ecluse.Slot      // of every chunk gone through
-	later    later                      // what readings after the first changed
+	figures  *figures              // of rejected rows, for the cross-checks
+	shapes   reconcile.Shapes      // of their values
+	slots    map[place]ecluse.Slot // of every chunk gone through
+	later    later                 // what readings after the first changed
 	out      Loaded
 	meter    meter
 }
@@ -240,7 +240,6 @@ type mapped struct {
 	aside      *aside         // the mapping's rejects
 	sums       reconcile.Sums // of all its rows; nil in a dry run
 	given      given          // which of its rows counters numbered
-	reading    int            // as of which it is
 	noted      *outcome       // of a chunk that an earlier run loaded: then there is nothing else but given
 }
 
@@ -268,9 +267,9 @@ type group struct {
 
 func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 	o := &loader{
-		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2),
+		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2), asOf: map[int]*mapping.Run{},
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
-		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{}, unasked: map[ecluse.DatasetID]int64{},
+		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
 		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Made: map[ecluse.DatasetID]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},
@@ -400,7 +399,7 @@ func (o *loader) complete(ctx context.Context) error {
 			if got != c.Slot {
 				return &ecluse.Error{
 					Kind: ecluse.Differs, What: "load", Where: "chunk " + c.Slot.String(), Why: "the source changed while it was read: another version of the chunk was loaded",
-					Next: "ecluse undo, then ecluse apply",
+					Next: writer.LoadAnew,
 				}
 			}
 		}

@@ -189,7 +189,7 @@ func TestRenumbered(t *testing.T) {
 		r := now.since(&before)
 		var got []string
 		for _, x := range r.Tables {
-			got = append(got, x.Table.String(), x.Chunk())
+			got = append(got, x.Table.String(), fmt.Sprintf("%s/%06d", x.From.Dataset, x.From.Sequence))
 			if x.Base {
 				got = append(got, "base")
 			}

@@ -32,8 +32,19 @@ func (l *Loading) openKey(ctx context.Context) (*seal.Key, error) {
 // hold fills both runs' look-up tables: held datasets and tables of the target.
 func (o *loader) hold(ctx context.Context) error {
 	runs := []*mapping.Run{mapping.NewRun(o.Program), mapping.NewRun(o.Program)}
+	if err := o.fill(ctx, o.Reading, runs...); err != nil {
+		return err
+	}
+	for _, r := range runs {
+		o.runs <- r
+	}
+	return nil
+}
+
+// fill fills runs' look-up tables, those of held datasets as these are as of a reading.
+func (o *loader) fill(ctx context.Context, reading int, runs ...*mapping.Run) error {
 	for _, h := range o.plan.Shape.Held {
-		err := o.alive(ctx, h.Dataset, func(b *record.Batch) error {
+		err := o.alive(ctx, h.Dataset, reading, func(b *record.Batch) error {
 			for _, r := range runs {
 				if err := r.Hold(h.Dataset, b); err != nil {
 					return err
@@ -63,9 +74,6 @@ func (o *loader) hold(ctx context.Context) error {
 				return err
 			}
 		}
-	}
-	for _, r := range runs {
-		o.runs <- r
 	}
 	return nil
 }

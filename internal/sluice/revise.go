@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"ecluse"
@@ -20,7 +21,7 @@ func (o *loader) revise(ctx context.Context, session writer.Session) error {
 	if from < 0 {
 		return nil
 	}
-	if err := o.heldChanged(from); err != nil {
+	if err := o.lookedUp(ctx, from); err != nil {
 		return err
 	}
 	var layers []layer
@@ -70,7 +71,7 @@ func (o *loader) whole(ctx context.Context, from int) error {
 			if o.markerAt(place{d.Dataset, n}) == nil {
 				return &ecluse.Error{
 					Kind: ecluse.Refused, What: "catch up", Where: "chunk " + d.Chunks[n].Slot.String(), Why: "the passage was not loaded to its end before the source was read again",
-					Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
+					Next: writer.LoadAnew,
 				}
 			}
 		}
@@ -78,59 +79,30 @@ func (o *loader) whole(ctx context.Context, from int) error {
 	return nil
 }
 
-// heldChanged refuses to revise when codes changed that other rows are looked up in: those
-// would have to be made anew, and nobody knows which.
-func (o *loader) heldChanged(from int) error {
-	for _, l := range o.later.layers {
-		held := func(h ecluse.ShapeHeld) bool { return h.Dataset == l.dataset }
-		if l.reading > from && slices.ContainsFunc(o.plan.Shape.Held, held) && o.differs(l) {
-			return &ecluse.Error{
-				Kind: ecluse.Differs, What: "catch up", Where: string(l.dataset), Why: "rows of it changed, and the mapping looks other rows up in it: what was loaded was made with the old ones",
-				Next: "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more",
-			}
-		}
-	}
-	return nil
-}
-
-// differs tells whether any row of a layer went or came.
-func (o *loader) differs(l layer) bool {
-	for at := range o.later.gone {
-		of, reading := at.dataset.Of()
-		if of == l.dataset && reading < l.reading && len(o.later.between(at, l.reading-1, l.reading)) > 0 {
-			return true
-		}
-	}
-	return o.later.came[l] > 0
-}
-
-// reviseFrom makes the changes that readings after one found.
+// reviseFrom makes the changes that readings after one found. What the database refused
+// before is offered again: it may have wanted what comes, or what goes was in its way.
 func (o *loader) reviseFrom(ctx context.Context, session writer.Session, from int, layers []layer) error {
-	reading := o.Reading
 	run := <-o.runs
 	defer func() { o.runs <- run }()
 	var r writer.Revision
 	var anew []revisedChunk
-	markers := o.inOrder()
 	counters := o.before.start(o.Program)
-	for _, m := range markers {
+	for _, m := range o.inOrder() {
 		before := counters
 		counters = m.Counters
-		at := place{m.Slot.Dataset, m.Slot.Sequence}
-		goes := o.later.between(at, from, reading)
-		if len(goes) == 0 {
-			continue
-		}
-		w, reports, err := o.withdrawn(ctx, run, &m, before, goes)
+		x, gone, again, err := o.revised(ctx, run, m, before, from)
 		if err != nil {
 			return err
 		}
-		r.Gone = append(r.Gone, *w)
-		x, err := o.lessen(ctx, run, &m, before, w, reports, o.later.last(at, reading))
-		if err != nil {
-			return err
+		if gone != nil {
+			r.Gone = append(r.Gone, *gone)
 		}
-		anew = append(anew, x)
+		if x.again = -1; again != nil {
+			x.again, r.Again = len(r.Again), append(r.Again, *again)
+		}
+		if gone != nil || again != nil {
+			anew = append(anew, x)
+		}
 	}
 	slices.Reverse(r.Gone)
 	var come []*mapped
@@ -143,19 +115,24 @@ func (o *loader) reviseFrom(ctx context.Context, session writer.Session, from in
 			come, r.Come = append(come, m), append(r.Come, o.toWrite(m))
 		}
 	}
-	revised, err := session.Revise(ctx, &r, func(ctx context.Context, refused [][]writer.Refusal) error {
+	out, err := session.Revise(ctx, &r, func(ctx context.Context, out *writer.Revised) error {
 		for i, m := range come {
-			if err := o.refused(ctx, m, refused[i]); err != nil {
+			if err := o.refused(ctx, m, out.Refused[i]); err != nil {
 				return err
 			}
 			if err := o.putAside(ctx, m); err != nil {
 				return err
 			}
-			if _, err := o.note(m, refused[i]); err != nil {
+			if _, err := o.note(m, out.Refused[i]); err != nil {
 				return err
 			}
 		}
 		for _, x := range anew {
+			if x.again >= 0 {
+				if err := o.offered(ctx, run, &x, &r.Again[x.again], out.Again[x.again]); err != nil {
+					return err
+				}
+			}
 			if err := o.keepRevised(ctx, x); err != nil {
 				return err
 			}
@@ -165,20 +142,78 @@ func (o *loader) reviseFrom(ctx context.Context, session writer.Session, from in
 	if err != nil {
 		return err
 	}
-	if revised.Already {
-		return ecluse.Errorf(ecluse.Differs, "catch up", "what reading %d changed came in meanwhile", reading)
+	if out.Already {
+		return ecluse.Errorf(ecluse.Differs, "catch up", "what reading %d changed came in meanwhile", o.Reading)
 	}
-	for _, m := range revised.Markers {
+	for _, m := range out.Markers {
 		o.markers[m.Slot] = m
 	}
 	return nil
 }
 
-// revisedChunk is a chunk of which rows go, and what it comes to then.
+// revised is what becomes of a loaded chunk: what goes of it, and what is offered again;
+// nil: nothing.
+func (o *loader) revised(ctx context.Context, run *mapping.Run, m writer.Marker, counters map[string]int64, from int) (x revisedChunk, gone, again *writer.Part, err error) {
+	x = revisedChunk{marker: m, counters: counters, slot: revisedSlot(m.Slot, o.Reading)}
+	goes := o.later.between(place{m.Slot.Dataset, m.Slot.Sequence}, from, o.Reading)
+	if len(goes)+len(m.Refused) == 0 {
+		return x, nil, nil, nil
+	}
+	if len(goes) > 0 {
+		var reports map[string]int64
+		in := slices.DeleteFunc(slices.Clone(goes), func(row int32) bool { // the others had been put aside
+			_, aside := slices.BinarySearch(m.Refused, row)
+			return aside
+		})
+		if gone, reports, err = o.part(ctx, run, &m, counters, in); err != nil {
+			return x, nil, nil, err
+		}
+		gone.Sources = goes
+		if err := o.lessen(ctx, run, &x, gone, reports); err != nil {
+			return x, nil, nil, err
+		}
+	} else if x.outcome, err = o.outcomeOf(&m); err != nil {
+		return x, nil, nil, err
+	} else if x.outcome == nil {
+		if err := o.retake(ctx, run, &x, nil, o.Reading, nil); err != nil {
+			return x, nil, nil, err
+		}
+	}
+	if refused := slices.Sorted(maps.Keys(x.outcome.Refused)); len(refused) > 0 {
+		again, _, err = o.part(ctx, run, &m, counters, refused)
+	}
+	return x, gone, again, err
+}
+
+// revisedChunk is a chunk that was loaded, and what it comes to then.
 type revisedChunk struct {
-	slot    ecluse.Slot // that of revisedSlot
-	outcome *outcome
-	aside   *mapped // holds what stands aside then; nil: as before
+	marker   writer.Marker    // as it is before
+	counters map[string]int64 // before it
+	slot     ecluse.Slot      // that of revisedSlot
+	outcome  *outcome
+	aside    *mapped // holds what stands aside then; nil: as before
+	again    int     // its place among what is offered again; −1: nothing is
+}
+
+// offered settles what became of rows that the database refused before.
+func (o *loader) offered(ctx context.Context, run *mapping.Run, x *revisedChunk, again *writer.Part, refused []writer.Refusal) error {
+	why := map[int32]string{}
+	rows := make([]int32, len(refused))
+	for i, r := range refused {
+		rows[i], why[r.Row] = r.Row, r.Reason
+	}
+	if maps.Equal(why, x.outcome.Refused) {
+		return nil
+	}
+	sums := x.outcome.Sums
+	for _, t := range again.Tables {
+		in, err := o.redone[t.Table].SumExcept(t.Batch, t.Source, rows)
+		if err != nil {
+			return err
+		}
+		sums.Add(in)
+	}
+	return o.takeStock(ctx, run, x, o.Reading, sums, x.outcome, func(*mapped) []writer.Refusal { return refused })
 }
 
 // keepRevised puts aside anew what of a revised chunk still is, and notes what it came to.
@@ -235,28 +270,20 @@ func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, c
 	return all, nil
 }
 
-// withdrawn is what goes of a chunk, as it was loaded, and the misses that were counted of
-// it. The rows that go are mapped by themselves, but for a dataset that counters number:
-// there a row's number depends on those before it.
-func (o *loader) withdrawn(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32) (*writer.Withdrawn, map[string]int64, error) {
-	w := &writer.Withdrawn{Slot: m.Slot, Sources: goes}
+// part is source rows of a chunk as they were mapped when it was loaded, and the misses
+// that were counted of them. They are mapped by themselves, but for a dataset that counters
+// number: there a row's number depends on those before it.
+func (o *loader) part(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, sources []int32) (*writer.Part, map[string]int64, error) {
 	of, _ := m.Slot.Dataset.Of()
 	d, ok := o.ReadPlan.Dataset(of)
 	if !ok {
 		return nil, nil, ecluse.Errorf(ecluse.Unverified, "catch up", "dataset %s is not in the read plan", of)
 	}
-	var in []int32 // the others had been put aside
-	refused := slices.Sorted(slices.Values(m.Refused))
-	for _, row := range goes {
-		if _, aside := slices.BinarySearch(refused, row); !aside {
-			in = append(in, row)
-		}
-	}
-	rows, first, next := record.NewBatch(SchemaOf(d), len(in)), int32(0), 0
+	rows, first, next := record.NewBatch(SchemaOf(d), len(sources)), int32(0), 0
 	err := o.version(ctx, m.Slot, func(b *record.Batch) error {
-		for ; next < len(in) && in[next] < first+int32(b.Rows()); next++ {
+		for ; next < len(sources) && sources[next] < first+int32(b.Rows()); next++ {
 			for c, column := range rows.Columns {
-				column.AppendFrom(b.Columns[c], int(in[next]-first))
+				column.AppendFrom(b.Columns[c], int(sources[next]-first))
 			}
 		}
 		first += int32(b.Rows())
@@ -265,7 +292,10 @@ func (o *loader) withdrawn(ctx context.Context, run *mapping.Run, m *writer.Mark
 	if err != nil {
 		return nil, nil, err
 	}
-	w.Rows = int(first)
+	p := &writer.Part{Slot: m.Slot, Rows: int(first), Sources: sources}
+	if run, err = o.runAt(ctx, run, m.Reading); err != nil {
+		return nil, nil, err
+	}
 	if err := run.Begin(of, counters); err != nil {
 		return nil, nil, err
 	}
@@ -281,51 +311,45 @@ func (o *loader) withdrawn(ctx context.Context, run *mapping.Run, m *writer.Mark
 		for _, t := range out.Tables {
 			own := only(writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}, t.Source)
 			for i, row := range own.Source {
-				own.Source[i] = in[row]
+				own.Source[i] = sources[row]
 			}
-			w.Tables = append(w.Tables, own)
+			p.Tables = append(p.Tables, own)
 		}
-		return w, reports, nil
+		return p, reports, nil
 	}
-	chunk, err := o.again(ctx, run, m, counters)
-	if err != nil {
+	if out, err = o.asLoaded(ctx, run, m, counters); err != nil {
 		return nil, nil, err
 	}
-	for _, t := range chunk.Tables {
-		w.Tables = append(w.Tables, only(t, goes))
+	for _, t := range out.Tables {
+		p.Tables = append(p.Tables, only(writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}, sources))
 	}
-	return w, reports, nil
+	return p, reports, nil
 }
 
 // lessen is what a chunk came to less what goes of it. As a rule that is its figures less
 // theirs; where some of it had been put aside, the chunk is gone through again.
-func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, w *writer.Withdrawn, reports map[string]int64, reading int) (x revisedChunk, err error) {
-	n, err := o.outcomeOf(m)
+func (o *loader) lessen(ctx context.Context, run *mapping.Run, x *revisedChunk, gone *writer.Part, reports map[string]int64) error {
+	n, err := o.outcomeOf(&x.marker)
 	if err != nil {
-		return x, err
+		return err
 	}
-	refused := slices.Sorted(slices.Values(m.Refused))
 	aside := func(row int32) bool {
-		_, aside := slices.BinarySearch(refused, row)
+		_, aside := slices.BinarySearch(x.marker.Refused, row)
 		return aside
 	}
-	if n == nil || slices.ContainsFunc(w.Sources, aside) {
-		x, err = o.retake(ctx, run, m, counters, w.Sources, reading, n)
-		if err == nil && n != nil {
-			x.outcome.Given = n.Given
-		}
-		return x, err
+	if n == nil || slices.ContainsFunc(gone.Sources, aside) {
+		return o.retake(ctx, run, x, gone.Sources, o.Reading, n)
 	}
 	sums := reconcile.Sums{}
 	for t, s := range n.Sums {
 		sums[t] = s
 	}
-	for _, t := range w.Tables {
-		gone, err := o.redone[t.Table].SumBatch(t.Batch)
+	for _, t := range gone.Tables {
+		sum, err := o.redone[t.Table].SumBatch(t.Batch)
 		if err != nil {
-			return x, err
+			return err
 		}
-		sums[t.Table] = sums.Of(t.Table).Sub(gone)
+		sums[t.Table] = sums.Of(t.Table).Sub(sum)
 	}
 	for why, rows := range reports {
 		if n.Reports[why] -= rows; n.Reports[why] == 0 {
@@ -336,43 +360,52 @@ func (o *loader) lessen(ctx context.Context, run *mapping.Run, m *writer.Marker,
 	for t, s := range sums {
 		n.Tables[t] = s.Count
 	}
-	return revisedChunk{slot: revisedSlot(m.Slot, reading), outcome: n}, nil
+	x.outcome = n
+	return nil
 }
 
 // retake finds out anew what a chunk comes to that is in and of which rows go, or went,
 // after it was loaded. What it made is what was loaded then; what it put aside and counted
 // is of the rows that are left. Why the database refused a row was in its note only.
-func (o *loader) retake(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64, goes []int32, reading int, noted *outcome) (x revisedChunk, err error) {
-	loaded, err := o.again(ctx, run, m, counters)
+func (o *loader) retake(ctx context.Context, run *mapping.Run, x *revisedChunk, goes []int32, reading int, noted *outcome) error {
+	loaded, err := o.again(ctx, run, &x.marker, x.counters)
 	if err != nil {
-		return x, err
+		return err
 	}
 	sums := reconcile.Sums{}
 	for _, t := range loaded.Tables {
 		sum, err := o.redone[t.Table].SumExcept(t.Batch, t.Source, goes)
 		if err != nil {
-			return x, err
+			return err
 		}
 		sums.Add(sum)
 	}
-	o.counters = counters
-	now, err := o.mapChunk(ctx, run, m.Slot.Dataset, m.Slot.Sequence, reading)
+	return o.takeStock(ctx, run, x, reading, sums, noted, func(now *mapped) []writer.Refusal { return o.byDatabase(now, &x.marker, reading, noted) })
+}
+
+// takeStock maps a chunk as it is as of a reading, for what it puts aside and counts. sums
+// are of what is in.
+func (o *loader) takeStock(ctx context.Context, run *mapping.Run, x *revisedChunk, reading int, sums reconcile.Sums, noted *outcome, by func(*mapped) []writer.Refusal) error {
+	o.counters = x.counters
+	now, err := o.mapChunk(ctx, run, x.marker.Slot.Dataset, x.marker.Slot.Sequence, reading)
 	if err != nil {
-		return x, err
+		return err
 	}
-	refused := o.byDatabase(now, m, reading, noted)
+	refused := by(now)
 	if err := o.refused(ctx, now, refused); err != nil {
-		return x, err
+		return err
 	}
-	x.slot = revisedSlot(m.Slot, reading)
 	if x.outcome, err = o.outcome(now, refused, sums); err != nil {
-		return x, err
+		return err
 	}
-	x.outcome.Counters = m.Counters
-	if now.out, now.run = nil, nil; len(m.Refused) > 0 {
+	x.outcome.Counters = x.marker.Counters
+	if noted != nil {
+		x.outcome.Given = noted.Given
+	}
+	if now.out, now.run = nil, nil; len(x.marker.Refused) > 0 {
 		x.aside = now
 	}
-	return x, nil
+	return nil
 }
 
 // remember notes anew what chunks came to that were revised and whose notes are lost.
@@ -394,8 +427,8 @@ func (o *loader) remember(ctx context.Context) error {
 			}
 			continue
 		}
-		x, err := o.retake(ctx, run, &m, before, o.later.between(at, m.Reading, applied), last, nil)
-		if err != nil {
+		x := revisedChunk{marker: m, counters: before, slot: revisedSlot(m.Slot, applied)}
+		if err := o.retake(ctx, run, &x, o.later.between(at, m.Reading, applied), applied, nil); err != nil {
 			return err
 		}
 		if err := o.keepRevised(ctx, x); err != nil {

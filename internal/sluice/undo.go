@@ -93,7 +93,9 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	if err := o.begin(ctx, session); err != nil {
 		return nil, err
 	}
-	o.Reading = o.applied()
+	if err := o.beginUndoing(); err != nil {
+		return nil, err
+	}
 	if err := o.findLater(ctx); err != nil {
 		return nil, err
 	}
@@ -132,12 +134,34 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 
 // stays is what stayed of a chunk.
 type stays struct {
-	Left    []LeftRow                  `json:"left,omitempty"`
-	Missing map[ecluse.TableName]int64 `json:"missing,omitempty"`
+	Left     []LeftRow                  `json:"left,omitempty"`
+	Missing  map[ecluse.TableName]int64 `json:"missing,omitempty"`
+	Referred *referred                  `json:"referred,omitempty"`
+	Reading  int                        `json:"reading,omitempty"` // of the slot undoingSlot alone: as of which the passage was in
 }
 
-// staysOf is what stays of a chunk, by the outcome of its unloading.
-func (o *loader) staysOf(chunk *writer.Chunk, w *writer.Unloaded) *stays {
+// undoingSlot is the name under which is noted as of which reading a passage was in when its
+// undoing began: the markers that tell it go.
+var undoingSlot = ecluse.Slot{Dataset: "ecluse.undoing"}
+
+// beginUndoing finds out as of which reading the passage is in, or was.
+func (o *loader) beginUndoing() error {
+	n, err := o.staysNote(undoingSlot)
+	if err != nil {
+		return err
+	}
+	if o.Reading = o.applied(); n != nil {
+		o.Reading = max(o.Reading, n.Reading)
+	}
+	if o.Reading == 0 || n != nil {
+		return nil
+	}
+	return o.noteStays(undoingSlot, &stays{Reading: o.Reading})
+}
+
+// staysOf is what stays of a chunk, by the outcome of its unloading. before are the counters
+// before it.
+func (o *loader) staysOf(chunk *writer.Chunk, m *writer.Marker, before map[string]int64, w *writer.Unloaded) *stays {
 	slot := chunk.Slot
 	n := &stays{Missing: w.Missing}
 	for _, x := range w.Left {
@@ -153,7 +177,14 @@ func (o *loader) staysOf(chunk *writer.Chunk, w *writer.Unloaded) *stays {
 				}
 			}
 		}
-		n.Left = append(n.Left, row)
+		if o.Reading == 0 || x.Why != writer.Referred {
+			n.Left = append(n.Left, row)
+			continue
+		}
+		if n.Referred == nil {
+			n.Referred = &referred{Marker: *m, Before: before}
+		}
+		n.Referred.Rows = append(n.Referred.Rows, referredRow{At: x, Row: row})
 	}
 	return n
 }
@@ -161,7 +192,7 @@ func (o *loader) staysOf(chunk *writer.Chunk, w *writer.Unloaded) *stays {
 // noteStays notes what stays of a chunk before its transaction commits. Killed
 // between the two, the chunk is still in, and what is noted then replaces this.
 func (o *loader) noteStays(slot ecluse.Slot, n *stays) error {
-	if len(n.Left) == 0 && len(n.Missing) == 0 {
+	if len(n.Left) == 0 && len(n.Missing) == 0 && n.Referred == nil && n.Reading == 0 {
 		if old, err := o.Stays.Note(slot); err != nil || old == nil {
 			return err
 		}
@@ -177,6 +208,23 @@ func (o *loader) noteStays(slot ecluse.Slot, n *stays) error {
 	return o.Stays.SetNote(slot, sealed)
 }
 
+// staysNote opens what was noted; nil when nothing was.
+func (o *loader) staysNote(slot ecluse.Slot) (*stays, error) {
+	sealed, err := o.Stays.Note(slot)
+	if err != nil || sealed == nil {
+		return nil, err
+	}
+	text, err := seal.Unwrap(o.key.Sub(useStays, slot.String()), slot.String(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	n := &stays{}
+	if err := json.Unmarshal(text, n); err != nil { // its own words could quote a key
+		return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "undo " + o.Permit.Passage().String(), Where: "chunk " + slot.String(), Why: "what stayed of it was noted, and cannot be read"}
+	}
+	return n, nil
+}
+
 // gatherStays adds up what stayed of every chunk, by whichever run it was taken out.
 func (o *loader) gatherStays(u *Undone) error {
 	slots, err := o.Stays.Slots()
@@ -185,19 +233,18 @@ func (o *loader) gatherStays(u *Undone) error {
 	}
 	missing := map[group]int64{}
 	for _, slot := range slots {
-		sealed, err := o.Stays.Note(slot)
+		n, err := o.staysNote(slot)
 		if err != nil {
 			return err
-		}
-		text, err := seal.Unwrap(o.key.Sub(useStays, slot.String()), slot.String(), sealed)
-		if err != nil {
-			return err
-		}
-		var n stays
-		if err := json.Unmarshal(text, &n); err != nil { // its own words could quote a key
-			return &ecluse.Error{Kind: ecluse.Unverified, What: "undo " + u.Passage.String(), Where: "chunk " + slot.String(), Why: "what stayed of it was noted, and cannot be read"}
 		}
 		u.Left = append(u.Left, n.Left...)
+		if n.Referred != nil {
+			for _, r := range n.Referred.Rows {
+				if !r.Out {
+					u.Left = append(u.Left, r.Row)
+				}
+			}
+		}
 		of, _ := slot.Dataset.Of()
 		for t, rows := range n.Missing {
 			missing[group{of, t.String()}] += rows
@@ -240,27 +287,21 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		expected += o.Sealed[m.Slot]
 	}
 	o.meter.expect(expected)
-	if len(chunks) == 0 {
+	if len(chunks) == 0 && o.Reading == 0 {
 		return nil
 	}
-	slices.SortStableFunc(chunks, func(a, b loaded) int {
-		x, _ := a.Slot.Dataset.Of()
-		y, _ := b.Slot.Dataset.Of()
-		return cmp.Or(cmp.Compare(slices.Index(o.plan.Shape.Order, y), slices.Index(o.plan.Shape.Order, x)), cmp.Compare(b.Position, a.Position))
-	})
+	slices.SortStableFunc(chunks, func(a, b loaded) int { return o.compareLoading(&b.Marker, &a.Marker) })
 	if err := o.hold(ctx); err != nil {
 		return err
 	}
 	run := <-o.runs
-	behind := leftBehind{of: map[ecluse.Slot]*stays{}}
 	for _, m := range chunks {
 		chunk, err := o.again(ctx, run, &m.Marker, m.before)
 		if err != nil {
 			return err
 		}
 		how := writer.Unloading{Leave: o.Leave, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
-			behind.of[m.Slot] = o.staysOf(chunk, w)
-			return o.noteStays(m.Slot, behind.of[m.Slot])
+			return o.noteStays(m.Slot, o.staysOf(chunk, &m.Marker, m.before, w))
 		}}
 		out, err := session.Unload(ctx, chunk, how)
 		if o.Reading > 0 && !o.Leave && ecluse.KindOf(err) == ecluse.Refused { // by rows of a chunk that is still in, perhaps
@@ -270,9 +311,6 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		if err != nil {
 			return err
 		}
-		if o.Reading > 0 {
-			behind.add(chunk, out)
-		}
 		for t, n := range out.Deleted {
 			u.Rows[t] += n
 		}
@@ -280,110 +318,15 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		o.meter.at(m.Slot.Dataset)
 		o.meter.add(int64(chunk.Rows), 0)
 	}
-	return o.takeLeft(ctx, session, &behind, u)
+	return o.takeLeft(ctx, session, run, u)
 }
 
-// leftBehind is rows that stayed because others referred to them, and may go by now: in a
-// passage that was revised, rows of one table refer to others that came before and after
-// them, whichever chunk goes first.
-type leftBehind struct {
-	of   map[ecluse.Slot]*stays
-	rows []writer.Rows // the last loaded first
-	from []ecluse.Slot // of which chunk each is
-	kept [][]int       // the places of its rows in the chunk's stays
-}
-
-func (l *leftBehind) add(chunk *writer.Chunk, w *writer.Unloaded) {
-	tables := map[int][]int{} // places in w.Left, by table
-	for i, x := range w.Left {
-		if x.Why == writer.Referred {
-			tables[x.Table] = append(tables[x.Table], i)
-		}
-	}
-	for _, t := range slices.Backward(slices.Sorted(maps.Keys(tables))) {
-		rows := chunk.Tables[t]
-		some := writer.Rows{Table: rows.Table, Batch: record.NewBatch(rows.Batch.Schema, 0)}
-		for _, i := range tables[t] {
-			for c, column := range some.Batch.Columns {
-				column.AppendFrom(rows.Batch.Columns[c], w.Left[i].Row)
-			}
-			some.Source = append(some.Source, w.Left[i].Source)
-		}
-		l.rows, l.from, l.kept = append(l.rows, some), append(l.from, chunk.Slot), append(l.kept, tables[t])
-	}
-}
-
-// number gives the source rows of all chunks numbers of their own, ascending: what one
-// source row made goes together.
-func (l *leftBehind) number() {
-	next := int32(0)
-	for from := 0; from < len(l.rows); {
-		to := from
-		var all []int32
-		for ; to < len(l.rows) && l.from[to] == l.from[from]; to++ {
-			all = append(all, l.rows[to].Source...)
-		}
-		slices.Sort(all)
-		all = slices.Compact(all)
-		for _, rows := range l.rows[from:to] {
-			for i, source := range rows.Source {
-				at, _ := slices.BinarySearch(all, source)
-				rows.Source[i] = next + int32(at)
-			}
-		}
-		next += int32(len(all))
-		from = to
-	}
-}
-
-// takeLeft tries them once more. Killed before it, they stay, and are listed: that is why
-// they are noted before.
-func (o *loader) takeLeft(ctx context.Context, session writer.Session, l *leftBehind, u *Undone) error {
-	if len(l.rows) == 0 {
-		return nil
-	}
-	slices.Reverse(l.rows)
-	slices.Reverse(l.from)
-	slices.Reverse(l.kept)
-	l.number()
-	out, err := session.TakeLeft(ctx, l.rows, func(_ context.Context, w *writer.Unloaded) error {
-		type row struct{ rows, row int }
-		still := map[row]bool{}
-		for _, x := range w.Left {
-			still[row{x.Table, x.Row}] = true
-		}
-		gone := map[ecluse.Slot]map[int]bool{}
-		for i, places := range l.kept {
-			for n, at := range places {
-				if still[row{i, n}] {
-					continue
-				}
-				if gone[l.from[i]] == nil {
-					gone[l.from[i]] = map[int]bool{}
-				}
-				gone[l.from[i]][at] = true
-			}
-		}
-		for slot, places := range gone {
-			n := &stays{Missing: l.of[slot].Missing}
-			for at, row := range l.of[slot].Left {
-				if !places[at] {
-					n.Left = append(n.Left, row)
-				}
-			}
-			if err := o.noteStays(slot, n); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for t, n := range out.Deleted {
-		u.Rows[t] += n
-	}
-	return nil
+// compareLoading orders chunks as a plan loads them: datasets in the order of the plan, what
+// later readings brought of each behind it.
+func (o *loader) compareLoading(a, b *writer.Marker) int {
+	x, _ := a.Slot.Dataset.Of()
+	y, _ := b.Slot.Dataset.Of()
+	return cmp.Or(cmp.Compare(slices.Index(o.plan.Shape.Order, x), slices.Index(o.plan.Shape.Order, y)), cmp.Compare(a.Position, b.Position))
 }
 
 // again maps a loaded chunk once more, as it was mapped then. counters are those before it,
@@ -393,6 +336,21 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 	if isBuckets(m.Slot.Dataset) {
 		return &writer.Chunk{Slot: m.Slot, Counters: m.Counters, Reading: m.Reading}, nil
 	}
+	out, err := o.asLoaded(ctx, run, m, counters)
+	if err != nil {
+		return nil, err
+	}
+	refused := slices.Clone(m.Refused)
+	slices.Sort(refused)
+	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
+	for _, t := range out.Tables {
+		chunk.Tables = append(chunk.Tables, without(t, refused))
+	}
+	return chunk, nil
+}
+
+// asLoaded is what the mapping made of a chunk, and what the database refused of it, too.
+func (o *loader) asLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
 	out, err := o.mapLoaded(ctx, run, m, counters)
 	if err == nil && !maps.Equal(out.Counters, m.Counters) {
 		began := maps.Clone(counters)
@@ -410,17 +368,15 @@ func (o *loader) again(ctx context.Context, run *mapping.Run, m *writer.Marker, 
 			Next: "look at the target's table of markers: somebody changed it",
 		}
 	}
-	refused := slices.Clone(m.Refused)
-	slices.Sort(refused)
-	chunk := &writer.Chunk{Slot: m.Slot, Rows: out.Rows, Counters: m.Counters, Reading: m.Reading}
-	for _, t := range out.Tables {
-		chunk.Tables = append(chunk.Tables, without(t, refused))
-	}
-	return chunk, nil
+	return out, nil
 }
 
 func (o *loader) mapLoaded(ctx context.Context, run *mapping.Run, m *writer.Marker, counters map[string]int64) (*mapping.Output, error) {
 	of, _ := m.Slot.Dataset.Of()
+	run, err := o.runAt(ctx, run, m.Reading)
+	if err != nil {
+		return nil, err
+	}
 	if err := run.Begin(of, counters); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (o *loader) mapChunk(ctx context.Context, run *mapping.Run, id ecluse.Datas
 		return nil, err
 	}
 	run.Leave(o.later.left(place{id, sequence}, reading))
-	m = &mapped{run: run, reading: reading, aside: newAside(o.ReadPlan, of, o.Program)}
+	m = &mapped{run: run, aside: newAside(o.ReadPlan, of, o.Program)}
 	m.descriptor, err = o.open(ctx, id, sequence, func(b *record.Batch) error {
 		if err := run.Apply(b); err != nil {
 			return err
@@ -111,7 +111,6 @@ type outcome struct {
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
 	Given    given                      `json:"given,omitempty"`
-	Reading  int                        `json:"reading,omitempty"` // as of which it was loaded
 	Refused  map[int32]string           `json:"refused,omitempty"` // source rows that the database refused, and why
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
@@ -135,18 +134,37 @@ func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 }
 
 // outcomeOf opens the note of a chunk that is in: the latest, where readings since took
-// rows out of it. nil when it is lost.
+// rows out of it or offered some again. nil when it is lost.
 func (o *loader) outcomeOf(m *writer.Marker) (*outcome, error) {
-	slot := m.Slot
-	if last := o.later.last(place{slot.Dataset, slot.Sequence}, o.applied()); last > m.Reading {
-		slot = revisedSlot(slot, last)
+	gone := o.later.last(place{m.Slot.Dataset, m.Slot.Sequence}, o.applied())
+	for reading := o.applied(); reading > m.Reading && reading >= gone; reading-- {
+		if n, err := o.outcomeAt(revisedSlot(m.Slot, reading), m); n != nil || err != nil {
+			return n, err
+		}
 	}
+	if gone > m.Reading {
+		return nil, nil
+	}
+	return o.outcomeAt(m.Slot, m)
+}
+
+// outcomeAt opens a note, unless it is of other rows than are in by the marker: it was noted
+// for what did not commit, or a later one is lost.
+func (o *loader) outcomeAt(slot ecluse.Slot, m *writer.Marker) (*outcome, error) {
 	text, err := o.noteOf(slot)
 	if err != nil || text == nil {
 		return nil, err
 	}
 	n := &outcome{}
-	return n, json.Unmarshal(text, n)
+	if err := json.Unmarshal(text, n); err != nil {
+		return nil, err
+	}
+	for t := range o.redone {
+		if n.Tables[t] != m.Rows[t] {
+			return nil, nil
+		}
+	}
+	return n, nil
 }
 
 // applied is the last reading whose changes are in the target.
@@ -157,10 +175,6 @@ func (o *loader) applied() (reading int) {
 	}
 	return reading
 }
-
-// refusedBefore reports rows that the target refused as of an earlier reading. They are not
-// offered again when a later one brings what they wanted.
-const refusedBefore = "refused by the target as of an earlier reading, and not offered again"
 
 // useNotes is the use of K's sub-keys that notes are sealed under: a rejected
 // row's code can be a patient's.
@@ -188,9 +202,6 @@ func (o *loader) take(chunk ecluse.DatasetID, n *outcome) {
 	for _, x := range n.Shapes {
 		o.shapes.Add(x)
 	}
-	if len(n.Refused) > 0 && n.Reading < o.Reading {
-		o.unasked[id] += int64(len(n.Refused))
-	}
 	o.figures.restore(n.Figures)
 }
 
@@ -204,7 +215,7 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 			if slot.Dataset == chunk.Slot.Dataset && slot.Sequence == chunk.Slot.Sequence {
 				return &ecluse.Error{
 					Kind: ecluse.Differs, What: "load chunk " + chunk.Slot.String(), Why: "another version of it is in the target",
-					Next: "ecluse undo, then ecluse apply",
+					Next: writer.LoadAnew,
 				}
 			}
 		}
@@ -282,7 +293,7 @@ func (o *loader) outcome(m *mapped, refused []writer.Refusal, sums reconcile.Sum
 	of, _ := m.descriptor.Slot.Dataset.Of()
 	n := &outcome{
 		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: sums,
-		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given, Reading: m.reading,
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
 	}
 	for _, r := range refused {
 		n.Rejected[r.Reason]++
@@ -326,9 +337,6 @@ func (o *loader) discard(ctx context.Context, m *mapped) error {
 // count puts what was opened and put aside into the report.
 func (o *loader) count() {
 	r := o.out.Report
-	for g, rows := range o.unasked {
-		o.reported[group{g, refusedBefore}] += rows
-	}
 	for _, d := range o.out.Opened {
 		o.out.Read += d.Rows
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -79,6 +80,7 @@ type key struct {
 	twice    bool   // it grants two final passages
 	keeps    bool   // rows put aside outlive the acceptance
 	catchUps int    // how often it lets the source be read again
+	distinct bool   // prescribers are the codes that requests name, numbered
 }
 
 var templates struct {
@@ -119,6 +121,20 @@ func Twice(t testing.TB, s Stage, patients int) *Dir {
 func CatchingUp(t testing.TB, s Stage, patients, times int) *Dir {
 	t.Helper()
 	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times})
+}
+
+// CatchingUpDistinct is CatchingUp, where prescribers are the distinct codes that requests
+// name: the mapping numbers them by their ordinals, and holds them to look these up.
+func CatchingUpDistinct(t testing.TB, s Stage, patients, times int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times, distinct: true})
+}
+
+// CatchingUpKeeping is CatchingUp, under an instruction by which rows put aside are kept until
+// KeptUntil.
+func CatchingUpKeeping(t testing.TB, s Stage, patients, times int) *Dir {
+	t.Helper()
+	return copied(t, key{stage: s, patients: patients, twice: true, catchUps: times, keeps: true})
 }
 
 // InWindow is At, under an instruction whose limits have a window.
@@ -394,6 +410,16 @@ var steps = map[Stage]func(*work) error{
 	},
 }
 
+// replaced puts a text in place of what stands from one on and before another.
+func replaced(text []byte, from, before, instead string) []byte {
+	head, rest, found := bytes.Cut(text, []byte(from))
+	i := bytes.Index(rest, []byte(before))
+	if !found || i < 0 {
+		panic("the demonstration's papers have no " + from)
+	}
+	return slices.Concat(head, []byte(instead), rest[i:])
+}
+
 // plan writes instruction and mapping, and has them signed.
 func (w *work) plan() error {
 	contract, err := os.ReadFile(filepath.Join(w.dir, "contract.yaml"))
@@ -419,6 +445,9 @@ func (w *work) plan() error {
 			return fmt.Errorf("the demonstration's instruction has no %q", x[0])
 		}
 		text = bytes.Replace(text, []byte(x[0]), []byte(x[1]), 1)
+	}
+	if w.distinct {
+		text = replaced(text, "    from: PRESCRIPTEUR\n", "  patient:\n", "    from: DEMANDE\n    distinct: CODPRESC\n    class: technical\n    where: [{column: SAISIE, from: 20150101, before: 20201101}]\n")
 	}
 	if w.window != "" {
 		text = bytes.Replace(text, []byte("limits: {"), []byte(`limits: {window: "`+w.window+`", `), 1)
@@ -448,6 +477,10 @@ func (w *work) plan() error {
 	mapping, frozen, err := demo.Mapping(ecluse.DigestOf(text))
 	if err != nil {
 		return err
+	}
+	if w.distinct {
+		mapping = replaced(mapping, "from:\n", "  patient:\n", "hold: {prescriber: {key: [CODPRESC], rows: 10000}}\nfrom:\n  prescriber:\n    - into: prescriber\n      columns: {id: 1000 + ordinal, code: CODPRESC, name: CODPRESC}\n")
+		mapping = replaced(mapping, "        prescriber_id: ", "        collected_at:", "        prescriber_id: {value: '1000 + prescriber[CODPRESC].ordinal', miss: reject}\n")
 	}
 	for name, table := range frozen {
 		if err := w.write(name, table); err != nil {

@@ -28,12 +28,14 @@ const Most = 1 << 18
 // Places tells which bucket rows of a dataset fall into, and what they are.
 // It belongs to one goroutine.
 type Places struct {
+	schema *record.Schema
 	summer *reconcile.Summer
 	key    []int // places of the key's columns; none: the whole row
 	number int   // place of a key that is one whole number; −1: it is not
 }
 
-// NewPlaces makes one for a dataset whose rows have the fields of a schema. Of a key of
+// NewPlaces makes one for a dataset whose rows have the fields of a schema first; what comes
+// behind them is not looked at. Of a key of
 // which not all columns travel nothing is known: then a row is known by all of it. sub is
 // the migration's sub-key for the dataset.
 func NewPlaces(d ecluse.DatasetID, s *record.Schema, key []string, sub [32]byte) *Places {
@@ -41,11 +43,11 @@ func NewPlaces(d ecluse.DatasetID, s *record.Schema, key []string, sub [32]byte)
 	for _, f := range s.Fields {
 		t.Columns = append(t.Columns, reconcile.Column{Name: f.Name})
 	}
-	p := &Places{summer: reconcile.NewSummer(t, sub), number: -1}
+	p := &Places{schema: s, summer: reconcile.NewSummer(t, sub), number: -1}
 	for _, name := range key {
 		i := s.Index(name)
 		if i < 0 {
-			return &Places{summer: p.summer, number: -1}
+			return &Places{schema: s, summer: p.summer, number: -1}
 		}
 		p.key = append(p.key, i)
 	}
@@ -69,6 +71,9 @@ func (p *Places) Each(b *record.Batch, do func(i int, r Row)) error { return p.I
 
 // In tells it of the rows of a batch that are in a set; nil: of all.
 func (p *Places) In(set *Set, b *record.Batch, do func(i int, r Row)) error {
+	if n := len(p.schema.Fields); n < len(b.Columns) {
+		b = &record.Batch{Schema: p.schema, Columns: b.Columns[:n]}
+	}
 	has := func(place uint64) bool { return set == nil || set.Has(place) }
 	all := func(int, uint64) bool { return true }
 	switch {

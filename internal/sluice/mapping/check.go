@@ -160,7 +160,8 @@ func (k *checking) dataset(name string, list []Into) error {
 	}
 	d.code = c.Code(d.needed()...)
 	k.program.datasets[id] = d.dataset
-	d.shape.Reads, d.link.lookups = c.Reads(), c.Lookups()
+	d.shape.Reads, d.lookups = c.Reads(), c.Lookups()
+	d.link.lookups = d.lookups
 	k.links = append(k.links, d.link)
 	k.shapes = append(k.shapes, d.shape)
 	return nil

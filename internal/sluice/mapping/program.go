@@ -54,6 +54,12 @@ func (p *Program) Counts(d ecluse.DatasetID) bool {
 	})
 }
 
+// LooksUp tells whether rules of a dataset look rows up in a held one.
+func (p *Program) LooksUp(d, held ecluse.DatasetID) bool {
+	set := p.datasets[d]
+	return set != nil && slices.Contains(set.lookups, string(held))
+}
+
 // Unused lists the instructed columns, "dataset.column", that no rule of the
 // mapping uses: they need not have been asked for (GDPR art. 5(1)(c)).
 func (p *Program) Unused() []string { return p.unused }
@@ -85,6 +91,7 @@ type dataset struct {
 	code    *expr.Code
 	entries []*entry
 	reasons []string
+	lookups []string            // tables that its rules look rows up in
 	behind  map[string][]string // by reason, and by written column ("lims.patient.sex"): source columns
 }
 

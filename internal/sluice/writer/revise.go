@@ -11,6 +11,10 @@ import (
 	"ecluse/internal/sluice/record"
 )
 
+// LoadAnew is what to do about a passage that cannot be brought up to a later reading, or to
+// another version of a chunk.
+const LoadAnew = "ecluse undo, then ecluse plan, ecluse approve and ecluse apply: what was read is loaded as it is now, and nothing is read once more"
+
 // Revising is what Revise does, for its errors.
 const Revising = "bring in a later reading"
 
@@ -18,10 +22,11 @@ const Revising = "bring in a later reading"
 // come, as if of one chunk each.
 type Exchange struct {
 	Gone *Chunk // rows of one table together, in the order of loading
-	Come *Chunk // rows of one table of one dataset together, in the order of loading
+	Come *Chunk // rows of one table of one dataset together, in the order of loading; behind them, alike, those that are offered again
 
 	revision *Revision
-	first    []int32 // where each chunk's source rows begin in Come
+	slots    []ecluse.Slot // of loaded chunks, as Revised.Markers has them
+	first    []int32       // where the source rows of each chunk that comes, then of each part that is offered again, begin in Come
 }
 
 // Exchange checks the revision and puts its chunks together.
@@ -37,7 +42,22 @@ func (r *Revision) Exchange() (*Exchange, error) {
 			return nil, invalid(w.Slot.String(), "it is there twice")
 		}
 		seen[w.Slot] = true
+		x.slots = append(x.slots, w.Slot)
 		if err := w.check(); err != nil {
+			return nil, err
+		}
+	}
+	offered := map[ecluse.Slot]bool{}
+	for i := range r.Again {
+		a := &r.Again[i]
+		if offered[a.Slot] {
+			return nil, invalid(a.Slot.String(), "it is there twice")
+		}
+		offered[a.Slot] = true
+		if !seen[a.Slot] {
+			x.slots = append(x.slots, a.Slot)
+		}
+		if err := a.check(); err != nil {
 			return nil, err
 		}
 	}
@@ -53,24 +73,36 @@ func (r *Revision) Exchange() (*Exchange, error) {
 	for i := range x.Gone.Tables {
 		x.Gone.Tables[i].ascend()
 	}
+	var before ecluse.DatasetID
 	from := 0 // of a dataset's tables
-	for i, c := range r.Come {
-		if seen[c.Slot] {
-			return nil, invalid(c.Slot.String(), "it is there twice")
-		}
-		seen[c.Slot] = true
-		if i > 0 && c.Slot.Dataset != r.Come[i-1].Slot.Dataset {
-			from = len(x.Come.Tables)
+	comes := func(c *Chunk) error {
+		if c.Slot.Dataset != before {
+			before, from = c.Slot.Dataset, len(x.Come.Tables)
 		}
 		at := from
 		for t := range c.Tables {
 			if err := x.Come.add(&c.Tables[t], at, c.Rows); err != nil {
-				return nil, invalid(c.Slot.String(), err.Error())
+				return invalid(c.Slot.String(), err.Error())
 			}
 			at = x.Come.place(&c.Tables[t], at) + 1
 		}
 		x.first = append(x.first, int32(x.Come.Rows))
 		x.Come.Rows += c.Rows
+		return nil
+	}
+	for _, c := range r.Come {
+		if seen[c.Slot] || offered[c.Slot] {
+			return nil, invalid(c.Slot.String(), "it is there twice")
+		}
+		seen[c.Slot] = true
+		if err := comes(c); err != nil {
+			return nil, err
+		}
+	}
+	for i := range r.Again {
+		if err := comes(r.Again[i].alone()); err != nil {
+			return nil, err
+		}
 	}
 	return x, nil
 }
@@ -79,21 +111,35 @@ func invalid(where, why string) error {
 	return &ecluse.Error{Kind: ecluse.Invalid, What: Revising, Where: where, Why: why}
 }
 
-// check sees that the rows that go are of the source rows that go.
-func (w *Withdrawn) check() error {
-	for i, row := range w.Sources {
-		if row < 0 || int(row) >= w.Rows || i > 0 && row <= w.Sources[i-1] {
-			return invalid(w.Slot.String(), fmt.Sprintf("the source rows that go are not ascending from 0 to %d", w.Rows-1))
+// check sees that the rows of a part are of its source rows.
+func (p *Part) check() error {
+	for i, row := range p.Sources {
+		if row < 0 || int(row) >= p.Rows || i > 0 && row <= p.Sources[i-1] {
+			return invalid(p.Slot.String(), fmt.Sprintf("the source rows meant are not ascending from 0 to %d", p.Rows-1))
 		}
 	}
-	for _, t := range w.Tables {
+	for _, t := range p.Tables {
 		for _, row := range t.Source {
-			if _, ok := slices.BinarySearch(w.Sources, row); !ok {
-				return invalid(w.Slot.String(), fmt.Sprintf("source row %d has rows of %s among those that go and does not go itself", row, t.Table))
+			if _, ok := slices.BinarySearch(p.Sources, row); !ok {
+				return invalid(p.Slot.String(), fmt.Sprintf("source row %d has rows of %s there and is not meant itself", row, t.Table))
 			}
 		}
 	}
 	return nil
+}
+
+// alone is a part as a chunk of its own source rows and no others.
+func (p *Part) alone() *Chunk {
+	c := &Chunk{Slot: p.Slot, Rows: len(p.Sources)}
+	for _, t := range p.Tables {
+		sources := make([]int32, len(t.Source))
+		for i, row := range t.Source {
+			at, _ := slices.BinarySearch(p.Sources, row)
+			sources[i] = int32(at)
+		}
+		c.Tables = append(c.Tables, Rows{Table: t.Table, Batch: t.Batch, Source: sources})
+	}
+	return c
 }
 
 // place is that of a table's rows with the same columns, from a place on; −1 when
@@ -153,17 +199,16 @@ func (r *Rows) ascend() {
 }
 
 // Begin looks at the markers that are stored. Of a revision that is in it returns the
-// outcome; else the markers of what goes, as they are before it.
+// outcome; else the markers of the loaded chunks, without what goes.
 func (x *Exchange) Begin(stored func(ecluse.Slot) (*Marker, error)) (*Revised, error) {
-	out := &Revised{Refused: make([][]Refusal, len(x.revision.Come))}
-	for i := range x.revision.Gone {
-		w := &x.revision.Gone[i]
-		m, err := stored(w.Slot)
+	out := &Revised{Refused: make([][]Refusal, len(x.revision.Come)), Again: make([][]Refusal, len(x.revision.Again))}
+	for _, slot := range x.slots {
+		m, err := stored(slot)
 		if err != nil {
 			return nil, err
 		}
 		if m == nil {
-			return nil, &ecluse.Error{Kind: ecluse.Refused, What: Revising, Where: w.Slot.String(), Why: "it is not in this target"}
+			return nil, &ecluse.Error{Kind: ecluse.Refused, What: Revising, Where: slot.String(), Why: "it is not in this target"}
 		}
 		out.Markers = append(out.Markers, *m)
 	}
@@ -185,38 +230,100 @@ func (x *Exchange) Begin(stored func(ecluse.Slot) (*Marker, error)) (*Revised, e
 	default:
 		return nil, &ecluse.Error{
 			Kind: ecluse.Differs, What: Revising, Where: in[0].Slot.String(), Why: "part of what it brings is in this target, and the rest is not",
-			Next: "ecluse undo, then ecluse apply",
+			Next: LoadAnew,
 		}
 	}
-	for i := range out.Markers {
-		if err := x.revision.Gone[i].settle(&out.Markers[i]); err != nil {
+	for i := range x.revision.Again {
+		a := &x.revision.Again[i]
+		if err := a.absent(x.marker(out, a.Slot)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range x.revision.Gone { // theirs are the first
+		if err := x.revision.Gone[i].leave(&out.Markers[i]); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// settle takes what goes out of a marker.
-func (w *Withdrawn) settle(m *Marker) error {
+// marker is that of a loaded chunk.
+func (x *Exchange) marker(out *Revised, slot ecluse.Slot) *Marker {
+	return &out.Markers[slices.Index(x.slots, slot)]
+}
+
+// Took completes the outcome, whose markers are those of Begin and then those of what
+// comes, with the source rows of Come that the database refused, ascending.
+func (x *Exchange) Took(out *Revised, refused []Refusal) {
+	all := x.byChunk(refused)
+	come := len(x.revision.Come)
+	out.Refused = all[:come]
+	for i, c := range x.revision.Come {
+		m, in := &out.Markers[len(x.slots)+i], c.Marker(out.Refused[i])
+		m.Counters, m.Refused, m.Rows = in.Counters, in.Refused, in.Rows
+	}
+	for i, once := range all[come:] {
+		a := &x.revision.Again[i]
+		for n := range once {
+			once[n].Row = a.Sources[once[n].Row]
+		}
+		out.Again[i] = once
+		a.enter(x.marker(out, a.Slot), once)
+	}
+}
+
+// absent sees that the source rows of a part are not in.
+func (p *Part) absent(m *Marker) error {
+	for _, row := range p.Sources {
+		if _, out := slices.BinarySearch(m.Refused, row); !out {
+			return invalid(p.Slot.String(), fmt.Sprintf("source row %d of it is in this target", row))
+		}
+	}
+	return nil
+}
+
+// enter notes in a marker what is in of a part that was offered again.
+func (p *Part) enter(m *Marker, refused []Refusal) {
+	in := func(row int32) bool {
+		if _, offered := slices.BinarySearch(p.Sources, row); !offered {
+			return false
+		}
+		_, no := slices.BinarySearchFunc(refused, row, func(r Refusal, row int32) int { return cmp.Compare(r.Row, row) })
+		return !no
+	}
+	m.Refused = slices.DeleteFunc(slices.Clone(m.Refused), in)
 	m.Rows = maps.Clone(m.Rows)
-	for _, t := range w.Tables {
+	for _, t := range p.Tables {
+		for _, row := range t.Source {
+			if in(row) {
+				m.Rows[t.Table]++
+			}
+		}
+	}
+}
+
+// leave takes what goes out of a marker.
+func (p *Part) leave(m *Marker) error {
+	m.Rows = maps.Clone(m.Rows)
+	for _, t := range p.Tables {
 		for _, row := range t.Source {
 			if _, refused := slices.BinarySearch(m.Refused, row); refused {
-				return invalid(w.Slot.String(), fmt.Sprintf("source row %d of it is not in this target", row))
+				return invalid(p.Slot.String(), fmt.Sprintf("source row %d of it is not in this target", row))
 			}
 		}
 		if m.Rows[t.Table] -= int64(len(t.Source)); m.Rows[t.Table] < 0 {
-			return invalid(w.Slot.String(), fmt.Sprintf("more rows of %s are to go than it brought", t.Table))
+			return invalid(p.Slot.String(), fmt.Sprintf("more rows of %s are to go than it brought", t.Table))
 		}
 	}
-	m.Refused = append(slices.Clone(m.Refused), w.Sources...)
+	m.Refused = append(slices.Clone(m.Refused), p.Sources...)
 	slices.Sort(m.Refused)
 	m.Refused = slices.Compact(m.Refused)
 	return nil
 }
 
-// ByChunk gives refused source rows of Come, ascending, back to their chunks.
-func (x *Exchange) ByChunk(refused []Refusal) [][]Refusal {
+// byChunk gives refused source rows of Come, ascending, back to the chunks, then to the
+// parts that are offered again.
+func (x *Exchange) byChunk(refused []Refusal) [][]Refusal {
 	out := make([][]Refusal, len(x.first))
 	for _, r := range refused {
 		i := sort.Search(len(x.first), func(i int) bool { return x.first[i] > r.Row }) - 1
@@ -241,7 +348,7 @@ func LeftOf(rows []Rows) *Chunk {
 func RefuseAltered(table ecluse.TableName, rows int64) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that the source changed are no longer as they were loaded: somebody changed them or took them out", rows),
-		Next: "find out who works in this target; or ecluse undo, which leaves what people changed, then ecluse apply",
+		Next: "find out who works in this target, put the rows back as they were, and ecluse apply; or ecluse undo, which leaves what people changed, then ecluse plan, ecluse approve and ecluse apply",
 	}
 }
 
@@ -249,7 +356,7 @@ func RefuseAltered(table ecluse.TableName, rows int64) error {
 func RefuseAlong(table ecluse.TableName, rows int64) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Where: table.String(), Why: fmt.Sprintf("%d rows that stay would be deleted or changed along with those that the source changed", rows),
-		Next: "ecluse undo, then ecluse apply",
+		Next: LoadAnew,
 	}
 }
 
@@ -258,7 +365,7 @@ func RefuseAlong(table ecluse.TableName, rows int64) error {
 func RefuseReferred(err error) error {
 	return &ecluse.Error{
 		Kind: ecluse.Refused, What: Revising, Why: "rows that stay refer to rows that the source no longer has, or that the target does not take as they are now", Err: err,
-		Next: "find out who works in this target; or ecluse undo, then ecluse apply",
+		Next: "find out who works in this target; or ecluse undo, then ecluse plan, ecluse approve and ecluse apply",
 	}
 }
 

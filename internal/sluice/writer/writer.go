@@ -63,16 +63,18 @@ type Session interface {
 	// telling what was made of one source row, and without markers.
 	TakeLeft(ctx context.Context, left []Rows, beforeCommit func(ctx context.Context, u *Unloaded) error) (*Unloaded, error)
 	// Revise takes rows of loaded chunks out and brings new chunks in, in one transaction:
-	// what a later reading of the source changed. All that goes goes before anything
+	// what a later reading of the source changed. Rows that the database refused when
+	// their chunk was loaded are offered again behind what comes: they may have wanted it.
+	// All that goes goes before anything
 	// comes, but for a row whose primary key comes again: rows that stay may refer to it,
 	// so it goes and comes in one statement. It is refused whole, with ecluse.Refused,
 	// when a row that is to go is not in the target as it was loaded (somebody changed or
 	// took it out: how many, of which table, never a value), or when rows that stay would
 	// go or change along with it, or refer to what goes and does not come again. When the
 	// markers of all that comes are there already nothing is written and Revised.Already
-	// is set. beforeCommit, if not nil, is called inside the transaction with what the
-	// database refused, by chunk of Revision.Come; its error rolls everything back.
-	Revise(ctx context.Context, r *Revision, beforeCommit func(ctx context.Context, refused [][]Refusal) error) (*Revised, error)
+	// is set. beforeCommit, if not nil, is called inside the transaction with what will be
+	// so when it commits; its error rolls everything back.
+	Revise(ctx context.Context, r *Revision, beforeCommit func(ctx context.Context, out *Revised) error) (*Revised, error)
 	// MoveSequences sets each sequence past the highest value of its column,
 	// never backwards; doing it twice changes nothing.
 	MoveSequences(ctx context.Context, seqs []ecluse.ShapeSequence) error
@@ -118,26 +120,27 @@ type Marker struct {
 
 // Revision is what a later reading of the source changes.
 type Revision struct {
-	Gone []Withdrawn // of loaded chunks, in the reverse of the order they were loaded in
-	Come []*Chunk    // new chunks, in the order of loading; at least one, which may be without rows: its marker tells that the revision is in
+	Gone  []Part   // of loaded chunks, in the reverse of the order they were loaded in; their source rows are added to the markers' Refused
+	Come  []*Chunk // new chunks, in the order of loading; at least one, which may be without rows: its marker tells that the revision is in
+	Again []Part   // of loaded chunks, in the order of loading: what the database refused, offered again; what is in then is taken out of the markers' Refused
 }
 
-// Withdrawn is what goes of one loaded chunk.
-type Withdrawn struct {
+// Part is some source rows of one loaded chunk.
+type Part struct {
 	Slot ecluse.Slot
 	Rows int // source rows of the chunk
-	// Sources are the source rows that go, ascending: they are added to the marker's
-	// Refused. Some may have made no rows, or be there already: then Tables has none of
-	// theirs.
+	// Sources are those meant, ascending. Of Gone, some may have made no rows, or be in
+	// the marker's Refused already: then Tables has none of theirs.
 	Sources []int32
-	Tables  []Rows // their rows as they were loaded, in the order they were written
+	Tables  []Rows // their rows as they were loaded, or mapped then, in the order they are written
 }
 
 // Revised is the outcome of Revise.
 type Revised struct {
 	Already bool
-	Markers []Marker    // of Gone, then of Come, as they are now
+	Markers []Marker    // of the chunks of Gone, then of those of Again alone, then of Come, as they are now
 	Refused [][]Refusal // by the database, by chunk of Come
+	Again   [][]Refusal // by the database, once more, by part of Revision.Again
 }
 
 // Unloading is how a chunk is taken out.

@@ -134,10 +134,10 @@ func BenchmarkRevise(b *testing.B) {
 				next := *old
 				next.Slot.Sequence++
 				next.Tables = []writer.Rows{{Table: name, Batch: &record.Batch{Schema: batch.Schema, Columns: append([]*record.Column{wrong}, batch.Columns[1:]...)}, Source: old.Tables[0].Source}}
-				r := &writer.Revision{Gone: []writer.Withdrawn{{Slot: old.Slot, Rows: rows, Sources: old.Tables[0].Source, Tables: old.Tables}}, Come: []*writer.Chunk{&next}}
-				_, err := s.Revise(b.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error {
-					if len(refused[0]) != bad {
-						b.Errorf("%d refused", len(refused[0]))
+				r := &writer.Revision{Gone: []writer.Part{{Slot: old.Slot, Rows: rows, Sources: old.Tables[0].Source, Tables: old.Tables}}, Come: []*writer.Chunk{&next}}
+				_, err := s.Revise(b.Context(), r, func(_ context.Context, out *writer.Revised) error {
+					if len(out.Refused[0]) != bad {
+						b.Errorf("%d refused", len(out.Refused[0]))
 					}
 					return again
 				})

@@ -388,7 +388,7 @@ func TestLoadGrants(t *testing.T) {
 		t.Errorf("held table: %v", err)
 	}
 	come := p.chunk(t, 1, sh, [][]any{{int64(100), "c"}, {int64(200), "is there"}})
-	revised, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 0)}, Come: []*writer.Chunk{come}}, nil)
+	revised, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(chunk, 0)}, Come: []*writer.Chunk{come}}, nil)
 	if err != nil || len(revised.Refused[0]) != 1 {
 		t.Errorf("revise: %v, %v", revised, err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Revise takes rows of loaded chunks out and brings new chunks in.
-func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit func(ctx context.Context, refused [][]writer.Refusal) error) (*writer.Revised, error) {
+func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit func(ctx context.Context, out *writer.Revised) error) (*writer.Revised, error) {
 	const what = writer.Revising
 	x, err := r.Exchange()
 	if err != nil {
@@ -44,19 +44,14 @@ func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit f
 		if err != nil {
 			return err
 		}
-		out.Refused = x.ByChunk(refused)
+		x.Took(out, refused)
 		if beforeCommit != nil {
-			if err := beforeCommit(ctx, out.Refused); err != nil {
+			if err := beforeCommit(ctx, out); err != nil {
 				return callers(err)
 			}
 		}
 		for i := range out.Markers {
-			m := &out.Markers[i]
-			if n := i - len(r.Gone); n >= 0 {
-				in := r.Come[n].Marker(out.Refused[n])
-				m.Refused, m.Rows = in.Refused, in.Rows
-			}
-			if err := s.correct(ctx, m); err != nil {
+			if err := s.correct(ctx, &out.Markers[i]); err != nil {
 				return err
 			}
 		}

@@ -15,8 +15,8 @@ import (
 )
 
 // goes withdraws source rows of a chunk, each of which made one row of each table.
-func goes(c *writer.Chunk, sources ...int32) writer.Withdrawn {
-	w := writer.Withdrawn{Slot: c.Slot, Rows: c.Rows, Sources: sources}
+func goes(c *writer.Chunk, sources ...int32) writer.Part {
+	w := writer.Part{Slot: c.Slot, Rows: c.Rows, Sources: sources}
 	for _, t := range c.Tables {
 		rows := writer.Rows{Table: t.Table, Batch: record.NewBatch(t.Batch.Schema, 0)}
 		for _, source := range sources {
@@ -66,7 +66,7 @@ func TestReviseActions(t *testing.T) {
 					p.one(t, "SELECT coalesce(string_agg(refers::text, ' '), '-') FROM public.theirs")
 			}
 			revise := func(old, next *writer.Chunk) error {
-				out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(old, every(3)...)}, Come: []*writer.Chunk{next}}, nil)
+				out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(old, every(3)...)}, Come: []*writer.Chunk{next}}, nil)
 				if err == nil && (out.Already || len(out.Refused[0]) > 0) {
 					t.Errorf("already %t, refused %v", out.Already, out.Refused)
 				}
@@ -108,13 +108,13 @@ func TestReviseTriggers(t *testing.T) {
 	load(t, s, old)
 	before := p.one(t, "SELECT string_agg(p::text, ' ' ORDER BY id) FROM public.patient AS p")
 	for _, sources := range [][]int32{{1}, {0, 2}} {
-		_, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(old, sources...)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, nil)}}, nil)
+		_, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(old, sources...)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, nil)}}, nil)
 		if got := p.one(t, "SELECT string_agg(p::text, ' ' ORDER BY id) FROM public.patient AS p"); ecluse.KindOf(err) != ecluse.Refused || got != before {
 			t.Errorf("source rows %v: %v, %s", sources, err, got)
 		}
 	}
 	postgrestest.Run(t, p.Config, "INSERT INTO public.audit VALUES (1)")
-	out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(old, 0)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, [][]any{{int64(1), "a", int64(9)}, {int64(2), "a", nil}, {int64(7), "x", nil}})}}, nil)
+	out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(old, 0)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, [][]any{{int64(1), "a", int64(9)}, {int64(2), "a", nil}, {int64(7), "x", nil}})}}, nil)
 	if err != nil || len(out.Refused[0]) != 1 || out.Refused[0][0].Reason != "public.patient: unique key patient_pkey (23505)" {
 		t.Errorf("%v, %+v", err, out)
 	}
@@ -135,7 +135,7 @@ func TestReviseTypesOfTheServersOwn(t *testing.T) {
 	come := p.chunk(t, 1, sh, [][]any{
 		{int64(1), "validé", int64(4), `{}`, `[1]`, "é", "x"}, {int64(3), "annulé", nil, nil, nil, nil, nil}, {int64(4), nil, int64(-1), nil, nil, nil, nil}, {int64(5), nil, nil, nil, nil, nil, "long"}, {int64(2), nil, nil, nil, nil, nil, nil},
 	})
-	out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(old, 0, 1)}, Come: []*writer.Chunk{come}}, nil)
+	out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(old, 0, 1)}, Come: []*writer.Chunk{come}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +159,8 @@ func TestReviseKilled(t *testing.T) {
 	s := beginShape(t, p.target, sh)
 	old := p.chunk(t, 0, sh, [][]any{{int64(1), "a"}})
 	load(t, s, old)
-	r := &writer.Revision{Gone: []writer.Withdrawn{goes(old, 0)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, [][]any{{int64(1), "b"}})}}
-	_, err := s.Revise(t.Context(), r, func(context.Context, [][]writer.Refusal) error {
+	r := &writer.Revision{Gone: []writer.Part{goes(old, 0)}, Come: []*writer.Chunk{p.chunk(t, 1, sh, [][]any{{int64(1), "b"}})}}
+	_, err := s.Revise(t.Context(), r, func(context.Context, *writer.Revised) error {
 		postgrestest.Run(t, p.Config, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = '"+p.role.User+"'")
 		return nil
 	})

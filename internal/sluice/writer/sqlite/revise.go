@@ -11,7 +11,7 @@ import (
 
 // Revise takes rows of loaded chunks out and brings new chunks in. Foreign keys wait
 // for the end: by then the keys that rows that stay refer to are there again.
-func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit func(ctx context.Context, refused [][]writer.Refusal) error) (*writer.Revised, error) {
+func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit func(ctx context.Context, out *writer.Revised) error) (*writer.Revised, error) {
 	const what = writer.Revising
 	x, err := r.Exchange()
 	if err != nil {
@@ -45,19 +45,14 @@ func (s *session) Revise(ctx context.Context, r *writer.Revision, beforeCommit f
 		if err := come.write(ctx); err != nil {
 			return err
 		}
-		out.Refused = x.ByChunk(come.refusals())
+		x.Took(out, come.refusals())
 		if beforeCommit != nil {
-			if err := beforeCommit(ctx, out.Refused); err != nil {
+			if err := beforeCommit(ctx, out); err != nil {
 				return err
 			}
 		}
 		for i := range out.Markers {
-			m := &out.Markers[i]
-			if n := i - len(r.Gone); n >= 0 {
-				in := r.Come[n].Marker(out.Refused[n])
-				m.Counters, m.Refused, m.Rows = in.Counters, in.Refused, in.Rows
-			}
-			if err := s.complete(ctx, m); err != nil {
+			if err := s.complete(ctx, &out.Markers[i]); err != nil {
 				return err
 			}
 		}

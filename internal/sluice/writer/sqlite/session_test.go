@@ -307,14 +307,14 @@ func TestReviseRestrict(t *testing.T) {
 	state := func() string {
 		return strings.Join(f.Strings(t, "SELECT id || ':' || ifnull(refers, '') FROM patient"), " ")
 	}
-	goes := func(sources ...int32) []writer.Withdrawn {
-		w := writer.Withdrawn{Slot: old.Slot, Rows: old.Rows, Sources: sources, Tables: []writer.Rows{{Table: f.Name("patient"), Batch: record.NewBatch(old.Tables[0].Batch.Schema, 0), Source: sources}}}
+	goes := func(sources ...int32) []writer.Part {
+		w := writer.Part{Slot: old.Slot, Rows: old.Rows, Sources: sources, Tables: []writer.Rows{{Table: f.Name("patient"), Batch: record.NewBatch(old.Tables[0].Batch.Schema, 0), Source: sources}}}
 		for _, source := range sources {
 			for c, col := range w.Tables[0].Batch.Columns {
 				col.AppendFrom(old.Tables[0].Batch.Columns[c], int(source))
 			}
 		}
-		return []writer.Withdrawn{w}
+		return []writer.Part{w}
 	}
 	for _, sources := range [][]int32{{0}, {2}, {1, 3}} {
 		_, err := s.Revise(t.Context(), &writer.Revision{Gone: goes(sources...), Come: []*writer.Chunk{version(1)}}, nil)

@@ -228,8 +228,8 @@ func (m *model) revise(t *testing.T, s writer.Session) {
 	}
 	m.r.Shuffle(len(come), func(i, j int) { come[i], come[j] = come[j], come[i] })
 	for _, c := range slices.Backward(m.chunks) {
-		w := writer.Withdrawn{Slot: c.Slot, Rows: c.Rows}
-		in := writer.Withdrawn{}
+		w := writer.Part{Slot: c.Slot, Rows: c.Rows}
+		in := writer.Part{}
 		for _, x := range gone {
 			if x.chunk == c {
 				w.Sources = append(w.Sources, x.row)

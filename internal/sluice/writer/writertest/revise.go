@@ -25,8 +25,8 @@ import (
 // revise makes a revision of which nothing is refused.
 func revise(t testing.TB, s writer.Session, r *writer.Revision) *writer.Revised {
 	t.Helper()
-	out, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error {
-		for i, rows := range refused {
+	out, err := s.Revise(t.Context(), r, func(_ context.Context, out *writer.Revised) error {
+		for i, rows := range out.Refused {
 			if len(rows) > 0 {
 				t.Errorf("of chunk %s are refused: %v", r.Come[i].Slot, rows)
 			}
@@ -40,8 +40,8 @@ func revise(t testing.TB, s writer.Session, r *writer.Revision) *writer.Revised 
 }
 
 // goes withdraws source rows of a chunk.
-func goes(c *writer.Chunk, sources ...int32) writer.Withdrawn {
-	w := writer.Withdrawn{Slot: c.Slot, Rows: c.Rows, Sources: sources}
+func goes(c *writer.Chunk, sources ...int32) writer.Part {
+	w := writer.Part{Slot: c.Slot, Rows: c.Rows, Sources: sources}
 	for _, rows := range c.Tables {
 		w.Tables = append(w.Tables, some(rows, func(source int32) bool { return slices.Contains(sources, source) }))
 	}
@@ -183,7 +183,7 @@ func testRevise(t *testing.T, h Harness) {
 		p.rows(t, keyless, [][]any{{"comes", nil}}, []int32{0}),
 	}}
 	last := &writer.Chunk{Slot: ecluse.Slot{Dataset: "rows", Sequence: 3}, Reading: 1, Rows: 1, Tables: []writer.Rows{p.rows(t, request, [][]any{row(11, 1)}, nil)}}
-	r := &writer.Revision{Gone: []writer.Withdrawn{goes(second, 0, 2), goes(first, 0, 1, 3, 4, 5)}, Come: []*writer.Chunk{come, last}}
+	r := &writer.Revision{Gone: []writer.Part{goes(second, 0, 2), goes(first, 0, 1, 3, 4, 5)}, Come: []*writer.Chunk{come, last}}
 	r.Gone[1].Tables = append(r.Gone[1].Tables[:3:3], some(first.Tables[3], func(source int32) bool { return source == 0 || source == 3 || source == 4 }))
 	out := revise(t, s, r)
 	rows := func(a, b, c, d int64) map[ecluse.TableName]int64 {
@@ -224,7 +224,7 @@ func testRevise(t *testing.T, h Harness) {
 	}
 	// A later reading changes what this one brought; what was put aside before has no rows.
 	third := &writer.Chunk{Slot: slot(4), Reading: 2, Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(7, nil)}, nil)}}
-	revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(last), goes(come, 0, 6)}, Come: []*writer.Chunk{third}})
+	revise(t, s, &writer.Revision{Gone: []writer.Part{goes(last), goes(come, 0, 6)}, Come: []*writer.Chunk{third}})
 	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, nil), row(2, nil), row(3, nil), row(6, 3), row(7, nil)}))
 	// One without rows leaves a marker, too.
 	nothing := &writer.Revision{Come: []*writer.Chunk{{Slot: slot(5), Reading: 3}}}
@@ -290,7 +290,7 @@ func testReviseAltered(t *testing.T, h Harness) {
 	s := p.begin(t)
 	first, second := loaded(t, p, s)
 	r := &writer.Revision{
-		Gone: []writer.Withdrawn{goes(second, 1), goes(first, 1, 4)},
+		Gone: []writer.Part{goes(second, 1), goes(first, 1, 4)},
 		Come: []*writer.Chunk{{Slot: slot(2), Rows: 1, Tables: []writer.Rows{p.rows(t, keyed, [][]any{{int64(2), "code 2", "newer"}}, nil)}}},
 	}
 	// Patients of the first are referred to by rows that stay: theirs change alone.
@@ -339,14 +339,14 @@ func testReviseReferred(t *testing.T, h Harness) {
 		"patient 1's mother is nobody":              {[]int32{0}, [][]any{row(1, 99)}},
 		"the mother of patient 3's mother, too":     {[]int32{2}, [][]any{row(3, 7), row(7, 8), row(8, 99)}},
 	} {
-		r := &writer.Revision{Gone: []writer.Withdrawn{goes(first, c.goes...)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: len(c.people), Tables: []writer.Rows{p.rows(t, patient, c.people, nil)}}}}
+		r := &writer.Revision{Gone: []writer.Part{goes(first, c.goes...)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: len(c.people), Tables: []writer.Rows{p.rows(t, patient, c.people, nil)}}}}
 		_, err := s.Revise(t.Context(), r, nil)
 		wantKind(t, err, ecluse.Refused, name)
 		if diff := cmp.Diff(before, p.state(t, s)); diff != "" {
 			t.Errorf("%s: (-before +after):\n%s", name, diff)
 		}
 	}
-	revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(first, 2)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}})
+	revise(t, s, &writer.Revision{Gone: []writer.Part{goes(first, 2)}, Come: []*writer.Chunk{{Slot: slot(2), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}})
 }
 
 // testReviseActions: what a foreign key does to rows that stay is never done; those that
@@ -367,10 +367,10 @@ func testReviseActions(t *testing.T, h Harness) {
 			load(t, s, requests)
 			// All that refers goes, too, and comes again.
 			next := &writer.Chunk{Slot: slot(1), Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, 3), row(4, 1)}, nil), p.rows(t, request, [][]any{row(1, 1), row(2, 4)}, nil)}}
-			revise(t, s, &writer.Revision{Gone: []writer.Withdrawn{goes(requests, 0, 1), goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
+			revise(t, s, &writer.Revision{Gone: []writer.Part{goes(requests, 0, 1), goes(chunk, 0, 1)}, Come: []*writer.Chunk{next}})
 			// And with a row that is refused.
 			third := &writer.Chunk{Slot: slot(2), Rows: 3, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(4, 3), row(5, 99)}, nil), p.rows(t, request, [][]any{row(1, 4), row(2, 4)}, nil)}}
-			out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(next, 0, 1)}, Come: []*writer.Chunk{third}}, nil)
+			out, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(next, 0, 1)}, Come: []*writer.Chunk{third}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,7 +380,7 @@ func testReviseActions(t *testing.T, h Harness) {
 			wantContent(t, "request", p.content(t, request), texts(t, request, [][]any{row(1, 4), row(2, 4)}))
 			p.db.Exec(t, "INSERT INTO theirs VALUES (1, 3)")
 			theirs := readertest.Table{Name: "theirs", Columns: []readertest.Column{{Name: "patient_id", Type: readertest.Int}}}
-			again := &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(3), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}}
+			again := &writer.Revision{Gone: []writer.Part{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(3), Rows: 1, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(3, 1)}, nil)}}}}
 			out, err = s.Revise(t.Context(), again, nil)
 			if under {
 				if err != nil || len(out.Refused[0]) > 0 {
@@ -392,7 +392,7 @@ func testReviseActions(t *testing.T, h Harness) {
 				wantKind(t, err, ecluse.Refused, "what people refer to comes again")
 			}
 			wantContent(t, "patient", p.content(t, patient), people)
-			_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(4)}}}, nil)
+			_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(chunk, 2)}, Come: []*writer.Chunk{{Slot: slot(4)}}}, nil)
 			wantKind(t, err, ecluse.Refused, "what people refer to does not come again")
 			wantContent(t, "patient", p.content(t, patient), people)
 			wantContent(t, "theirs", p.content(t, theirs), []string{"3"})
@@ -423,7 +423,7 @@ func testReviseRefused(t *testing.T, h Harness) {
 		p.rows(t, request, [][]any{row(11, 98), row(14, 3)}, []int32{0, 2}),                                     // of nobody
 		p.rows(t, keyed, [][]any{{int64(1), secret + "0", secret}, {int64(11), "code 12", nil}}, []int32{1, 2}), // an id twice; a code that stays
 	}}
-	r := &writer.Revision{Gone: []writer.Withdrawn{goes(second, 0), goes(first, 0, 1, 2, 4)}, Come: []*writer.Chunk{come, last}}
+	r := &writer.Revision{Gone: []writer.Part{goes(second, 0), goes(first, 0, 1, 2, 4)}, Come: []*writer.Chunk{come, last}}
 	for i := range r.Gone { // but for the patients, of which 3 alone
 		for n, rows := range r.Gone[i].Tables {
 			if rows.Table == p.db.Name(patient.Name) {
@@ -443,7 +443,7 @@ func testReviseRefused(t *testing.T, h Harness) {
 		checkRefusals(t, refused[1], 0, 1, 2)
 	}
 	stop := errors.New("the rejects could not be put")
-	_, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error { check(refused); return stop })
+	_, err := s.Revise(t.Context(), r, func(_ context.Context, out *writer.Revised) error { check(out.Refused); return stop })
 	if !errors.Is(err, stop) {
 		t.Errorf("got %v, want the caller's own error", err)
 	}
@@ -451,7 +451,7 @@ func testReviseRefused(t *testing.T, h Harness) {
 		t.Errorf("after the caller's error (-before +after):\n%s", diff)
 	}
 	called := 0
-	out, err := s.Revise(t.Context(), r, func(_ context.Context, refused [][]writer.Refusal) error { called++; check(refused); return nil })
+	out, err := s.Revise(t.Context(), r, func(_ context.Context, out *writer.Revised) error { called++; check(out.Refused); return nil })
 	if err != nil || called != 1 {
 		t.Fatalf("beforeCommit was called %d times, %v", called, err)
 	}
@@ -476,6 +476,81 @@ func testReviseRefused(t *testing.T, h Harness) {
 	}
 }
 
+// testReviseAgain: what the database refused is offered again with what comes, and what
+// comes may want it; what is refused once more stays aside.
+func testReviseAgain(t *testing.T, h Harness) {
+	p := four(t, h)
+	s := p.begin(t)
+	before := p.state(t, s)
+	first := &writer.Chunk{Slot: slot(0), Rows: 6, Rejected: []int32{5}, Counters: map[string]int64{"analysis.id": 5}, Tables: []writer.Rows{
+		p.rows(t, patient, [][]any{row(1, nil), row(2, 50), row(3, 60), row(4, 99)}, nil), // 50 comes, 60 wants one who wants 3
+		p.rows(t, request, [][]any{row(1, 1), row(2, 2), row(3, 50)}, []int32{0, 1, 4}),
+		p.rows(t, keyed, [][]any{{int64(1), "goes", nil}, {int64(2), secret, nil}, {int64(5), "code 5", nil}}, []int32{0, 3, 4}),
+		p.rows(t, keyless, [][]any{{"twice", int64(1)}, {"twice", int64(1)}, {"comes", nil}}, []int32{0, 3, 4}),
+	}}
+	second := &writer.Chunk{Slot: slot(1), Rows: 2, Tables: []writer.Rows{
+		p.rows(t, request, [][]any{row(11, 2), row(12, 98)}, nil), p.rows(t, keyed, [][]any{{int64(11), "goes", nil}}, []int32{1}),
+	}}
+	for _, c := range []*writer.Chunk{first, second} {
+		l, err := s.Load(t.Context(), c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c == first {
+			checkRefusals(t, l.Refused, 1, 2, 3, 4)
+		} else {
+			checkRefusals(t, l.Refused, 0, 1)
+		}
+	}
+	loaded := p.state(t, s)
+	come := &writer.Chunk{Slot: slot(2), Reading: 1, Rows: 2, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(50, nil), row(60, 3)}, nil)}}
+	r := &writer.Revision{Gone: []writer.Part{goes(first, 0)}, Come: []*writer.Chunk{come}, Again: []writer.Part{goes(first, 1, 2, 3, 4), goes(second, 0, 1)}}
+	check := func(out *writer.Revised) {
+		t.Helper()
+		if len(out.Refused[0]) > 0 {
+			t.Errorf("of what comes are refused: %v", out.Refused[0])
+		}
+		checkRefusals(t, out.Again[0], 3)
+		checkRefusals(t, out.Again[1], 1)
+	}
+	stop := errors.New("the rejects could not be put")
+	if _, err := s.Revise(t.Context(), r, func(_ context.Context, out *writer.Revised) error { check(out); return stop }); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+	if diff := cmp.Diff(loaded, p.state(t, s)); diff != "" {
+		t.Errorf("after the caller's error (-before +after):\n%s", diff)
+	}
+	out, err := s.Revise(t.Context(), r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(out)
+	revised := p.state(t, s)
+	wantContent(t, "patient", revised.Rows[0], texts(t, patient, [][]any{row(900, nil), row(2, 50), row(3, 60), row(50, nil), row(60, 3)}))
+	wantContent(t, "request", revised.Rows[1], texts(t, request, [][]any{row(2, 2), row(3, 50), row(11, 2)}))
+	wantContent(t, "analysis", revised.Rows[2], texts(t, keyed, [][]any{{int64(700), secret, nil}, {int64(5), "code 5", nil}}))
+	wantContent(t, "event", revised.Rows[3], texts(t, keyless, [][]any{{"twice", int64(1)}, {"theirs", nil}, {"comes", nil}}))
+	slices.SortFunc(out.Markers, func(a, b writer.Marker) int { return a.Position - b.Position })
+	if diff := cmp.Diff(revised.Markers, out.Markers, ignoreAt, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("markers (-stored +returned):\n%s", diff)
+	}
+	if diff := cmp.Diff([][]int32{{0, 3, 5}, {1}, {}}, [][]int32{out.Markers[0].Refused, out.Markers[1].Refused, out.Markers[2].Refused}, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("not in, by the markers (-want +got):\n%s", diff)
+	}
+	if again, err := s.Revise(t.Context(), r, nil); err != nil || !again.Already {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	_, err = s.Revise(t.Context(), &writer.Revision{Come: []*writer.Chunk{{Slot: slot(3), Rows: 1}}, Again: []writer.Part{goes(first, 1)}}, nil)
+	wantKind(t, err, ecluse.Invalid, "what is in, offered again")
+	// What came in this way goes like the rest.
+	revise(t, s, &writer.Revision{Gone: []writer.Part{goes(second, 0), goes(first, 4)}, Come: []*writer.Chunk{{Slot: slot(3), Reading: 2}}})
+	wantContent(t, "request", p.content(t, request), texts(t, request, [][]any{row(2, 2)}))
+	takeAllOut(t, s, first, second, come, &writer.Chunk{Slot: slot(3)})
+	if diff := cmp.Diff(before, p.state(t, s), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("after undoing (-before +after):\n%s", diff)
+	}
+}
+
 // testReviseWrong: what is no revision, and of what is not in.
 func testReviseWrong(t *testing.T, h Harness) {
 	p := four(t, h)
@@ -490,18 +565,18 @@ func testReviseWrong(t *testing.T, h Harness) {
 	rejected := goes(second)
 	collision := &writer.Chunk{Slot: slot(7), Rows: 1, Tables: []writer.Rows{p.rows(t, keyed, [][]any{{int64(700), "x", nil}}, nil)}}
 	for name, r := range map[string]writer.Revision{
-		"nothing comes":                   {Gone: []writer.Withdrawn{goes(first, 0)}},
-		"a chunk goes twice":              {Gone: []writer.Withdrawn{goes(first, 0), goes(first, 1)}, Come: come(2)},
+		"nothing comes":                   {Gone: []writer.Part{goes(first, 0)}},
+		"a chunk goes twice":              {Gone: []writer.Part{goes(first, 0), goes(first, 1)}, Come: come(2)},
 		"a chunk comes twice":             {Come: append(come(2), come(2)...)},
-		"a chunk goes and comes":          {Gone: []writer.Withdrawn{rejected}, Come: come(1)},
-		"rows of a source row that stays": {Gone: []writer.Withdrawn{foreign}, Come: come(2)},
-		"source rows past the chunk":      {Gone: []writer.Withdrawn{past}, Come: come(2)},
-		"source rows out of order":        {Gone: []writer.Withdrawn{backwards}, Come: come(2)},
+		"a chunk goes and comes":          {Gone: []writer.Part{rejected}, Come: come(1)},
+		"rows of a source row that stays": {Gone: []writer.Part{foreign}, Come: come(2)},
+		"source rows past the chunk":      {Gone: []writer.Part{past}, Come: come(2)},
+		"source rows out of order":        {Gone: []writer.Part{backwards}, Come: come(2)},
 	} {
 		_, err := s.Revise(t.Context(), &r, nil)
 		wantKind(t, err, ecluse.Invalid, name)
 	}
-	_, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(collision)}, Come: come(2)}, nil)
+	_, err := s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(collision)}, Come: come(2)}, nil)
 	wantKind(t, err, ecluse.Refused, "a chunk that is not in")
 	_, err = s.Revise(t.Context(), &writer.Revision{Come: append(come(1), come(2)...)}, nil)
 	wantKind(t, err, ecluse.Differs, "a part that is in")
@@ -511,7 +586,7 @@ func testReviseWrong(t *testing.T, h Harness) {
 	if _, err := s.Load(t.Context(), collision, func(context.Context, []writer.Refusal) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Withdrawn{goes(collision, 0)}, Come: come(2)}, nil)
+	_, err = s.Revise(t.Context(), &writer.Revision{Gone: []writer.Part{goes(collision, 0)}, Come: come(2)}, nil)
 	wantKind(t, err, ecluse.Invalid, "rows that never came in")
 	wantContent(t, "analysis", p.content(t, keyed), before.Rows[2])
 }
@@ -568,7 +643,7 @@ func testReviseMany(t *testing.T, h Harness) {
 			}
 		}
 		want = append(want, bad)
-		r.Gone = append([]writer.Withdrawn{{Slot: c.Slot, Rows: rows, Sources: every, Tables: c.Tables}}, r.Gone...)
+		r.Gone = append([]writer.Part{{Slot: c.Slot, Rows: rows, Sources: every, Tables: c.Tables}}, r.Gone...)
 		next := loadOf(t, p, n, rows)
 		next.Slot, next.Reading, next.Tables[0] = slot(chunks+n), 1, p.rows(t, keyed, values, nil)
 		r.Come = append(r.Come, next)
@@ -613,7 +688,7 @@ func instead(old, next *writer.Chunk) *writer.Revision {
 	for i := range every {
 		every[i] = int32(i)
 	}
-	return &writer.Revision{Gone: []writer.Withdrawn{{Slot: old.Slot, Rows: old.Rows, Sources: every, Tables: old.Tables}}, Come: []*writer.Chunk{next}}
+	return &writer.Revision{Gone: []writer.Part{{Slot: old.Slot, Rows: old.Rows, Sources: every, Tables: old.Tables}}, Come: []*writer.Chunk{next}}
 }
 
 // testReviseKill kills a process that revises again and again: one reading is in, and

@@ -61,6 +61,7 @@ func Run(t *testing.T, h Harness) {
 		{"ReviseReferred", testReviseReferred},
 		{"ReviseActions", testReviseActions},
 		{"ReviseRefused", testReviseRefused},
+		{"ReviseAgain", testReviseAgain},
 		{"ReviseWrong", testReviseWrong},
 		{"ReviseKinds", testReviseKinds},
 		{"ReviseMany", testReviseMany},
