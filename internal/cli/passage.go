@@ -12,7 +12,9 @@ import (
 	"ecluse"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // which names a migration; with one migration in the lock it may be left out.
@@ -167,6 +169,15 @@ func (u *ui) since(s *desk.Since) {
 	}
 	u.changes(&b, s.Changes)
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
+	switch compared, off := reconcile.Tally(s.Checks); {
+	case s.Passage.Kind == ecluse.Dry:
+		fmt.Fprintln(&b, u.say("  it was dry: nothing was written or read back; %d checks were counted on the rows as they would be written, and %d differ",
+			"  c'était un essai à vide : rien n'a été écrit ni relu ; %d contrôles comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", compared, off))
+	case s.Equal:
+		fmt.Fprintln(&b, u.say("  read back and compared: equal", "  relu et comparé : égal"))
+	default:
+		fmt.Fprintln(&b, u.say("  read back and compared: different", "  relu et comparé : différent"))
+	}
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
 	}
@@ -403,22 +414,34 @@ func (u *ui) applied(v *desk.Applied) {
 			u.renumbered(&b, "", v.Load.Compared.Renumbered)
 			u.text(b.String())
 		}
-		u.verdict(v.Reconciled, v.Passage.Kind)
+		u.verdict(v.Load)
 		if v.Passage.Kind == ecluse.Rehearsal {
 			u.tell("  a rehearsal is never accepted: ecluse undo --as KEY takes it out of %s, and before its deadline the lock does", "  une migration à blanc n'est jamais reçue : ecluse undo --as CLÉ la retire de %s, et à son échéance l'écluse le fait", v.Load.System)
 		}
 	}
 }
 
-func (u *ui) verdict(equal bool, k ecluse.PassageKind) {
-	switch {
-	case k == ecluse.Dry:
-		u.tell("= dry run: nothing was written", "= essai à vide : rien n'a été écrit")
-	case equal:
+func (u *ui) verdict(s *gate.LoadStatement) {
+	switch p := s.Compared; {
+	case p == nil:
+	case s.Passage.Kind == ecluse.Dry:
+		u.dryVerdict(p.Checks)
+	case p.Equal:
 		u.text(u.paint(green, u.say("= equal: nothing missing, nothing extra, nothing altered", "= égal : rien ne manque, rien en trop, rien d'altéré")) + "\n")
 	default:
 		u.text(u.paint(red, u.say("≠ different: see `ecluse report`", "≠ différent : voir `ecluse report`")) + "\n")
 	}
+}
+
+// dryVerdict says what a dry run compared, and what it could not.
+func (u *ui) dryVerdict(checks []reconcile.PublicCheck) {
+	compared, off := reconcile.Tally(checks)
+	mark := u.mark(off == 0)
+	if compared == 0 {
+		mark = "?"
+	}
+	u.text(mark + " " + u.say("dry run: nothing was written, nothing read back; of %d checks %d were counted on the rows as they would be written, and %d differ",
+		"essai à vide : rien n'a été écrit ni relu ; sur %d contrôles, %d comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", len(checks), compared, off) + "\n")
 }
 
 type reportCmd struct {

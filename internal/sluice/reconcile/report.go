@@ -168,6 +168,19 @@ type PublicCheck struct {
 	Off   int    `json:"differ"` // of them, those that differ
 }
 
+// Tally counts the checks that were compared, and those of them that differ.
+func Tally(checks []PublicCheck) (compared, off int) {
+	for _, c := range checks {
+		if c.Lines > 0 {
+			compared++
+		}
+		if c.Off > 0 {
+			off++
+		}
+	}
+	return compared, off
+}
+
 // Public makes the public form.
 func (r *Report) Public() *Public {
 	p := &Public{
