@@ -154,7 +154,7 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 	if again := apply(t, r, ecluse.Final); again.Passage.Number != 2 {
 		t.Errorf("loaded as %s", again.Passage)
 	}
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func (l *withoutPatients) Get(ctx context.Context, m ecluse.MigrationID, s eclus
 // order orders the passage that was compared undone, and nobody carries it out yet.
 func order(t *testing.T, r *app.Room, d *roomtest.Dir) {
 	t.Helper()
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}

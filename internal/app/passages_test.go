@@ -589,7 +589,7 @@ func TestAcceptanceRefused(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	report, err := r.Report(t.Context(), roomtest.Migration)
+	report, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -618,7 +618,7 @@ func TestAcceptanceRefused(t *testing.T) {
 	if _, err := r.Accept(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	if report, err = r.Report(t.Context(), roomtest.Migration); err != nil {
+	if report, err = r.Report(t.Context(), roomtest.Migration, ""); err != nil {
 		t.Fatal(err)
 	}
 	for n, x := range report.Disposed {
@@ -634,7 +634,7 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil || len(s.Compared.Rejected) < 2 {
 		t.Fatalf("%v, %+v", err, s)
 	}
@@ -683,7 +683,7 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	}
 	runDue(t, r)
 	d.Verify(r)
-	s, err = r.Report(t.Context(), roomtest.Migration)
+	s, err = r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil || len(s.Disposed) != len(s.Compared.Rejected) || s.Disposed[0].Becomes != "by hand" {
 		t.Errorf("%v, %+v", err, s)
 	}

@@ -266,7 +266,7 @@ func TestRejectsRelease(t *testing.T) {
 	if _, err := gateSide.Release(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, row.Dataset, 1<<40); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a row that was not put aside: %v", err)
 	}
-	if v, err := r.Rejects(t.Context(), ""); err != nil || len(v.Released) != 0 || len(v.Shapes) == 0 {
+	if v, err := r.Rejects(t.Context(), "", ""); err != nil || len(v.Released) != 0 || len(v.Shapes) == 0 {
 		t.Fatalf("%+v, %v: nothing was released yet", v, err)
 	}
 
@@ -274,7 +274,7 @@ func TestRejectsRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := r.Rejects(t.Context(), "")
+	v, err := r.Rejects(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

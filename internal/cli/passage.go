@@ -446,12 +446,13 @@ func (u *ui) dryVerdict(checks []reconcile.PublicCheck) {
 
 type reportCmd struct {
 	which
+	Passage string `help:"${report_passage}" placeholder:"KIND-N"`
 	as
 }
 
 func (x *reportCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(d *desk.Desk) error {
-		v, err := d.Report(ctx, x.Migration)
+		v, err := d.Report(ctx, x.Migration, x.Passage)
 		if err != nil {
 			return err
 		}

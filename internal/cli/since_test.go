@@ -108,7 +108,9 @@ func TestDryIsShown(t *testing.T) {
 		}},
 		{false, func(u *ui) { u.since(&desk.Since{Passage: dry, Checks: []reconcile.PublicCheck{equal, differs}}) }, []string{"it was dry: nothing was written or read back; 2 checks were counted on the rows as they would be written, and 1 differ\n"}},
 		{true, func(u *ui) { u.since(&desk.Since{Passage: dry}) }, []string{"c'était un essai à vide : rien n'a été écrit ni relu"}},
-		{false, func(u *ui) { u.since(&desk.Since{Passage: ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, Equal: true}) }, []string{"read back and compared: equal\n"}},
+		{false, func(u *ui) {
+			u.since(&desk.Since{Passage: ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, Equal: true})
+		}, []string{"read back and compared: equal\n"}},
 	} {
 		var b bytes.Buffer
 		c.show(&ui{out: &b, french: c.french, sentences: french.New})

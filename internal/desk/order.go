@@ -43,7 +43,7 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 		return nil, err
 	}
 	saysGo := len(all) == 1 && all[0].Place.Passage == procedure.Compared
-	report, digest, err := lastReport(ctx, l, m)
+	report, digest, err := inHand(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
