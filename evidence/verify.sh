@@ -588,9 +588,9 @@ while read -r passage go; do
 done <"$tmp/in-use"
 # Rows that an undoing left because people changed them: the target gate's word, and the certificate's.
 sed -n 's/.*"stayed":\[\([^]]*\)\].*/\1/p' certificate.json | tr '{' '\n' |
-	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"rows":"\([0-9<+ ]*\)","statement":"\(sha256:[0-9a-f]*\)".*/\1-\2 \4 \3/p' | sort >"$tmp/stayed"
+	sed -n 's/^"kind":"\([a-z]*\)","number":\([0-9]*\)},"rows":"\([0-9<*+ ]*\)","statement":"\(sha256:[0-9a-f]*\)".*/\1-\2 \4 \3/p' | sort >"$tmp/stayed"
 list 'statements/target-.*\.json' | while read -r s; do
-	sed -n 's/^{"ecluse":"undo\/v1".*"passage":{"kind":"\([a-z]*\)","number":\([0-9]*\)}.*"stay":"\([0-9<+ ]*\)".*/\1-\2 '"$(digest "$s")"' \3/p' "$s"
+	sed -n 's/^{"ecluse":"undo\/v1".*"passage":{"kind":"\([a-z]*\)","number":\([0-9]*\)}.*"stay":"\([0-9<*+ ]*\)".*/\1-\2 '"$(digest "$s")"' \3/p' "$s"
 done | sort >"$tmp/said-to-stay"
 run cmp "$tmp/stayed" "$tmp/said-to-stay" >>"$log" 2>&1 || ko "of rows that stay in the target the certificate says otherwise than the target gate"
 while read -r passage _ rows; do

@@ -84,6 +84,24 @@ func TestVerifyStayed(t *testing.T) {
 	}
 }
 
+// Rows that stay may be counted so that none of their counts tells another.
+func TestVerifyStayedKeptBack(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	stay(s, func(x *undone, c *Certificate) {
+		for i := range x.Left {
+			x.Left[i].Count = "*"
+		}
+		x.Stay, c.Stayed[0].Rows = "* + *", "* + *"
+	})
+	bundle := s.tell(t)
+	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+		if !strings.HasPrefix(text, "OK\n") || !strings.Contains(text, "that stay there: * + *\n") {
+			t.Errorf("%s:\n%s", by, text)
+		}
+	}
+}
+
 // By table, the rows that stay add up to what is said of them in all.
 func TestVerifyStayedInAll(t *testing.T) {
 	c := newCast(t)

@@ -24,6 +24,7 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // TestUndoLeavesWhatPeopleChanged: people worked in the new software since the load.
@@ -164,7 +165,7 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(s.Compared.Rejected, func(g ecluse.MaskedGroup) bool {
-		return g.Dataset == "result" && g.Count == "≥10" && // twelve: kept back beside the smaller ones
+		return g.Dataset == "result" && g.Count == reconcile.MaskedBeside && // twelve: kept back beside the smaller ones
 			strings.Contains(g.By, "observation: primary key observation.id")
 	}) {
 		t.Errorf("put aside: %+v", s.Compared.Rejected)

@@ -129,6 +129,10 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []ecluse.Mask
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, g.Count, g.By)
 	}
 	w.Flush()
+	if slices.ContainsFunc(groups, func(g ecluse.MaskedGroup) bool { return g.Count == reconcile.MaskedBeside }) {
+		fmt.Fprintln(b, u.say("  * kept back, small or not: beside the others and the total it would tell a count under ten",
+			"  * non communiqué, petit ou non : avec les autres et le total, il révélerait un nombre inférieur à dix"))
+	}
 }
 
 // disposed shows what the controller signed becomes of the rows put aside, or for how many

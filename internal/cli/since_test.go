@@ -122,6 +122,18 @@ func TestDryIsShown(t *testing.T) {
 	}
 }
 
+// TestKeptBackIsTold: a screen with counts that are kept back says what that is.
+func TestKeptBackIsTold(t *testing.T) {
+	t.Parallel()
+	for count, want := range map[string]bool{"*": true, "<10": false} {
+		var b strings.Builder
+		(&ui{}).reportGroups(&b, "put aside", []ecluse.MaskedGroup{{Dataset: "patient", By: "no sex", Count: count}})
+		if strings.Contains(b.String(), "kept back, small or not") != want {
+			t.Errorf("%s:\n%s", count, b.String())
+		}
+	}
+}
+
 // TestSinceOnlyText: where mappings differ in nothing that a plan says, that is said.
 func TestSinceOnlyText(t *testing.T) {
 	t.Parallel()
