@@ -131,7 +131,7 @@ func helpTexts() map[string]words {
 			"A load that cannot be taken out of the target does not keep the keys: it stays there and the certificate names it. By a signatory only.",
 			"Un chargement qui ne peut être retiré de la cible ne retient pas les clés : il y reste et l'attestation le nomme. Par un signataire seulement.",
 		},
-		"due":              {"Have the server do now what is due; it does so by itself too.", "Faire faire maintenant par le serveur ce qui est échu ; il le fait aussi de lui-même."},
+		"due":              {"Have the server do now what is due; it does so by itself too. What fails ends it with another code than 0.", "Faire faire maintenant par le serveur ce qui est échu ; il le fait aussi de lui-même. Ce qui échoue donne un autre code que 0."},
 		"due_watch":        {"Stay and tell what is done, until interrupted; with --json one object a line.", "Rester et dire ce qui est fait, jusqu'à interruption ; avec --json un objet par ligne."},
 		"grants":           {"Print the SQL that makes the narrow accounts, for the database's administrator.", "Écrire le SQL des comptes restreints, pour l'administrateur de la base."},
 		"grants_verb":      {"inspect, read or load.", "inspect, read ou load."},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -529,22 +530,26 @@ func (x *dueCmd) Run(ctx context.Context, c *call) error {
 		}
 		c.ui.due(*v)
 		if !x.Watch {
-			return c.ui.object(v)
+			if err := c.ui.object(v); err != nil {
+				return err
+			}
+			return c.ui.failedOf(v)
 		}
 		c.ui.objectLine(v)
 		for {
 			select {
 			case <-ctx.Done():
-				return nil
+				return c.ui.failedOf(v)
 			case <-time.After(duePause):
 			}
-			v, err := d.Due(ctx)
+			now, err := d.Due(ctx)
 			switch {
 			case ctx.Err() != nil:
-				return nil
+				return c.ui.failedOf(v)
 			case err != nil:
 				return err
 			}
+			v = now
 			if len(v.Done)+len(v.Failed) > 0 {
 				c.ui.due(*v)
 				c.ui.objectLine(v)
@@ -562,6 +567,29 @@ func (u *ui) due(d exchange.DueView) {
 	}
 	if !d.Next.IsZero() {
 		u.tell("next due: %s", "prochaine échéance : %s", d.Next.Local().Format("2006-01-02 15:04 MST"))
+	}
+}
+
+// failedOf ends a look at what was due otherwise than well when some of it failed: with
+// the code of what is worst, which is not that it waits for somebody. Whoever runs it
+// by the clock sees no more.
+func (u *ui) failedOf(v *exchange.DueView) error {
+	if len(v.Failed) == 0 {
+		return nil
+	}
+	worst := v.Failed[0]
+	for _, it := range v.Failed {
+		if worst.Kind == ecluse.WaitsForSign {
+			worst = it
+		}
+	}
+	if u.json {
+		return exit(worst.Kind.ExitCode()) // the object has all of it
+	}
+	return &ecluse.Error{
+		Kind: cmp.Or(worst.Kind, ecluse.Failed), What: u.say("do what is due", "faire ce qui est échu"), Where: string(worst.Migration),
+		Why:  u.say("%d failed: %s: %s", "%d en échec : %s : %s", len(v.Failed), u.dueWord(worst.What), u.sentence(worst.Why)),
+		Next: u.say("it is tried again by itself; put right what it says, and `ecluse due` tries at once", "nouvel essai de lui-même ; corrigez ce qui est dit, et `ecluse due` essaie aussitôt"),
 	}
 }
 
