@@ -728,7 +728,12 @@ while read -r s; do
 	[ -n "${kept-}" ] && [ "$s" = "statements/source-${s##*-}" ] && grep -q -F "\"kept\":$kept,\"erased\":\"" "$s" || ko "$s is about other rows than the certificate says are kept"
 	at=$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)"}$/\1/p' "$s")
 	[ -n "$at" ] && not_after "$(sed -n 's/.*"erased":"\([0-9T:-]*Z\)","limits":.*/\1/p' certificate.json)" "$at" || ko "$s does not say when"
-	printf '%s\n' "note  rows put aside, kept until $until, were erased by the laboratory's gate on $at" >>"$tmp/notes"
+	by=
+	if not_after "${at%%T*}" "$until"; then # before their last day was over
+		key=$(printf '%s' "$kept" | sed 's/.*"key":"\([^"]*\)".*/\1/') by=", by the controller's order"
+		grep -q -E "^controller (signatory|dpo) [^ ]* [^ ]* erase kept-rows $key " "$tmp/said" || ko "the rows kept were erased on $at, before their last day, and the controller did not order it"
+	fi
+	printf '%s\n' "note  rows put aside, kept until $until, were erased by the laboratory's gate on $at$by" >>"$tmp/notes"
 done <"$tmp/rows-erased"
 [ "$(wc -l <"$tmp/rows-erased")" -le 1 ] || ko "the source gate says twice that it erased the rows kept"
 if [ -n "${kept-}" ] && [ ! -s "$tmp/rows-erased" ]; then

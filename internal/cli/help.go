@@ -126,6 +126,7 @@ func helpTexts() map[string]words {
 		"suspend":          {"Hold the migration: nothing is read, stored, loaded or compared.", "Suspendre la reprise : rien n'est lu, rangé, chargé ni comparé."},
 		"resume":           {"Lift one's own suspension or objection.", "Lever sa propre suspension ou opposition."},
 		"undo":             {"Refuse the load and take an unaccepted passage out of the target, back to the sums of before but for what people changed since, which is left and listed; interrupted, it goes on with nobody's key.", "Refuser le chargement et retirer de la cible un passage sans recette, jusqu'aux sommes d'avant sauf ce que des personnes ont modifié depuis, qui est laissé et listé ; interrompu, il continue sans la clé de personne."},
+		"erase_rejects":    {"Order only the rows put aside erased that the laboratory's gate keeps after the acceptance, before their day.", "N'ordonner que l'effacement, avant leur jour, des lignes mises de côté que le programme du laboratoire conserve après la recette."},
 		"erase":            {"Order erasure now. A load that the laboratory works in since a go stays, and can no longer be undone.", "Ordonner l'effacement. Un chargement dans lequel le laboratoire travaille depuis un feu vert reste, et ne peut plus être annulé."},
 		"even_if_loaded": {
 			"A load that cannot be taken out of the target does not keep the keys: it stays there and the certificate names it. By a signatory only.",

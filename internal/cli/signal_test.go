@@ -73,7 +73,9 @@ func TestDueFails(t *testing.T) {
 		t.Errorf("exit %d\n%s\n%s", r.code, r.out, r.err)
 	}
 	r = run(t, d, "due", "--json")
-	var v struct{ Failed []struct{ What, Why, Kind string } }
+	var v struct {
+		Failed []struct{ What, Why, Kind string }
+	}
 	if err := json.Unmarshal([]byte(r.out), &v); err != nil || r.code != 1 || len(v.Failed) != 1 || v.Failed[0].What != "erase" || v.Failed[0].Why == "" {
 		t.Errorf("exit %d, %v: %s", r.code, err, r.out)
 	}
