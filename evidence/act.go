@@ -54,6 +54,7 @@ const (
 	KindMigration    = "migration"    // its subject is the instruction's digest
 	KindGate         = "gate"         // what a gate is and where it stands, in its own words
 	KindAct          = "act"          // an act that stopped a migration: what resuming it lifts
+	KindKept         = "kept-rows"    // rows put aside that outlive the acceptance: its subject is what the certificate has as their key
 	KindReason       = "reason"       // why an order was given: plain text, signed with it
 
 	// Of what is signed at the source gate's console, inside what the gate states of it.

@@ -496,7 +496,7 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 		Passage ecluse.Passage `json:"passage"`
 		compared
 	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p}
-	r.Compared.Equal = try.equal
+	r.Compared.Equal, r.Compared.Checks = try.equal, try.checks
 	if !try.unsaid {
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, r))))
 	}
@@ -518,6 +518,7 @@ type trial struct {
 	passage ecluse.PassageKind // then; empty: none
 	of      ecluse.Digest      // its mapping
 	equal   bool
+	checks  []checkVerdict
 	unsaid  bool // there is no report of it
 }
 

@@ -305,7 +305,7 @@ func (c *Certificate) checkLists() error {
 	}
 	for i, s := range c.Stayed {
 		switch {
-		case s.Passage.Kind != ecluse.Final || s.Passage.Number < 1 || s.Statement.IsZero() || s.Rows == "" || strings.Trim(s.Rows, "0123456789<+ ") != "":
+		case s.Passage.Kind != ecluse.Final || s.Passage.Number < 1 || s.Statement.IsZero() || s.Rows == "" || strings.Trim(s.Rows, "0123456789<*+ ") != "":
 			return invalid(what, "no rows %q of passage %q can have stayed in the target", s.Rows, s.Passage)
 		case i > 0 && s.Passage.Number <= c.Stayed[i-1].Passage.Number:
 			return invalid(what, "passages of which rows stayed are repeated or out of order")

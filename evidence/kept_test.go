@@ -16,8 +16,9 @@ type keeping struct {
 	instructs string      // the instruction's word on them
 	erased    *ErasedRows // the source gate's word that they are gone; nil: none
 	by        ssh.Signer
-	again     bool      // it says so twice, of two times
-	at        time.Time // of the journal's last head; zero: as told
+	orders    func(w *telling, c Clause) // says that they go before their day; nil: nobody does
+	again     bool                       // it says so twice, of two times
+	at        time.Time                  // of the journal's last head; zero: as told
 	files     func(map[string][]byte)
 }
 
@@ -28,6 +29,9 @@ func (k *keeping) tell(t *testing.T, c *cast) (string, string) {
 	s.decided = func(w *telling, _ ecluse.Digest) {
 		if k.erased == nil {
 			return
+		}
+		if k.orders != nil {
+			k.orders(w, Clause{VerbErase, KindKept, k.kept.Key})
 		}
 		g := SourceGate
 		if k.by == s.target {
@@ -68,8 +72,9 @@ func TestVerifyKept(t *testing.T) {
 	kept := KeptRows{Passage: ecluse.Passage{Kind: ecluse.Final, Number: 1}, Until: "2026-12-31", Key: ecluse.DigestOf([]byte("recipient"))}
 	over := time.Date(2027, 1, 1, 0, 0, 5, 0, time.UTC)
 	const (
-		keeps = "note  rows that passage final-1 put aside are kept until 2026-12-31 at the laboratory's gate, which alone can open them\n"
-		gone  = "note  rows put aside, kept until 2026-12-31, were erased by the laboratory's gate on 2027-01-01T00:00:05Z\n"
+		keeps   = "note  rows that passage final-1 put aside are kept until 2026-12-31 at the laboratory's gate, which alone can open them\n"
+		ordered = "note  rows put aside, kept until 2026-12-31, were erased by the laboratory's gate on 2026-12-31T23:59:59Z, by the controller's order\n"
+		gone    = "note  rows put aside, kept until 2026-12-31, were erased by the laboratory's gate on 2027-01-01T00:00:05Z\n"
 	)
 	honest := keeping{kept: kept, instructs: "rejects_until: 2026-12-31\n", by: c.source}
 	with := func(edit func(*keeping)) keeping {
@@ -83,22 +88,37 @@ func TestVerifyKept(t *testing.T) {
 			edit(k)
 		})
 	}
+	early := func(edit func(*keeping)) keeping {
+		return erased(func(k *keeping) {
+			k.erased.Erased = time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC)
+			edit(k)
+		})
+	}
+	anne := func(w *telling, c Clause) { w.says("kept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, c) }
 	for name, x := range map[string]struct {
 		keeping
 		want string // empty: KO
 	}{
-		"kept":                              {honest, keeps},
-		"kept, on the last day":             {with(func(k *keeping) { k.at = over.Add(-6 * time.Second) }), keeps},
-		"kept, and the day is over":         {with(func(k *keeping) { k.at = over }), ""},
-		"erased":                            {erased(func(*keeping) {}), gone},
-		"erased, by the target gate's word": {erased(func(k *keeping) { k.by = c.target }), ""},
-		"erased twice":                      {erased(func(k *keeping) { k.again = true }), ""},
-		"erased before it was certified":    {erased(func(k *keeping) { k.erased.Erased = testDay }), ""},
-		"erased, of another key":            {erased(func(k *keeping) { k.erased.Kept.Key[0] ^= 1 }), ""},
-		"erased, and none were kept":        {erased(func(k *keeping) { k.kept = KeptRows{} }), ""},
-		"longer than instructed":            {with(func(k *keeping) { k.kept.Until = "2027-01-01" }), ""},
-		"nothing instructed":                {with(func(k *keeping) { k.instructs = "" }), ""},
-		"of another passage":                {with(func(k *keeping) { k.kept.Passage.Number = 2 }), ""},
+		"kept":                                  {honest, keeps},
+		"kept, on the last day":                 {with(func(k *keeping) { k.at = over.Add(-6 * time.Second) }), keeps},
+		"kept, and the day is over":             {with(func(k *keeping) { k.at = over }), ""},
+		"erased":                                {erased(func(*keeping) {}), gone},
+		"erased, by the target gate's word":     {erased(func(k *keeping) { k.by = c.target }), ""},
+		"erased twice":                          {erased(func(k *keeping) { k.again = true }), ""},
+		"erased before it was certified":        {erased(func(k *keeping) { k.erased.Erased = testDay }), ""},
+		"erased, of another key":                {erased(func(k *keeping) { k.erased.Kept.Key[0] ^= 1 }), ""},
+		"erased, and none were kept":            {erased(func(k *keeping) { k.kept = KeptRows{} }), ""},
+		"ordered":                               {early(func(k *keeping) { k.orders = anne }), ordered},
+		"before its day, and nobody ordered it": {early(func(*keeping) {}), ""},
+		"ordered by the processor": {early(func(k *keeping) {
+			k.orders = func(w *telling, c Clause) { w.says("kept", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, c) }
+		}), ""},
+		"ordered, of other rows": {early(func(k *keeping) {
+			k.orders = func(w *telling, c Clause) { c.Subject[0] ^= 1; anne(w, c) }
+		}), ""},
+		"longer than instructed": {with(func(k *keeping) { k.kept.Until = "2027-01-01" }), ""},
+		"nothing instructed":     {with(func(k *keeping) { k.instructs = "" }), ""},
+		"of another passage":     {with(func(k *keeping) { k.kept.Passage.Number = 2 }), ""},
 		"not said to a reader": {with(func(k *keeping) {
 			k.files = func(f map[string][]byte) {
 				f[FileReadme] = []byte(strings.Replace(string(f[FileReadme]), strings.TrimPrefix(keeps, "note  "), "", 1))

@@ -100,13 +100,25 @@ func (v *verifier) checkKept() (string, error) {
 		return "", unverified(what, "they are not those of the passage that was accepted")
 	case len(gone) > 1:
 		return "", unverified(what, "the source gate says twice that it erased them")
+	case len(gone) == 1 && gone[0].Erased.Before(kept.Ends()) && !v.orderedGone(kept):
+		return "", unverified(what, "they were erased on %s, before their last day, and the controller did not order it", formatTime(gone[0].Erased))
 	case len(gone) == 1:
 		v.rowsErased = fmt.Sprintf("rows put aside, kept until %s, were erased by the laboratory's gate on %s", kept.Until, formatTime(gone[0].Erased))
+		if gone[0].Erased.Before(kept.Ends()) {
+			v.rowsErased += ", by the controller's order"
+		}
 		return "kept until " + kept.Until + ", erased " + formatTime(gone[0].Erased), nil
 	case !v.last.At.Before(kept.Ends()):
 		return "", unverified(what, "their last day was %s, and the source gate does not say that it erased them", kept.Until)
 	}
 	return kept.String(), nil
+}
+
+// orderedGone tells whether the controller ordered rows kept erased before their day.
+func (v *verifier) orderedGone(kept *KeptRows) bool {
+	return slices.ContainsFunc(v.acts, func(a verifiedAct) bool {
+		return a.Side == ecluse.Controller && slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role) && a.Has(VerbErase, KindKept, kept.Key)
+	})
 }
 
 // checkLeft compares the passages that the certificate says could not be taken out

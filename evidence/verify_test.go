@@ -85,6 +85,24 @@ func TestVerifyStayed(t *testing.T) {
 	}
 }
 
+// Rows that stay may be counted so that none of their counts tells another.
+func TestVerifyStayedKeptBack(t *testing.T) {
+	c := newCast(t)
+	s := newStory(c)
+	stay(s, func(x *undone, c *Certificate) {
+		for i := range x.Left {
+			x.Left[i].Count = "*"
+		}
+		x.Stay, c.Stayed[0].Rows = "* + *", "* + *"
+	})
+	bundle := s.tell(t)
+	for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+		if !strings.HasPrefix(text, "OK\n") || !strings.Contains(text, "that stay there: * + *\n") {
+			t.Errorf("%s:\n%s", by, text)
+		}
+	}
+}
+
 // By table, the rows that stay add up to what is said of them in all.
 func TestVerifyStayedInAll(t *testing.T) {
 	c := newCast(t)
@@ -745,6 +763,7 @@ func forgeries(t testing.TB) []forgery {
 		{"mapping that was never tried", "final mappings", tried(func(x *trial) { x.passage = "" })},
 		{"mapping tried, and nobody says so", "final mappings", tried(func(x *trial) { x.unsaid = true })},
 		{"another mapping was tried", "final mappings", tried(func(x *trial) { x.of = ecluse.DigestOf([]byte("code,test\n1,GLU\n")) })},
+		{"mapping of whose dry run a check differs", "final mappings", tried(func(x *trial) { x.checks = []checkVerdict{{"n", 2, 0}, {"m", 3, 1}} })},
 		{"mapping whose rehearsal was not equal", "final mappings", tried(func(x *trial) { x.passage = ecluse.Rehearsal })},
 		{"no order after all", "report", func(s *story) {
 			s.trigger = ByOrder
@@ -831,7 +850,8 @@ func TestVerifyTried(t *testing.T) {
 		change func(s *story)
 		ok     bool
 	}{
-		"in rehearsal": {func(s *story) { s.tried = func(x *trial) { x.passage, x.equal = ecluse.Rehearsal, true } }, true},
+		"dry, with figures": {func(s *story) { s.tried = func(x *trial) { x.checks = []checkVerdict{{"n", 2, 0}, {"m", 0, 0}} } }, true},
+		"in rehearsal":      {func(s *story) { s.tried = func(x *trial) { x.passage, x.equal = ecluse.Rehearsal, true } }, true},
 		"the instruction says why not": {func(s *story) {
 			s.tried = func(x *trial) { x.passage = "" }
 			s.instruction += "passages: {dry: 0, rehearsal: 0, untried: \"three rows: they are compared by eye\"}\n"
@@ -853,6 +873,9 @@ func TestVerifyTried(t *testing.T) {
 		for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
 			if strings.HasPrefix(text, "OK\n") != tc.ok {
 				t.Errorf("%s, %s:\n%s", name, by, text)
+			}
+			if only := strings.Contains(text, "tried dry only: 1 checks of rows as they would be written were equal, nothing was written or read back"); only != (name == "dry, with figures") {
+				t.Errorf("%s, %s: what the dry run was:\n%s", name, by, text)
 			}
 		}
 	}

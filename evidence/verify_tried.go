@@ -28,8 +28,9 @@ type twinView struct {
 }
 
 // checkTried demands, of the mapping of each final passage, the target gate's word that it
-// passed on invented rows and, unless the instruction says why not, dry or in a rehearsal
-// in which all was equal.
+// passed on invented rows and, unless the instruction says why not, dry without a check
+// that differs, or in a rehearsal in which all was equal. It tells what a mapping that was
+// tried dry alone was held against.
 func (v *verifier) checkTried() (string, error) {
 	const what = "verify rehearsal"
 	plans := map[ecluse.Digest]loadPlanView{}
@@ -44,7 +45,7 @@ func (v *verifier) checkTried() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seen := 0
+	seen, dry, checks := 0, 0, 0
 	for _, name := range v.named("loadplan-"+string(ecluse.Final)+"-", ".json") {
 		p := plans[v.digest(name)]
 		switch {
@@ -52,17 +53,31 @@ func (v *verifier) checkTried() (string, error) {
 			continue
 		case !twins[p.Shape.Mapping]:
 			return "", unverified(what, "the target gate does not say that the mapping of %s passed on invented rows", name)
-		case !tried[p.Shape.Mapping] && v.instruction.untried == "":
+		case !tried[p.Shape.Mapping].passed && v.instruction.untried == "":
 			return "", unverified(what, "the mapping of %s passed neither dry nor in rehearsal, and the instruction does not say why", name)
 		}
 		seen++
+		if x := tried[p.Shape.Mapping]; x.passed && !x.written {
+			dry, checks = dry+1, checks+x.checks
+		}
 	}
-	return fmt.Sprintf("%d final", seen), nil
+	told := fmt.Sprintf("%d final", seen)
+	if dry > 0 {
+		told += fmt.Sprintf("; %d tried dry only: %d checks of rows as they would be written were equal, nothing was written or read back", dry, checks)
+	}
+	return told, nil
+}
+
+// attempt is what became of a mapping before a final passage.
+type attempt struct {
+	passed  bool
+	written bool // in a rehearsal
+	checks  int  // that its last dry run compared
 }
 
 // tries are the mappings that passed, on invented rows and on real ones.
-func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map[ecluse.Digest]bool, err error) {
-	twins, tried = map[ecluse.Digest]bool{}, map[ecluse.Digest]bool{}
+func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins map[ecluse.Digest]bool, all map[ecluse.Digest]attempt, err error) {
+	twins, all = map[ecluse.Digest]bool{}, map[ecluse.Digest]attempt{}
 	for _, name := range v.named("statements/target-", ".json") {
 		h, err := v.statement(name, TargetGate)
 		if err != nil {
@@ -81,8 +96,27 @@ func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map
 				return nil, nil, err
 			}
 			of := plans[h.Plan].Shape.Mapping
-			tried[of] = tried[of] || kind == ecluse.Dry || c.Compared.Equal
+			all[of] = all[of].after(kind, &c)
 		}
 	}
-	return twins, tried, nil
+	return twins, all, nil
+}
+
+// after is what became of a mapping with one passage more.
+func (x attempt) after(kind ecluse.PassageKind, c *compared) attempt {
+	if kind == ecluse.Rehearsal {
+		x.passed, x.written = x.passed || c.Compared.Equal, x.written || c.Compared.Equal
+		return x
+	}
+	checks := 0
+	for _, k := range c.Compared.Checks {
+		if k.Off > 0 {
+			return x
+		}
+		if k.Lines > 0 {
+			checks++
+		}
+	}
+	x.passed, x.checks = true, checks
+	return x
 }

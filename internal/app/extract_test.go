@@ -96,7 +96,7 @@ func TestExtractStatement(t *testing.T) {
 	v := apply(t, r, ecluse.Final)
 
 	want := gate.FreeText{Dataset: "patient", Column: "REMARQUE", Values: "18", NIR: "0", Email: "15", Phone: "<10", Health: "<10"}
-	report, err := r.Report(t.Context(), "")
+	report, err := r.Report(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

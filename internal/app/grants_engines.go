@@ -22,11 +22,14 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c config.Database)
 			return mysql.InspectGrants(mysql.Account{User: q.User, Host: q.Host}, []string{c.Catalogue.Database}), nil
 		}
 	case "read":
-		plan, err := b.planInForce(ctx, q.Migration, ecluse.Final, func(c *exchange.Case) []byte { return c.ReadPlan })
+		m, papers, err := b.caseOf(ctx, q.Migration, ecluse.Final)
 		if err != nil {
 			return "", err
 		}
-		p, err := mandate.ParseReadPlan(plan)
+		if papers.ReadPlan == nil {
+			return "", &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no plan is compiled yet", Next: "ecluse plan -m " + string(m)}
+		}
+		p, err := mandate.ParseReadPlan(papers.ReadPlan)
 		if err != nil {
 			return "", err
 		}
@@ -41,11 +44,7 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c config.Database)
 		if q.Rehearsal {
 			kind = ecluse.Rehearsal
 		}
-		plan, err := b.planInForce(ctx, q.Migration, kind, func(c *exchange.Case) []byte { return c.LoadPlan })
-		if err != nil {
-			return "", err
-		}
-		p, err := mandate.ParseLoadPlan(plan)
+		p, err := b.loadPlan(ctx, q.Migration, kind)
 		if err != nil {
 			return "", err
 		}
@@ -56,19 +55,29 @@ func (b *Beside) grants(ctx context.Context, q GrantsRequest, c config.Database)
 	return "", unknownEngine(c.Engine, "granted "+q.Verb+" rights on")
 }
 
-// planInForce reads a plan that is compiled.
-func (b *Beside) planInForce(ctx context.Context, id ecluse.MigrationID, kind ecluse.PassageKind, of func(*exchange.Case) []byte) ([]byte, error) {
+// loadPlan is the plan of a kind of passage or, before one is compiled, what it would be:
+// a passage needs the rights that it is granted by it.
+func (b *Beside) loadPlan(ctx context.Context, id ecluse.MigrationID, kind ecluse.PassageKind) (*mandate.LoadPlan, error) {
+	_, c, err := b.caseOf(ctx, id, kind)
+	if err != nil {
+		return nil, err
+	}
+	if c.LoadPlan != nil {
+		return mandate.ParseLoadPlan(c.LoadPlan)
+	}
+	t, err := b.Target()
+	if err != nil {
+		return nil, err
+	}
+	return t.Draft(ctx, c, kind)
+}
+
+// caseOf fetches the papers of a kind of passage.
+func (b *Beside) caseOf(ctx context.Context, id ecluse.MigrationID, kind ecluse.PassageKind) (ecluse.MigrationID, *exchange.Case, error) {
 	m, err := b.migration(id)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	c, err := b.lock.Case(ctx, m, kind)
-	if err != nil {
-		return nil, err
-	}
-	text := of(c)
-	if text == nil {
-		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: "write grants", Where: string(m), Why: "no plan is compiled yet", Next: "ecluse plan -m " + string(m) + " --passage " + string(kind)}
-	}
-	return text, nil
+	return m, c, err
 }

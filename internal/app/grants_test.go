@@ -8,6 +8,8 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/exchange"
+	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/engine/postgres"
 )
 
 // TestGrantsHost: MySQL's account may come from where this gate connects from, or
@@ -34,5 +36,53 @@ func TestGrantsHost(t *testing.T) {
 	d.Write([]byte("ecluse: gate/v1\nengine: postgresql\ncatalogue: {host: h, user: u, database: d}\nrows: {host: h, user: u, database: d}\n"), "room", "source", "gate.yaml")
 	if _, err := r.Beside(exchange.SourcePlace).Grants(t.Context(), app.GrantsRequest{Verb: "inspect", Host: "h"}); ecluse.KindOf(err) != ecluse.Invalid {
 		t.Errorf("a host of PostgreSQL's account: %v", err)
+	}
+}
+
+// TestGrantsBeforeThePlan: what a passage will write and look up is known from the mapping
+// and the target's schema, before any load plan is compiled: its rights are granted first.
+func TestGrantsBeforeThePlan(t *testing.T) {
+	t.Parallel()
+	draft := func(r *app.Room) (*mandate.LoadPlan, error) {
+		t.Helper()
+		b := r.Beside(exchange.TargetPlace)
+		gate, err := b.Target()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := r.Lock().Case(t.Context(), roomtest.Migration, ecluse.Final)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.LoadPlan != nil {
+			t.Fatal("there is a load plan")
+		}
+		return gate.Draft(t.Context(), c, ecluse.Final)
+	}
+	d := roomtest.Trying(t, roomtest.Planned, 3)
+	r := d.Open()
+	before, err := draft(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := postgres.LoadGrants(before, "loader")
+	if err != nil || !strings.Contains(script, "GRANT INSERT") {
+		t.Errorf("%v\n%s", err, script)
+	}
+
+	d = roomtest.Trying(t, roomtest.Approved, 3)
+	r = d.Open()
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	c, err := r.Lock().Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := mandate.ParseLoadPlan(c.LoadPlan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := postgres.LoadGrants(plan, "loader")
+	if err != nil || script != want {
+		t.Errorf("the plan grants otherwise than its draft: %v\n%s", err, want)
 	}
 }

@@ -355,3 +355,53 @@ func TestRetiredGateKeepsNothing(t *testing.T) {
 		t.Errorf("%v", keys)
 	}
 }
+
+// TestKeptErasedByOrder: the controller has rows that are kept erased before their day, by a
+// signature that the gate verifies itself; nobody else has, a lock that asks for it least.
+// Evidence tells it.
+func TestKeptErasedByOrder(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Keeping(t, roomtest.Ready, patients)
+	r := d.Open()
+	apply(t, r, ecluse.Final)
+	order := func(who string) (*desk.Signature, error) {
+		return r.EraseRejects(t.Context(), desk.Order{Because: "the patients were entered by hand", Key: d.Key(who)})
+	}
+	_, err := order(roomtest.Claire)
+	wantError(t, err, ecluse.Refused) // nothing is kept yet
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	if rows, err := shown(t, d, r); err != nil || len(rows) == 0 {
+		t.Fatalf("%d rows are kept, %v", len(rows), err)
+	}
+	_, err = order(roomtest.Marc)
+	wantError(t, err, ecluse.Refused)
+	source, err := r.Beside(exchange.SourcePlace).Source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = source.Work(t.Context(), exchange.Work{ID: "w", Verb: exchange.EraseKept, Migration: roomtest.Migration}, nil)
+	wantError(t, err, ecluse.Refused)
+	if rows, err := shown(t, d, r); err != nil || len(rows) == 0 {
+		t.Fatalf("because a lock asked for it %d rows are kept, %v", len(rows), err)
+	}
+
+	v, err := order(roomtest.Claire)
+	if err != nil || v.Kept == nil || v.Kept.Erased.IsZero() {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if _, err := os.Stat(d.Join("room", "source", "kept", string(roomtest.Migration))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the gate's folder of rows kept: %v", err)
+	}
+	_, err = shown(t, d, r)
+	wantError(t, err, ecluse.Refused)
+	_, err = order(roomtest.Claire)
+	wantError(t, err, ecluse.Refused) // they are gone
+	for _, text := range bothVerify(t, d, r) {
+		if !strings.Contains(text, "were erased by the laboratory's gate on ") || !strings.Contains(text, ", by the controller's order\n") {
+			t.Errorf("%s", text)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func TestGoRefused(t *testing.T) {
 	}
 	_, err := r.NoGo(t.Context(), desk.Order{Because: " ", Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Invalid)
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestNoGo(t *testing.T) {
 	// The laboratory works in the new software: why that ends is said.
 	_, err = r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
 	wantError(t, err, ecluse.Invalid)
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -270,6 +270,20 @@ func TestDryRuns(t *testing.T) {
 		if v.Passage.Number != n+1 || v.RowsLoaded == 0 || v.RowsRejected == 0 || (n == 0) != (v.Read != nil) {
 			t.Errorf("%+v", v)
 		}
+		compared := v.Load.Compared
+		for _, x := range compared.Checks {
+			if x.Lines == 0 || x.Off > 0 {
+				t.Errorf("of the rows mapped: %+v", x)
+			}
+		}
+		for _, x := range compared.Datasets {
+			if !x.Equal {
+				t.Errorf("opened: %+v", x)
+			}
+		}
+		if len(compared.Checks) == 0 || len(compared.Datasets) == 0 || len(compared.Tables) > 0 || compared.Equal {
+			t.Errorf("a dry run compares figures, and reads nothing back: %+v", compared)
+		}
 	}
 	if after, _ := d.Facts(); after != before {
 		t.Error("a dry run wrote into the target")
@@ -282,6 +296,32 @@ func TestDryRuns(t *testing.T) {
 	}
 	if p := place(t, r); p.Passage != procedure.LoadApproved {
 		t.Errorf("after a refusal the passage is %s", p.Passage)
+	}
+}
+
+// TestDryRunFindsWhatIsLost: a mapping that leaves rows out without a word makes other
+// figures than the source's, and is not tried by a run that found so.
+func TestDryRunFindsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, patients)
+	r := d.Open()
+	text := bytes.Replace(d.Read("mapping.yaml"), []byte("    - into: observation\n"), []byte("    - into: observation\n      skip: CODE == 'NA'\n"), 1)
+	d.Write(text, "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planDry(t, d, r)
+	v := apply(t, r, ecluse.Dry)
+	off := map[string]int{}
+	for _, x := range v.Load.Compared.Checks {
+		off[x.Name] = x.Off
+	}
+	if off["results_per_code"] != 1 || off["patients"] != 0 {
+		t.Errorf("differing: %v", off)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if _, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "neither dry nor in rehearsal") {
+		t.Errorf("after a dry run that found a difference: %v", err)
 	}
 }
 
@@ -549,7 +589,7 @@ func TestAcceptanceRefused(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	report, err := r.Report(t.Context(), roomtest.Migration)
+	report, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -578,7 +618,7 @@ func TestAcceptanceRefused(t *testing.T) {
 	if _, err := r.Accept(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	if report, err = r.Report(t.Context(), roomtest.Migration); err != nil {
+	if report, err = r.Report(t.Context(), roomtest.Migration, ""); err != nil {
 		t.Fatal(err)
 	}
 	for n, x := range report.Disposed {
@@ -594,7 +634,7 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
-	s, err := r.Report(t.Context(), roomtest.Migration)
+	s, err := r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil || len(s.Compared.Rejected) < 2 {
 		t.Fatalf("%v, %+v", err, s)
 	}
@@ -643,7 +683,7 @@ func TestAcceptanceIsExplained(t *testing.T) {
 	}
 	runDue(t, r)
 	d.Verify(r)
-	s, err = r.Report(t.Context(), roomtest.Migration)
+	s, err = r.Report(t.Context(), roomtest.Migration, "")
 	if err != nil || len(s.Disposed) != len(s.Compared.Rejected) || s.Disposed[0].Becomes != "by hand" {
 		t.Errorf("%v, %+v", err, s)
 	}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -288,4 +289,34 @@ func chamberFiles(t *testing.T, d *roomtest.Dir) []string {
 		t.Fatalf("%d files in the chamber, %v", len(all), err)
 	}
 	return all
+}
+
+// TestReportOfTheLast: after a rehearsal that was undone and a dry run, report and rejects
+// are the dry run's, and those of the rehearsal are shown when asked for.
+func TestReportOfTheLast(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Approved, patients)
+	r := d.Open()
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	apply(t, r, ecluse.Rehearsal)
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	for asked, want := range map[string]string{"": "dry-1", "dry-1": "dry-1", "rehearsal-1": "rehearsal-1"} {
+		report, err := r.Report(t.Context(), roomtest.Migration, asked)
+		if err != nil || report.Passage.String() != want || (report.Extract != nil) != (want == "dry-1") {
+			t.Errorf("report of %q: %+v, %v", asked, report, err)
+		}
+		rejects, err := r.Rejects(t.Context(), roomtest.Migration, asked)
+		if err != nil || rejects.Passage.String() != want {
+			t.Errorf("rejects of %q: %+v, %v", asked, rejects, err)
+		}
+	}
+	_, err := r.Report(t.Context(), roomtest.Migration, "final-1")
+	wantError(t, err, ecluse.Invalid)
+	if e := (*ecluse.Error)(nil); !errors.As(err, &e) || e.Next != "there are reports of rehearsal-1, dry-1" {
+		t.Errorf("%+v", e)
+	}
 }

@@ -178,7 +178,7 @@ func (r *Room) Beside(at exchange.Place) *Beside { return r.gates[at] }
 // are destroyed even where no database is configured any more.
 func withoutDatabase(v exchange.Verb) bool {
 	switch v {
-	case exchange.Erase, exchange.Search, exchange.Certify, exchange.SignBundle, exchange.Look:
+	case exchange.Erase, exchange.EraseKept, exchange.Search, exchange.Certify, exchange.SignBundle, exchange.Look:
 		return true
 	}
 	return false

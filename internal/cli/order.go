@@ -37,7 +37,8 @@ type (
 	resumeCmd  struct{ order }
 	eraseCmd   struct {
 		order
-		EvenIfLoaded bool `help:"${even_if_loaded}"`
+		EvenIfLoaded bool `help:"${even_if_loaded}" xor:"what"`
+		Rejects      bool `help:"${erase_rejects}" xor:"what"`
 	}
 )
 
@@ -54,6 +55,9 @@ func (x *resumeCmd) Run(ctx context.Context, c *call) error {
 }
 
 func (x *eraseCmd) Run(ctx context.Context, c *call) error {
+	if x.Rejects {
+		return x.run(ctx, c, (*desk.Desk).EraseRejects)
+	}
 	return x.run(ctx, c, func(r *desk.Desk, ctx context.Context, q desk.Order) (*desk.Signature, error) {
 		q.EvenIfLoaded = x.EvenIfLoaded
 		return r.Erase(ctx, q)

@@ -279,6 +279,12 @@ func (u *ui) signature(v *desk.Signature) {
 		u.tell("  the laboratory works in the load since the go: it stays in the target, and the certificate says «in use, not accepted»",
 			"  le laboratoire travaille dans le chargement depuis le feu vert : il reste dans la cible, et l'attestation dit « en service, sans recette »")
 	}
+	if k := v.Kept; k != nil && k.Erased.IsZero() {
+		u.tell("  the laboratory's gate has not said yet that the rows are gone: it erases them when it hears of the order; ecluse status tells",
+			"  le programme du laboratoire n'a pas encore dit que les lignes ont disparu : il les efface dès qu'il apprend l'ordre ; ecluse status le dira")
+	} else {
+		u.kept(k)
+	}
 	if v.Waits != "" {
 		u.tell("  next: %s", "  ensuite : %s", v.Waits)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,7 +13,9 @@ import (
 	"ecluse"
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // which names a migration; with one migration in the lock it may be left out.
@@ -167,6 +170,15 @@ func (u *ui) since(s *desk.Since) {
 	}
 	u.changes(&b, s.Changes)
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
+	switch compared, off := reconcile.Tally(s.Checks); {
+	case s.Passage.Kind == ecluse.Dry:
+		fmt.Fprintln(&b, u.say("  it was dry: nothing was written or read back; %d checks were counted on the rows as they would be written, and %d differ",
+			"  c'était un essai à vide : rien n'a été écrit ni relu ; %d contrôles comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", compared, off))
+	case s.Equal:
+		fmt.Fprintln(&b, u.say("  read back and compared: equal", "  relu et comparé : égal"))
+	default:
+		fmt.Fprintln(&b, u.say("  read back and compared: different", "  relu et comparé : différent"))
+	}
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
 	}
@@ -403,32 +415,45 @@ func (u *ui) applied(v *desk.Applied) {
 			u.renumbered(&b, "", v.Load.Compared.Renumbered)
 			u.text(b.String())
 		}
-		u.verdict(v.Reconciled, v.Passage.Kind)
+		u.verdict(v.Load)
 		if v.Passage.Kind == ecluse.Rehearsal {
 			u.tell("  a rehearsal is never accepted: ecluse undo --as KEY takes it out of %s, and before its deadline the lock does", "  une migration à blanc n'est jamais reçue : ecluse undo --as CLÉ la retire de %s, et à son échéance l'écluse le fait", v.Load.System)
 		}
 	}
 }
 
-func (u *ui) verdict(equal bool, k ecluse.PassageKind) {
-	switch {
-	case k == ecluse.Dry:
-		u.tell("= dry run: nothing was written", "= essai à vide : rien n'a été écrit")
-	case equal:
+func (u *ui) verdict(s *gate.LoadStatement) {
+	switch p := s.Compared; {
+	case p == nil:
+	case s.Passage.Kind == ecluse.Dry:
+		u.dryVerdict(p.Checks)
+	case p.Equal:
 		u.text(u.paint(green, u.say("= equal: nothing missing, nothing extra, nothing altered", "= égal : rien ne manque, rien en trop, rien d'altéré")) + "\n")
 	default:
 		u.text(u.paint(red, u.say("≠ different: see `ecluse report`", "≠ différent : voir `ecluse report`")) + "\n")
 	}
 }
 
+// dryVerdict says what a dry run compared, and what it could not.
+func (u *ui) dryVerdict(checks []reconcile.PublicCheck) {
+	compared, off := reconcile.Tally(checks)
+	mark := u.mark(off == 0)
+	if compared == 0 {
+		mark = "?"
+	}
+	u.text(mark + " " + u.say("dry run: nothing was written, nothing read back; of %d checks %d were counted on the rows as they would be written, and %d differ",
+		"essai à vide : rien n'a été écrit ni relu ; sur %d contrôles, %d comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", len(checks), compared, off) + "\n")
+}
+
 type reportCmd struct {
 	which
+	Passage string `help:"${report_passage}" placeholder:"KIND-N"`
 	as
 }
 
 func (x *reportCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(d *desk.Desk) error {
-		v, err := d.Report(ctx, x.Migration)
+		v, err := d.Report(ctx, x.Migration, x.Passage)
 		if err != nil {
 			return err
 		}
@@ -505,22 +530,26 @@ func (x *dueCmd) Run(ctx context.Context, c *call) error {
 		}
 		c.ui.due(*v)
 		if !x.Watch {
-			return c.ui.object(v)
+			if err := c.ui.object(v); err != nil {
+				return err
+			}
+			return c.ui.failedOf(v)
 		}
 		c.ui.objectLine(v)
 		for {
 			select {
 			case <-ctx.Done():
-				return nil
+				return c.ui.failedOf(v)
 			case <-time.After(duePause):
 			}
-			v, err := d.Due(ctx)
+			now, err := d.Due(ctx)
 			switch {
 			case ctx.Err() != nil:
-				return nil
+				return c.ui.failedOf(v)
 			case err != nil:
 				return err
 			}
+			v = now
 			if len(v.Done)+len(v.Failed) > 0 {
 				c.ui.due(*v)
 				c.ui.objectLine(v)
@@ -538,6 +567,29 @@ func (u *ui) due(d exchange.DueView) {
 	}
 	if !d.Next.IsZero() {
 		u.tell("next due: %s", "prochaine échéance : %s", d.Next.Local().Format("2006-01-02 15:04 MST"))
+	}
+}
+
+// failedOf ends a look at what was due otherwise than well when some of it failed: with
+// the code of what is worst, which is not that it waits for somebody. Whoever runs it
+// by the clock sees no more.
+func (u *ui) failedOf(v *exchange.DueView) error {
+	if len(v.Failed) == 0 {
+		return nil
+	}
+	worst := v.Failed[0]
+	for _, it := range v.Failed {
+		if worst.Kind == ecluse.WaitsForSign {
+			worst = it
+		}
+	}
+	if u.json {
+		return exit(worst.Kind.ExitCode()) // the object has all of it
+	}
+	return &ecluse.Error{
+		Kind: cmp.Or(worst.Kind, ecluse.Failed), What: u.say("do what is due", "faire ce qui est échu"), Where: string(worst.Migration),
+		Why:  u.say("%d failed: %s: %s", "%d en échec : %s : %s", len(v.Failed), u.dueWord(worst.What), u.sentence(worst.Why)),
+		Next: u.say("it is tried again by itself; put right what it says, and `ecluse due` tries at once", "nouvel essai de lui-même ; corrigez ce qui est dit, et `ecluse due` essaie aussitôt"),
 	}
 }
 

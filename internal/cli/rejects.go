@@ -19,12 +19,13 @@ import (
 // rejectsCmd shows what others than the laboratory may know of rows put aside.
 type rejectsCmd struct {
 	which
+	Passage string `help:"${report_passage}" placeholder:"KIND-N"`
 	as
 }
 
 func (x *rejectsCmd) Run(ctx context.Context, c *call) error {
 	return c.with(ctx, func(d *desk.Desk) error {
-		v, err := d.Rejects(ctx, x.Migration)
+		v, err := d.Rejects(ctx, x.Migration, x.Passage)
 		if err != nil {
 			return err
 		}

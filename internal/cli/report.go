@@ -30,16 +30,14 @@ func (u *ui) report(s *gate.LoadStatement) {
 		u.renumbered(&b, "", p.Renumbered)
 		u.reportTables(&b, p)
 		u.reportTraced(&b, p)
-		u.reportChecks(&b, p)
+		u.reportChecks(&b, p.Checks, s.Passage.Kind == ecluse.Dry)
 		u.reportGroups(&b, u.say("put aside", "mises de côté"), p.Rejected)
 		u.reportShapes(&b, toldShapes(p.Shapes))
 		u.reportGroups(&b, u.say("replaced or missing", "remplacé ou manquant"), p.Reported)
 	}
 	u.text(b.String())
 	u.unmapped(s)
-	if s.Compared != nil {
-		u.verdict(s.Compared.Equal, s.Passage.Kind)
-	}
+	u.verdict(s)
 }
 
 // behind says what of the source may not be in a report yet.
@@ -87,10 +85,17 @@ func (u *ui) outcomeWord(v string) string {
 	return u.say(v, fr)
 }
 
-func (u *ui) reportChecks(b *strings.Builder, p *reconcile.Public) {
-	for _, c := range p.Checks {
-		fmt.Fprintf(b, "  %s %s\n", u.mark(c.Off == 0 && c.Lines > 0),
-			u.say("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off))
+func (u *ui) reportChecks(b *strings.Builder, checks []reconcile.PublicCheck, dry bool) {
+	for _, c := range checks {
+		said := u.say("check %s: %d figures counted on both sides, %d differ", "contrôle %s : %d chiffres comptés des deux côtés, %d diffèrent", c.Name, c.Lines, c.Off)
+		switch {
+		case dry && c.Lines == 0:
+			fmt.Fprintf(b, "  ? %s\n", u.say("check %s: nothing compared before rows are written; at the laboratory, ecluse gate report says why", "contrôle %s : rien de comparé tant que rien n'est écrit ; au laboratoire, ecluse gate report dit pourquoi", c.Name))
+			continue
+		case dry:
+			said = u.say("check %s: %d figures, the source's and those of the rows as they would be written, %d differ", "contrôle %s : %d chiffres, de la source et des lignes telles qu'elles seraient écrites, %d diffèrent", c.Name, c.Lines, c.Off)
+		}
+		fmt.Fprintf(b, "  %s %s\n", u.mark(c.Off == 0 && c.Lines > 0), said)
 	}
 }
 
@@ -124,6 +129,10 @@ func (u *ui) reportGroups(b *strings.Builder, title string, groups []ecluse.Mask
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", g.Dataset, g.Count, g.By)
 	}
 	w.Flush()
+	if slices.ContainsFunc(groups, func(g ecluse.MaskedGroup) bool { return g.Count == reconcile.MaskedBeside }) {
+		fmt.Fprintln(b, u.say("  * kept back, small or not: beside the others and the total it would tell a count under ten",
+			"  * non communiqué, petit ou non : avec les autres et le total, il révélerait un nombre inférieur à dix"))
+	}
 }
 
 // disposed shows what the controller signed becomes of the rows put aside, or for how many

@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +56,51 @@ func TestInterrupted(t *testing.T) {
 		return
 	}
 	t.Error("it was always over before it was interrupted")
+}
+
+// TestDueFails: what was due and failed ends `ecluse due` otherwise than well, whoever
+// reads it, until it is done.
+func TestDueFails(t *testing.T) {
+	t.Parallel()
+	d := at(t, roomtest.Loaded, 3)
+	d.Late()
+	d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'erase'", time.Now().Add(-time.Minute).UnixMilli()))
+	if err := os.Rename(d.Join("novalab.db"), d.Join("away.db")); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, d, "due")
+	if r.code != 1 || !strings.Contains(r.err, "1 failed: erasure") || !strings.Contains(r.err, "\n  next: it is tried again by itself") || !strings.Contains(r.out, "due and failed") {
+		t.Errorf("exit %d\n%s\n%s", r.code, r.out, r.err)
+	}
+	r = run(t, d, "due", "--json")
+	var v struct {
+		Failed []struct{ What, Why, Kind string }
+	}
+	if err := json.Unmarshal([]byte(r.out), &v); err != nil || r.code != 1 || len(v.Failed) != 1 || v.Failed[0].What != "erase" || v.Failed[0].Why == "" {
+		t.Errorf("exit %d, %v: %s", r.code, err, r.out)
+	}
+	c := command(t.Context(), d, "due", "--watch", "--json")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != 1 {
+		t.Errorf("whoever stays ends with %v while it fails", err)
+	}
+	if err := os.Rename(d.Join("away.db"), d.Join("novalab.db")); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, d, "due")
+	verified(t, d)
 }
 
 // TestDueWatch: what was due is done when the first line comes, one object a line, and

@@ -86,6 +86,54 @@ func TestRenumberedIsShown(t *testing.T) {
 	}
 }
 
+// TestDryIsShown: after a dry run, in its report and where the next plan is approved, it is
+// said that nothing was written or read back, and what was compared.
+func TestDryIsShown(t *testing.T) {
+	t.Parallel()
+	dry := ecluse.Passage{Kind: ecluse.Dry, Number: 1}
+	load := func(checks ...reconcile.PublicCheck) *gate.LoadStatement {
+		return &gate.LoadStatement{Passage: dry, Compared: &reconcile.Public{Checks: checks}}
+	}
+	equal, differs, none := reconcile.PublicCheck{Name: "n", Lines: 4}, reconcile.PublicCheck{Name: "m", Lines: 9, Off: 2}, reconcile.PublicCheck{Name: "k"}
+	for _, c := range []struct {
+		french bool
+		show   func(*ui)
+		want   []string
+	}{
+		{false, func(u *ui) { u.applied(&desk.Applied{Passage: dry, Load: load(equal, none)}) }, []string{"= dry run: nothing was written, nothing read back; of 2 checks 1 were counted on the rows as they would be written, and 0 differ\n"}},
+		{false, func(u *ui) { u.applied(&desk.Applied{Passage: dry, Load: load()}) }, []string{"? dry run: nothing was written, nothing read back; of 0 checks 0 "}},
+		{true, func(u *ui) { u.applied(&desk.Applied{Passage: dry, Load: load(equal, differs)}) }, []string{"≠ essai à vide : rien n'a été écrit ni relu ; sur 2 contrôles, 2 comptés sur les lignes telles qu'elles seraient écrites, dont 1 en écart\n"}},
+		{false, func(u *ui) { u.report(load(equal, differs, none)) }, []string{
+			"= check n: 4 figures, the source's and those of the rows as they would be written, 0 differ\n", "≠ check m: 9 figures", "? check k: nothing compared before rows are written", "≠ dry run: ",
+		}},
+		{false, func(u *ui) { u.since(&desk.Since{Passage: dry, Checks: []reconcile.PublicCheck{equal, differs}}) }, []string{"it was dry: nothing was written or read back; 2 checks were counted on the rows as they would be written, and 1 differ\n"}},
+		{true, func(u *ui) { u.since(&desk.Since{Passage: dry}) }, []string{"c'était un essai à vide : rien n'a été écrit ni relu"}},
+		{false, func(u *ui) {
+			u.since(&desk.Since{Passage: ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, Equal: true})
+		}, []string{"read back and compared: equal\n"}},
+	} {
+		var b bytes.Buffer
+		c.show(&ui{out: &b, french: c.french, sentences: french.New})
+		for _, w := range c.want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%q is missing in\n%s", w, b.String())
+			}
+		}
+	}
+}
+
+// TestKeptBackIsTold: a screen with counts that are kept back says what that is.
+func TestKeptBackIsTold(t *testing.T) {
+	t.Parallel()
+	for count, want := range map[string]bool{"*": true, "<10": false} {
+		var b strings.Builder
+		(&ui{}).reportGroups(&b, "put aside", []ecluse.MaskedGroup{{Dataset: "patient", By: "no sex", Count: count}})
+		if strings.Contains(b.String(), "kept back, small or not") != want {
+			t.Errorf("%s:\n%s", count, b.String())
+		}
+	}
+}
+
 // TestSinceOnlyText: where mappings differ in nothing that a plan says, that is said.
 func TestSinceOnlyText(t *testing.T) {
 	t.Parallel()

@@ -106,7 +106,7 @@ func (d *Desk) decide(ctx context.Context, key ssh.Signer, id ecluse.MigrationID
 	if err := evidence.MayDecide(&evidence.Act{Side: me.Side, Person: me.ID, Role: as}, i.Deputies); err != nil {
 		return nil, err
 	}
-	report, digest, err := lastReport(ctx, l, m)
+	report, digest, err := inHand(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}

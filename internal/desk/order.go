@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -43,7 +44,7 @@ func (d *Desk) Accept(ctx context.Context, q AcceptRequest) (*Signature, error) 
 		return nil, err
 	}
 	saysGo := len(all) == 1 && all[0].Place.Passage == procedure.Compared
-	report, digest, err := lastReport(ctx, l, m)
+	report, digest, err := inHand(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
@@ -304,6 +305,67 @@ func (d *Desk) Erase(ctx context.Context, q Order) (*Signature, error) {
 	}
 	s.Waits, err = d.waits(ctx, l, s.Migration)
 	return s, err
+}
+
+// EraseRejects orders rows put aside that outlive the acceptance erased before their day.
+// The laboratory's gate, which alone has them, does it when it hears of it.
+func (d *Desk) EraseRejects(ctx context.Context, q Order) (*Signature, error) {
+	because, err := reasonOf(q.Because)
+	if err != nil {
+		return nil, err
+	}
+	l, m, err := d.as(ctx, q.Key, q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := keptOf(ctx, l, m)
+	if err != nil {
+		return nil, err
+	}
+	if kept == nil || !kept.Erased.IsZero() {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "order the rows kept erased", Where: string(m), Why: "no rows put aside are kept after the acceptance: they went with the rest, or their day is over",
+			Next: "ecluse status",
+		}
+	}
+	reason := exchange.Enclosure{Kind: evidence.KindReason, Text: []byte(because)}
+	s, err := d.sign(ctx, l, q.Key, m, []evidence.Clause{
+		{Verb: evidence.VerbErase, Kind: evidence.KindKept, Subject: kept.Key},
+		{Verb: evidence.VerbSign, Kind: evidence.KindReason, Subject: ecluse.DigestOf(reason.Text)},
+	}, reason)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(keptPatience); time.Now().Before(end); {
+		if kept, err = keptOf(ctx, l, m); err != nil || kept != nil && !kept.Erased.IsZero() {
+			s.Kept = kept
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(keptPatience / 40):
+		}
+	}
+	s.Kept = kept
+	return s, nil
+}
+
+// keptPatience is how long whoever orders rows erased waits to hear that they are.
+const keptPatience = 10 * time.Second
+
+// keptOf is the rows put aside of a migration that outlive it; nil: none.
+func keptOf(ctx context.Context, l Lock, m ecluse.MigrationID) (*exchange.Kept, error) {
+	all, err := l.Status(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.Migration == m {
+			return s.Kept, nil
+		}
+	}
+	return nil, nil
 }
 
 // passageOf reads "final-1"; empty is none.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -25,29 +27,36 @@ type ReportView struct {
 	Left     int                    `json:"readings_left,omitempty"` // how often the source may still be read again for what changes
 }
 
-// Report reads the report of the passage in hand, or the last one.
-func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, error) {
+// Report reads the report of a passage ("dry-1"), or the last one.
+func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID, passage string) (*ReportView, error) {
 	l, m, err := d.at(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	s, digest, err := lastReport(ctx, l, m)
+	all, err := reports(ctx, l, m)
 	if err != nil {
 		return nil, err
+	}
+	last := all[len(all)-1]
+	r, err := reportOf(all, m, passage)
+	if err != nil {
+		return nil, err
+	}
+	v := &ReportView{LoadStatement: r.LoadStatement}
+	if v.Disposed, err = disposed(ctx, l, m, r.digest, last.digest, r.LoadStatement); err != nil || r.Passage != last.Passage {
+		return v, err // what the source gate says now is of the last
 	}
 	source, _, err := gatesOf(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
-	all, err := l.Posted(ctx, m, exchange.ExtractReport)
+	said, err := l.Posted(ctx, m, exchange.ExtractReport)
 	if err != nil {
 		return nil, err
 	}
-	x, err := gate.LastExtract(all, source)
-	if err != nil {
+	if v.Extract, err = gate.LastExtract(said, source); err != nil {
 		return nil, err
 	}
-	v := &ReportView{LoadStatement: s, Extract: x}
 	stands, err := l.Status(ctx, m)
 	if err != nil {
 		return nil, err
@@ -57,15 +66,14 @@ func (d *Desk) Report(ctx context.Context, id ecluse.MigrationID) (*ReportView, 
 			v.Left = s.Readings.Left
 		}
 	}
-	v.Disposed, err = disposed(ctx, l, m, digest, s)
-	return v, err
+	return v, nil
 }
 
 // disposed is what the controller signed becomes of the rows put aside, by the report's
-// datasets and reasons; nil before the report is accepted.
-func disposed(ctx context.Context, l Lock, m ecluse.MigrationID, report ecluse.Digest, s *gate.LoadStatement) ([]evidence.Disposition, error) {
+// datasets and reasons; nil before it is accepted, and of another than the last.
+func disposed(ctx context.Context, l Lock, m ecluse.MigrationID, report, last ecluse.Digest, s *gate.LoadStatement) ([]evidence.Disposition, error) {
 	text, err := l.Current(ctx, m, evidence.KindDispositions)
-	if err != nil || text == nil || s.Compared == nil {
+	if err != nil || text == nil || s.Compared == nil || report != last {
 		return nil, err
 	}
 	var d evidence.Dispositions
@@ -100,18 +108,22 @@ type ReleasedRow struct {
 	At      time.Time          `json:"at"`
 }
 
-// Rejects reads what was put aside in the passage in hand, or the last one: by reason,
-// column and shape, and the rows that were released.
-func (d *Desk) Rejects(ctx context.Context, id ecluse.MigrationID) (*RejectsView, error) {
+// Rejects reads what was put aside in a passage ("dry-1"), or in the last that has a
+// report: by reason, column and shape, and the rows that were released.
+func (d *Desk) Rejects(ctx context.Context, id ecluse.MigrationID, passage string) (*RejectsView, error) {
 	l, m, err := d.at(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	s, digest, err := lastReport(ctx, l, m)
+	all, err := reports(ctx, l, m)
 	if err != nil {
 		return nil, err
 	}
-	v := &RejectsView{Migration: m, Passage: s.Passage, Report: digest, Aside: s.Aside(), Released: []ReleasedRow{}}
+	s, err := reportOf(all, m, passage)
+	if err != nil {
+		return nil, err
+	}
+	v := &RejectsView{Migration: m, Passage: s.Passage, Report: s.digest, Aside: s.Aside(), Released: []ReleasedRow{}}
 	source, _, err := gatesOf(ctx, l, m)
 	if err != nil {
 		return nil, err
@@ -167,14 +179,56 @@ func (d *Desk) controllers(ctx context.Context, l Lock) (*evidence.Rosters, erro
 	return all, nil
 }
 
-// lastReport reads the report of the passage in hand, or the last one, as the
-// target gate signed it.
-func lastReport(ctx context.Context, l Lock, m ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {
+// signedReport is a report and the digest that it is signed under.
+type signedReport struct {
+	*gate.LoadStatement
+	digest ecluse.Digest
+}
+
+// reports are those of all passages that ended, as the target gate signed them, in the
+// order in which they were posted: one at least.
+func reports(ctx context.Context, l Lock, m ecluse.MigrationID) ([]signedReport, error) {
 	_, target, err := gatesOf(ctx, l, m)
 	if err != nil {
-		return nil, ecluse.Digest{}, err
+		return nil, err
 	}
-	all, err := l.Posted(ctx, m, exchange.LoadReport)
+	posted, err := l.Posted(ctx, m, exchange.LoadReport)
+	if err != nil {
+		return nil, err
+	}
+	if len(posted) == 0 {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
+	}
+	var all []signedReport
+	for _, x := range posted {
+		r := signedReport{&gate.LoadStatement{}, x.Digest()}
+		if err := stated(x, m, target, evidence.ReportFormat, r.LoadStatement); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// reportOf is the last report of a passage, or of all.
+func reportOf(all []signedReport, m ecluse.MigrationID, passage string) (signedReport, error) {
+	for _, r := range slices.Backward(all) {
+		if passage == "" || r.Passage.String() == passage {
+			return r, nil
+		}
+	}
+	var have []string
+	for _, r := range all {
+		if name := r.Passage.String(); !slices.Contains(have, name) {
+			have = append(have, name)
+		}
+	}
+	return signedReport{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "there is no report of that passage", Next: "there are reports of " + strings.Join(have, ", ")}
+}
+
+// inHand is the report of the passage in hand: what go, no-go and acceptance are said of.
+func inHand(ctx context.Context, l Lock, m ecluse.MigrationID) (*gate.LoadStatement, ecluse.Digest, error) {
+	all, err := reports(ctx, l, m)
 	if err != nil {
 		return nil, ecluse.Digest{}, err
 	}
@@ -182,17 +236,13 @@ func lastReport(ctx context.Context, l Lock, m ecluse.MigrationID) (*gate.LoadSt
 	if err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	if len(all) == 0 {
-		return nil, ecluse.Digest{}, &ecluse.Error{Kind: ecluse.Invalid, What: "read report", Where: string(m), Why: "no passage has ended", Next: "ecluse status"}
-	}
-	last := all[len(all)-1]
-	for _, s := range all {
-		if current != nil && s.Digest() == ecluse.DigestOf(current) {
-			last = s
+	r := all[len(all)-1]
+	for _, x := range all {
+		if current != nil && x.digest == ecluse.DigestOf(current) {
+			r = x
 		}
 	}
-	var s gate.LoadStatement
-	return &s, last.Digest(), stated(last, m, target, evidence.ReportFormat, &s)
+	return r.LoadStatement, r.digest, nil
 }
 
 // BundleView is an evidence folder written.

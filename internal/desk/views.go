@@ -47,6 +47,7 @@ type Signature struct {
 	ReadSince *ReadSince         `json:"read_since,omitempty"` // of the approval of a read plan: against the last one approved
 	SaysGo    bool               `json:"says_go,omitempty"`    // an acceptance that no go came before: it is both
 	AcceptBy  time.Time          `json:"accept_by,omitzero"`   // of a go: until when the passage can be accepted or undone
+	Kept      *exchange.Kept     `json:"kept,omitempty"`       // of an order to erase rows put aside that are kept: how they stand since
 	InUse     bool               `json:"in_use,omitempty"`     // an erasure of what the laboratory works in: it stays, not accepted
 }
 

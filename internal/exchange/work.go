@@ -27,6 +27,7 @@ const (
 	Keep          Verb = "keep" // forget the markers of an accepted passage
 	Lend          Verb = "lend" // answer requests for the release secret
 	Erase         Verb = "erase"
+	EraseKept     Verb = "erase-kept" // rows put aside that are kept, before their day
 	Search        Verb = "search" // its own folder for pieces of ciphertext
 	Certify       Verb = "certify"
 	Look          Verb = "look"        // at the journal, and cosign its head
@@ -37,7 +38,7 @@ const (
 // destroys keys, or says that this was done.
 func (v Verb) Ends() bool {
 	switch v {
-	case Undo, Erase, Search, Certify:
+	case Undo, Erase, EraseKept, Search, Certify:
 		return true
 	}
 	return false

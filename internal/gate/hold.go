@@ -105,7 +105,7 @@ func heldError(x *Hold) error {
 // stillDone are the verbs that a held gate carries out: they open nothing.
 func stillDone(v exchange.Verb) bool {
 	switch v {
-	case exchange.Undo, exchange.Keep, exchange.Erase, exchange.Search, exchange.Certify, exchange.Look, exchange.SignBundle:
+	case exchange.Undo, exchange.Keep, exchange.Erase, exchange.EraseKept, exchange.Search, exchange.Certify, exchange.Look, exchange.SignBundle:
 		return true
 	}
 	return false

@@ -33,10 +33,14 @@ import (
 // Kept is what a gate's ledger has of such rows.
 type Kept struct {
 	evidence.KeptRows
-	Rows   int64     `json:"rows"`
-	Files  int       `json:"files"`
-	Erased time.Time `json:"erased,omitzero"`
+	Rows    int64         `json:"rows"`
+	Files   int           `json:"files"`
+	Ordered ecluse.Digest `json:"ordered,omitzero"` // the act by which they go before their day
+	Erased  time.Time     `json:"erased,omitzero"`
 }
+
+// over tells whether they are to be erased.
+func (k *Kept) over(now time.Time) bool { return !k.Ordered.IsZero() || !now.Before(k.Ends()) }
 
 // keptDir is the folder, in a gate's own, of the folders of rows kept.
 const keptDir = "kept"
@@ -228,7 +232,7 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 	if !k.Erased.IsZero() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: what, Where: string(m), Err: exchange.ErrErased, Article: "GDPR art. 5(1)(e)",
-			Why: fmt.Sprintf("they were kept until %s, and erased on %s", k.Until, k.Erased.UTC().Format("2006-01-02 15:04:05 MST")), Next: "look at the rows themselves in the old database, where they still stand",
+			Why: fmt.Sprintf("they were to be kept until %s, and were erased on %s", k.Until, k.Erased.UTC().Format("2006-01-02 15:04:05 MST")), Next: "look at the rows themselves in the old database, where they still stand",
 		}
 	}
 	err := s.attended(ctx, m, key, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindShown, Subject: k.Key}, exchange.Event{
@@ -335,7 +339,8 @@ func (h *Home) keptKey(m ecluse.MigrationID) (*age.HybridIdentity, error) {
 }
 
 // EraseKept erases the rows kept whose last day is over, by the latest time this gate has
-// seen: a clock set back keeps nothing, and no server is asked. It names the migrations.
+// seen, and those ordered erased before it: a clock set back keeps nothing, and no server is
+// asked. It names the migrations.
 func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 	keeps := false
 	err = h.locked(func(l *Ledger) error {
@@ -368,7 +373,7 @@ func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 		switch {
 		case err != nil:
 			return erased, err
-		case page.Kept == nil && page.Erased.IsZero(), page.Kept != nil && now.Before(page.Kept.Ends()):
+		case page.Kept == nil && page.Erased.IsZero(), page.Kept != nil && !page.Kept.over(now):
 			continue // they are being sealed; their day is not over
 		}
 		if err := h.removeKept(m); err != nil {
@@ -380,12 +385,50 @@ func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 	return erased, errors.Join(append(failed, h.noteErased(now))...)
 }
 
+// eraseKeptNow erases rows kept before their day, where the controller ordered it by a
+// signature that verifies, and says so to the lock. That it was ordered stands in the
+// ledger first: it is carried out whatever comes between.
+func (h *Home) eraseKeptNow(ctx context.Context, lock Papers, m ecluse.MigrationID) error {
+	const what = "erase the rows kept"
+	page, err := h.Entry(m)
+	if err != nil {
+		return err
+	}
+	if page.Kept == nil {
+		return &ecluse.Error{Kind: ecluse.Refused, What: what, Where: string(m), Why: "this gate keeps none", Next: "ecluse status tells where rows are kept"}
+	}
+	if page.Kept.Erased.IsZero() && page.Kept.Ordered.IsZero() {
+		c, err := lock.Case(ctx, m, ecluse.Final)
+		if err != nil {
+			return err
+		}
+		e, err := h.ending(m, c)
+		if err != nil {
+			return err
+		}
+		order := e.KeptErased(page.Kept.Key)
+		if order.IsZero() {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: what, Where: string(m), Why: "their day is " + page.Kept.Until + ", and no signature of the controller that verifies orders it before", Article: "GDPR art. 29",
+				Next: "let the controller sign it: ecluse erase --rejects --because … --as KEY",
+			}
+		}
+		if err := h.Note(m, func(p *Entry) error { p.Kept.Ordered = order; return nil }); err != nil {
+			return err
+		}
+	}
+	if _, err := h.EraseKept(); err != nil {
+		return err
+	}
+	return h.TellErased(ctx, lock)
+}
+
 // noteErased notes which rows are gone: of a run that was cut short, too.
 func (h *Home) noteErased(now time.Time) error {
 	return h.locked(func(l *Ledger) error {
 		changed := false
 		for m, e := range l.Migrations {
-			if e.Kept == nil || !e.Kept.Erased.IsZero() || now.Before(e.Kept.Ends()) {
+			if e.Kept == nil || !e.Kept.Erased.IsZero() || !e.Kept.over(now) {
 				continue
 			}
 			if _, err := os.Lstat(filepath.Join(h.dir, keptDir, string(m))); errors.Is(err, fs.ErrNotExist) {

@@ -119,7 +119,35 @@ func (t *Target) Compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	return plan, exchange.Checked{Unused: k.program.Unused(), Schema: k.schema()}, nil
 }
 
+// Draft compiles what a kind of passage would write and look up if it were planned now,
+// from the mapping and the inspected schema alone: no row of the target is read, and
+// the tables that codes are looked up in have no digest. It is for granting rights, before
+// there is a plan.
+func (t *Target) Draft(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (*mandate.LoadPlan, error) {
+	const what = "draft a load plan"
+	if c.ReadPlan == nil {
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: what, Why: "no read plan is compiled yet, and it says what a mapping has to read", Next: "ecluse plan"}
+	}
+	if c.Mapping == nil {
+		return nil, &ecluse.Error{Kind: ecluse.WaitsForSign, What: what, Why: "no mapping is signed yet, and it says what is written", Next: "ecluse sign mapping.yaml --as KEY"}
+	}
+	nothing := func(context.Context, ecluse.MigrationID, *exchange.Case, *checked) error { return nil }
+	_, plan, _, err := t.compileWith(ctx, c, kind, nothing)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range plan.Shape.Targets {
+		plan.Held = append(plan.Held, mandate.LoadHeld{Table: x.Table, Columns: x.Columns})
+	}
+	return plan, nil
+}
+
 func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
+	return t.compileWith(ctx, c, kind, t.hold)
+}
+
+// compileWith compiles with what hold reads of the tables that codes are looked up in.
+func (t *Target) compileWith(ctx context.Context, c *exchange.Case, kind ecluse.PassageKind, hold func(context.Context, ecluse.MigrationID, *exchange.Case, *checked) error) (*checked, *mandate.LoadPlan, *mandate.ReadPlan, error) {
 	i, err := mandate.ParseInstruction("instruction", c.Instruction)
 	if err != nil {
 		return nil, nil, nil, err
@@ -139,7 +167,7 @@ func (t *Target) compile(ctx context.Context, c *exchange.Case, kind ecluse.Pass
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := t.hold(ctx, i.ID, c, k); err != nil {
+	if err := hold(ctx, i.ID, c, k); err != nil {
 		return nil, nil, nil, err
 	}
 	plan, err := mandate.CompileLoad(mandate.LoadInputs{

@@ -200,7 +200,7 @@ func (t *Target) out(m ecluse.MigrationID, u *sluice.Undone) error {
 		p := u.Passage.String()
 		taken := *e.Undone[p]
 		taken.Tables, taken.At = u.Tables, now
-		taken.Left, taken.Missing = reconcile.MaskGroups(sluice.GroupLeft(u.Left)), reconcile.MaskGroups(u.Missing)
+		taken.Left, taken.Missing = sluice.MaskLeft(u.Left), reconcile.MaskGroups(u.Missing)
 		e.Undone[p] = &taken
 		return nil
 	})

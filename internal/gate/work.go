@@ -235,6 +235,8 @@ func (h *Home) Work(ctx context.Context, lock Lock, w exchange.Work, at exchange
 			return nil, err
 		}
 		return papersOf(map[string]any{exchange.PaperStatement: []byte(d.Signed.Digest().String())})
+	case exchange.EraseKept:
+		return &exchange.Answer{}, h.eraseKeptNow(ctx, lock, w.Migration)
 	case exchange.Search:
 		return h.search(ctx, w)
 	case exchange.Certify:

@@ -381,6 +381,8 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 			return err // it is overdue, and what is counted from its deadline goes on
 		}
 		return tx.SetDeadline(ctx, m, now, digest)
+	case procedure.EraseKept:
+		return askEraseKept(ctx, tx, m)
 	case procedure.Resume:
 		return allLifted(ctx, tx, act)
 	case procedure.Undo:
@@ -388,6 +390,28 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		return undoOrdered(ctx, tx, m)
 	}
 	return nil
+}
+
+// askEraseKept asks the gate that keeps rows put aside to erase them, and waits for
+// nothing: it verifies the act itself, and hands in that they are gone.
+func askEraseKept(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID) error {
+	d, err := tx.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return err
+	}
+	text, err := tx.Document(ctx, d)
+	if err != nil {
+		return err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return err
+	}
+	w, err := newWork(i.Source.Gate, exchange.Work{Verb: exchange.EraseKept, Migration: m})
+	if err != nil {
+		return err
+	}
+	return tx.AskWork(ctx, w)
 }
 
 // instructionSigned puts an instruction in force, and its deadline: nearer than

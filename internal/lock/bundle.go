@@ -222,7 +222,7 @@ func (b *bundle) acts(ctx context.Context, c *exchange.Case, named map[ecluse.Di
 			return err
 		}
 		for _, clause := range a.Clauses {
-			if named[clause.Subject] || clause.Kind == evidence.KindMigration {
+			if named[clause.Subject] || clause.Kind == evidence.KindMigration || clause.Kind == evidence.KindKept { // a key is no document
 				continue
 			}
 			if clause.Kind == evidence.KindGate {

@@ -115,6 +115,11 @@ func (s *Person) judge(ctx context.Context, act *evidence.Act, papers []exchange
 		}
 	}
 	for _, c := range act.Clauses {
+		if c.Verb == evidence.VerbErase && c.Kind == evidence.KindKept {
+			if err := s.judgeKept(ctx, act.Migration, c.Subject); err != nil {
+				return err
+			}
+		}
 		if c.Verb != evidence.VerbApprove {
 			continue
 		}
@@ -123,6 +128,28 @@ func (s *Person) judge(ctx context.Context, act *evidence.Act, papers []exchange
 		}
 	}
 	return nil
+}
+
+// judgeKept holds an order to erase rows put aside to those that the certificate says are
+// kept.
+func (s *Person) judgeKept(ctx context.Context, m ecluse.MigrationID, key ecluse.Digest) error {
+	e := &ecluse.Error{Kind: ecluse.Refused, What: "order the rows kept erased", Where: string(m), Next: seeStatus}
+	mig, err := s.store.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	kept, err := s.keptOf(ctx, *mig)
+	switch {
+	case err != nil:
+		return err
+	case kept == nil || kept.Key != key:
+		e.Why = "the certificate does not say that such rows are kept"
+	case !kept.Erased.IsZero():
+		e.Why = "they were erased on " + kept.Erased.UTC().Format(time.RFC3339)
+	default:
+		return nil
+	}
+	return e
 }
 
 func (s *Person) judgeContract(text []byte) error {

@@ -17,9 +17,14 @@ type Ending struct {
 	Contract time.Time     // when its contract ends; zero: none verifies
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
 
+	gone    map[ecluse.Digest]ecluse.Digest // a key of rows put aside that are kept → the act by which the controller orders them erased
 	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
 	refused map[ecluse.Digest]bool          // reports and load plans
 }
+
+// KeptErased is the act by which the controller ordered the rows kept under a key erased
+// before their day; zero: none was shown.
+func (e Ending) KeptErased(key ecluse.Digest) ecluse.Digest { return e.gone[key] }
 
 // Live is the act by which the controller said go, when nobody refused the report, or the
 // load plan that was loaded under, since; zero: none was shown. A passage that begins
@@ -57,7 +62,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	e := Ending{goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
+	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -68,8 +73,11 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 			switch {
 			case c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReport && a.Role == ecluse.Signatory:
 				e.Accepted = a.signed.Digest()
-			case c.Verb == evidence.VerbErase && c.Kind == evidence.KindMigration && slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role):
+			case c.Verb != evidence.VerbErase || !slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role):
+			case c.Kind == evidence.KindMigration:
 				e.Ordered = a.signed.Digest()
+			case c.Kind == evidence.KindKept:
+				e.gone[c.Subject] = a.signed.Digest()
 			}
 		}
 	}

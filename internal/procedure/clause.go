@@ -30,6 +30,7 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbRefuse), evidence.KindReport}:       Undo,
 		{string(evidence.VerbErase), evidence.KindMigration}:     Erase,
 		{string(evidence.VerbLeave), evidence.KindLoadPlan}:      AllowLeaving,
+		{string(evidence.VerbErase), evidence.KindKept}:          EraseKept,
 		{string(evidence.VerbSuspend), evidence.KindMigration}:   Suspend,
 		{string(evidence.VerbResume), evidence.KindMigration}:    Resume,
 		{string(evidence.VerbResume), evidence.KindAct}:          Resume,

@@ -249,8 +249,8 @@ func waters() []Step {
 			Number: 12,
 			Name:   Text{"Erasure", "Effacement"},
 			What: Text{
-				"Acceptance, the deadline, the contract's end or the controller's order erases, whichever comes first, with nobody's help. A load in which the laboratory works since a go stays, accepted or not: nothing but a person's order undoes it. Any other unaccepted load is undone first; one that cannot be, 72 hours after the deadline or at once when a signatory of the controller says so, is left in the target and named. Both halves of the key and the ciphertext are destroyed, then looked for.",
-				"La recette, l'échéance, la fin du contrat ou l'ordre du responsable efface, au premier des quatre, sans l'aide de personne. Un chargement dans lequel le laboratoire travaille depuis un feu vert reste, avec ou sans recette : seul l'ordre d'une personne l'annule. Tout autre chargement sans recette est d'abord annulé ; s'il ne peut l'être, 72 heures après l'échéance ou aussitôt qu'un signataire du responsable le dit, il est laissé dans la cible et nommé. Les deux moitiés de la clé et le chiffré sont détruits, puis recherchés.",
+				"Acceptance, the deadline, the contract's end or the controller's order erases, whichever comes first, with nobody's help. A load in which the laboratory works since a go stays, accepted or not: nothing but a person's order undoes it. Any other unaccepted load is undone first; one that cannot be, 72 hours after the deadline or at once when a signatory of the controller says so, is left in the target and named. Both halves of the key and the ciphertext are destroyed, then looked for. Rows put aside that the instruction keeps for a while longer go at the source gate when their day ends, or before it when the controller orders it.",
+				"La recette, l'échéance, la fin du contrat ou l'ordre du responsable efface, au premier des quatre, sans l'aide de personne. Un chargement dans lequel le laboratoire travaille depuis un feu vert reste, avec ou sans recette : seul l'ordre d'une personne l'annule. Tout autre chargement sans recette est d'abord annulé ; s'il ne peut l'être, 72 heures après l'échéance ou aussitôt qu'un signataire du responsable le dit, il est laissé dans la cible et nommé. Les deux moitiés de la clé et le chiffré sont détruits, puis recherchés. Les lignes mises de côté que l'instruction conserve encore disparaissent du programme source à la fin de leur jour, ou avant sur ordre du responsable.",
 			},
 			Law:      Text{"GDPR art. 28(3)(g), 5(1)(e)", "RGPD art. 28(3)(g), 5(1)(e)"},
 			Evidence: Text{"the certificate of erasure", "l'attestation d'effacement"},
@@ -261,6 +261,7 @@ func waters() []Step {
 				{Verb: KeepInUse, By: []Actor{Lock}, While: []State{Erasing}, Passage: []State{Live}, PassageTo: InUse, Kinds: []ecluse.PassageKind{ecluse.Final}, Held: true},
 				{Verb: DestroyKey, By: []Actor{SourceGate, TargetGate}, While: []State{Erasing}, Passage: quiet(), Held: true},
 				{Verb: FinishErasure, By: []Actor{Lock}, While: []State{Erasing}, To: Erased, Passage: quiet(), Held: true},
+				{Verb: EraseKept, By: people(ecluse.Controller, ecluse.Signatory, ecluse.DPO), While: []State{Erased, Closed}, Held: true},
 			},
 		},
 		{

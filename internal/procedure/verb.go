@@ -25,6 +25,7 @@ const (
 	Undo            Verb = "undo"
 	Erase           Verb = "erase"
 	AllowLeaving    Verb = "allow-leaving"
+	EraseKept       Verb = "erase-kept"
 	Suspend         Verb = "suspend"
 	Object          Verb = "object"
 	Resume          Verb = "resume"
@@ -81,6 +82,7 @@ func verbs() map[Verb]Text {
 		Undo:            {"order the passage undone", "ordonner l'annulation du passage"},
 		Erase:           {"order erasure", "ordonner l'effacement"},
 		AllowLeaving:    {"have it erased even if the load cannot be taken out", "faire effacer même si le chargement ne peut être retiré"},
+		EraseKept:       {"have rows put aside that are kept erased before their day", "faire effacer avant leur jour les lignes mises de côté qui sont conservées"},
 		Suspend:         {"suspend the migration", "suspendre la reprise"},
 		Object:          {"object", "s'opposer"},
 		Resume:          {"resume the migration", "reprendre le cours de la reprise"},

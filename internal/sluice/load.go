@@ -83,7 +83,7 @@ type Loaded struct {
 	Rows    map[ecluse.TableName]int64                  `json:"rows"` // written, or, of a dry run, mapped
 	Made    map[ecluse.DatasetID]int64                  `json:"-"`    // the same, by the dataset they are made of
 	Chunks  int                                         `json:"chunks"`
-	Report  *reconcile.Report                           `json:"report"` // of a dry run: only what was opened and put aside
+	Report  *reconcile.Report                           `json:"report"` // of a dry run: what was opened and put aside, and the checks, of rows as they would be written
 }
 
 // Unmapped are the datasets of which there are rows and none came to anything: what the
@@ -130,7 +130,14 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 		if err := o.hold(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
+		o.made = map[string]*reconcile.Mapped{}
+		for _, c := range plan.Shape.Checks {
+			o.made[c.Name] = reconcile.NewMapped(c)
+		}
 		if err := o.pass(ctx, o.discard); err != nil {
+			return nil, causeOf(ctx, err)
+		}
+		if err := o.compareDry(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
 		o.count()
@@ -207,10 +214,11 @@ type loader struct {
 	loaded   reconcile.Sums
 	rejected map[group]int64
 	reported map[group]int64
-	figures  *figures              // of rejected rows, for the cross-checks
-	shapes   reconcile.Shapes      // of their values
-	slots    map[place]ecluse.Slot // of every chunk gone through
-	later    later                 // what readings after the first changed
+	figures  *figures                     // of rejected rows, for the cross-checks
+	made     map[string]*reconcile.Mapped // of a dry run: what each check will count of the rows mapped
+	shapes   reconcile.Shapes             // of their values
+	slots    map[place]ecluse.Slot        // of every chunk gone through
+	later    later                        // what readings after the first changed
 	out      Loaded
 	meter    meter
 }

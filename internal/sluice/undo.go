@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"ecluse"
 	"ecluse/internal/sluice/mapping"
@@ -268,6 +269,15 @@ func GroupLeft(rows []LeftRow) []reconcile.Grouped {
 		out = append(out, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: counts[g]})
 	}
 	return out
+}
+
+// MaskLeft counts rows left as others may know it: how many more rows of a table there are
+// than before stands beside it.
+func MaskLeft(rows []LeftRow) []ecluse.MaskedGroup {
+	return reconcile.MaskBeside(GroupLeft(rows), func(g reconcile.Grouped) string {
+		table, _, _ := strings.Cut(g.By, ": ")
+		return table
+	})
 }
 
 // unload takes the chunks out in the reverse of the plan's order, so that what refers to

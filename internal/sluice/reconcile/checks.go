@@ -287,11 +287,23 @@ func (c *CheckResult) Equal() bool { return c.Why == "" && len(c.Off) == 0 }
 // into the source's: check.Minus is taken off, or codes, the frozen table that
 // check.Codes names, from target to source, says which they were.
 func CompareCheck(check ecluse.ShapeCheck, codes map[string]string, source Figures, target *record.Batch) CheckResult {
+	return compareCheck(check, codes, source, target, nil)
+}
+
+// compareCheck also counts made, figures by the target's keys of rows that are not in it.
+func compareCheck(check ecluse.ShapeCheck, codes map[string]string, source Figures, target *record.Batch, made Figures) CheckResult {
 	r := CheckResult{Name: check.Name}
 	counted := Figures{}
-	err := figures(target, func(int) Figures { return counted }, func(k Key) (Key, error) {
-		return translateKey(check, codes, k)
-	})
+	translate := func(k Key) (Key, error) { return translateKey(check, codes, k) }
+	err := figures(target, func(int) Figures { return counted }, translate)
+	for k, f := range made {
+		if err != nil {
+			break
+		}
+		if k, err = translate(k); err == nil {
+			counted.Add(k, f)
+		}
+	}
 	if err != nil {
 		r.Why = err.Error()
 		return r

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -168,11 +167,28 @@ type PublicCheck struct {
 	Off   int    `json:"differ"` // of them, those that differ
 }
 
+// Tally counts the checks that were compared, and those of them that differ.
+func Tally(checks []PublicCheck) (compared, off int) {
+	for _, c := range checks {
+		if c.Lines > 0 {
+			compared++
+		}
+		if c.Off > 0 {
+			off++
+		}
+	}
+	return compared, off
+}
+
 // Public makes the public form.
 func (r *Report) Public() *Public {
+	// A dataset's rows put aside are counted in all. What was reported of them counts the
+	// same rows once more.
+	inDataset := func(g Grouped) string { return string(g.Dataset) }
+	kept := keptBackOf(r.Rejected, inDataset)
 	p := &Public{
 		ReadBack: r.ReadBack, Equal: r.Equal(), Datasets: r.Datasets, Tables: r.Tables,
-		Checks: make([]PublicCheck, len(r.Checks)), Rejected: masked(r.Rejected), Reported: masked(r.Reported),
+		Checks: make([]PublicCheck, len(r.Checks)), Rejected: maskGroups(r.Rejected, inDataset, kept), Reported: maskGroups(r.Reported, inDataset, kept),
 		Traced: r.Traced, TracedWhole: r.TracedWhole, Renumbered: r.Renumbered,
 	}
 	p.Shapes = foldKept(foldShapes(r.Shapes), p.Rejected)
@@ -184,57 +200,72 @@ func (r *Report) Public() *Public {
 
 // MaskGroups masks the counts of groups that no total stands beside.
 func MaskGroups(groups []Grouped) []ecluse.MaskedGroup {
-	var out []ecluse.MaskedGroup
-	for _, g := range groups {
-		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: Mask(g.Count)})
-	}
-	return out
+	return maskGroups(groups, func(Grouped) string { return "" }, nil)
 }
 
-// maskedMany is a count that is kept back beside smaller ones, since a dataset's rows put
-// aside are counted in all: the difference would tell theirs.
-const maskedMany = "≥10"
+// MaskBeside masks the counts of groups beside totals that are told: of says which one
+// counts a group. What is small does not follow from a total and the rest: where it would,
+// the smallest others are kept back with it, and nobody sees which of them is small.
+func MaskBeside(groups []Grouped, of func(Grouped) string) []ecluse.MaskedGroup {
+	return maskGroups(groups, of, keptBackOf(groups, of))
+}
 
-// masked masks the counts of groups. Of a dataset the smallest that could be told are kept
-// back too, while what is masked follows from the rest; where there is nothing left to
-// keep back its rows in all, which stand beside it, are what they are.
-func masked(groups []Grouped) []ecluse.MaskedGroup {
-	of := map[ecluse.DatasetID][]int{}
-	for i, g := range groups {
-		if g.Count > 0 {
-			of[g.Dataset] = append(of[g.Dataset], i)
-		}
-	}
-	back := map[int]bool{}
-	for _, all := range of {
-		keepBack(groups, all, back)
-	}
+// MaskedBeside is a count that is kept back, small or not: a total stands beside it.
+const MaskedBeside = "*"
+
+// maskGroups masks small counts, and those that are kept back of their total.
+func maskGroups(groups []Grouped, of func(Grouped) string, kept map[string]map[int64]bool) []ecluse.MaskedGroup {
 	var out []ecluse.MaskedGroup
-	for i, g := range groups {
+	for _, g := range groups {
 		count := Mask(g.Count)
-		if back[i] {
-			count = maskedMany
+		if kept[of(g)][g.Count] {
+			count = MaskedBeside
 		}
 		out = append(out, ecluse.MaskedGroup{Dataset: g.Dataset, By: g.By, Count: count})
 	}
 	return out
 }
 
-// keepBack chooses, of a dataset's groups, those of ten rows and more whose counts are
-// kept back.
-func keepBack(groups []Grouped, all []int, back map[int]bool) {
-	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(groups[a].Count, groups[b].Count) })
-	small, most, sum, kept := int64(0), int64(0), int64(0), int64(0) // groups, the rows they could have, what is not told, groups kept back
-	for _, i := range all {
-		switch n := groups[i].Count; {
-		case n < maskBelow:
-			small, most, sum = small+1, most+maskBelow-1, sum+n
-		case small == 0, kept == 0 && small > 1 && sum >= maskBelow && sum > small && sum < most, kept > 0 && sum-kept*maskBelow >= most:
-			return
-		default:
-			back[i], kept, sum = true, kept+1, sum+n
+// keptBackOf is which counts of each total are kept back.
+func keptBackOf(groups []Grouped, of func(Grouped) string) map[string]map[int64]bool {
+	counts, kept := map[string][]int64{}, map[string]map[int64]bool{}
+	for _, g := range groups {
+		if g.Count > 0 {
+			counts[of(g)] = append(counts[of(g)], g.Count)
 		}
 	}
+	for total, all := range counts {
+		kept[total] = map[int64]bool{}
+		for most := keptBack(all); len(all) > 0; all = all[1:] {
+			if all[0] <= most {
+				kept[total][all[0]] = true
+			}
+		}
+	}
+	return kept
+}
+
+// keptBack is up to which count those of one total are kept back; 0: small ones are masked,
+// and that is enough. Where two counts that are not told differ, they could be the other
+// way round, and none follows from what is told. Equal counts are kept back together, or
+// which of them is told would tell them apart.
+func keptBack(counts []int64) (most int64) {
+	counts = slices.Sorted(slices.Values(counts))
+	small, kept, sum := int64(0), int64(0), int64(0) // groups under ten, others kept back, the rows of both
+	for _, n := range counts {
+		switch {
+		case n < maskBelow:
+			small++
+		case n == most:
+			kept++
+		case small == 0, kept == 0 && counts[0] != counts[small-1] && sum >= maskBelow, kept > 0 && sum-kept*maskBelow >= small*(maskBelow-1):
+			return most
+		default:
+			most, kept = n, kept+1
+		}
+		sum += n
+	}
+	return most
 }
 
 // foldKept folds the shapes of reasons whose counts are kept back: they would tell them.
@@ -245,12 +276,12 @@ func foldKept(shapes []PublicShaped, groups []ecluse.MaskedGroup) []PublicShaped
 	}
 	back := map[reason]bool{}
 	for _, g := range groups {
-		back[reason{g.Dataset, g.By}] = g.Count == maskedMany
+		back[reason{g.Dataset, g.By}] = g.Count == MaskedBeside
 	}
 	var out []PublicShaped
 	for _, s := range shapes {
 		if back[reason{s.Dataset, s.By}] {
-			s.Shape, s.Count = ShapeOther, maskedMany
+			s.Shape, s.Count = ShapeOther, MaskedBeside
 			if n := len(out); n > 0 && out[n-1] == s {
 				continue
 			}

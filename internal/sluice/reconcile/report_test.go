@@ -122,7 +122,7 @@ func TestReport(t *testing.T) {
 	if CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{2, 149}).Equal || CompareDataset("patient", DatasetCount{2, 150}, DatasetCount{1, 150}).Equal {
 		t.Error("a chunk or a row is missing and the dataset is equal")
 	}
-	if diff := cmp.Diff([]ecluse.MaskedGroup{{Dataset: "patient", By: "no birth date", Count: "<10"}, {Dataset: "patient", By: "unknown sex", Count: "≥10"}}, r.Public().Rejected); diff != "" {
+	if diff := cmp.Diff([]ecluse.MaskedGroup{{Dataset: "patient", By: "no birth date", Count: "*"}, {Dataset: "patient", By: "unknown sex", Count: "*"}}, r.Public().Rejected); diff != "" {
 		t.Error(diff)
 	}
 	for n, want := range map[int64]string{0: "0", 1: "<10", 9: "<10", 10: "10", 491840: "491840"} {
@@ -139,14 +139,16 @@ func TestMaskedBesideTheTotal(t *testing.T) {
 		want   string
 	}{
 		{[]int64{40, 12}, "40 12"},
-		{[]int64{40, 3, 12}, "≥10 <10 ≥10"}, // of 15 together at most five are the small one's
-		{[]int64{400, 3, 40}, "400 <10 ≥10"},
-		{[]int64{400, 3}, "≥10 <10"},
+		{[]int64{40, 3, 12}, "* * *"}, // of 15 together at most five are the small one's
+		{[]int64{400, 3, 40}, "400 * *"},
+		{[]int64{400, 3, 40, 40}, "400 * * *"}, // of equal counts none is told
+		{[]int64{400, 3}, "* *"},
+		{[]int64{10, 1}, "* *"}, // eleven: were ten said to be ten at least, one would be one
 		{[]int64{400, 7, 8}, "400 <10 <10"},
-		{[]int64{400, 9, 9}, "≥10 <10 <10"}, // 18 of two are nine each
-		{[]int64{400, 1, 1}, "≥10 <10 <10"},
-		{[]int64{400, 4, 4}, "≥10 <10 <10"}, // 8 together is masked too
-		{[]int64{3}, "<10"},
+		{[]int64{400, 9, 9}, "* * *"}, // 18 of two are nine each
+		{[]int64{400, 1, 1}, "* * *"},
+		{[]int64{400, 5, 4}, "* * *"}, // 9 together is masked too
+		{[]int64{3}, "<10"},           // a dataset's rows put aside are told in all, and there is no other reason
 		{[]int64{400, 0}, "400 0"},
 	} {
 		var groups []Grouped
@@ -154,44 +156,107 @@ func TestMaskedBesideTheTotal(t *testing.T) {
 			groups = append(groups, Grouped{"patient", fmt.Sprint(i), n})
 		}
 		groups = append(groups, Grouped{"result", "0", 50}) // another dataset has its own total
-		var got []string
-		for _, g := range masked(groups) {
-			got = append(got, g.Count)
+		if got := strings.Join(countsOf((&Report{Rejected: groups}).Public().Rejected), " "); got != c.want+" 50" {
+			t.Errorf("%v: %s", c.counts, got)
 		}
-		if diff := cmp.Diff(c.want+" 50", strings.Join(got, " ")); diff != "" {
-			t.Errorf("%v: %s", c.counts, diff)
+	}
+}
+
+func countsOf(groups []ecluse.MaskedGroup) (all []string) {
+	for _, g := range groups {
+		all = append(all, g.Count)
+	}
+	return all
+}
+
+// TestMaskedIsNotComputed: whoever knows how counts are masked, and the total, finds for
+// each masked count several that would show as the same, but where the total counts
+// nothing else: of one reason alone, or of equal ones, it tells what they are.
+func TestMaskedIsNotComputed(t *testing.T) {
+	shown := func(counts []int64) (string, int64) {
+		var groups []Grouped
+		total := int64(0)
+		for i, n := range counts {
+			groups = append(groups, Grouped{"patient", fmt.Sprint(i), n})
+			total += n
+		}
+		inAll := func(Grouped) string { return "patient" }
+		return strings.Join(countsOf(MaskBeside(groups, inAll)), " "), total
+	}
+	type seen struct {
+		shown string
+		total int64
+	}
+	for groups, most := range []int64{0, 400, 60, 40, 22} {
+		could := map[seen][]map[int64]bool{} // of each group, the counts that show so
+		equal := map[seen]bool{}             // all counts are one
+		counts := make([]int64, groups)
+		var each func(int)
+		each = func(i int) {
+			if i < groups {
+				for counts[i] = 1; counts[i] <= most; counts[i]++ {
+					each(i + 1)
+				}
+				return
+			}
+			text, total := shown(counts)
+			at := seen{text, total}
+			if could[at] == nil {
+				could[at] = make([]map[int64]bool, groups)
+			}
+			for j, n := range counts {
+				if could[at][j] == nil {
+					could[at][j] = map[int64]bool{}
+				}
+				could[at][j][n] = true
+			}
+			equal[at] = equal[at] || groups > 0 && slices.Max(counts) == slices.Min(counts)
+		}
+		each(0)
+		for at, all := range could {
+			for j, count := range strings.Fields(at.shown) {
+				if (count == "<10" || count == MaskedBeside) && len(all[j]) < 2 && !equal[at] {
+					t.Fatalf("%d in all, shown as %s: the count at %d can only be one", at.total, at.shown, j)
+				}
+			}
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		counts := rapid.SliceOfN(rapid.Int64Range(1, 60), 1, 6).Draw(t, "counts")
-		var groups []Grouped
-		rest := int64(0)
-		for i, n := range counts {
-			groups = append(groups, Grouped{"patient", fmt.Sprint(i), n})
-			rest += n
+		counts := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(1, 12), rapid.Int64Range(1, 500)), 2, 12).Draw(t, "counts")
+		text, total := shown(counts)
+		marks := strings.Fields(text)
+		i := rapid.IntRange(0, len(counts)-1).Draw(t, "masked")
+		if slices.Max(counts) == slices.Min(counts) || marks[i] != "<10" && marks[i] != MaskedBeside {
+			return
 		}
-		small, kept, told := int64(0), int64(0), 0
-		for i, g := range masked(groups) {
-			switch g.Count {
-			case "<10":
-				small++
-			case maskedMany:
-				kept++
-			default:
-				rest -= counts[i]
-				told++
+		for j := range counts {
+			if marks[j] != marks[i] || counts[j] == counts[i] {
+				continue
 			}
+			other := slices.Clone(counts)
+			other[i], other[j] = other[j], other[i]
+			if again, same := shown(other); again != text || same != total {
+				t.Fatalf("%v shows as %s, and %v as %s", counts, text, other, again)
+			}
+			return
 		}
-		least, most := max(small, 0), 9*small
-		if kept == 0 {
-			least, most = rest, rest
-		} else {
-			most = min(most, rest-10*kept)
-		}
-		if told > 0 && small > 0 && (small == 1 && least == most || most == small || least == 9*small || most < 10 && kept == 0) {
-			t.Fatalf("%v: %d small ones follow from what is told: %v", counts, small, masked(groups))
-		}
+		t.Fatalf("%v shows as %s: the count at %d follows from it", counts, text, i)
 	})
+}
+
+// TestReportedBesideMasked: what was reported of rows put aside counts them once more, and
+// does not tell what is kept back.
+func TestReportedBesideMasked(t *testing.T) {
+	p := (&Report{
+		Rejected: []Grouped{{"patient", "patient.sex: no value", 3}, {"patient", "patient.birth: no value", 32}, {"patient", "no name", 900}},
+		Reported: []Grouped{{"patient", "unknown sex", 3}, {"patient", "no birth date", 32}, {"patient", "town not found", 20}, {"result", "unit replaced", 32}},
+	}).Public()
+	if got := strings.Join(countsOf(p.Rejected), " "); got != "* * 900" {
+		t.Errorf("put aside: %s", got)
+	}
+	if got := strings.Join(countsOf(p.Reported), " "); got != "* * 20 32" {
+		t.Errorf("reported: %s", got)
+	}
 }
 
 // The shapes of a reason whose count is kept back do not tell it.
@@ -205,7 +270,7 @@ func TestKeptBackShapes(t *testing.T) {
 		},
 	}
 	text, err := json.Marshal(r.Public().Shapes)
-	want := `[{"dataset":"patient","by":"no date","column":"NAISSANCE","shape":"other","count":"≥10"},{"dataset":"patient","by":"no sex","column":"SEXE","shape":"other","count":"\u003c10"}]`
+	want := `[{"dataset":"patient","by":"no date","column":"NAISSANCE","shape":"other","count":"*"},{"dataset":"patient","by":"no sex","column":"SEXE","shape":"other","count":"*"}]`
 	if err != nil || string(text) != want {
 		t.Errorf("%s %v", text, err)
 	}
