@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -173,13 +174,9 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 	if l.Stays, err = t.home.stays(m, p); err != nil {
 		return err
 	}
-	// What differs from how it once stood, people changed: in the laboratory's own base
-	// that is theirs. In a test base nobody works, and none of it may stay.
-	page, err := t.home.Entry(m)
-	if err != nil {
+	if l.Leave, l.ByKey, err = t.leaves(c, permit); err != nil {
 		return err
 	}
-	l.Leave = p.Kind == ecluse.Final && !page.Stood[p.String()].IsZero()
 	l.Out = func(ctx context.Context, u *sluice.Undone) error {
 		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u.Left); err != nil {
 			return err
@@ -188,6 +185,37 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 	}
 	_, err = sluice.Undo(ctx, l)
 	return err
+}
+
+// leaves says what an undoing leaves. In the laboratory's own base what people changed, or
+// refer to, is theirs. Of a table that did not stand as it was loaded, something other than
+// people altered rows: they go by their keys, until the laboratory works in it, for then
+// nobody can tell any more who changed what. In a test base nobody works, and nothing may
+// stay.
+func (t *Target) leaves(c *exchange.Case, permit mandate.LoadPermit) (leave bool, byKey []ecluse.TableName, err error) {
+	m, p := permit.Plan().Migration, permit.Passage()
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return false, nil, err
+	}
+	e, err := t.home.ending(m, c)
+	if err != nil {
+		return false, nil, err
+	}
+	compared := page.Compared[p.String()]
+	if compared == nil {
+		compared = &Compared{}
+	}
+	leave = p.Kind == ecluse.Final
+	if leave && e.Went(compared.Reports) {
+		return leave, nil, nil
+	}
+	for _, table := range permit.Plan().Tables {
+		if !leave || !slices.Contains(compared.Stood, table.Table) {
+			byKey = append(byKey, table.Table)
+		}
+	}
+	return leave, byKey, nil
 }
 
 // out notes that a passage is out of the target.

@@ -36,6 +36,11 @@ func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
 	return ecluse.Digest{}
 }
 
+// Went tells whether the controller ever said go of one of a passage's reports.
+func (e Ending) Went(reports []ecluse.Digest) bool {
+	return slices.ContainsFunc(reports, func(r ecluse.Digest) bool { return !e.goes[r].IsZero() })
+}
+
 // Over tells why the migration may be erased at t, in the words of a certificate;
 // empty: it may not.
 func (e Ending) Over(t time.Time) evidence.Trigger {

@@ -69,10 +69,10 @@ const useStays = "stays"
 // again tells. Sequences stay where they are: a number is not given twice. Undo
 // may be run again after any interruption.
 //
-// Of a passage that stood as it was loaded (Loading.Leave) what differs now, people
-// changed: those rows, and rows that such rows or new ones refer to, are left and
-// named. Of another nobody can tell what changed its rows: all go by their keys, and
-// unless the target then stands as before, the undoing fails.
+// Where people work (Loading.Leave) rows that differ now from how they were loaded, and
+// rows that such rows or new ones refer to, are left and named; of tables that never stood
+// as they were loaded (Loading.ByKey) the first go all the same. Elsewhere all go by their
+// keys, and unless the target then stands as before, the undoing fails.
 func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	plan := l.Permit.Plan()
 	if plan == nil {
@@ -258,7 +258,7 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		if err != nil {
 			return err
 		}
-		how := writer.Unloading{Leave: o.Leave, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
+		how := writer.Unloading{Leave: o.Leave, ByKey: o.ByKey, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
 			behind.of[m.Slot] = o.staysOf(chunk, w)
 			return o.noteStays(m.Slot, behind.of[m.Slot])
 		}}
@@ -346,7 +346,7 @@ func (o *loader) takeLeft(ctx context.Context, session writer.Session, l *leftBe
 	slices.Reverse(l.from)
 	slices.Reverse(l.kept)
 	l.number()
-	out, err := session.TakeLeft(ctx, l.rows, func(_ context.Context, w *writer.Unloaded) error {
+	out, err := session.TakeLeft(ctx, l.rows, writer.Unloading{ByKey: o.ByKey, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
 		type row struct{ rows, row int }
 		still := map[row]bool{}
 		for _, x := range w.Left {
@@ -376,7 +376,7 @@ func (o *loader) takeLeft(ctx context.Context, session writer.Session, l *leftBe
 			}
 		}
 		return nil
-	})
+	}})
 	if err != nil {
 		return err
 	}
