@@ -178,8 +178,11 @@ func testLeaveByKey(t *testing.T, h Harness) {
 	wantUnloaded(t, u, writer.Unloaded{
 		Deleted: map[ecluse.TableName]int64{p.db.Name(request.Name): 0, p.db.Name(patient.Name): 2},
 		Left: []writer.Left{
-			{Row: 1, Source: 1, Why: writer.Referred}, {Row: 3, Source: 3, Why: writer.Referred}, {Row: 4, Source: 4, Why: writer.Referred},
-			{Table: 1, Row: 0, Source: 1, Why: writer.Changed}, {Table: 1, Row: 1, Source: 2, Why: writer.Changed},
+			{Row: 1, Source: 1, Why: writer.Referred},
+			{Row: 3, Source: 3, Why: writer.Referred},
+			{Row: 4, Source: 4, Why: writer.Referred},
+			{Table: 1, Row: 0, Source: 1, Why: writer.Changed},
+			{Table: 1, Row: 1, Source: 2, Why: writer.Changed},
 		},
 	})
 	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(2, nil), row(4, 5), row(5, nil)}))
