@@ -134,8 +134,16 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 	if s := fmt.Sprintf("%v %+v", x.Left, x.Left[0].Rows); strings.Contains(s, referred) {
 		t.Errorf("rows left print themselves: %s", s)
 	}
+	for _, table := range x.Left[0].Tables { // what is masked there follows from no other figure that is told
+		if n := int64(len(ids("SELECT 1 FROM " + table.Table.Name))); table.Before != 0 || table.After != n || table.Equal != (n == 0) {
+			t.Errorf("of %s the laboratory is told %+v, and %d rows stand there", table.Table, table, n)
+		}
+	}
 	public, err := json.Marshal(v)
-	if err != nil || strings.Contains(string(public), `"key"`) {
+	if err != nil || strings.Contains(string(public), `"after"`) {
+		t.Errorf("the processor is told how many rows there are: %s, %v", public, err)
+	}
+	if strings.Contains(string(public), `"key"`) {
 		t.Errorf("the processor is told keys: %s, %v", public, err)
 	}
 

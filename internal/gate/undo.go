@@ -17,17 +17,24 @@ import (
 // UndoStatement is undo/v1: what the target gate says of a passage taken out.
 type UndoStatement struct {
 	evidence.StatementHead
-	Passage ecluse.Passage          `json:"passage"`
-	System  string                  `json:"system"` // that it was taken out of, as the plan names it
-	Chunks  int                     `json:"chunks"`
-	Rows    int64                   `json:"rows"`              // that stood there when it began
-	Left    []ecluse.MaskedGroup    `json:"left,omitempty"`    // of them, those that stay, because people changed them or refer to them since
-	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"` // and those that were no longer there
-	Stay    string                  `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
-	Tables  []reconcile.TableResult `json:"tables"`            // the target then, against the sums of before
-	At      time.Time               `json:"at"`
+	Passage ecluse.Passage       `json:"passage"`
+	System  string               `json:"system"` // that it was taken out of, as the plan names it
+	Chunks  int                  `json:"chunks"`
+	Rows    int64                `json:"rows"`              // that stood there when it began
+	Left    []ecluse.MaskedGroup `json:"left,omitempty"`    // of them, those that stay, because people changed them or refer to them since
+	Missing []ecluse.MaskedGroup `json:"missing,omitempty"` // and those that were no longer there
+	Stay    string               `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
+	Tables  []UndoneTable        `json:"tables"`
+	At      time.Time            `json:"at"`
 
 	digest ecluse.Digest // of the statement as signed
+}
+
+// UndoneTable tells whether a table stands as before, by its sums. How many rows it has is
+// not told: the difference would be how few stay. LeftRows has it.
+type UndoneTable struct {
+	Table ecluse.TableName `json:"table"`
+	Equal bool             `json:"equal"`
 }
 
 // Taken is the ledger's line about a passage that is taken out again: what stood
@@ -35,12 +42,12 @@ type UndoStatement struct {
 // it an undoing goes on after an interruption at any point and still says what it
 // came to as a whole.
 type Taken struct {
-	Chunks  int                     `json:"chunks"`
-	Rows    int64                   `json:"rows"`
-	Left    []ecluse.MaskedGroup    `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
-	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"`
-	Tables  []reconcile.TableResult `json:"tables,omitempty"`
-	At      time.Time               `json:"at,omitzero"` // when it was out; zero: under way
+	Chunks  int                  `json:"chunks"`
+	Rows    int64                `json:"rows"`
+	Left    []ecluse.MaskedGroup `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
+	Missing []ecluse.MaskedGroup `json:"missing,omitempty"`
+	Tables  []UndoneTable        `json:"tables,omitempty"`
+	At      time.Time            `json:"at,omitzero"` // when it was out; zero: under way
 }
 
 // Undo takes a passage out of the target. It needs no approval and goes on after
@@ -77,7 +84,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 		if err := t.over(ctx, permit, undone); err != nil && ecluse.KindOf(err) != ecluse.Refused {
 			return nil, err
 		}
-		if err := t.out(m, &sluice.Undone{Passage: p, Tables: []reconcile.TableResult{}}); err != nil {
+		if err := t.out(m, &sluice.Undone{Passage: p}); err != nil {
 			return nil, err
 		}
 	default:
@@ -178,7 +185,7 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 		return err
 	}
 	l.Out = func(ctx context.Context, u *sluice.Undone) error {
-		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u.Left); err != nil {
+		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u); err != nil {
 			return err
 		}
 		return t.out(m, u)
@@ -227,8 +234,11 @@ func (t *Target) out(m ecluse.MigrationID, u *sluice.Undone) error {
 	return t.home.Note(m, func(e *Entry) error {
 		p := u.Passage.String()
 		taken := *e.Undone[p]
-		taken.Tables, taken.At = u.Tables, now
-		taken.Left, taken.Missing = reconcile.MaskGroups(sluice.GroupLeft(u.Left)), reconcile.MaskGroups(u.Missing)
+		taken.Tables, taken.At = []UndoneTable{}, now
+		for _, t := range u.Tables {
+			taken.Tables = append(taken.Tables, UndoneTable{t.Table, t.Equal})
+		}
+		taken.Left, taken.Missing = reconcile.MaskGroups(u.Stay), reconcile.MaskGroups(u.Missing)
 		e.Undone[p] = &taken
 		return nil
 	})

@@ -22,7 +22,8 @@ type Undone struct {
 	Passage ecluse.Passage             `json:"passage"`
 	Chunks  int                        `json:"chunks"`  // of this run
 	Rows    map[ecluse.TableName]int64 `json:"rows"`    // deleted by this run
-	Left    []LeftRow                  `json:"-"`       // in the target, because people changed them or refer to them
+	Stay    []reconcile.Grouped        `json:"-"`       // rows left in the target, because people changed them or refer to them, by table and reason
+	Left    []LeftRow                  `json:"-"`       // of them the first, as many as are listed
 	Missing []reconcile.Grouped        `json:"missing"` // rows that were no longer there, by table
 	Tables  []reconcile.TableResult    `json:"tables"`  // the target now, against the sums of before
 }
@@ -177,13 +178,21 @@ func (o *loader) noteStays(slot ecluse.Slot, n *stays) error {
 	return o.Stays.SetNote(slot, sealed)
 }
 
+// How many rows left are listed by their keys: as many as people go through, and what one
+// paper holds in memory.
+const (
+	mostListed      = 10_000
+	mostListedBytes = 4 << 20
+)
+
 // gatherStays adds up what stayed of every chunk, by whichever run it was taken out.
 func (o *loader) gatherStays(u *Undone) error {
 	slots, err := o.Stays.Slots()
 	if err != nil {
 		return err
 	}
-	missing := map[group]int64{}
+	missing, stay := map[group]int64{}, map[group]int64{}
+	listed := 0 // bytes
 	for _, slot := range slots {
 		sealed, err := o.Stays.Note(slot)
 		if err != nil {
@@ -197,8 +206,19 @@ func (o *loader) gatherStays(u *Undone) error {
 		if err := json.Unmarshal(text, &n); err != nil { // its own words could quote a key
 			return &ecluse.Error{Kind: ecluse.Unverified, What: "undo " + u.Passage.String(), Where: "chunk " + slot.String(), Why: "what stayed of it was noted, and cannot be read"}
 		}
-		u.Left = append(u.Left, n.Left...)
 		of, _ := slot.Dataset.Of()
+		for _, row := range n.Left {
+			stay[group{of, row.Table.String() + ": " + string(row.Why)}]++
+			if len(u.Left) == mostListed || listed > mostListedBytes {
+				continue
+			}
+			text, err := json.Marshal(row)
+			if err != nil {
+				return err
+			}
+			u.Left = append(u.Left, row)
+			listed += len(text)
+		}
 		for t, rows := range n.Missing {
 			missing[group{of, t.String()}] += rows
 		}
@@ -206,21 +226,10 @@ func (o *loader) gatherStays(u *Undone) error {
 	for _, g := range sorted(missing) {
 		u.Missing = append(u.Missing, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: missing[g]})
 	}
+	for _, g := range sorted(stay) {
+		u.Stay = append(u.Stay, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: stay[g]})
+	}
 	return nil
-}
-
-// GroupLeft counts rows left, by dataset, table and reason.
-func GroupLeft(rows []LeftRow) []reconcile.Grouped {
-	counts := map[group]int64{}
-	for _, r := range rows {
-		of, _ := r.Slot.Dataset.Of()
-		counts[group{of, r.Table.String() + ": " + string(r.Why)}]++
-	}
-	var out []reconcile.Grouped
-	for _, g := range sorted(counts) {
-		out = append(out, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: counts[g]})
-	}
-	return out
 }
 
 // unload takes the chunks out in the reverse of the plan's order, so that what refers to
