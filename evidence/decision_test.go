@@ -139,6 +139,54 @@ func TestVerifyLastDecision(t *testing.T) {
 	}
 }
 
+// TestVerifyTakenBack: what the controller said go of is refused by nobody but who could say
+// it, while it is in use.
+func TestVerifyTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		deputies string
+		by       string // who says go (g) and refuses: anne, hugo, the processor's operator
+		ok       bool
+	}{
+		"the signatory":            {"", "ga", true},
+		"a deputy":                 {"deputies: [hugo-blanc]\n", "gh", true},
+		"nobody's deputy":          {"", "gh", false},
+		"the processor's operator": {"deputies: [hugo-blanc, luc-petit]\n", "gp", false},
+		"before the go":            {"", "pg", true},
+		"after who may":            {"", "gap", true},
+		"after another go":         {"", "gagp", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCast(t)
+			s := newStory(c)
+			s.instruction += x.deputies
+			s.decided = func(w *telling, report ecluse.Digest) {
+				for i, by := range x.by {
+					said := strings.Repeat("again ", i) + "said"
+					refuses := Clause{VerbRefuse, KindReport, report}
+					switch by {
+					case 'g':
+						w.says(said, ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbGo, KindReport, report})
+					case 'a':
+						w.says(said, ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, refuses)
+					case 'h':
+						w.says(said, ecluse.Controller, w.pHugo, w.hugo, ecluse.DPO, refuses)
+					case 'p':
+						w.says(said, ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, refuses)
+					}
+				}
+			}
+			bundle := s.tell(t)
+			for by, text := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+				if strings.HasPrefix(text, "OK\n") != x.ok || !x.ok && !strings.Contains(text, "who neither signs for the controller nor is named a deputy") {
+					t.Errorf("%s:\n%s", by, text)
+				}
+			}
+		})
+	}
+}
+
 // TestVerifyInUse: both verifiers take a load that is in use and not accepted, say so before
 // anything else, and demand the go under it.
 func TestVerifyInUse(t *testing.T) {

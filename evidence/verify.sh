@@ -614,6 +614,27 @@ done >"$tmp/untried"
 of_plan() { # file pattern: what it finds in a load plan
 	flat "$1" | grep -o -E "$2\":\"sha256:[0-9a-f]{64}\"" | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/'
 }
+# What the controller said go of nobody refused but who could say it, as long as it was in
+# use: by all procedures but those, and these.
+cp "$tmp/untried" "$tmp/anybodys"
+for d in bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3 5c84e17b144656992d84b0c50cdeb04ce076fa487a1bcdc2755ef499b0b4f6d3 \
+	2ef360fb74a618f595b8df5b20226c999b527f58d5abb0d3ae24d41ec599645c 0269d56964f11b2722a8bf2219d3f0bf9bca8745294ac387f8a24af987bce1f7 \
+	4d0bf0905771a42b05ba5e7d13d0b8301dfb55de1a9c37d3a5cbd58950ee5eb8 7cd4d90470f5f128ab77459c0275e8b46e2be7e12611c3b69bcbc630f0231105 \
+	4dbee63197bcb8c119477115b1c4cc5f465524c955e65bd6334acea876ff1767; do
+	printf 'sha256:%s\n' "$d"
+done >>"$tmp/anybodys"
+list 'loadplan-final-.*' >"$tmp/final-plans"
+while read -r f; do
+	of_plan "$f" '"procedure' | grep -q -x -F -f "$tmp/anybodys" || digest "$f"
+done <"$tmp/final-plans" >"$tmp/guarded"
+awk 'FILENAME == ARGV[1] { plan[FNR] = $1; next } { print $0, plan[FNR] }' "$tmp/decided-plans" "$tmp/decided" >"$tmp/decided-of"
+awk 'FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; next } place[$8] { print place[$8], $0 }' "$tmp/leaves" "$tmp/said" | sort -s -n -k1,1 >"$tmp/in-order"
+awk 'FILENAME == ARGV[1] { deputy[$1] = 1; next } FILENAME == ARGV[2] { guarded[$1] = 1; next } FILENAME == ARGV[3] { plan[$8] = $9; next }
+	$6 == "go" && guarded[plan[$9]] { live[$8] = plan[$9] }
+	$6 == "refuse" { for (report in live) if ($8 == report || $8 == live[report]) {
+		if ($2 != "controller" || $3 != "signatory" && !deputy[$4]) exit 1
+		delete live[report]
+	} }' "$tmp/deputies" "$tmp/guarded" "$tmp/decided-of" "$tmp/in-order" || ko "what the controller said go of was refused by somebody who neither signs for the controller nor is named a deputy"
 list 'loadplan-(dry|rehearsal)-.*' >"$tmp/tries"
 : >"$tmp/tried-dry"
 : >"$tmp/tried-written"
@@ -628,7 +649,6 @@ while read -r f; do
 	esac
 done <"$tmp/tries"
 untried=$(fact "$tmp/instruction" 'passages - untried')
-list 'loadplan-final-.*' >"$tmp/final-plans"
 while read -r f; do
 	of_plan "$f" '"procedure' | grep -q -x -F -f "$tmp/untried" && continue
 	mapping=$(of_plan "$f" '"shape":\{"mapping')

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -277,6 +278,9 @@ func (v *verifier) checkDecisions() (string, error) {
 			said = append(said, fmt.Sprintf("%s by %s", c.Verb, a.Person))
 		}
 	}
+	if err := v.checkTakenBack(); err != nil {
+		return "", err
+	}
 	if v.certificate.Trigger == ByAcceptance && v.lastSaid(v.certificate.Report) == VerbNoGo {
 		return "", unverified(what, "the report was accepted, and the last that was said of it is no-go")
 	}
@@ -284,6 +288,67 @@ func (v *verifier) checkDecisions() (string, error) {
 		return "none said", nil
 	}
 	return strings.Join(said, "; "), nil
+}
+
+// anybodysUndo are the procedures, by the digest that a load plan names, under which an
+// operator could order undone what the laboratory worked in.
+func anybodysUndo() []string {
+	return append(
+		untriedProcedures(),
+		"sha256:bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3",
+		"sha256:5c84e17b144656992d84b0c50cdeb04ce076fa487a1bcdc2755ef499b0b4f6d3",
+		"sha256:2ef360fb74a618f595b8df5b20226c999b527f58d5abb0d3ae24d41ec599645c",
+		"sha256:0269d56964f11b2722a8bf2219d3f0bf9bca8745294ac387f8a24af987bce1f7",
+		"sha256:4d0bf0905771a42b05ba5e7d13d0b8301dfb55de1a9c37d3a5cbd58950ee5eb8",
+		"sha256:7cd4d90470f5f128ab77459c0275e8b46e2be7e12611c3b69bcbc630f0231105",
+		"sha256:4dbee63197bcb8c119477115b1c4cc5f465524c955e65bd6334acea876ff1767",
+	)
+}
+
+// checkTakenBack checks that what the controller said go of was refused by nobody but who
+// could say it. After that it is no longer in use, and refused by whoever may.
+func (v *verifier) checkTakenBack() error {
+	var acts []verifiedAct
+	for _, a := range v.acts {
+		if v.handed[a.digest] != nil {
+			acts = append(acts, a)
+		}
+	}
+	slices.SortStableFunc(acts, func(a, b verifiedAct) int { return cmp.Compare(v.handed[a.digest].Index, v.handed[b.digest].Index) })
+	live := map[ecluse.Digest]ecluse.Digest{} // a report → its load plan
+	for _, a := range acts {
+		for _, c := range a.Clauses {
+			switch c.Verb {
+			case VerbGo:
+				h, err := peekStatement(v.files[v.byDigest[c.Subject]])
+				if err != nil {
+					return err
+				}
+				var p loadPlanView
+				for _, name := range v.named("loadplan-", ".json") {
+					if v.digest(name) == h.Plan {
+						if err := readView(name, v.files[name], &p); err != nil {
+							return err
+						}
+					}
+				}
+				if !slices.Contains(anybodysUndo(), p.Procedure) {
+					live[c.Subject] = h.Plan
+				}
+			case VerbRefuse:
+				for report, plan := range live {
+					if c.Subject != report && c.Subject != plan {
+						continue
+					}
+					if MayDecide(a.Act, v.instruction.deputies) != nil {
+						return unverified("verify go", "what the controller said go of was refused by %s, who neither signs for the controller nor is named a deputy", a.Person)
+					}
+					delete(live, report)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // lastSaid is what was said last of a report, go or no-go, in the journal's order.

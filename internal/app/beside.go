@@ -19,7 +19,6 @@ import (
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
-	"ecluse/internal/sluice"
 	"ecluse/internal/sluice/reconcile"
 )
 
@@ -319,7 +318,7 @@ func (b *Beside) left(ctx context.Context, source *gate.Source, m ecluse.Migrati
 			if err := evidence.ParseStatement(signed, i.Target.Gate, gate.UndoFormat, u); err != nil {
 				return nil, err
 			}
-			follows = follows || u.Passage == x.Passage && slices.Equal(u.Left, sluice.MaskLeft(x.Rows))
+			follows = follows || u.Passage == x.Passage && slices.Equal(u.Left, reconcile.MaskGroups(x.Stay))
 		}
 		if !follows && len(said) > 0 {
 			return nil, &ecluse.Error{

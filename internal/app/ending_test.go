@@ -229,7 +229,7 @@ func TestLiveIsNotTakenOut(t *testing.T) {
 	_, rows := d.Facts()
 	for name, change := range map[string]func(*exchange.Case){
 		"nobody's order": nil, "forged": show(roomtest.Claire, roomtest.Marc, ecluse.Signatory), "the data-protection officer's": show(roomtest.Helene, roomtest.Helene, ecluse.DPO),
-		"the processor's signatory's": show(roomtest.Julie, roomtest.Julie, ecluse.Signatory),
+		"an operator's": show(roomtest.Marc, roomtest.Marc, ecluse.Operator), "the processor's signatory's": show(roomtest.Julie, roomtest.Julie, ecluse.Signatory),
 	} {
 		lock.change = change
 		if _, err := target.Undo(t.Context(), roomtest.Migration, final, nil); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "works in it since") {

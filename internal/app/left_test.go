@@ -135,8 +135,16 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 	if s := fmt.Sprintf("%v %+v", x.Left, x.Left[0].Rows); strings.Contains(s, referred) {
 		t.Errorf("rows left print themselves: %s", s)
 	}
+	for _, table := range x.Left[0].Tables { // what is masked there follows from no other figure that is told
+		if n := int64(len(ids("SELECT 1 FROM " + table.Table.Name))); table.Before != 0 || table.After != n || table.Equal != (n == 0) {
+			t.Errorf("of %s the laboratory is told %+v, and %d rows stand there", table.Table, table, n)
+		}
+	}
 	public, err := json.Marshal(v)
-	if err != nil || strings.Contains(string(public), `"key"`) {
+	if err != nil || strings.Contains(string(public), `"after"`) {
+		t.Errorf("the processor is told how many rows there are: %s, %v", public, err)
+	}
+	if strings.Contains(string(public), `"key"`) {
 		t.Errorf("the processor is told keys: %s, %v", public, err)
 	}
 
@@ -191,6 +199,73 @@ func TestUndoLeavesWhatPeopleChanged(t *testing.T) {
 		if found := mention(t, d.Join(at), "ZQX-EDITED"); len(found) > 0 {
 			t.Errorf("what people wrote is in %v", found)
 		}
+	}
+}
+
+// TestUndoOfAPassageWithADifference: that a trigger altered rows of one table takes nothing
+// from what people wrote in another, nor does a row of theirs stop the undoing. Once the
+// laboratory works in it, nothing that was altered goes, whoever altered it.
+func TestUndoOfAPassageWithADifference(t *testing.T) {
+	t.Parallel()
+	for name, live := range map[string]bool{"before go": false, "after go": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Sealed, 40)
+			ids := func(query string) []string { return d.Query("novalab.db", query) }
+			d.Exec("novalab.db", "CREATE TRIGGER alter_them AFTER INSERT ON patient WHEN new.id % 7 = 3 BEGIN UPDATE patient SET family_name = 'ALTERED' WHERE id = new.id; END")
+			r := d.Open()
+			if apply(t, r, ecluse.Final).Reconciled {
+				t.Fatal("rows altered on their way in were found equal")
+			}
+			if live {
+				if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			altered := ids("SELECT '' || id FROM patient WHERE family_name = 'ALTERED' ORDER BY id")
+			referred := ids("SELECT max(id) FROM patient WHERE family_name <> 'ALTERED'")[0]
+			d.Exec(
+				"novalab.db", "INSERT INTO request VALUES (900001, 'N1', "+referred+", NULL, NULL)",
+				"UPDATE observation SET value = value || '!' WHERE id IN (SELECT min(id) FROM observation)",
+				"UPDATE patient SET family_name = 'THEIRS' WHERE id = "+altered[0],
+			)
+			edited := ids("SELECT id FROM observation WHERE value LIKE '%!'")
+			if _, err := r.Undo(t.Context(), desk.UndoRequest{Because: "results are printed twice", Key: d.Key(roomtest.Claire)}); err != nil {
+				t.Fatal(err)
+			}
+			if p := place(t, r); p.Passage != procedure.Undone {
+				t.Errorf("it stands at %+v", p)
+			}
+			if got := ids("SELECT id FROM observation"); !slices.Equal(got, edited) {
+				t.Errorf("results %v stay, want %v", got, edited)
+			}
+			if got := ids("SELECT id FROM request WHERE id = 900001"); len(got) != 1 {
+				t.Error("a request of theirs is gone")
+			}
+			want := []string{referred}
+			if live {
+				want = append(want, altered...)
+			}
+			for _, id := range want {
+				if len(ids("SELECT id FROM patient WHERE id = "+id)) != 1 {
+					t.Errorf("patient %s is gone", id)
+				}
+			}
+			if left := ids("SELECT id FROM patient WHERE family_name IN ('ALTERED', 'THEIRS')"); !live && len(left) > 0 {
+				t.Errorf("patients %v stay", left)
+			}
+			x, err := r.Beside(exchange.SourcePlace).ReportExact(t.Context(), "", d.Key(roomtest.Claire))
+			if err != nil || len(x.Left) != 1 {
+				t.Fatalf("%+v, %v", x, err)
+			}
+			listed := map[string]bool{}
+			for _, row := range x.Left[0].Rows {
+				listed[row.Table.Name+" "+row.Key[0].Value] = true
+			}
+			if n := len(ids("SELECT id FROM patient")); !listed["observation "+edited[0]] || !listed["patient "+referred] || live && !listed["patient "+altered[0]] {
+				t.Errorf("%d patients stay; listed are %v", n, listed)
+			}
+		})
 	}
 }
 

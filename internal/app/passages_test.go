@@ -416,37 +416,43 @@ func TestErasureThatCannotUndo(t *testing.T) {
 	d.Verify(r)
 }
 
-// TestErasureDespiteTheTarget: a target that is down, or that never held what was
-// loaded and does not let it go, keeps nothing from being erased for longer than erasure.Grace, or
-// than a signatory of the controller wants. Undoing is tried first, and the
-// evidence names what stays.
+// TestErasureOfWhatATriggerKeeps: rows that a trigger altered, and does not let go, keep
+// nothing from being erased: they stay, and the certificate says so.
+func TestErasureOfWhatATriggerKeeps(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 40)
+	d.Exec("novalab.db", "CREATE TRIGGER alter_them AFTER INSERT ON patient WHEN new.id % 7 = 3 BEGIN UPDATE patient SET family_name = 'changed' WHERE id = new.id; END",
+		"CREATE TRIGGER keep BEFORE DELETE ON patient WHEN old.family_name = 'changed' BEGIN SELECT raise(IGNORE); END")
+	r := d.Open()
+	if apply(t, r, ecluse.Final).Reconciled {
+		t.Fatal("rows altered on their way in were found equal")
+	}
+	if _, err := r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Helene)}); err != nil {
+		t.Fatal(err)
+	}
+	if p := place(t, r); p.Migration != procedure.Erased || p.Passage != procedure.Undone {
+		t.Fatalf("%+v", p)
+	}
+	nothingLeft(t, d)
+	d.Verify(r)
+	if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") || !strings.Contains(out, "that stay there: <10\n") {
+		t.Errorf("verify.sh:\n%s", out)
+	}
+}
+
+// TestErasureDespiteTheTarget: a target that is down keeps nothing from being erased for
+// longer than erasure.Grace, or than a signatory of the controller wants. Undoing is tried
+// first, and the evidence names what stays.
 func TestErasureDespiteTheTarget(t *testing.T) {
 	t.Parallel()
-	down := func(d *roomtest.Dir) {
-		if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
-			d.Fatal(err)
-		}
-	}
-	meddled := func(d *roomtest.Dir) {
-		d.Exec("novalab.db", "CREATE TRIGGER alter_them AFTER INSERT ON patient WHEN new.id % 7 = 3 BEGIN UPDATE patient SET family_name = 'changed' WHERE id = new.id; END",
-			"CREATE TRIGGER keep BEFORE DELETE ON patient WHEN old.family_name = 'changed' BEGIN SELECT raise(IGNORE); END")
-	}
-	for name, c := range map[string]struct {
-		stage   roomtest.Stage
-		spoil   func(*roomtest.Dir)
-		ordered bool
-	}{
-		"down, ordered": {roomtest.Loaded, down, true}, "down, in time": {roomtest.Loaded, down, false},
-		"meddled with, ordered": {roomtest.Sealed, meddled, true}, "meddled with, in time": {roomtest.Sealed, meddled, false},
-	} {
+	for name, ordered := range map[string]bool{"ordered": true, "in time": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := roomtest.At(t, c.stage, 40)
-			c.spoil(d)
-			r := d.Open()
-			if c.stage == roomtest.Sealed && apply(t, r, ecluse.Final).Reconciled {
-				t.Fatal("rows altered on their way in were found equal")
+			d := roomtest.At(t, roomtest.Loaded, 40)
+			if err := os.Rename(d.Join("novalab.db"), d.Join("elsewhere.db")); err != nil {
+				t.Fatal(err)
 			}
+			r := d.Open()
 			keys := d.Join("room", "target", "migrations", string(roomtest.Migration), "identity.wrapped")
 			if _, err := r.Erase(t.Context(), desk.Order{Because: "stopped", Key: d.Key(roomtest.Helene)}); err == nil {
 				t.Fatal("erased though nothing was undone")
@@ -457,7 +463,7 @@ func TestErasureDespiteTheTarget(t *testing.T) {
 			if _, err := os.Stat(keys); err != nil {
 				t.Fatalf("the keys went before the load: %v", err)
 			}
-			if c.ordered {
+			if ordered {
 				if _, err := r.Erase(t.Context(), desk.Order{Because: "now", EvenIfLoaded: true, Key: d.Key(roomtest.Claire)}); err != nil {
 					t.Fatal(err)
 				}
@@ -478,8 +484,7 @@ func TestErasureDespiteTheTarget(t *testing.T) {
 			}
 			nothingLeft(t, d)
 			d.Verify(r)
-			why := map[bool]string{true: "failed", false: "unverified"}[strings.HasPrefix(name, "down")]
-			sentence := "erased; passage final-1 was not taken out of the target (" + why + ")"
+			const sentence = "erased; passage final-1 was not taken out of the target (failed)"
 			if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") || !strings.Contains(out, "\nnote  "+sentence+"\n") {
 				t.Errorf("verify.sh:\n%s", out)
 			}

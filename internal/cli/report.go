@@ -307,7 +307,7 @@ func (u *ui) freeText(b *strings.Builder, lines int) *tabwriter.Writer {
 func (u *ui) undone(v *desk.UndoneView) {
 	s := v.Undo
 	if s == nil || s.Stay == "" && len(s.Missing) == 0 {
-		if s == nil || !slices.ContainsFunc(s.Tables, func(t reconcile.TableResult) bool { return !t.Equal }) {
+		if s == nil || !slices.ContainsFunc(s.Tables, func(t gate.UndoneTable) bool { return !t.Equal }) {
 			u.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))
 			return
 		}
@@ -331,7 +331,7 @@ func (u *ui) undone(v *desk.UndoneView) {
 	u.reportGroups(&b, u.say("no longer there", "disparues"), s.Missing)
 	for _, t := range s.Tables {
 		if !t.Equal {
-			fmt.Fprintf(&b, "  %s %s\n", u.mark(false), u.say("table %s does not stand as before: %s rows then, %s now", "la table %s n'est plus comme avant : %s lignes alors, %s à présent", t.Table, count(t.Before), count(t.After)))
+			fmt.Fprintf(&b, "  %s %s\n", u.mark(false), u.say("table %s does not stand as before", "la table %s n'est plus comme avant", t.Table))
 		}
 	}
 	u.text(b.String())
@@ -374,6 +374,17 @@ func (u *ui) leftRows(all []gate.LeftRows) {
 			fmt.Fprintf(w, "  %s\t%s\t%s\n", r.Table, u.whyWord(string(r.Why)), strings.Join(key, " "))
 		}
 		w.Flush()
+		if more := x.More(); more > 0 {
+			fmt.Fprintf(&b, "  %s\n", u.say("and %s more, which are not listed; in all:", "et %s autres, qui ne sont pas listées ; en tout :", count(more)))
+			for _, g := range x.Stay {
+				fmt.Fprintf(&b, "  %s\t%s\n", u.whys([]ecluse.MaskedGroup{{By: g.By}})[0].By, count(g.Count))
+			}
+		}
+		for _, t := range x.Tables {
+			if !t.Equal {
+				fmt.Fprintf(&b, "  %s\n", u.say("table %s does not stand as before: %s rows then, %s now", "la table %s n'est plus comme avant : %s lignes alors, %s à présent", t.Table, count(t.Before), count(t.After)))
+			}
+		}
 		u.text(b.String())
 	}
 }

@@ -25,6 +25,10 @@ const DispatchLife = 72 * time.Hour
 // MaxBody is what a lock takes at a time, in bytes, papers in base64.
 const MaxBody = 4 << 20
 
+// MaxLeft is more than the sealed list of the rows that an undoing left comes to: it has room
+// whatever a chamber may hold, for an undoing comes to its end.
+const MaxLeft = 8 << 20
+
 // MaxReturn is the longest return that is sent so, with its signature: a gate that has said
 // so much says the rest after the next dispatch.
 const MaxReturn = (MaxBody - 4<<10) / 4 * 3

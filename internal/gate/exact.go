@@ -66,6 +66,12 @@ func (t *Target) sealPaper(ctx context.Context, to age.Recipient, label string, 
 	if err != nil {
 		return err
 	}
+	if len(text) > maxExact-maxExact>>8 { // nobody could open it again
+		return &ecluse.Error{
+			Kind: ecluse.Refused, What: "seal exact figures", Where: string(slot.Dataset), Why: fmt.Sprintf("they come to %d bytes, and %d are sealed at the most", len(text), maxExact),
+			Next: "find out what counts by so many keys: ecluse plan shows the checks",
+		}
+	}
 	// Its size is known to all: it must not count rows.
 	text = append(text, bytes.Repeat([]byte(" "), pad-len(text)%pad)...)
 	sealed, err := seal.SealBytes(to, label, text)
@@ -132,6 +138,9 @@ func (s *Source) openPaper(ctx context.Context, what string, o *opening, d *evid
 	sealed, err := io.ReadAll(io.LimitReader(body, maxExact))
 	if err != nil {
 		return err
+	}
+	if len(sealed) == maxExact {
+		return &ecluse.Error{Kind: ecluse.Refused, What: what, Where: p.String(), Why: fmt.Sprintf("it is larger than the %d bytes that are opened at the most", maxExact)}
 	}
 	if ecluse.DigestOf(sealed) != d.SHA256 {
 		return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "its SHA-256 is not the one the target gate signed", Next: "nothing of it was used; look at the journal for who could change it"}

@@ -13,6 +13,7 @@ import (
 	"ecluse"
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
+	"ecluse/internal/sluice"
 )
 
 // ledgerFile is replaced as a whole each time; whoever reads or replaces it holds
@@ -48,7 +49,7 @@ type Entry struct {
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
-	Stood       map[string]time.Time     `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
+	Compared    map[string]*Compared     `json:"compared,omitempty"` // "final-1" → how the target stood when it was read back
 	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
@@ -56,6 +57,32 @@ type Entry struct {
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
 	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
+}
+
+// Compared is the ledger's line about a passage that was read back and compared.
+type Compared struct {
+	Reading int                `json:"reading,omitempty"`
+	Stood   []ecluse.TableName `json:"stood,omitempty"`   // tables that, as of that reading, stood as they were loaded
+	Reports []ecluse.Digest    `json:"reports,omitempty"` // that this gate signed of it
+}
+
+// compared notes how the target stood. Of one reading it need not stand so each time:
+// what differs later, people changed.
+func (e *Entry) compared(l *sluice.Loaded, reading int, report ecluse.Digest) {
+	was := e.Compared[l.Passage.String()]
+	c := &Compared{Reading: reading, Stood: l.Report.Stood()}
+	if was != nil {
+		c.Reports = was.Reports
+		for _, t := range was.Stood {
+			if was.Reading == reading && !slices.Contains(c.Stood, t) {
+				c.Stood = append(c.Stood, t)
+			}
+		}
+	}
+	if !slices.Contains(c.Reports, report) {
+		c.Reports = append(c.Reports, report)
+	}
+	e.Compared[l.Passage.String()] = c
 }
 
 // parseLedger reads a ledger's text. One that lost a part is damaged: to take it
@@ -94,6 +121,11 @@ func parseLedger(text []byte) (*Ledger, error) {
 				return damaged("it does not say what was taken out of the target", nil)
 			}
 		}
+		for _, c := range e.Compared {
+			if c == nil {
+				return damaged("it does not say how the target stood", nil)
+			}
+		}
 		l.Migrations[m] = e.whole()
 	}
 	return l, nil
@@ -113,8 +145,8 @@ func (e *Entry) whole() *Entry {
 	if e.Tried == nil {
 		e.Tried = map[string]string{}
 	}
-	if e.Stood == nil {
-		e.Stood = map[string]time.Time{}
+	if e.Compared == nil {
+		e.Compared = map[string]*Compared{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

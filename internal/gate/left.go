@@ -16,18 +16,30 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/mandate"
 	"ecluse/internal/sluice"
+	"ecluse/internal/sluice/reconcile"
 )
 
 // LeftFormat is the format of LeftRows.
 const LeftFormat = "left/v1"
 
-// LeftRows is left/v1: the rows that an undoing left in the target, by their keys. The
-// target gate seals it to the source gate, for the laboratory alone, and it is erased
-// with the rows put aside. It prints as what it is about.
+// LeftRows is left/v1: what an undoing left in the target, in exact figures, and the first
+// of those rows by their keys. The target gate seals it to the source gate, for the
+// laboratory alone, and it is erased with the rows put aside. It prints as what it is about.
 type LeftRows struct {
-	evidence.StatementHead                  // Plan is the load plan's
-	Passage                ecluse.Passage   `json:"passage"`
-	Rows                   []sluice.LeftRow `json:"rows"`
+	evidence.StatementHead                         // Plan is the load plan's
+	Passage                ecluse.Passage          `json:"passage"`
+	Stay                   []reconcile.Grouped     `json:"stay"` // all of them, by table and reason
+	Rows                   []sluice.LeftRow        `json:"rows"` // the first of them
+	Tables                 []reconcile.TableResult `json:"tables"`
+}
+
+// More is how many rows stay beside those listed.
+func (x *LeftRows) More() int64 {
+	n := -int64(len(x.Rows))
+	for _, g := range x.Stay {
+		n += g.Count
+	}
+	return n
 }
 
 // Format prints "rows left of final-1" whatever the verb.
@@ -44,9 +56,9 @@ func (x *LeftRows) label() string {
 // leftPrefix begins the datasets that such lists lie in, among the rejects.
 const leftPrefix = "ecluse.left."
 
-// sealLeft hands in which rows an undoing left; nothing when it left none.
-func (t *Target) sealLeft(ctx context.Context, c *exchange.Case, permit mandate.LoadPermit, read *mandate.ReadPlan, rows []sluice.LeftRow) error {
-	if len(rows) == 0 {
+// sealLeft hands in what an undoing left; nothing when the target stands as before.
+func (t *Target) sealLeft(ctx context.Context, c *exchange.Case, permit mandate.LoadPermit, read *mandate.ReadPlan, u *sluice.Undone) error {
+	if len(u.Stay) == 0 && u.Equal() {
 		return nil
 	}
 	to, err := rejectsOf(c, permit, read)
@@ -54,7 +66,7 @@ func (t *Target) sealLeft(ctx context.Context, c *exchange.Case, permit mandate.
 		return err
 	}
 	p := permit.Passage()
-	x := &LeftRows{StatementHead: evidence.StatementHead{Format: LeftFormat, Migration: permit.Plan().Migration, Plan: permit.Digest()}, Passage: p, Rows: rows}
+	x := &LeftRows{StatementHead: evidence.StatementHead{Format: LeftFormat, Migration: permit.Plan().Migration, Plan: permit.Digest()}, Passage: p, Stay: u.Stay, Rows: u.Left, Tables: u.Tables}
 	slot := ecluse.Slot{Dataset: ecluse.DatasetID(leftPrefix + p.String())}
 	return t.sealPaper(ctx, to, x.label(), x.StatementHead, p, slot, x)
 }
@@ -109,7 +121,7 @@ func (s *Source) Left(ctx context.Context, m ecluse.MigrationID, key ssh.Signer)
 		if err := s.openPaper(ctx, what, o, d, p, want.label(), &x); err != nil {
 			return nil, err
 		}
-		if x.StatementHead != want.StatementHead || x.Passage != p || len(x.Rows) == 0 {
+		if x.StatementHead != want.StatementHead || x.Passage != p || x.More() < 0 {
 			return nil, &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: p.String(), Why: "inside it says that it is of another passage"}
 		}
 		all = append(all, x)

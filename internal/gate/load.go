@@ -458,10 +458,14 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	if err := t.sealExact(ctx, k.rejects, reading, exact); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
+	// Noted before anybody can say go of it.
+	if err := t.home.Note(m, func(e *Entry) error { e.compared(l, reading, signed.Digest()); return nil }); err != nil {
+		return nil, ecluse.Digest{}, err
+	}
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {
 		return nil, ecluse.Digest{}, err
 	}
-	stood, tried, dry := l.Report.Stood(), s.tries(), l.Passage.Kind == ecluse.Dry
+	tried, dry := s.tries(), l.Passage.Kind == ecluse.Dry
 	return s, signed.Digest(), t.home.Note(m, func(e *Entry) error {
 		name := l.Passage.String()
 		if dry && !slices.Contains(e.Dry, name) {
@@ -471,12 +475,6 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 			e.Tried[madeOf(k.permit.Plan().Shape.Mapping, k.read.Columns())] = name
 		}
 		e.Readings = max(e.Readings, reading+1)
-		switch {
-		case stood && e.Stood[name].IsZero():
-			e.Stood[name] = s.Compared.ReadBack
-		case !stood && reading > 0: // as of this reading it never did
-			delete(e.Stood, name)
-		}
 		return nil
 	})
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -16,17 +17,24 @@ import (
 // UndoStatement is undo/v1: what the target gate says of a passage taken out.
 type UndoStatement struct {
 	evidence.StatementHead
-	Passage ecluse.Passage          `json:"passage"`
-	System  string                  `json:"system"` // that it was taken out of, as the plan names it
-	Chunks  int                     `json:"chunks"`
-	Rows    int64                   `json:"rows"`              // that stood there when it began
-	Left    []ecluse.MaskedGroup    `json:"left,omitempty"`    // of them, those that stay, because people changed them or refer to them since
-	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"` // and those that were no longer there
-	Stay    string                  `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
-	Tables  []reconcile.TableResult `json:"tables"`            // the target then, against the sums of before
-	At      time.Time               `json:"at"`
+	Passage ecluse.Passage       `json:"passage"`
+	System  string               `json:"system"` // that it was taken out of, as the plan names it
+	Chunks  int                  `json:"chunks"`
+	Rows    int64                `json:"rows"`              // that stood there when it began
+	Left    []ecluse.MaskedGroup `json:"left,omitempty"`    // of them, those that stay, because people changed them or refer to them since
+	Missing []ecluse.MaskedGroup `json:"missing,omitempty"` // and those that were no longer there
+	Stay    string               `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
+	Tables  []UndoneTable        `json:"tables"`
+	At      time.Time            `json:"at"`
 
 	digest ecluse.Digest // of the statement as signed
+}
+
+// UndoneTable tells whether a table stands as before, by its sums. How many rows it has is
+// not told: the difference would be how few stay. LeftRows has it.
+type UndoneTable struct {
+	Table ecluse.TableName `json:"table"`
+	Equal bool             `json:"equal"`
 }
 
 // Taken is the ledger's line about a passage that is taken out again: what stood
@@ -34,12 +42,12 @@ type UndoStatement struct {
 // it an undoing goes on after an interruption at any point and still says what it
 // came to as a whole.
 type Taken struct {
-	Chunks  int                     `json:"chunks"`
-	Rows    int64                   `json:"rows"`
-	Left    []ecluse.MaskedGroup    `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
-	Missing []ecluse.MaskedGroup    `json:"missing,omitempty"`
-	Tables  []reconcile.TableResult `json:"tables,omitempty"`
-	At      time.Time               `json:"at,omitzero"` // when it was out; zero: under way
+	Chunks  int                  `json:"chunks"`
+	Rows    int64                `json:"rows"`
+	Left    []ecluse.MaskedGroup `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
+	Missing []ecluse.MaskedGroup `json:"missing,omitempty"`
+	Tables  []UndoneTable        `json:"tables,omitempty"`
+	At      time.Time            `json:"at,omitzero"` // when it was out; zero: under way
 }
 
 // Undo takes a passage out of the target. It needs no approval and goes on after
@@ -76,7 +84,7 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 		if err := t.over(ctx, permit, undone); err != nil && ecluse.KindOf(err) != ecluse.Refused {
 			return nil, err
 		}
-		if err := t.out(m, &sluice.Undone{Passage: p, Tables: []reconcile.TableResult{}}); err != nil {
+		if err := t.out(m, &sluice.Undone{Passage: p}); err != nil {
 			return nil, err
 		}
 	default:
@@ -173,21 +181,48 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 	if l.Stays, err = t.home.stays(m, p); err != nil {
 		return err
 	}
-	// What differs from how it once stood, people changed: in the laboratory's own base
-	// that is theirs. In a test base nobody works, and none of it may stay.
-	page, err := t.home.Entry(m)
-	if err != nil {
+	if l.Leave, l.ByKey, err = t.leaves(c, permit); err != nil {
 		return err
 	}
-	l.Leave = p.Kind == ecluse.Final && !page.Stood[p.String()].IsZero()
 	l.Out = func(ctx context.Context, u *sluice.Undone) error {
-		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u.Left); err != nil {
+		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u); err != nil {
 			return err
 		}
 		return t.out(m, u)
 	}
 	_, err = sluice.Undo(ctx, l)
 	return err
+}
+
+// leaves says what an undoing leaves. In the laboratory's own base what people changed, or
+// refer to, is theirs. Of a table that did not stand as it was loaded, something other than
+// people altered rows: they go by their keys, until the laboratory works in it, for then
+// nobody can tell any more who changed what. In a test base nobody works, and nothing may
+// stay.
+func (t *Target) leaves(c *exchange.Case, permit mandate.LoadPermit) (leave bool, byKey []ecluse.TableName, err error) {
+	m, p := permit.Plan().Migration, permit.Passage()
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return false, nil, err
+	}
+	e, err := t.home.ending(m, c)
+	if err != nil {
+		return false, nil, err
+	}
+	compared := page.Compared[p.String()]
+	if compared == nil {
+		compared = &Compared{}
+	}
+	leave = p.Kind == ecluse.Final
+	if leave && e.Went(compared.Reports) {
+		return leave, nil, nil
+	}
+	for _, table := range permit.Plan().Tables {
+		if !leave || !slices.Contains(compared.Stood, table.Table) {
+			byKey = append(byKey, table.Table)
+		}
+	}
+	return leave, byKey, nil
 }
 
 // out notes that a passage is out of the target.
@@ -199,8 +234,11 @@ func (t *Target) out(m ecluse.MigrationID, u *sluice.Undone) error {
 	return t.home.Note(m, func(e *Entry) error {
 		p := u.Passage.String()
 		taken := *e.Undone[p]
-		taken.Tables, taken.At = u.Tables, now
-		taken.Left, taken.Missing = sluice.MaskLeft(u.Left), reconcile.MaskGroups(u.Missing)
+		taken.Tables, taken.At = []UndoneTable{}, now
+		for _, t := range u.Tables {
+			taken.Tables = append(taken.Tables, UndoneTable{t.Table, t.Equal})
+		}
+		taken.Left, taken.Missing = reconcile.MaskGroups(u.Stay), reconcile.MaskGroups(u.Missing)
 		e.Undone[p] = &taken
 		return nil
 	})

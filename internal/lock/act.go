@@ -192,7 +192,7 @@ func (s *Person) role(ctx context.Context, act *evidence.Act) (ecluse.Role, erro
 	}
 	var first error
 	for _, r := range s.person.Roles {
-		p, err := start, s.mayDecide(ctx, act, r)
+		p, err := start, s.mayDecide(ctx, act, r, start)
 		for _, v := range verbs {
 			if err != nil {
 				break
@@ -315,6 +315,9 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 		if _, err := tx.Move(ctx, m, procedure.PlanRead, procedure.SourceGate); err != nil {
 			return err
 		}
+	}
+	if err := mayUndo(ctx, tx, act, v, mig.Place); err != nil {
+		return err
 	}
 	if v == procedure.Undo && mig.Place.Passage == procedure.Live && subjectOf(act, evidence.KindReason).IsZero() {
 		return &ecluse.Error{

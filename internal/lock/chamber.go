@@ -9,6 +9,7 @@ import (
 	"ecluse"
 	"ecluse/evidence"
 	"ecluse/internal/chamber"
+	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -227,16 +228,18 @@ func (l *Lock) PutReject(ctx context.Context, m ecluse.MigrationID, descriptor e
 	if err != nil {
 		return err
 	}
+	more := int64(0)
 	switch mig.Place.Passage {
 	case procedure.Loading:
 		if _, err := procedure.Next(mig.Place, procedure.BeginLoading, procedure.TargetGate); err != nil {
 			return err
 		}
-	case procedure.Undoing: // of the rows that it leaves, the list
+	case procedure.Undoing: // of the rows that it leaves, the list: it ends whatever else is kept
+		more = int64(d.Epoch) * exchange.MaxLeft
 	default:
 		return &ecluse.Error{Kind: ecluse.Refused, What: "store rejects", Where: string(m), Why: "no passage is loading or being undone", Next: seeStatus, Article: "GDPR art. 29"}
 	}
-	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2 * int64(i.Limits.Bytes)}
+	t := chamber.Terms{Migration: m, Plan: plan, Gate: i.Target.Gate, Bytes: 2*int64(i.Limits.Bytes) + more}
 	return l.chamber.PutReject(ctx, t, descriptor, body)
 }
 

@@ -8,17 +8,27 @@ import (
 	"ecluse/evidence"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
+	"ecluse/internal/procedure"
 	"ecluse/internal/store/sqlite"
 )
 
-// mayDecide refuses a go or no-go in a role in which the person may not say it.
-func (s *Person) mayDecide(ctx context.Context, act *evidence.Act, r ecluse.Role) error {
-	if !evidence.Decides(act) {
+// mayDecide refuses a go or no-go, and to take out what the laboratory works in, in a role
+// in which the person may not say it.
+func (s *Person) mayDecide(ctx context.Context, act *evidence.Act, r ecluse.Role, p procedure.Place) error {
+	verbs, err := movesOf(act, p)
+	if err != nil {
+		return err
+	}
+	undoes := p.Passage == procedure.Live && slices.Contains(verbs, procedure.Undo)
+	if !undoes && !evidence.Decides(act) {
 		return nil
 	}
 	text, err := s.current(ctx, act.Migration, evidence.KindInstruction)
 	if err != nil {
 		return err
+	}
+	if undoes {
+		return mayUndoLive(act, r, text)
 	}
 	return mayDecide(act, r, text)
 }
@@ -31,6 +41,34 @@ func mayDecide(act *evidence.Act, r ecluse.Role, instruction []byte) error {
 	as := *act
 	as.Role = r
 	return evidence.MayDecide(&as, i.Deputies)
+}
+
+// mayUndo is asked in the transaction of the act: there is no other way to order it.
+func mayUndo(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, v procedure.Verb, p procedure.Place) error {
+	if v != procedure.Undo || p.Passage != procedure.Live {
+		return nil
+	}
+	in, err := tx.Current(ctx, act.Migration, evidence.KindInstruction)
+	if err != nil {
+		return err
+	}
+	text, err := tx.Document(ctx, in)
+	if err != nil {
+		return err
+	}
+	return mayUndoLive(act, act.Role, text)
+}
+
+// mayUndoLive refuses that anybody but who could say go takes it back.
+func mayUndoLive(act *evidence.Act, r ecluse.Role, instruction []byte) error {
+	if err := mayDecide(act, r, instruction); ecluse.KindOf(err) != ecluse.Refused {
+		return err
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "undo", Where: act.Person, Article: "GDPR art. 29",
+		Why:  "the laboratory works in it since the go: who may undo it signs for the controller, or is a deputy whom the instruction names",
+		Next: "let one of them order it: ecluse undo --because … --as KEY",
+	}
 }
 
 // decided refuses a go or no-go by somebody who may not say it, of another report than

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -44,11 +45,10 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		return err
 	}
 	if mig.Place.Migration != procedure.Erasing {
-		event := journal.Event{Tree: string(m), Type: journal.ErasureBegun, IDs: map[string]string{"reason": strings.ReplaceAll(string(ground.Trigger), " ", "-")}}
-		err := l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
-			_, err := tx.Move(ctx, m, procedure.Erase, procedure.Lock)
-			return err
-		})
+		err := l.beginErasure(ctx, m, ground.Trigger, mig.Place)
+		if errors.Is(err, errMoved) {
+			return l.erase(ctx, m, deadline)
+		}
 		if err != nil {
 			return err
 		}
@@ -109,6 +109,26 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		return err
 	}
 	return l.certify(ctx, m, i, c)
+}
+
+// errMoved is that a migration stands elsewhere than when its ground was judged.
+var errMoved = errors.New("it stands elsewhere by now")
+
+// beginErasure moves a migration, from the place at which why it is erased was judged: an
+// acceptance that arrives meanwhile is another ground.
+func (l *Lock) beginErasure(ctx context.Context, m ecluse.MigrationID, why evidence.Trigger, from procedure.Place) error {
+	event := journal.Event{Tree: string(m), Type: journal.ErasureBegun, IDs: map[string]string{"reason": strings.ReplaceAll(string(why), " ", "-")}}
+	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		mig, err := tx.Migration(ctx, m)
+		if err != nil {
+			return err
+		}
+		if mig.Place != from {
+			return errMoved
+		}
+		_, err = tx.Move(ctx, m, procedure.Erase, procedure.Lock)
+		return err
+	})
 }
 
 // fetchUntil is until when the source gate may still come for the rows put aside that it

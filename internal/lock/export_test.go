@@ -42,3 +42,8 @@ func Fetched(ctx context.Context, l *Lock, m ecluse.MigrationID, gate ecluse.Fin
 	l.addFetched(fetcher{m, gate}, int(most-but), most)
 	return nil
 }
+
+// BeginErasureFrom begins an erasure whose ground was judged where the migration stood once.
+func BeginErasureFrom(ctx context.Context, l *Lock, m ecluse.MigrationID, why evidence.Trigger, from procedure.Place) error {
+	return l.beginErasure(ctx, m, why, from)
+}

@@ -18,27 +18,35 @@ type Ending struct {
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
 
 	gone    map[ecluse.Digest]ecluse.Digest // a key of rows put aside that are kept → the act by which the controller orders them erased
-	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
-	refused map[ecluse.Digest]bool          // reports and load plans
+	goes    map[ecluse.Digest]said          // a report → the act by which the controller says go of it
+	refused map[ecluse.Digest]time.Time     // reports and load plans → when last, by who could say go
+}
+
+// said is an act and from when it holds.
+type said struct {
+	act ecluse.Digest
+	at  time.Time
 }
 
 // KeptErased is the act by which the controller ordered the rows kept under a key erased
 // before their day; zero: none was shown.
 func (e Ending) KeptErased(key ecluse.Digest) ecluse.Digest { return e.gone[key] }
 
-// Live is the act by which the controller said go, when nobody refused the report, or the
-// load plan that was loaded under, since; zero: none was shown. A passage that begins
+// Live is the act by which the controller said go, when nobody who could say it refused the
+// report, or the load plan that was loaded under, since; zero: none was shown. A passage that begins
 // after a go is another: one at a time is in hand, and it ends by acceptance or refusal.
 func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
-	if e.refused[plan] {
-		return ecluse.Digest{}
-	}
-	for report, act := range e.goes {
-		if !e.refused[report] {
-			return act
+	for report, g := range e.goes {
+		if e.refused[report].Before(g.at) && e.refused[plan].Before(g.at) {
+			return g.act
 		}
 	}
 	return ecluse.Digest{}
+}
+
+// Went tells whether the controller ever said go of one of a passage's reports.
+func (e Ending) Went(reports []ecluse.Digest) bool {
+	return slices.ContainsFunc(reports, func(r ecluse.Digest) bool { return !e.goes[r].act.IsZero() })
 }
 
 // Over tells why the migration may be erased at t, in the words of a certificate;
@@ -62,7 +70,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
+	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]said{}, refused: map[ecluse.Digest]time.Time{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -96,20 +104,20 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	return e
 }
 
-// decisions notes what the controller said go of, and what was refused: a load plan or a
-// report, whose passage is to be undone.
+// decisions notes what the controller said go of, and what was refused by whoever could say
+// it: a load plan or a report, whose passage is to be undone. What others refuse takes out
+// nothing that the laboratory works in.
 func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 	for _, a := range d.acts {
-		if a.Migration != m || a.NotBefore.After(d.trust.Now) {
+		if a.Migration != m || a.NotBefore.After(d.trust.Now) || evidence.MayDecide(a.Act, d.instruction.Deputies) != nil {
 			continue
 		}
-		undoes := a.Role == ecluse.Operator || a.Side == ecluse.Controller && a.Role == ecluse.Signatory
 		for _, c := range a.Clauses {
 			switch {
-			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
-				e.goes[c.Subject] = a.signed.Digest()
-			case c.Verb == evidence.VerbRefuse && undoes:
-				e.refused[c.Subject] = true
+			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport:
+				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
+			case c.Verb == evidence.VerbRefuse:
+				e.refused[c.Subject] = a.NotBefore
 			}
 		}
 	}

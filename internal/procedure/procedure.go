@@ -129,8 +129,8 @@ func (a Actor) Side() ecluse.Side {
 // InTarget are the states of a passage whose rows are in the target and not accepted.
 func InTarget() []State { return []State{Loading, Loaded, Compared, Live, Declined, Undoing} }
 
-// takenOut are those that the lock takes out again by itself: never what a laboratory
-// works in.
+// takenOut are those that the lock takes out again by itself, and an operator may: never
+// what a laboratory works in.
 func takenOut() []State {
 	return slices.DeleteFunc(InTarget(), func(s State) bool { return s == Live })
 }

@@ -220,9 +220,14 @@ func TestLiveStays(t *testing.T) {
 	if !seen[Place{Migration: Closed, Passage: InUse, Kind: ecluse.Final}] {
 		t.Errorf("it is never erased: %v", keys(seen))
 	}
-	for _, by := range []Actor{controller, operator} {
+	for _, by := range []Actor{controller, Person(ecluse.Controller, ecluse.DPO)} { // the instruction may name that one a deputy
 		if p := follow(t, live, act{Erase, Lock}, act{Undo, by}); p.Passage != Undoing {
 			t.Errorf("ordered by %s: %v", by, p)
+		}
+	}
+	for _, by := range []Actor{operator, Person(ecluse.Processor, ecluse.Signatory)} {
+		if p, err := Next(live, Undo, by); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("ordered by %s: %v, %v", by, p, err)
 		}
 	}
 }

@@ -66,7 +66,8 @@ type Loading struct {
 	Codes    map[string]map[string]string         // frozen tables that checks translate keys with: target's code → source's
 	Padded   func(ecluse.TableName, string) bool  // char(n) columns of the target
 	Key      func(ecluse.TableName) []string      // its primary keys, for tracing; nil: none
-	Leave    bool                                 // of Undo: the passage once stood as it was loaded; what differs now, people changed, and it is left
+	Leave    bool                                 // of Undo: people work in that base; what differs now from how it was loaded is left, and so is what others refer to
+	ByKey    []ecluse.TableName                   // of Undo: but of these tables what differs goes; no person changed it
 	Reading  int                                  // of the source, as of which rows are loaded: 0 the first; of Undo the markers tell
 	Stays    Stays                                // of Undo: keeps what is left
 	Out      func(context.Context, *Undone) error // of Undo: told that all is out, before the target forgets the passage; may be nil

@@ -141,7 +141,7 @@ func (o *loader) takeLeft(ctx context.Context, session writer.Session, run *mapp
 		}
 	}
 	l.number()
-	out, err := session.TakeLeft(ctx, l.rows, func(_ context.Context, w *writer.Unloaded) error {
+	out, err := session.TakeLeft(ctx, l.rows, writer.Unloading{ByKey: o.ByKey, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
 		l.outcome(w)
 		for _, n := range l.notes {
 			if err := o.noteStays(n.Referred.Marker.Slot, n); err != nil {
@@ -149,7 +149,7 @@ func (o *loader) takeLeft(ctx context.Context, session writer.Session, run *mapp
 			}
 		}
 		return nil
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 
 	"ecluse"
 	"ecluse/internal/sluice/mapping"
@@ -23,7 +22,8 @@ type Undone struct {
 	Passage ecluse.Passage             `json:"passage"`
 	Chunks  int                        `json:"chunks"`  // of this run
 	Rows    map[ecluse.TableName]int64 `json:"rows"`    // deleted by this run
-	Left    []LeftRow                  `json:"-"`       // in the target, because people changed them or refer to them
+	Stay    []reconcile.Grouped        `json:"-"`       // rows left in the target, because people changed them or refer to them, by table and reason
+	Left    []LeftRow                  `json:"-"`       // of them the first, as many as are listed
 	Missing []reconcile.Grouped        `json:"missing"` // rows that were no longer there, by table
 	Tables  []reconcile.TableResult    `json:"tables"`  // the target now, against the sums of before
 }
@@ -70,10 +70,10 @@ const useStays = "stays"
 // again tells. Sequences stay where they are: a number is not given twice. Undo
 // may be run again after any interruption.
 //
-// Of a passage that stood as it was loaded (Loading.Leave) what differs now, people
-// changed: those rows, and rows that such rows or new ones refer to, are left and
-// named. Of another nobody can tell what changed its rows: all go by their keys, and
-// unless the target then stands as before, the undoing fails.
+// Where people work (Loading.Leave) rows that differ now from how they were loaded, and
+// rows that such rows or new ones refer to, are left and named; of tables that never stood
+// as they were loaded (Loading.ByKey) the first go all the same. Elsewhere all go by their
+// keys, and unless the target then stands as before, the undoing fails.
 func Undo(ctx context.Context, l Loading) (*Undone, error) {
 	plan := l.Permit.Plan()
 	if plan == nil {
@@ -226,27 +226,47 @@ func (o *loader) staysNote(slot ecluse.Slot) (*stays, error) {
 	return n, nil
 }
 
+// How many rows left are listed by their keys: as many as people go through, and what one
+// paper holds in memory.
+const (
+	mostListed      = 10_000
+	mostListedBytes = 4 << 20
+)
+
 // gatherStays adds up what stayed of every chunk, by whichever run it was taken out.
 func (o *loader) gatherStays(u *Undone) error {
 	slots, err := o.Stays.Slots()
 	if err != nil {
 		return err
 	}
-	missing := map[group]int64{}
+	missing, stay := map[group]int64{}, map[group]int64{}
+	listed := 0 // bytes
 	for _, slot := range slots {
 		n, err := o.staysNote(slot)
 		if err != nil {
 			return err
 		}
-		u.Left = append(u.Left, n.Left...)
+		of, _ := slot.Dataset.Of()
+		rows := n.Left
 		if n.Referred != nil {
 			for _, r := range n.Referred.Rows {
 				if !r.Out {
-					u.Left = append(u.Left, r.Row)
+					rows = append(rows, r.Row)
 				}
 			}
 		}
-		of, _ := slot.Dataset.Of()
+		for _, row := range rows {
+			stay[group{of, row.Table.String() + ": " + string(row.Why)}]++
+			if len(u.Left) == mostListed || listed > mostListedBytes {
+				continue
+			}
+			text, err := json.Marshal(row)
+			if err != nil {
+				return err
+			}
+			u.Left = append(u.Left, row)
+			listed += len(text)
+		}
 		for t, rows := range n.Missing {
 			missing[group{of, t.String()}] += rows
 		}
@@ -254,30 +274,10 @@ func (o *loader) gatherStays(u *Undone) error {
 	for _, g := range sorted(missing) {
 		u.Missing = append(u.Missing, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: missing[g]})
 	}
+	for _, g := range sorted(stay) {
+		u.Stay = append(u.Stay, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: stay[g]})
+	}
 	return nil
-}
-
-// GroupLeft counts rows left, by dataset, table and reason.
-func GroupLeft(rows []LeftRow) []reconcile.Grouped {
-	counts := map[group]int64{}
-	for _, r := range rows {
-		of, _ := r.Slot.Dataset.Of()
-		counts[group{of, r.Table.String() + ": " + string(r.Why)}]++
-	}
-	var out []reconcile.Grouped
-	for _, g := range sorted(counts) {
-		out = append(out, reconcile.Grouped{Dataset: g.Dataset, By: g.By, Count: counts[g]})
-	}
-	return out
-}
-
-// MaskLeft counts rows left as others may know it: how many more rows of a table there are
-// than before stands beside it.
-func MaskLeft(rows []LeftRow) []ecluse.MaskedGroup {
-	return reconcile.MaskBeside(GroupLeft(rows), func(g reconcile.Grouped) string {
-		table, _, _ := strings.Cut(g.By, ": ")
-		return table
-	})
 }
 
 // unload takes the chunks out in the reverse of the plan's order, so that what refers to
@@ -310,7 +310,7 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 		if err != nil {
 			return err
 		}
-		how := writer.Unloading{Leave: o.Leave, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
+		how := writer.Unloading{Leave: o.Leave, ByKey: o.ByKey, BeforeCommit: func(_ context.Context, w *writer.Unloaded) error {
 			return o.noteStays(m.Slot, o.staysOf(chunk, &m.Marker, m.before, w))
 		}}
 		out, err := session.Unload(ctx, chunk, how)

@@ -124,10 +124,16 @@ func (r *Report) Equal() bool {
 	return len(r.Datasets) > 0 && len(r.Tables) > 0
 }
 
-// Stood tells whether the second equality holds of every table: then each loaded row
-// stood there as it was loaded, and what differs later, somebody changed.
-func (r *Report) Stood() bool {
-	return len(r.Tables) > 0 && !slices.ContainsFunc(r.Tables, func(t TableResult) bool { return !t.Equal })
+// Stood are the tables of which the second equality holds: each loaded row stood there as
+// it was loaded, and what differs later, somebody changed.
+func (r *Report) Stood() []ecluse.TableName {
+	var all []ecluse.TableName
+	for _, t := range r.Tables {
+		if t.Equal {
+			all = append(all, t.Table)
+		}
+	}
+	return all
 }
 
 // maskBelow is how many there must be to be counted before others.

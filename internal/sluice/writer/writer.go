@@ -59,9 +59,9 @@ type Session interface {
 	Unload(ctx context.Context, chunk *Chunk, how Unloading) (*Unloaded, error)
 	// TakeLeft tries rows once more that Unload left because others referred to them: of
 	// a passage that was revised, those may have come before them and gone since. It is
-	// Unload with Unloading.Leave, of rows of any chunks in the order of loading, Source
+	// Unload, with Unloading.Leave whatever how says, of rows of any chunks in the order of loading, Source
 	// telling what was made of one source row, and without markers.
-	TakeLeft(ctx context.Context, left []Rows, beforeCommit func(ctx context.Context, u *Unloaded) error) (*Unloaded, error)
+	TakeLeft(ctx context.Context, left []Rows, how Unloading) (*Unloaded, error)
 	// Revise takes rows of loaded chunks out and brings new chunks in, in one transaction:
 	// what a later reading of the source changed. Rows that the database refused when
 	// their chunk was loaded are offered again behind what comes: they may have wanted it.
@@ -149,6 +149,9 @@ type Unloading struct {
 	// rows that stay because of others that did not come with the chunk. Without it
 	// the first go whatever they hold now, and the second fail the whole chunk.
 	Leave bool
+	// ByKey are tables of which, all the same, rows that were changed go: what changed
+	// them was no person.
+	ByKey []ecluse.TableName
 	// BeforeCommit, if not nil, is called once, inside the transaction, when it is
 	// known what goes and what stays; its error rolls everything back.
 	BeforeCommit func(ctx context.Context, u *Unloaded) error

@@ -23,7 +23,7 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 	if err != nil {
 		return nil, err
 	}
-	u := &unloading{session: s, what: what, leave: how.Leave}
+	u := &unloading{session: s, what: what, leave: how.Leave, byKey: how.ByKey}
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, readWrite, func() error {
 		m, err := s.stored(ctx, chunk.Slot)
@@ -59,7 +59,7 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 }
 
 // TakeLeft tries rows once more that Unload left.
-func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit func(ctx context.Context, u *writer.Unloaded) error) (*writer.Unloaded, error) {
+func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, how writer.Unloading) (*writer.Unloaded, error) {
 	const what = "take out rows that were left"
 	l, err := s.loading(what, writer.LeftOf(left))
 	if err != nil {
@@ -73,11 +73,11 @@ func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit
 		case !there:
 			return &ecluse.Error{Kind: ecluse.Refused, What: what, Why: "the passage has not begun in this target"}
 		}
-		u := &unloading{session: s, what: what, leave: true}
-		if out, err = u.run(ctx, l); err != nil || beforeCommit == nil {
+		u := &unloading{session: s, what: what, leave: true, byKey: how.ByKey}
+		if out, err = u.run(ctx, l); err != nil || how.BeforeCommit == nil {
 			return err
 		}
-		return callers(beforeCommit(ctx, out))
+		return callers(how.BeforeCommit(ctx, out))
 	})
 	if err != nil {
 		return nil, err
@@ -109,6 +109,7 @@ type unloading struct {
 	session *session
 	what    string
 	leave   bool
+	byKey   []ecluse.TableName
 	tables  []*going // the last first
 	seen    int64    // rows that the transaction changed so far
 }
@@ -120,6 +121,7 @@ type going struct {
 	names   string               // the temporary table that names the rows
 	by      []mandate.LoadColumn // by which they are found: the key, or all
 	keyed   bool
+	changed bool // rows that were changed go, too
 	indexed bool // by the key, every partition
 	deleted int64
 	stays   map[int]bool // rows that the database does not let go
@@ -133,7 +135,7 @@ func (u *unloading) run(ctx context.Context, l *loading) (_ *writer.Unloaded, er
 		if len(t.rows.Source) == 0 {
 			continue
 		}
-		g := &going{table: t, place: place, names: fmt.Sprintf("ecluse_gone_%d", place), stays: map[int]bool{}}
+		g := &going{table: t, place: place, names: fmt.Sprintf("ecluse_gone_%d", place), changed: !u.leave || slices.Contains(u.byKey, t.rows.Table), stays: map[int]bool{}}
 		if g.by, g.keyed = t.key(); !g.keyed {
 			g.by = t.columns
 		} else if g.indexed, err = u.session.indexed(ctx, t.rows.Table); err != nil {
@@ -427,7 +429,7 @@ func (u *unloading) deletion(p part) string {
 		return p.g.deleteOneForOne(p.and)
 	}
 	and := p.and
-	if u.leave {
+	if !p.g.changed {
 		and = " AND " + p.g.same() + and
 	}
 	return "DELETE FROM " + engine.Name(p.g.rows.Table) + " AS t USING pg_temp." + p.g.names + " AS g WHERE " + p.g.byKey() + and
@@ -529,7 +531,7 @@ func (u *unloading) left(ctx context.Context, g *going) ([]writer.Left, error) {
 				return err
 			}
 			why := writer.Changed
-			if v[1] == "t" {
+			if g.changed || v[1] == "t" {
 				why = writer.Referred
 			}
 			add(row, why)

@@ -78,7 +78,7 @@ func (l *loading) takeOut(ctx context.Context) error {
 }
 
 func (t *table) takeOut(ctx context.Context) error {
-	find, err := t.finder(ctx, true)
+	find, err := t.finder(ctx, true, false)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 	if err != nil {
 		return nil, err
 	}
-	u := l.unloading(what, how.Leave)
+	u := l.unloading(what, how.Leave, how.ByKey...)
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, func() error {
 		m, err := s.stored(ctx, chunk.Slot)
@@ -55,13 +55,13 @@ func (s *session) Unload(ctx context.Context, chunk *writer.Chunk, how writer.Un
 }
 
 // TakeLeft tries rows once more that Unload left.
-func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit func(ctx context.Context, u *writer.Unloaded) error) (*writer.Unloaded, error) {
+func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, how writer.Unloading) (*writer.Unloaded, error) {
 	const what = "take out rows that were left"
 	l, err := s.loading(what, writer.LeftOf(left))
 	if err != nil {
 		return nil, err
 	}
-	u := l.unloading(what, true)
+	u := l.unloading(what, true, how.ByKey...)
 	var out *writer.Unloaded
 	err = s.transaction(ctx, what, func() error {
 		switch _, there, err := s.recorded(ctx, what); {
@@ -73,10 +73,10 @@ func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit
 		if err := u.run(ctx); err != nil {
 			return err
 		}
-		if out = u.outcome(); beforeCommit == nil {
+		if out = u.outcome(); how.BeforeCommit == nil {
 			return nil
 		}
-		return beforeCommit(ctx, out)
+		return how.BeforeCommit(ctx, out)
 	})
 	if err != nil {
 		return nil, err
@@ -84,12 +84,13 @@ func (s *session) TakeLeft(ctx context.Context, left []writer.Rows, beforeCommit
 	return out, nil
 }
 
-// unloading is the chunk on its way out.
-func (l *loading) unloading(what string, leave bool) *unloading {
+// unloading is the chunk on its way out; of some tables rows go by their keys though
+// they were changed.
+func (l *loading) unloading(what string, leave bool, byKey ...ecluse.TableName) *unloading {
 	u := &unloading{session: l.session, what: what, leave: leave}
 	for place, t := range l.tables {
 		if len(t.rows.Source) > 0 {
-			u.tables = append(u.tables, &going{table: t, place: place, left: map[int]writer.Why{}})
+			u.tables = append(u.tables, &going{table: t, place: place, changed: !leave || slices.Contains(byKey, t.rows.Table), left: map[int]writer.Why{}})
 		}
 	}
 	slices.Reverse(u.tables)
@@ -123,7 +124,8 @@ type unloading struct {
 // going is the rows of one table that are to go.
 type going struct {
 	*table
-	place   int // of the table in the chunk
+	place   int  // of the table in the chunk
+	changed bool // rows that were changed go, too
 	deleted int64
 	left    map[int]writer.Why
 	find    finder
@@ -136,7 +138,7 @@ func (u *unloading) run(ctx context.Context) error {
 	}
 	for _, g := range u.tables {
 		var err error
-		if g.find, err = g.finder(ctx, u.leave); err != nil {
+		if g.find, err = g.finder(ctx, u.leave, g.changed); err != nil {
 			return err
 		}
 		defer g.find.close()
@@ -360,11 +362,11 @@ type finder interface {
 
 // finder finds the table's rows: by their key or, where they have none, by all
 // their columns.
-func (t *table) finder(ctx context.Context, leave bool) (finder, error) {
+func (t *table) finder(ctx context.Context, leave, changed bool) (finder, error) {
 	if t.key == nil {
 		return t.oneForOne(ctx)
 	}
-	return t.byKey(ctx, leave)
+	return t.byKey(ctx, leave, changed)
 }
 
 // byKey finds rows by their key.
@@ -376,7 +378,7 @@ type byKey struct {
 	values   []driver.Value
 }
 
-func (t *table) byKey(ctx context.Context, leave bool) (finder, error) {
+func (t *table) byKey(ctx context.Context, leave, changed bool) (finder, error) {
 	b := &byKey{table: t, all: slices.Clone(t.key)}
 	of := "main." + engine.QuoteTable(ecluse.TableName{Name: t.rows.Table.Name})
 	var key []string
@@ -385,7 +387,10 @@ func (t *table) byKey(ctx context.Context, leave bool) (finder, error) {
 	}
 	where := " WHERE " + strings.Join(key, " AND ")
 	deletion := "DELETE FROM " + of + where
-	if leave {
+	switch {
+	case leave && changed:
+		b.look = "SELECT 1 FROM " + of + where
+	case leave:
 		var same []string
 		for at, name := range t.columns {
 			b.all = append(b.all, at)

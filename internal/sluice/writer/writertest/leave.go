@@ -157,6 +157,38 @@ func testLeaveCascades(t *testing.T, h Harness) {
 	}
 }
 
+// testLeaveByKey: of a table whose rows go by their keys what was changed goes, but not what
+// others refer to; of another it stays.
+func testLeaveByKey(t *testing.T, h Harness) {
+	p := newPlace(t, h, patient, request).allow(t, patient, request)
+	s := p.begin(t)
+	chunk := &writer.Chunk{Slot: slot(0), Rows: 5, Tables: []writer.Rows{
+		p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, nil), row(4, nil), row(5, nil)}, nil),
+		p.rows(t, request, [][]any{row(1, 2), row(2, 3)}, []int32{1, 2}),
+	}}
+	load(t, s, chunk)
+	p.db.Exec(t, "UPDATE patient SET mother_id = 5 WHERE id IN (1, 4)")
+	p.db.Exec(t, "UPDATE request SET patient_id = NULL WHERE id = 1; UPDATE request SET patient_id = 2 WHERE id = 2")
+	p.db.Insert(t, request, [][]any{row(900, 4)})
+	how := writer.Unloading{Leave: true, ByKey: []ecluse.TableName{p.db.Name(patient.Name)}}
+	u, err := s.Unload(t.Context(), chunk, how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantUnloaded(t, u, writer.Unloaded{
+		Deleted: map[ecluse.TableName]int64{p.db.Name(request.Name): 0, p.db.Name(patient.Name): 2},
+		Left: []writer.Left{
+			{Row: 1, Source: 1, Why: writer.Referred},
+			{Row: 3, Source: 3, Why: writer.Referred},
+			{Row: 4, Source: 4, Why: writer.Referred},
+			{Table: 1, Row: 0, Source: 1, Why: writer.Changed},
+			{Table: 1, Row: 1, Source: 2, Why: writer.Changed},
+		},
+	})
+	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(2, nil), row(4, 5), row(5, nil)}))
+	wantContent(t, "request", p.content(t, request), texts(t, request, [][]any{row(900, 4), row(1, nil), row(2, 2)}))
+}
+
 // testLeaveMany: some rows of many stay.
 func testLeaveMany(t *testing.T, h Harness) {
 	const rows = 5000

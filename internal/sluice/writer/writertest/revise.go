@@ -109,7 +109,7 @@ func takeAllOut(t testing.TB, s writer.Session, chunks ...*writer.Chunk) {
 			t.Errorf("rows of chunk %s (-marker +there):\n%s", m.Slot, diff)
 		}
 	}
-	u, err := s.TakeLeft(t.Context(), left, nil)
+	u, err := s.TakeLeft(t.Context(), left, writer.Unloading{})
 	if err != nil || len(u.Left) > 0 || len(u.Missing) > 0 {
 		t.Fatalf("of %d rows that were left: %v, %v", len(left), u, err)
 	}
@@ -246,7 +246,7 @@ func testTakeLeft(t *testing.T, h Harness) {
 	p := four(t, h)
 	chunk := &writer.Chunk{Slot: slot(0), Rows: 4, Tables: []writer.Rows{p.rows(t, patient, [][]any{row(1, nil), row(2, nil), row(3, 4), row(4, nil)}, nil), p.rows(t, keyless, [][]any{{"left", nil}}, nil)}}
 	s := p.open(t)
-	_, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+	_, err := s.TakeLeft(t.Context(), chunk.Tables, writer.Unloading{})
 	wantKind(t, err, ecluse.Refused, "of a passage that has not begun")
 	if _, _, err := s.Begin(t.Context(), nothing); err != nil {
 		t.Fatal(err)
@@ -257,12 +257,12 @@ func testTakeLeft(t *testing.T, h Harness) {
 	before := p.state(t, s)
 	want := []writer.Left{{Row: 0, Source: 0, Why: writer.Changed}, {Row: 1, Source: 1, Why: writer.Referred}}
 	stop := errors.New("it could not be noted")
-	_, err = s.TakeLeft(t.Context(), chunk.Tables, func(_ context.Context, u *writer.Unloaded) error {
+	_, err = s.TakeLeft(t.Context(), chunk.Tables, writer.Unloading{BeforeCommit: func(_ context.Context, u *writer.Unloaded) error {
 		if diff := cmp.Diff(want, u.Left); diff != "" {
 			t.Errorf("left (-want +got):\n%s", diff)
 		}
 		return stop
-	})
+	}})
 	if !errors.Is(err, stop) {
 		t.Errorf("got %v, want the caller's own error", err)
 	}
@@ -270,7 +270,7 @@ func testTakeLeft(t *testing.T, h Harness) {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
 	for _, missing := range []int64{0, 2} { // the second time two are gone
-		u, err := s.TakeLeft(t.Context(), chunk.Tables, nil)
+		u, err := s.TakeLeft(t.Context(), chunk.Tables, writer.Unloading{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,6 +281,13 @@ func testTakeLeft(t *testing.T, h Harness) {
 	wantContent(t, "patient", p.content(t, patient), texts(t, patient, [][]any{row(900, nil), row(1, 900), row(2, nil)}))
 	if n := p.db.Markers(t); n != 1 {
 		t.Errorf("%d markers, want the chunk's", n)
+	}
+	u, err := s.TakeLeft(t.Context(), chunk.Tables, writer.Unloading{ByKey: []ecluse.TableName{p.db.Name(patient.Name)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1:], u.Left); diff != "" {
+		t.Errorf("by their keys, left (-want +got):\n%s", diff)
 	}
 }
 

@@ -52,6 +52,7 @@ func Run(t *testing.T, h Harness) {
 		{"LeaveKinds", testLeaveKinds},
 		{"LeaveReferred", testLeaveReferred},
 		{"LeaveCascades", testLeaveCascades},
+		{"LeaveByKey", testLeaveByKey},
 		{"LeaveMany", testLeaveMany},
 		{"LeaveHook", testLeaveHook},
 		{"LeaveKill", testLeaveKill},
