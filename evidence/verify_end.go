@@ -89,7 +89,18 @@ func (v *verifier) checkKept() (string, error) {
 		}
 		gone = append(gone, x)
 	}
-	if kept == nil {
+	due, err := v.keepDue()
+	if err != nil {
+		return "", err
+	}
+	switch why := v.certificate.NotKept; {
+	case due && kept == nil && why == "":
+		return "", unverified(what, "the instruction has rows put aside kept until %s, and the certificate says neither that they are nor why not", v.instruction.kept)
+	case !due && (kept != nil || why != ""):
+		return "", unverified(what, "the certificate speaks of rows that are kept, and none were put aside, or the instruction states no day")
+	case why != "":
+		return why.String(), nil
+	case kept == nil:
 		return "erased with the rest", nil
 	}
 	head, err := peekStatement(v.files[FileReport])
@@ -107,6 +118,17 @@ func (v *verifier) checkKept() (string, error) {
 		return "", unverified(what, "their last day was %s, and the source gate does not say that it erased them", kept.Until)
 	}
 	return kept.String(), nil
+}
+
+// keepDue tells whether rows put aside were to be kept: the instruction states a day, and
+// the report accepted has some.
+func (v *verifier) keepDue() (bool, error) {
+	if v.instruction.kept == "" || v.certificate.Trigger != ByAcceptance {
+		return false, nil
+	}
+	var r compared
+	err := readView(FileReport, v.files[FileReport], &r)
+	return len(r.Compared.Rejected) > 0, err
 }
 
 // checkLeft compares the passages that the certificate says could not be taken out

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
 )
@@ -55,6 +56,7 @@ type Entry struct {
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
 	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
+	NotKept     evidence.NotKept         `json:"not_kept,omitempty"`   // why none do, though the instruction states a day
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
 }
 

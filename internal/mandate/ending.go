@@ -16,6 +16,8 @@ type Ending struct {
 	Deadline time.Time     // when it was to be erased, by the instruction in force; zero: none verifies
 	Contract time.Time     // when its contract ends; zero: none verifies
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
+	Stated   *Date         // the same, whatever the contract says
+	Whole    bool          // instruction and contract are there: what they do not say of rows put aside is not kept from the gate
 
 	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
 	refused map[ecluse.Digest]bool          // reports and load plans
@@ -79,9 +81,10 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	}
 	e.Deadline = d.instruction.EraseBy
 	d.decisions(m, &e)
+	e.Stated = d.instruction.RejectsUntil
 	if d.contract, err = ParseContract("contract", p.Contract); err == nil && d.contract.digest == d.instruction.Contract {
-		e.Contract = d.contract.ends()
-		if k := d.instruction.RejectsUntil; k != nil && !k.Ends().After(d.contract.EraseBy()) {
+		e.Contract, e.Whole = d.contract.ends(), true
+		if k := e.Stated; k != nil && !k.Ends().After(d.contract.EraseBy()) {
 			e.Kept = k
 		}
 	}
