@@ -53,6 +53,7 @@ type Entry struct {
 	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
+	Counted     []ecluse.Digest          `json:"counted,omitempty"`  // acts that end or change something, seen here while a roster entitled who signed them
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
 	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here

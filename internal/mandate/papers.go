@@ -18,6 +18,7 @@ type Trust struct {
 	Gate   ecluse.Fingerprint                 // its own key's
 	Roots  map[ecluse.Side]ecluse.Fingerprint // each party's, given at enrolment
 	Floors map[ecluse.Side]int                // highest roster number seen; absent: none yet
+	Known  map[ecluse.Digest]bool             // acts that it saw while a roster still entitled who signed them
 	Acted  ecluse.Digest                      // the instruction of this migration that it acted on last; zero: none
 	Lock   ecluse.Fingerprint                 // the key that signs journal heads, given with the roots
 	Now    time.Time                          // never before the ledger's high-water mark
