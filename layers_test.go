@@ -148,7 +148,7 @@ func outsiders() []outside {
 		{"github.com/tyler-smith/go-bip39/wordlists", []string{"internal/words"}, "2048 words of each language, known to the letter"},
 		{"github.com/tyler-smith/go-bip39", nil, "wallets"},
 		{"codeberg.org/go-pdf/fpdf", []string{"internal/sheet"}, "PDF"},
-		{"golang.org/x/image", []string{"internal/sheet"}, "two fonts with accents, for the PDF"},
+		{"golang.org/x/image", []string{"internal/sheet"}, "two fonts with accents, for the PDF, and which characters they have"},
 		{"golang.org/x/sync", everywhere, "errgroup"},
 		{"golang.org/x/sys", everywhere, "what the standard library lacks of an operating system"},
 	}

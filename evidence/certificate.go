@@ -59,6 +59,7 @@ type Certificate struct {
 	Stayed      []StayedRows       `json:"stayed,omitempty"`      // rows of passages taken out that stayed in the target all the same
 	Disposed    ecluse.Digest      `json:"dispositions,omitzero"` // of the rows put aside, as they were accepted with the report; empty where none was put aside
 	Kept        *KeptRows          `json:"kept,omitempty"`        // rows put aside that are kept at the source gate for a while; nil: they were erased with the rest
+	NotKept     NotKept            `json:"not_kept,omitempty"`    // why they were, though the instruction states a day until which they are kept
 	OneRoom     bool               `json:"one_room"`              // lock and gates stood on one machine
 	SourceAdmin ecluse.Side        `json:"source_administered"`   // by the instruction: whose people administer the source machine or its database
 	TargetAdmin ecluse.Side        `json:"target_administered"`   // the same of the target
@@ -122,6 +123,28 @@ type KeptRows struct {
 // String is the sentence that people read.
 func (k KeptRows) String() string {
 	return fmt.Sprintf("rows that passage %s put aside are kept until %s at the laboratory's gate, which alone can open them", k.Passage, k.Until)
+}
+
+// NotKept is why a source gate destroyed the key of rows put aside without keeping them,
+// though the controller had stated until when.
+type NotKept string
+
+// The reasons.
+const (
+	NotFetched  NotKept = "deadline" // at the deadline of erasure the server had not given them out, or not all of them
+	NotLet      NotKept = "retired"  // the gate was retired, by an act that it verified: a server gives it nothing any more
+	NotOrdered  NotKept = "order"    // the controller ordered all erased
+	NotContract NotKept = "contract" // the contract leaves no time for it
+)
+
+// String is the sentence that people read.
+func (n NotKept) String() string {
+	return map[NotKept]string{
+		NotFetched:  "rows put aside were to be kept at the laboratory's gate and are not: the deadline of erasure came before the gate had all of them",
+		NotLet:      "rows put aside were to be kept at the laboratory's gate and are not: the gate had been retired",
+		NotOrdered:  "rows put aside were to be kept at the laboratory's gate and are not: the controller ordered all erased",
+		NotContract: "rows put aside were to be kept at the laboratory's gate and are not: the contract ends before",
+	}[n]
 }
 
 // Ends is the first instant after the last day.
@@ -259,8 +282,10 @@ func (c *Certificate) check() error {
 		return invalid(what, "a load stays after acceptance and only then: not %s by %s", c.Outcome, c.Trigger)
 	case !wholeSecond(c.Erased):
 		return invalid(what, "its time is not an instant in UTC and whole seconds")
-	case c.Trigger != ByAcceptance && c.Kept != nil:
+	case c.Trigger != ByAcceptance && (c.Kept != nil || c.NotKept != ""):
 		return invalid(what, "rows put aside are kept after acceptance and only then")
+	case c.NotKept != "" && (c.Kept != nil || c.NotKept.String() == ""):
+		return invalid(what, "rows put aside are kept, or not for a reason: not %q", string(c.NotKept))
 	case c.Plan.IsZero() && (len(c.Objects) > 0 || !c.Manifest.IsZero()):
 		return invalid(what, "chunks or a manifest without a plan")
 	}

@@ -13,6 +13,8 @@ import (
 // keeping tells a story in which rows put aside are kept until the end of 2026.
 type keeping struct {
 	kept      KeptRows
+	unkept    NotKept     // why not, in place of kept
+	none      bool        // no rows were put aside
 	instructs string      // the instruction's word on them
 	erased    *ErasedRows // the source gate's word that they are gone; nil: none
 	by        ssh.Signer
@@ -49,6 +51,10 @@ func (k *keeping) tell(t *testing.T, c *cast) (string, string) {
 		if k.kept.Until != "" {
 			c.Kept = &k.kept
 		}
+		c.NotKept = k.unkept
+	}
+	if k.none {
+		s.compared, s.dispositions = func(c *compared) { c.Compared.Rejected = nil }, nil
 	}
 	if !k.at.IsZero() {
 		s.head = func(h *Head) {
@@ -81,6 +87,9 @@ func TestVerifyKept(t *testing.T) {
 		k := honest
 		edit(&k)
 		return k
+	}
+	not := func(why NotKept) keeping {
+		return with(func(k *keeping) { k.kept, k.unkept = KeptRows{}, why })
 	}
 	erased := func(edit func(*keeping)) keeping {
 		return with(func(k *keeping) {
@@ -116,9 +125,24 @@ func TestVerifyKept(t *testing.T) {
 		"ordered, of other rows": {early(func(k *keeping) {
 			k.orders = func(w *telling, c Clause) { c.Subject[0] ^= 1; anne(w, c) }
 		}), ""},
-		"longer than instructed": {with(func(k *keeping) { k.kept.Until = "2027-01-01" }), ""},
-		"nothing instructed":     {with(func(k *keeping) { k.instructs = "" }), ""},
-		"of another passage":     {with(func(k *keeping) { k.kept.Passage.Number = 2 }), ""},
+		"longer than instructed":           {with(func(k *keeping) { k.kept.Until = "2027-01-01" }), ""},
+		"nothing instructed":               {with(func(k *keeping) { k.instructs = "" }), ""},
+		"kept, and none put aside":         {with(func(k *keeping) { k.none = true }), ""},
+		"neither kept nor said why":        {with(func(k *keeping) { k.kept = KeptRows{} }), ""},
+		"none put aside":                   {with(func(k *keeping) { k.kept, k.none = KeptRows{}, true }), "\n"},
+		"none put aside, and said why not": {with(func(k *keeping) { k.kept, k.none, k.unkept = KeptRows{}, true, NotFetched }), ""},
+		"why not, and nothing instructed":  {with(func(k *keeping) { k.kept, k.instructs, k.unkept = KeptRows{}, "", NotFetched }), ""},
+		"the deadline came":                {not(NotFetched), "note  rows put aside were to be kept at the laboratory's gate and are not: the deadline of erasure came before the gate had all of them\n"},
+		"the gate was retired":             {not(NotLet), "note  rows put aside were to be kept at the laboratory's gate and are not: the gate had been retired\n"},
+		"all was ordered erased":           {not(NotOrdered), "note  rows put aside were to be kept at the laboratory's gate and are not: the controller ordered all erased\n"},
+		"the contract ends":                {not(NotContract), "note  rows put aside were to be kept at the laboratory's gate and are not: the contract ends before\n"},
+		"why not, and not said to a reader": {with(func(k *keeping) {
+			k.kept, k.unkept = KeptRows{}, NotFetched
+			k.files = func(f map[string][]byte) {
+				f[FileReadme] = []byte(strings.Replace(string(f[FileReadme]), NotFetched.String()+"\n", "", 1))
+			}
+		}), ""},
+		"of another passage": {with(func(k *keeping) { k.kept.Passage.Number = 2 }), ""},
 		"not said to a reader": {with(func(k *keeping) {
 			k.files = func(f map[string][]byte) {
 				f[FileReadme] = []byte(strings.Replace(string(f[FileReadme]), strings.TrimPrefix(keeps, "note  "), "", 1))

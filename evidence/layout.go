@@ -164,6 +164,9 @@ func (c *Certificate) warnings() []string {
 			out = append(out, fmt.Sprintf("the source gate's folder is in backups until %s: until then the rows kept there can be opened from them", day))
 		}
 	}
+	if c.NotKept != "" {
+		out = append(out, c.NotKept.String())
+	}
 	for _, l := range c.Left {
 		out = append(out, l.String())
 	}

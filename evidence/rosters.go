@@ -100,6 +100,23 @@ func VerifyAct(s Signed, rs *Rosters, at time.Time) (*Act, *Person, error) {
 	return a, p, nil
 }
 
+// Entitled checks that the newest roster issued at an instant still gives the person of an
+// act that key and role. VerifyAct alone believes the act of when it was signed: who was
+// struck off since can still write any day before into one that nobody has seen.
+func (rs *Rosters) Entitled(a *Act, key ecluse.Fingerprint, at time.Time) error {
+	var newest *Roster
+	for _, r := range rs.Side(a.Side) {
+		if !r.Issued.After(at) {
+			newest = r
+		}
+	}
+	if newest == nil {
+		return unverified("verify act", "no roster of the %s is issued yet", a.Side)
+	}
+	_, err := newest.entitled(a.Person, a.Role, key, at)
+	return err
+}
+
 // entitled finds the person and checks key, role and mandate.
 func (r *Roster) entitled(id string, role ecluse.Role, key ecluse.Fingerprint, at time.Time) (*Person, error) {
 	const what = "verify act"

@@ -735,6 +735,23 @@ acceptance)
 		run grep -q -x -F "note  rows that passage $passage put aside are kept until $until at the laboratory's gate, which alone can open them" "$tmp/notes" || ko "README.txt does not say that rows put aside are kept"
 		[ "$(backup source_gate)" = none ] || grep -q -x -F "note  the source gate's folder is in backups until $(backup source_gate): until then the rows kept there can be opened from them" "$tmp/notes" || ko "README.txt does not say that rows kept are in backups"
 	fi
+	# They are, where the instruction states a day and rows were put aside; or it is said why not.
+	why='rows put aside were to be kept at the laboratory'"'"'s gate and are not:'
+	unkept=$(sed -n 's/.*"not_kept":"\([a-z]*\)".*/\1/p' certificate.json) day=$(fact "$tmp/instruction" 'rejects_until - rejects_until')
+	if [ -z "$day" ] || [ ! -s "$tmp/aside" ]; then
+		[ -z "$kept" ] && ! grep -q '"not_kept":' certificate.json || ko "the certificate speaks of rows that are kept, and none were put aside, or the instruction states no day"
+	elif [ -n "$kept" ]; then
+		! grep -q '"not_kept":' certificate.json || ko "the certificate says that rows put aside are kept, and why not"
+	else
+		case $unkept in
+		deadline) why="$why the deadline of erasure came before the gate had all of them" ;;
+		retired) why="$why the gate had been retired" ;;
+		order) why="$why the controller ordered all erased" ;;
+		contract) why="$why the contract ends before" ;;
+		*) ko "the instruction has rows put aside kept until $day, and the certificate says neither that they are nor why not" ;;
+		esac
+		run grep -q -x -F "note  $why" "$tmp/notes" || ko "README.txt does not say that rows put aside are not kept"
+	fi
 	;;
 order)
 	grep -q -E "^controller (signatory|dpo) [^ ]* [^ ]* erase migration $instruction $act\$" "$tmp/said" || ko "the controller did not order this erasure"
@@ -742,7 +759,7 @@ order)
 deadline | 'contract end') ;;
 *) ko "the certificate does not say why" ;;
 esac
-[ "$trigger" = acceptance ] || ! grep -q '"kept":' certificate.json || ko "rows put aside are kept after acceptance and only then"
+[ "$trigger" = acceptance ] || ! grep -q -E '"(not_)?kept":' certificate.json || ko "rows put aside are kept after acceptance and only then"
 grep -l '^{"ecluse":"rejects-erased/v1"' statements/*.json 2>/dev/null >"$tmp/rows-erased"
 while read -r s; do
 	[ -n "${kept-}" ] && [ "$s" = "statements/source-${s##*-}" ] && grep -q -F "\"kept\":$kept,\"erased\":\"" "$s" || ko "$s is about other rows than the certificate says are kept"

@@ -90,7 +90,18 @@ func (v *verifier) checkKept() (string, error) {
 		}
 		gone = append(gone, x)
 	}
-	if kept == nil {
+	due, err := v.keepDue()
+	if err != nil {
+		return "", err
+	}
+	switch why := v.certificate.NotKept; {
+	case due && kept == nil && why == "":
+		return "", unverified(what, "the instruction has rows put aside kept until %s, and the certificate says neither that they are nor why not", v.instruction.kept)
+	case !due && (kept != nil || why != ""):
+		return "", unverified(what, "the certificate speaks of rows that are kept, and none were put aside, or the instruction states no day")
+	case why != "":
+		return why.String(), nil
+	case kept == nil:
 		return "erased with the rest", nil
 	}
 	head, err := peekStatement(v.files[FileReport])
@@ -120,6 +131,17 @@ func (v *verifier) orderedGone(kept *KeptRows) bool {
 	return slices.ContainsFunc(v.acts, func(a verifiedAct) bool {
 		return a.Side == ecluse.Controller && slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role) && a.Has(VerbErase, KindKept, kept.Key)
 	})
+}
+
+// keepDue tells whether rows put aside were to be kept: the instruction states a day, and
+// the report accepted has some.
+func (v *verifier) keepDue() (bool, error) {
+	if v.instruction.kept == "" || v.certificate.Trigger != ByAcceptance {
+		return false, nil
+	}
+	var r compared
+	err := readView(FileReport, v.files[FileReport], &r)
+	return len(r.Compared.Rejected) > 0, err
 }
 
 // checkLeft compares the passages that the certificate says could not be taken out

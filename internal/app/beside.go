@@ -149,7 +149,7 @@ func (b *Beside) Rejects(ctx context.Context, q RejectsRequest, each func(*gate.
 		v.Kept = page.Kept.Until
 	}
 	said, _, err := b.report(ctx, m, c, &p)
-	if said != nil {
+	if said != nil && said.RowsRejected <= v.Rows { // more are of an earlier reading: the gate shows no fewer than it can know of
 		v.Reported = &said.RowsRejected
 	}
 	return v, err

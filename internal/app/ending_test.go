@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -273,5 +276,46 @@ func TestContractEndIsAGround(t *testing.T) {
 	}
 	if got := (mandate.Ending{}).Over(at); got != "" {
 		t.Errorf("nothing verifies: %q", got)
+	}
+}
+
+// TestStruckOffErasesNothing: an order that somebody backdated after the roster struck them off
+// destroys nothing at a gate, one by somebody who is on it does.
+func TestStruckOffErasesNothing(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 3)
+	r := d.Open()
+	line := func(k ssh.Signer) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.PublicKey()))) }
+	first, err := evidence.ParseRoster("roster", d.Read("roster-controller.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := first.Issued
+	struck := from.Add(time.Second)
+	time.Sleep(time.Until(struck))
+	next := strings.Replace(string(d.Read("roster-controller.yaml")), "number: 1", "number: 2", 1)
+	next = strings.Replace(next, line(d.Key(roomtest.Claire)), line(stranger(t)), 1)
+	next = regexp.MustCompile(`(?m)^issued: .*$`).ReplaceAllString(next, "issued: "+struck.UTC().Format(time.RFC3339))
+	standing, err := r.Seat(exchange.SourcePlace).Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.AddRoster(t.Context(), "roster.yaml", []byte(next), d.Key("root-controller")); err != nil {
+		t.Fatal(err)
+	}
+	order := evidence.Clause{Verb: evidence.VerbErase, Kind: evidence.KindMigration, Subject: ecluse.DigestOf(standing.Instruction)}
+	accept := evidence.Clause{Verb: evidence.VerbAccept, Kind: evidence.KindReport, Subject: ecluse.DigestOf([]byte("report"))}
+	for _, c := range []evidence.Clause{order, accept} {
+		s := ordered(t, d, standing, roomtest.Claire, roomtest.Claire, ecluse.Signatory, roomtest.Migration, c, from)
+		for _, at := range []exchange.Place{exchange.SourcePlace, exchange.TargetPlace} {
+			err := erase(t, r, at, func(x *exchange.Case) { x.Acts = append(x.Acts, s) })
+			if ecluse.KindOf(err) != ecluse.Refused || !r.HomeOf(at).Holds(roomtest.Migration) {
+				t.Errorf("%s, %s gate: %v", c.Verb, at, err)
+			}
+		}
+	}
+	s := ordered(t, d, standing, roomtest.Helene, roomtest.Helene, ecluse.DPO, roomtest.Migration, order, from)
+	if err := erase(t, r, exchange.SourcePlace, func(x *exchange.Case) { x.Acts = append(x.Acts, s) }); err != nil {
+		t.Errorf("ordered by somebody who is on the roster: %v", err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/procedure"
 	"ecluse/internal/wire"
 )
 
@@ -227,14 +228,136 @@ func TestRejectsGoWithTheRest(t *testing.T) {
 }
 
 // unfetched is a lock that does not give out rows put aside.
-type unfetched struct{ gate.Lock }
+type unfetched struct {
+	gate.Lock
+	err error
+}
 
-func (unfetched) GetReject(context.Context, ecluse.MigrationID, ecluse.Digest) (io.ReadCloser, error) {
-	return nil, errStopped
+func (x unfetched) GetReject(context.Context, ecluse.MigrationID, ecluse.Digest) (io.ReadCloser, error) {
+	return nil, x.err
+}
+
+// fewer is a lock that shows some of the rows put aside, or none.
+type fewer struct {
+	gate.Lock
+	none bool
+}
+
+func (x fewer) Rejects(ctx context.Context, m ecluse.MigrationID) ([]evidence.Signed, error) {
+	all, err := x.Lock.Rejects(ctx, m)
+	if err != nil || x.none {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(s evidence.Signed) bool { // one that has rows
+		var d evidence.Descriptor
+		return evidence.DecodeJSON(s.Body, &d) == nil && d.Rows > 0
+	}), nil
+}
+
+// unshown is a lock that shows another contract, or another instruction, than what stands.
+type unshown struct {
+	gate.Lock
+	edit func(*exchange.Case)
+}
+
+func (x unshown) Case(ctx context.Context, m ecluse.MigrationID, kind ecluse.PassageKind) (*exchange.Case, error) {
+	c, err := x.Lock.Case(ctx, m, kind)
+	if err == nil {
+		x.edit(c)
+	}
+	return c, err
+}
+
+// eraseAtSource asks the source gate to destroy its half of the key, behind a lock.
+func eraseAtSource(t *testing.T, d *roomtest.Dir, r *app.Room, lock gate.Lock) error {
+	t.Helper()
+	plan := ecluse.DigestOf(d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"))
+	w := exchange.Work{Verb: exchange.Erase, Migration: roomtest.Migration, Papers: map[string][]byte{exchange.PaperReadPlan: []byte(plan.String())}}
+	_, err := r.HomeOf(exchange.SourcePlace).Work(t.Context(), lock, w, exchange.SourcePlace)
+	return err
+}
+
+// TestLyingLockKeepsRows: a lock that shows fewer rows put aside than the signed report
+// counts, that refuses them, or hides what says that they are kept, has the source gate
+// destroy nothing; behind an honest one it keeps them all.
+func TestLyingLockKeepsRows(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Keeping(t, roomtest.Loaded, patients)
+	r := d.Open()
+	before, err := shown(t, d, r)
+	if err != nil || len(before) == 0 {
+		t.Fatalf("%d rows, %v", len(before), err)
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	seat := r.Seat(exchange.SourcePlace)
+	for name, lock := range map[string]gate.Lock{
+		"none":         fewer{seat, true},
+		"fewer":        fewer{seat, false},
+		"refused":      unfetched{seat, &ecluse.Error{Kind: ecluse.Refused, What: "send chunks", Why: "no"}},
+		"contract":     unshown{seat, func(c *exchange.Case) { c.Contract = []byte("none") }},
+		"instruction":  unshown{seat, func(c *exchange.Case) { c.Instruction = []byte("none") }},
+		"other report": unshown{seat, func(c *exchange.Case) { c.Acts = c.Acts[:len(c.Acts)-1] }},
+	} {
+		err := eraseAtSource(t, d, r, lock)
+		if k := ecluse.KindOf(err); k != ecluse.Unverified && k != ecluse.Refused || !r.HomeOf(exchange.SourcePlace).Holds(roomtest.Migration) {
+			t.Fatalf("%s: %v; it holds its keys: %v", name, err, r.HomeOf(exchange.SourcePlace).Holds(roomtest.Migration))
+		}
+	}
+	runDue(t, r)
+	nothingLeft(t, d)
+	if after, err := shown(t, d, r); err != nil || !slices.Equal(before, after) {
+		t.Errorf("%d rows before the acceptance, %d after it: %v", len(before), len(after), err)
+	}
+}
+
+// TestFewerRejectsShown: of a list of rows put aside that has fewer than the signed report
+// counts, or than the gate's ledger says are kept, the laboratory is told so, and accepts
+// and releases nothing by it.
+func TestFewerRejectsShown(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Keeping(t, roomtest.Loaded, patients)
+	r := d.Open()
+	home, seat, key := r.HomeOf(exchange.SourcePlace), r.Seat(exchange.SourcePlace), d.Key(roomtest.Claire)
+	p := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	var one *gate.Rejected
+	look := func(lock gate.Lock) (rows int, err error) {
+		err = gate.NewSource(home, lock, nil, nil, procedure.Digest()).Rejects(t.Context(), roomtest.Migration, p, key, func(x *gate.Rejected) error {
+			rows, one = rows+1, x
+			return nil
+		})
+		return rows, err
+	}
+	if rows, err := look(seat); err != nil || rows == 0 {
+		t.Fatalf("%d rows, %v", rows, err)
+	}
+	for name, lock := range map[string]gate.Lock{"none": fewer{seat, true}, "fewer": fewer{seat, false}} {
+		if rows, err := look(lock); ecluse.KindOf(err) != ecluse.Unverified || !strings.Contains(err.Error(), "some are kept from this gate") || rows > 0 {
+			t.Errorf("%s: %d rows, %v", name, rows, err)
+		}
+		if _, err := gate.NewSource(home, lock, nil, nil, procedure.Digest()).Release(t.Context(), roomtest.Migration, p, one.Dataset, one.Ordinal, key); ecluse.KindOf(err) != ecluse.Unverified {
+			t.Errorf("%s: a row is released: %v", name, err)
+		}
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	if err := home.Note(roomtest.Migration, func(e *gate.Entry) error { e.Kept.Rows++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := look(seat); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("a kept row that is missing: %v", err)
+	}
+	if _, err := gate.NewSource(home, seat, nil, nil, procedure.Digest()).Release(t.Context(), roomtest.Migration, p, one.Dataset, one.Ordinal, key); ecluse.KindOf(err) != ecluse.Unverified {
+		t.Errorf("a kept row is released though another is missing: %v", err)
+	}
 }
 
 // TestRejectsAreFetchedFirst: the source gate destroys nothing before it has the rows that it
 // is to keep, though not beyond the deadline, and what a run cut short left is none of them.
+// That it kept none is in the certificate.
 func TestRejectsAreFetchedFirst(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
@@ -249,10 +372,8 @@ func TestRejectsAreFetchedFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.Write([]byte("half of something"), "room", "source", "kept", string(roomtest.Migration), "rows-000000")
-			plan := ecluse.DigestOf(d.Read("room", "plans", string(roomtest.Migration)+"-readplan.json"))
-			w := exchange.Work{Verb: exchange.Erase, Migration: roomtest.Migration, Papers: map[string][]byte{exchange.PaperReadPlan: []byte(plan.String())}}
 			home := r.HomeOf(exchange.SourcePlace)
-			_, err := home.Work(t.Context(), unfetched{r.Seat(exchange.SourcePlace)}, w, exchange.SourcePlace)
+			err := eraseAtSource(t, d, r, unfetched{r.Seat(exchange.SourcePlace), errStopped})
 			if late != (err == nil) || late == home.Holds(roomtest.Migration) {
 				t.Fatalf("%v; it holds its keys: %v", err, home.Holds(roomtest.Migration))
 			}
@@ -263,7 +384,7 @@ func TestRejectsAreFetchedFirst(t *testing.T) {
 				t.Errorf("%d rows, %v", len(rows), err)
 			}
 			for _, text := range bothVerify(t, d, r) {
-				if late == strings.Contains(text, "are kept until") {
+				if late == strings.Contains(text, "are kept until") || late != strings.Contains(text, "note  "+evidence.NotFetched.String()+"\n") {
 					t.Errorf("%s", text)
 				}
 			}
@@ -353,6 +474,9 @@ func TestRetiredGateKeepsNothing(t *testing.T) {
 	nothingLeft(t, d)
 	if keys := keysIn(t, d.Join("room", "source")); len(keys) > 0 {
 		t.Errorf("%v", keys)
+	}
+	if page, err := r.HomeOf(exchange.SourcePlace).Entry(roomtest.Migration); err != nil || page.NotKept != evidence.NotLet {
+		t.Errorf("%q, %v", page.NotKept, err)
 	}
 }
 

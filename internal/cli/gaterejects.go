@@ -120,7 +120,7 @@ func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {
 			c.ui.tell("The migration is erased; these rows are kept here until %s, by the instruction, and then erased.",
 				"La reprise est effacée ; ces lignes sont conservées ici jusqu'au %s, par l'instruction, puis effacées.", v.Kept)
 		}
-		if v.Reported != nil && *v.Reported != v.Rows {
+		if v.Reported != nil && *v.Reported < v.Rows {
 			fmt.Fprintf(c.ui.err, "ecluse: %s\n", c.ui.say(
 				"the report counts %s: rows of a chunk that was rolled back, and then loaded whole, are still among these",
 				"le rapport en compte %s : des lignes d'un paquet annulé, puis chargé en entier, sont encore parmi celles-ci", count(*v.Reported)))

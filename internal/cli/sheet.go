@@ -43,6 +43,11 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if x.PDF != "" {
+		if err := in.ForPDF(x.File); err != nil {
+			return err
+		}
+	}
 	if x.HTML == "" && x.PDF == "" {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "write the sheet", Why: "nobody said where to", Next: "ecluse sheet " + x.File + " --html sheet.html --pdf sheet.pdf"}
 	}
@@ -64,8 +69,10 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 		if err := page.HTML(&html); err != nil {
 			return err
 		}
-		if err := page.PDF(&pdf, f.Made); err != nil {
-			return err
+		if x.PDF != "" {
+			if err := page.PDF(&pdf, f.Made); err != nil {
+				return err
+			}
 		}
 		for _, f := range []struct {
 			name string

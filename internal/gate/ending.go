@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -26,17 +27,52 @@ func (h *Home) ending(m ecluse.MigrationID, c *exchange.Case) (mandate.Ending, e
 	if err != nil {
 		return mandate.Ending{}, err
 	}
+	known := map[ecluse.Digest]bool{}
+	for _, d := range page.Counted {
+		known[d] = true
+	}
 	e := mandate.Ended(
-		mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Acted: page.Instruction, Now: now}, m,
+		mandate.Trust{Gate: h.Fingerprint(), Roots: h.Roots(), Floors: floors, Known: known, Acted: page.Instruction, Now: now}, m,
 		mandate.Papers{Rosters: c.Rosters, Contract: c.Contract, Instruction: c.Instruction, Acts: c.Acts},
 	)
 	if e.Accepted.IsZero() {
 		e.Accepted = page.Accepted // what was seen once is not taken back
 	}
-	if page.Accepted.IsZero() && !e.Accepted.IsZero() {
-		err = h.Note(m, func(p *Entry) error { p.Accepted = e.Accepted; return nil })
+	unknown := func(d ecluse.Digest) bool { return !known[d] }
+	if page.Accepted != e.Accepted && page.Accepted.IsZero() || slices.ContainsFunc(e.Counted, unknown) {
+		err = h.Note(m, func(p *Entry) error {
+			if p.Accepted.IsZero() {
+				p.Accepted = e.Accepted
+			}
+			for _, d := range e.Counted {
+				if !slices.Contains(p.Counted, d) {
+					p.Counted = append(p.Counted, d)
+				}
+			}
+			return nil
+		})
 	}
 	return e, err
+}
+
+// struckOff says why an acceptance is none here; nil when none such was shown.
+func struckOff(e *mandate.Ending) error {
+	if e.Shown.IsZero() {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Unverified, What: "verify acceptance", Where: e.Shown.String(),
+		Why: "who signed it is not on the controller's newest roster in that role, and this gate had not seen it before",
+	}
+}
+
+// keeps is the acceptance that leaves a load where it is, by whoever was on the roster on the
+// day that it names; zero: there is none.
+func keeps(e *mandate.Ending) ecluse.Digest {
+	if e.Accepted.IsZero() {
+		return e.Shown
+	}
+	return e.Accepted
 }
 
 // mayErase refuses to destroy this gate's half of a migration's key before its time. A
@@ -69,7 +105,7 @@ func (h *Home) mayErase(ctx context.Context, lock Papers, m ecluse.MigrationID) 
 		why += fmt.Sprintf(", and by this gate's clock the deadline is on %s, and it is %s", e.Deadline.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
 	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "destroy this gate's half of the key", Where: string(m), Why: why, Article: "GDPR art. 29",
+		Kind: ecluse.Refused, What: "destroy this gate's half of the key", Where: string(m), Why: why, Err: struckOff(&e), Article: "GDPR art. 29",
 		Next: "let the controller sign it: ecluse erase --because … --as KEY; if the deadline has passed elsewhere, set this machine's clock right",
 	}
 }
@@ -93,20 +129,20 @@ func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage)
 		return err
 	}
 	live := e.Live(page.Plans[p.String()])
-	if e.Accepted.IsZero() && live.IsZero() {
+	if keeps(&e).IsZero() && live.IsZero() {
 		return nil
 	}
 	if t := page.Undone[p.String()]; t != nil && !t.At.IsZero() { // out already, before another was accepted
 		return nil
 	}
-	if e.Accepted.IsZero() {
+	if keeps(&e).IsZero() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the laboratory works in it since the controller said go: " + live.String(), Article: "GDPR art. 32(1)(b)",
 			Next: "who wants it undone orders it and says why: ecluse undo --because … --as KEY",
 		}
 	}
 	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the controller has accepted the load: " + e.Accepted.String(), Article: "GDPR art. 29",
+		Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the controller has accepted the load: " + keeps(&e).String(), Article: "GDPR art. 29",
 		Next: "what was accepted stays; who asks for this otherwise than by signature is to be asked why",
 	}
 }
@@ -119,7 +155,7 @@ func (h *Home) mayKeep(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage)
 		return err
 	}
 	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "keep", Where: p.String(), Why: "no acceptance by the controller's signatory verifies", Article: "GDPR art. 29",
+		Kind: ecluse.Refused, What: "keep", Where: p.String(), Why: "no acceptance by the controller's signatory verifies", Err: struckOff(&e), Article: "GDPR art. 29",
 		Next: "accept the load: ecluse accept --as KEY; or undo it",
 	}
 }

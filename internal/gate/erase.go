@@ -18,7 +18,8 @@ type Destroyed struct {
 	Keys  []DestroyedKey `json:"keys"`
 	At    time.Time      `json:"at"`
 
-	Kept *evidence.KeptRows `json:"kept,omitempty"` // rows put aside that outlive it, under a key of their own
+	Kept    *evidence.KeptRows `json:"kept,omitempty"`     // rows put aside that outlive it, under a key of their own
+	NotKept evidence.NotKept   `json:"not_kept,omitempty"` // why none do, though the instruction states a day
 
 	Signed evidence.Signed `json:"-"`
 }
@@ -80,6 +81,7 @@ func (h *Home) Erase(m ecluse.MigrationID, plan ecluse.Digest, place string) (*D
 	if page.Kept != nil {
 		d.Kept = &page.Kept.KeptRows
 	}
+	d.NotKept = page.NotKept
 	for _, n := range page.Destroyed {
 		d.Keys = append(d.Keys, secrets()[n])
 	}
@@ -116,7 +118,7 @@ func (h *Home) Certify(m ecluse.MigrationID, at exchange.Place, c *evidence.Cert
 	if at == exchange.SourcePlace && c.Trigger == evidence.ByAcceptance && !page.Manifest.IsZero() && c.Manifest != page.Manifest {
 		return refuse("it names another manifest than the one that closed this gate's last reading of the source")
 	}
-	if at == exchange.SourcePlace && !page.keeps(c.Kept) {
+	if at == exchange.SourcePlace && (!page.keeps(c.Kept) || c.NotKept != "" && c.NotKept != page.NotKept) {
 		return refuse("of rows put aside that are kept it says otherwise than this gate's ledger")
 	}
 	if at == exchange.TargetPlace && !page.stayed(c.Stayed) {

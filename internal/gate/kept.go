@@ -77,11 +77,12 @@ func keptFile(n int) string { return fmt.Sprintf("rows-%06d", n) }
 
 // keepRows seals the rows put aside anew, before the keys that open them are destroyed,
 // where the controller stated until when they are kept and accepted. What cannot be fetched
-// is waited for until erase_by and no longer, and not at all by a gate that its lock refuses,
-// as it does one that was retired. Called again it does nothing more.
+// is waited for until erase_by and no longer, and not at all by a gate that was retired: by
+// an act that it verifies, for a lock that refuses says nothing. Why none are kept is noted,
+// and signed with the erasure. Called again it does nothing more.
 func (s *Source) keepRows(ctx context.Context, m ecluse.MigrationID) error {
 	page, err := s.home.Entry(m)
-	if err != nil || !page.Erased.IsZero() || page.Kept != nil || nothingBegan(&page) {
+	if err != nil || !page.Erased.IsZero() || page.Kept != nil || page.NotKept != "" || nothingBegan(&page) {
 		return err
 	}
 	if err := s.home.removeKept(m); err != nil { // of a run cut short
@@ -99,34 +100,63 @@ func (s *Source) keepRows(ctx context.Context, m ecluse.MigrationID) error {
 	if err != nil {
 		return err
 	}
-	if e.Kept == nil || e.Accepted.IsZero() || !e.Ordered.IsZero() || !now.Before(e.Kept.Ends()) {
+	over := !e.Deadline.IsZero() && !now.Before(e.Deadline)
+	switch {
+	case !e.Ordered.IsZero():
+		return s.home.keepNone(m, evidence.NotOrdered)
+	case !over && !e.Whole: // an acceptance is the ground
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: "keep the rows put aside", Where: string(m), Why: "the lock does not show the instruction that this gate acted on, and its contract: they say whether rows are kept",
+			Next: "find out who took them away; nothing is destroyed meanwhile", Article: "GDPR art. 5(1)(f)",
+		}
+	case e.Stated == nil:
 		return nil
+	case e.Accepted.IsZero(): // it is over without
+		return s.home.keepNone(m, evidence.NotFetched)
+	case e.Whole && e.Kept == nil:
+		return s.home.keepNone(m, evidence.NotContract)
+	case e.Kept == nil || !now.Before(e.Kept.Ends()):
+		return s.home.keepNone(m, evidence.NotFetched)
 	}
 	kept, err := s.sealAnew(ctx, m, c, &e)
-	if err != nil && ctx.Err() == nil && (!now.Before(e.Deadline) || ecluse.KindOf(err) == ecluse.Refused) {
-		return s.home.removeKept(m)
-	}
-	if err != nil || kept == nil {
+	switch {
+	case err == nil && kept != nil:
+		return s.home.Note(m, func(p *Entry) error { p.Kept = kept; return nil })
+	case err == nil || ctx.Err() != nil:
 		return errors.Join(err, s.home.removeKept(m))
+	case over:
+		return s.home.keepNone(m, evidence.NotFetched)
 	}
-	return s.home.Note(m, func(p *Entry) error { p.Kept = kept; return nil })
+	if ecluse.KindOf(err) == ecluse.Refused {
+		t, failed := s.home.trust(m)
+		if failed == nil && mandate.Retired(t, standingPapers(c)) {
+			return s.home.keepNone(m, evidence.NotLet)
+		}
+	}
+	return errors.Join(err, s.home.removeKept(m))
+}
+
+// keepNone notes why no rows are kept of a migration.
+func (h *Home) keepNone(m ecluse.MigrationID, why evidence.NotKept) error {
+	return errors.Join(h.removeKept(m), h.Note(m, func(p *Entry) error { p.NotKept = why; return nil }))
 }
 
 // sealAnew does it; nil when the accepted passage put nothing aside.
 func (s *Source) sealAnew(ctx context.Context, m ecluse.MigrationID, c *exchange.Case, e *mandate.Ending) (*Kept, error) {
 	const what = "keep the rows put aside"
-	p, err := s.acceptedPassage(ctx, m, c, e.Accepted)
-	if err != nil {
+	said, err := s.accepted(ctx, m, c, e.Accepted)
+	if err != nil || said.RowsRejected == 0 {
 		return nil, err
 	}
+	p := said.Passage
 	o, err := s.opening(ctx, what, m, p)
 	if err != nil {
 		return nil, err
 	}
 	defer o.key.Wipe()
 	aside := sluice.AsideIn(p, o.sealed)
-	if len(aside) == 0 {
-		return nil, nil
+	if err := said.accountsFor(what, aside); err != nil {
+		return nil, err
 	}
 	first, err := s.firstRows(ctx, m)
 	if err != nil {
@@ -191,15 +221,15 @@ func keptOf(d ecluse.DatasetID, rows []*Rejected) keptChunk {
 	return out
 }
 
-// acceptedPassage is the passage whose report the controller accepted.
-func (s *Source) acceptedPassage(ctx context.Context, m ecluse.MigrationID, c *exchange.Case, accepted ecluse.Digest) (ecluse.Passage, error) {
+// accepted is the report that the controller accepted.
+func (s *Source) accepted(ctx context.Context, m ecluse.MigrationID, c *exchange.Case, accepted ecluse.Digest) (*LoadStatement, error) {
 	target, err := s.targetGate(ctx, m, ecluse.Final)
 	if err != nil {
-		return ecluse.Passage{}, err
+		return nil, err
 	}
 	reports, err := s.lock.Posted(ctx, m, exchange.LoadReport)
 	if err != nil {
-		return ecluse.Passage{}, err
+		return nil, err
 	}
 	for _, signed := range c.Acts {
 		if signed.Digest() != accepted {
@@ -207,7 +237,7 @@ func (s *Source) acceptedPassage(ctx context.Context, m ecluse.MigrationID, c *e
 		}
 		act, err := evidence.ParseAct(signed.Body)
 		if err != nil {
-			return ecluse.Passage{}, err
+			return nil, err
 		}
 		for _, r := range reports {
 			if !act.Has(evidence.VerbAccept, evidence.KindReport, r.Digest()) {
@@ -215,10 +245,10 @@ func (s *Source) acceptedPassage(ctx context.Context, m ecluse.MigrationID, c *e
 			}
 			var x LoadStatement
 			err := evidence.ParseStatement(r, target, evidence.ReportFormat, &x)
-			return x.Passage, err
+			return &x, err
 		}
 	}
-	return ecluse.Passage{}, &ecluse.Error{
+	return nil, &ecluse.Error{
 		Kind: ecluse.Unverified, What: "keep the rows put aside", Where: string(m), Why: "the lock does not show the report that was accepted", Next: "find out who took it away",
 	}
 }
@@ -245,6 +275,7 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 	if err != nil {
 		return err
 	}
+	rows := int64(0)
 	for n := range k.Files {
 		sealed, err := s.home.keptText(m, keptFile(n))
 		if err != nil {
@@ -260,6 +291,7 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 		if err != nil { // its text is patients' data, and may be in the error
 			return &ecluse.Error{Kind: ecluse.Unverified, What: what, Where: keptFile(n), Why: "it is damaged"}
 		}
+		rows += int64(len(chunk.Rows))
 		for _, row := range chunk.Rows {
 			r := &Rejected{Dataset: chunk.Dataset, Ordinal: row.Ordinal, Reason: row.Reason}
 			for _, c := range row.Cells {
@@ -268,6 +300,12 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 			if err := each(r); err != nil {
 				return err
 			}
+		}
+	}
+	if rows != k.Rows {
+		return &ecluse.Error{
+			Kind: ecluse.Unverified, What: what, Where: p.String(), Why: fmt.Sprintf("%d rows lie in the gate's folder, and its ledger says that %d are kept", rows, k.Rows),
+			Next: "bring the gate's folder back, or look at the rows themselves in the old database",
 		}
 	}
 	return nil

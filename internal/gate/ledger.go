@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecluse"
+	"ecluse/evidence"
 	"ecluse/internal/durable"
 	"ecluse/internal/exchange"
 	"ecluse/internal/sluice"
@@ -53,9 +54,11 @@ type Entry struct {
 	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
+	Counted     []ecluse.Digest          `json:"counted,omitempty"`  // acts that end or change something, seen here while a roster entitled who signed them
 	Erased      time.Time                `json:"erased,omitzero"`
 	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
 	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
+	NotKept     evidence.NotKept         `json:"not_kept,omitempty"`   // why none do, though the instruction states a day
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
 }
 

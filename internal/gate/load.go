@@ -347,8 +347,8 @@ func (t *Target) mayLoad(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err != nil {
 		return err
 	}
-	if !e.Accepted.IsZero() {
-		return refuse("the controller has accepted the load: "+e.Accepted.String(), "nothing is loaded any more")
+	if by := keeps(&e); !by.IsZero() {
+		return refuse("the controller has accepted the load: "+by.String(), "nothing is loaded any more")
 	}
 	if live := e.Live(page.Plans[p.String()]); !live.IsZero() {
 		return refuse("the laboratory works in it since the controller said go: "+live.String(), "accept it, or order it undone: nothing is loaded into it any more")

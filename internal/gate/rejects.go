@@ -84,6 +84,15 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	}
 	defer o.key.Wipe()
 	aside := sluice.AsideIn(p, o.sealed)
+	said, err := s.reported(ctx, m, p, aside)
+	if err != nil {
+		return err
+	}
+	if said != nil {
+		if err := said.accountsFor(what, aside); err != nil {
+			return err
+		}
+	}
 	var all []*evidence.Descriptor
 	rows := int64(0)
 	for _, a := range aside {
@@ -120,6 +129,51 @@ func (s *Source) Rejects(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 		}
 	}
 	return nil
+}
+
+// reported is the last report of a passage, when it is of all that was put aside: nil where
+// there is none, or a later reading put rows aside since.
+func (s *Source) reported(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, aside []sluice.Aside) (*LoadStatement, error) {
+	target, err := s.targetGate(ctx, m, p.Kind)
+	if err != nil {
+		return nil, err
+	}
+	reports, err := s.lock.Posted(ctx, m, exchange.LoadReport)
+	if err != nil {
+		return nil, err
+	}
+	for _, signed := range slices.Backward(reports) {
+		said := &LoadStatement{}
+		if err := evidence.ParseStatement(signed, target, evidence.ReportFormat, said); err != nil {
+			return nil, err
+		}
+		if said.Passage != p {
+			continue
+		}
+		if slices.ContainsFunc(aside, func(a sluice.Aside) bool { return a.Reading > said.Reading }) {
+			return nil, nil
+		}
+		return said, nil
+	}
+	return nil, nil
+}
+
+// accountsFor refuses a list of rows put aside that has fewer than the signed report counts:
+// whoever shows it left some out. More there may be: of a chunk that was rolled back and then
+// loaded whole, or with fewer put aside, what was sealed the first time still lies there.
+func (s *LoadStatement) accountsFor(what string, aside []sluice.Aside) error {
+	rows := int64(0)
+	for _, a := range aside {
+		rows += a.Descriptor.Rows
+	}
+	if rows >= s.RowsRejected {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.Unverified, What: what, Where: s.Passage.String(), Article: "GDPR art. 5(1)(f)",
+		Why:  fmt.Sprintf("the report that the target gate signed counts %d rows put aside, and the lock shows %d: some are kept from this gate", s.RowsRejected, rows),
+		Next: "do not accept by this list; find out who took the others away, and bring the server's folder back from a copy",
+	}
 }
 
 // digestOfAll is of the descriptors of what is shown.

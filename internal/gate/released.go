@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/crypto/ssh"
 
@@ -24,9 +23,6 @@ func (r *Rejected) masked() evidence.MaskedRow {
 	return m
 }
 
-// errFound ends looking for a row.
-var errFound = errors.New("found")
-
 // Release lets others see one row that a passage put aside, masked, by the act of one of
 // the controller's people, whose key it is. Releasing it again is another act.
 func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, d ecluse.DatasetID, ordinal int64, key ssh.Signer) (*evidence.Released, error) {
@@ -35,11 +31,10 @@ func (s *Source) Release(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	err := s.Rejects(ctx, m, p, key, func(x *Rejected) error {
 		if x.Dataset == d && x.Ordinal == ordinal {
 			row = x
-			return errFound
 		}
-		return nil
+		return nil // to the end: whether all are there is known there
 	})
-	if err != nil && !errors.Is(err, errFound) {
+	if err != nil {
 		return nil, err
 	}
 	if row == nil {

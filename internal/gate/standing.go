@@ -21,7 +21,11 @@ func (h *Home) standing(ctx context.Context, lock Papers, m ecluse.MigrationID) 
 	if err != nil {
 		return err
 	}
-	return mandate.Stands(t, standingPapers(c))
+	if err := mandate.Stands(t, standingPapers(c)); err != nil {
+		return err
+	}
+	_, err = h.ending(m, c) // what is signed already counts, though its signer leave before it is acted on
+	return err
 }
 
 // mappingSigned checks that an operator signed the mapping in force, of a migration that

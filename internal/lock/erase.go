@@ -102,6 +102,9 @@ func (l *Lock) erase(ctx context.Context, m ecluse.MigrationID, deadline time.Ti
 		return err
 	}
 	c.Kept = source.kept
+	if ground.Trigger == evidence.ByAcceptance && i.RejectsUntil != nil && !ground.Disposed.IsZero() {
+		c.NotKept = source.unkept
+	}
 	if c.Stayed, err = l.stayed(ctx, m, i.Target.Gate); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type keyHolder struct {
 	looked *exchange.Searched
 	taken  closing            // of what it looked through; nil before
 	kept   *evidence.KeptRows // rows put aside that it keeps; nil: none, or it was not asked yet
+	unkept evidence.NotKept   // why not, where it was to keep some
 }
 
 // destroyed is what a lock reads in a gate's erasure/v1.
@@ -38,8 +39,9 @@ type destroyed struct {
 		Opens     string `json:"opens,omitempty"`
 		Algorithm string `json:"algorithm"`
 	} `json:"keys"`
-	At   time.Time          `json:"at"`
-	Kept *evidence.KeptRows `json:"kept,omitempty"`
+	At      time.Time          `json:"at"`
+	Kept    *evidence.KeptRows `json:"kept,omitempty"`
+	NotKept evidence.NotKept   `json:"not_kept,omitempty"`
 }
 
 func (k *keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]evidence.DestroyedKey, error) {
@@ -66,7 +68,7 @@ func (k *keyHolder) Destroy(ctx context.Context, m ecluse.MigrationID) ([]eviden
 	for _, x := range said.Keys {
 		keys = append(keys, evidence.DestroyedKey{Name: x.Name, ID: k.ids[x.Opens], Algorithm: x.Algorithm, Destroyed: said.At})
 	}
-	k.kept = said.Kept
+	k.kept, k.unkept = said.Kept, said.NotKept
 	return keys, k.lock.move(ctx, m, journal.KeyDestroyed, procedure.DestroyKey, k.actor)
 }
 

@@ -20,9 +20,10 @@ type Attendant struct {
 	person  *evidence.Person
 }
 
-// AtConsole finds who of the controller's people a key is. Rosters are verified as for a
-// permit; whether the migration stands is not asked: who may look at what was put aside
-// may do so in one that was stopped.
+// AtConsole finds who of the controller's people a key is. Both parties' roots are those of
+// the contract, and the controller's roster runs; the processor's may have run out long ago,
+// for rows put aside are looked at when nobody renews it any more. Whether the migration
+// stands is not asked either: who may look may do so in one that was stopped.
 func AtConsole(t Trust, m ecluse.MigrationID, p Papers, key ecluse.Fingerprint) (*Attendant, error) {
 	const what = "find who is at the console"
 	d := newDocket(t)
@@ -30,8 +31,15 @@ func AtConsole(t Trust, m ecluse.MigrationID, p Papers, key ecluse.Fingerprint) 
 	if d.contract, err = ParseContract("contract", p.Contract); err != nil {
 		return nil, err
 	}
-	if err := d.verifyRosters(p.Rosters); err != nil {
-		return nil, err
+	for _, step := range []func() error{
+		func() error { return d.chain(p.Rosters) },
+		func() error { return d.rootOf(ecluse.Controller) },
+		func() error { return d.rootOf(ecluse.Processor) },
+		func() error { return d.current(ecluse.Controller) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 	out := &Attendant{now: t.Now, m: m, rosters: d.rosters}
 	for _, r := range d.rosters.Side(ecluse.Controller) {

@@ -12,10 +12,15 @@ import (
 // its half of the key.
 type Ending struct {
 	Accepted ecluse.Digest // the act by which the controller accepted a report; zero: none was shown
+	Shown    ecluse.Digest // one whose signer is on no roster any more, first seen since: it leaves a load where it is and is no ground to destroy anything; zero: none
 	Ordered  ecluse.Digest // the act by which the controller ordered erasure; zero: none was shown
 	Deadline time.Time     // when it was to be erased, by the instruction in force; zero: none verifies
 	Contract time.Time     // when its contract ends; zero: none verifies
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
+	Stated   *Date         // the same, whatever the contract says
+	Whole    bool          // instruction and contract are there: what they do not say of rows put aside is not kept from the gate
+
+	Counted []ecluse.Digest // acts that count, for the ledger: they do when their signers are gone
 
 	gone    map[ecluse.Digest]ecluse.Digest // a key of rows put aside that are kept → the act by which the controller orders them erased
 	goes    map[ecluse.Digest]said          // a report → the act by which the controller says go of it
@@ -69,6 +74,12 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // opening: rosters may have run out, and what does not verify counts for nothing
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
+//
+// An act that takes away, or lets something be let go of, counts if a roster entitles whoever
+// signed it when the gate first sees it (Trust.Known), and not only on the day that it names:
+// who was struck off could name any day. One that was signed in time and comes after that is
+// signed again, by somebody who may; acceptances and goes that keep a load where it is hold
+// of themselves.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]said{}, refused: map[ecluse.Digest]time.Time{}}
 	d := newDocket(t)
@@ -79,9 +90,11 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 		}
 		for _, c := range a.Clauses {
 			switch {
+			case c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReport && a.Role == ecluse.Signatory && !d.counts(a, &e):
+				e.Shown = a.signed.Digest()
 			case c.Verb == evidence.VerbAccept && c.Kind == evidence.KindReport && a.Role == ecluse.Signatory:
 				e.Accepted = a.signed.Digest()
-			case c.Verb != evidence.VerbErase || !slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role):
+			case c.Verb != evidence.VerbErase || !slices.Contains([]ecluse.Role{ecluse.Signatory, ecluse.DPO}, a.Role) || !d.counts(a, &e):
 			case c.Kind == evidence.KindMigration:
 				e.Ordered = a.signed.Digest()
 			case c.Kind == evidence.KindKept:
@@ -90,14 +103,15 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 		}
 	}
 	var err error
-	if d.instruction, err = ParseInstruction("instruction", p.Instruction); err != nil || d.instruction.ID != m || !d.inForce() {
+	if d.instruction, err = ParseInstruction("instruction", p.Instruction); err != nil || d.instruction.ID != m || !d.inForce(&e) {
 		return e
 	}
 	e.Deadline = d.instruction.EraseBy
 	d.decisions(m, &e)
+	e.Stated = d.instruction.RejectsUntil
 	if d.contract, err = ParseContract("contract", p.Contract); err == nil && d.contract.digest == d.instruction.Contract {
-		e.Contract = d.contract.ends()
-		if k := d.instruction.RejectsUntil; k != nil && !k.Ends().After(d.contract.EraseBy()) {
+		e.Contract, e.Whole = d.contract.ends(), true
+		if k := e.Stated; k != nil && !k.Ends().After(d.contract.EraseBy()) {
 			e.Kept = k
 		}
 	}
@@ -116,7 +130,7 @@ func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 			switch {
 			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport:
 				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
-			case c.Verb == evidence.VerbRefuse:
+			case c.Verb == evidence.VerbRefuse && d.counts(a, e):
 				e.refused[c.Subject] = a.NotBefore
 			}
 		}
@@ -151,12 +165,27 @@ func (d *docket) actsThatVerify(m ecluse.MigrationID, p Papers) {
 	slices.SortStableFunc(d.acts, func(a, b actBy) int { return a.NotBefore.Compare(b.NotBefore) })
 }
 
+// counts tells whether an act counts that takes something away, and notes those that do.
+func (d *docket) counts(a actBy, e *Ending) bool {
+	if !d.trust.Known[a.signed.Digest()] {
+		pub, err := a.signed.Verify(evidence.NamespaceAct)
+		if err != nil || d.rosters.Entitled(a.Act, evidence.FingerprintOf(pub), d.trust.Now) != nil {
+			return false
+		}
+	}
+	if !slices.Contains(e.Counted, a.signed.Digest()) {
+		e.Counted = append(e.Counted, a.signed.Digest())
+	}
+	return true
+}
+
 // inForce tells whether the instruction is the one that this gate acted on, or one that
 // the controller signed and that comes after it.
-func (d *docket) inForce() bool {
+func (d *docket) inForce(e *Ending) bool {
+	signed, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, d.instruction.digest)
+	counted := slices.DeleteFunc(signed, func(a actBy) bool { return !d.counts(a, e) })
 	if !d.trust.Acted.IsZero() && d.instruction.digest == d.trust.Acted {
 		return true
 	}
-	_, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, d.instruction.digest)
-	return err == nil && d.inSuccession() == nil
+	return err == nil && len(counted) > 0 && d.inSuccession() == nil
 }

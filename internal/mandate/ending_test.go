@@ -1,6 +1,7 @@
 package mandate_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +55,60 @@ func TestKeptUntil(t *testing.T) {
 		if e := mandate.Ended(in.Trust, m.ID, in.Papers); e.Kept != nil {
 			t.Errorf("%s: an instruction that nobody signed keeps rows until %s", name, e.Kept)
 		}
+	}
+}
+
+// TestStruckOff: an act that ends or takes away does not count when the newest roster gives
+// its signer the role no more and the gate had not seen it before, whatever day it names. One
+// seen before does; and an acceptance or a go leaves a load where it is.
+func TestStruckOff(t *testing.T) {
+	w := mandatetest.New(t)
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	report, plan := ecluse.DigestOf([]byte("report")), ecluse.DigestOf([]byte("load plan"))
+	act := func(verb evidence.Verb, kind string, subject ecluse.Digest) evidence.Signed {
+		return m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: verb, Kind: kind, Subject: subject}})
+	}
+	accepts := act(evidence.VerbAccept, evidence.KindReport, report)
+	orders := act(evidence.VerbErase, evidence.KindMigration, m.Instruction.Digest())
+	goes := act(evidence.VerbGo, evidence.KindReport, report)
+	refuses := act(evidence.VerbRefuse, evidence.KindLoadPlan, plan)
+	r := w.Roster(ecluse.Controller, 3, w.Now.Add(-30*time.Minute))
+	r.People = slices.DeleteFunc(slices.Clone(r.People), func(p evidence.Person) bool { return p.ID == w.Anne.ID })
+	after, _ := w.SignRoster(t, r)
+
+	in := m.ReadPermitInputs()
+	ended := func(struck bool, known ...ecluse.Digest) mandate.Ending {
+		papers := in.Papers
+		papers.Acts = append(slices.Clone(papers.Acts), accepts, orders, goes, refuses)
+		if struck {
+			papers.Rosters = append(slices.Clone(papers.Rosters), after)
+		}
+		trust := in.Trust
+		trust.Known = map[ecluse.Digest]bool{}
+		for _, d := range known {
+			trust.Known[d] = true
+		}
+		return mandate.Ended(trust, m.ID, papers)
+	}
+	before := ended(false)
+	if before.Accepted != accepts.Digest() || before.Ordered != orders.Digest() || !before.Live(plan).IsZero() || before.Deadline.IsZero() {
+		t.Fatalf("while she is on the roster: %+v", before)
+	}
+	for _, d := range []ecluse.Digest{accepts.Digest(), orders.Digest(), refuses.Digest()} {
+		if !slices.Contains(before.Counted, d) {
+			t.Errorf("%s is not for the ledger to remember", d)
+		}
+	}
+	since := ended(true)
+	if !since.Accepted.IsZero() || !since.Ordered.IsZero() || since.Over(w.Now) != "" || !since.Deadline.IsZero() || len(since.Counted) > 0 {
+		t.Errorf("backdated by somebody struck off: %+v", since)
+	}
+	in.Acted = m.Instruction.Digest()
+	since = ended(true)
+	if since.Shown != accepts.Digest() || since.Live(plan) != goes.Digest() || since.Deadline.IsZero() {
+		t.Errorf("what leaves a load where it is: %+v, live by %s", since, since.Live(plan))
+	}
+	if again := ended(true, before.Counted...); again.Accepted != accepts.Digest() || again.Ordered != orders.Digest() || !again.Live(plan).IsZero() {
+		t.Errorf("seen before: %+v", again)
 	}
 }

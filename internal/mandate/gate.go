@@ -279,6 +279,37 @@ func ConfirmedGate(t Trust, lock ecluse.Fingerprint, gate evidence.Signed, roste
 	return g, nil
 }
 
+// Retired tells whether the gate was retired by somebody who might, and not confirmed
+// again: each paper by which it was, by acts and rosters that verify. Whether a roster still
+// runs is not asked, for what it lets be done is to end things.
+func Retired(t Trust, p Papers) bool {
+	d := newDocket(t)
+	if d.chain(p.Rosters) != nil {
+		return false
+	}
+	for _, s := range p.Acts {
+		a, err := evidence.ParseAct(s.Body)
+		if err != nil {
+			continue
+		}
+		if a, by, err := evidence.VerifyAct(s, &d.rosters, a.NotBefore); err == nil {
+			d.acts = append(d.acts, actBy{a, by, s})
+		}
+	}
+	retired := false
+	for _, s := range p.Gates {
+		g, err := VerifyGate(s, t.Roots, t.Lock)
+		if err != nil || g.Gate != t.Gate {
+			continue
+		}
+		if d.confirmed(g) == nil {
+			return false
+		}
+		retired = retired || d.stopped(evidence.KindGate, g.digest) != nil
+	}
+	return retired
+}
+
 // RosterRuns refuses rosters that do not chain to a side's root, or of which none runs: by
 // them no signature of that side can be told.
 func RosterRuns(t Trust, side ecluse.Side, rosters []evidence.Signed) error {

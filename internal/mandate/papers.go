@@ -18,6 +18,7 @@ type Trust struct {
 	Gate   ecluse.Fingerprint                 // its own key's
 	Roots  map[ecluse.Side]ecluse.Fingerprint // each party's, given at enrolment
 	Floors map[ecluse.Side]int                // highest roster number seen; absent: none yet
+	Known  map[ecluse.Digest]bool             // acts that it saw while a roster still entitled who signed them
 	Acted  ecluse.Digest                      // the instruction of this migration that it acted on last; zero: none
 	Lock   ecluse.Fingerprint                 // the key that signs journal heads, given with the roots
 	Now    time.Time                          // never before the ledger's high-water mark
@@ -187,15 +188,23 @@ func (d *docket) verifyRosters(signed []evidence.Signed) error {
 		return err
 	}
 	for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
-		if root := d.trust.Roots[side]; root == "" || d.contract.Party(side).Root != root {
-			return refusal(whatRosters, fmt.Sprintf("the contract names another root for the %s than this gate was given", side),
-				"compare both with that party, by telephone, before anything else")
+		if err := d.rootOf(side); err != nil {
+			return err
 		}
 		if err := d.current(side); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// rootOf checks that the contract names the root of a side that this gate was given.
+func (d *docket) rootOf(side ecluse.Side) error {
+	if root := d.trust.Roots[side]; root != "" && d.contract.Party(side).Root == root {
+		return nil
+	}
+	return refusal(whatRosters, fmt.Sprintf("the contract names another root for the %s than this gate was given", side),
+		"compare both with that party, by telephone, before anything else")
 }
 
 // current checks the roster of a side that runs now: the highest number issued.

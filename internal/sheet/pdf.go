@@ -19,8 +19,11 @@ const (
 )
 
 // PDF writes the page as A4, with its own fonts: made twice of the same page it is the
-// same to the byte.
+// same to the byte. A page with a character that they lack is refused.
 func (p *Page) PDF(w io.Writer, made time.Time) error {
+	if err := p.printable(); err != nil {
+		return err
+	}
 	d := fpdf.New("P", "mm", "A4", "")
 	d.SetCreationDate(made.UTC())
 	d.SetModificationDate(made.UTC())

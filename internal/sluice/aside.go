@@ -164,6 +164,7 @@ func RejectsOf(p ecluse.Passage, d ecluse.DatasetID) ecluse.DatasetID {
 // Aside is what a passage put aside of one sealed chunk.
 type Aside struct {
 	Chunk      ecluse.Slot // of the source's
+	Reading    int         // of the source, that it is as of
 	Descriptor *evidence.Descriptor
 }
 
@@ -180,7 +181,7 @@ func AsideIn(p ecluse.Passage, all []*evidence.Descriptor) []Aside {
 	var out []Aside
 	for _, d := range all {
 		if chunk, reading, ok := asideOf(prefix, d.Slot); ok && latest[chunk] == reading {
-			out = append(out, Aside{chunk, d})
+			out = append(out, Aside{chunk, reading, d})
 		}
 	}
 	return out
