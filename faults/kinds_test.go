@@ -295,10 +295,8 @@ func flipping(in []string) func(context.Context, *room, *draw) bool {
 			return false
 		}
 		r.stops("somebody noticed")
-		r.held.Store(true)
-		defer r.held.Store(false)
+		defer r.away()()
 		r.down()
-		r.killCommand()
 		if err := os.RemoveAll(r.Path); err != nil {
 			r.Error(err)
 		}

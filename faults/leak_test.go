@@ -97,6 +97,30 @@ func TestWrongIsSeen(t *testing.T) {
 			t.Error("one is not marked, and nothing is wrong")
 		}
 	})
+	t.Run("a passage that is not undone", func(t *testing.T) {
+		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))
+		look := func(want bool) {
+			t.Helper()
+			facts, err := r.bareFacts(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			marks, err := r.site.marks(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := wrongUndone(facts, r.stage.bare, marks); (wrong == nil) != want {
+				t.Errorf("want it undone %v, and %v", want, wrong)
+			}
+		}
+		look(false)
+		r.Exec("novalab.db", "DELETE FROM observation", "DELETE FROM request", "DELETE FROM patient", "DELETE FROM prescriber WHERE id < 970000")
+		look(false) // its marks are there
+		r.Exec("novalab.db", "DELETE FROM ecluse_marker")
+		look(true)
+		r.Exec("novalab.db", "UPDATE prescriber SET name = 'Dr Autre' WHERE id = 970001")
+		look(false)
+	})
 	t.Run("a deadline", func(t *testing.T) {
 		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))
 		r.Late()

@@ -164,6 +164,7 @@ type room struct {
 	log     *os.File
 	said    int
 	line    nettest.Line
+	turns   sync.Mutex  // held by whoever does the next step, or has sent them away
 	held    atomic.Bool // somebody works with the parts: whoever goes on waits
 	marked  []string    // in the target, before acceptance takes them away
 	undone  bool        // a passage was, and the target was looked at
@@ -219,6 +220,7 @@ func newRoom(t testing.TB, s *stage, where string) *room {
 		t.Fatal(err)
 	}
 	copyOf(t, s.path, r.Path)
+	_ = os.Remove(r.Join("room", "lock", config.ServerName)) // where it listens: each copy for itself
 	for _, p := range processes() {
 		if err := os.MkdirAll(r.temp(p), 0o700); err != nil {
 			t.Fatal(err)
@@ -463,7 +465,7 @@ func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() b
 			since = time.Now()
 		}
 		before := r.trouble()
-		if r.step(ctx) {
+		if r.turn(ctx) {
 			return nil
 		}
 		if ctx.Err() != nil || time.Since(since) > patience {
@@ -471,19 +473,46 @@ func (r *room) goOn(ctx context.Context, patience time.Duration, healed func() b
 			defer r.mu.Unlock()
 			return fmt.Errorf("it does not go on: %s", strings.Join(r.errors[max(0, len(r.errors)-3):], "\n"))
 		}
-		if r.held.Load() {
-			continue
-		}
-		if why := r.ended(); why != nil {
-			r.stops(why.Error())
-			if err := r.again(ctx); err != nil {
-				r.stops("start: " + err.Error())
-				time.Sleep(100 * time.Millisecond)
-			}
-		}
-		if r.trouble() > before {
+		if r.trouble() > before && !r.held.Load() {
 			time.Sleep(200 * time.Millisecond)
 		}
+	}
+}
+
+// turn is a step, and seeing to what has ended.
+func (r *room) turn(ctx context.Context) (done bool) {
+	r.turns.Lock()
+	defer r.turns.Unlock()
+	if r.step(ctx) {
+		return true
+	}
+	if r.held.Load() {
+		return false
+	}
+	if why := r.ended(); why != nil {
+		r.stops(why.Error())
+		if err := r.again(ctx); err != nil {
+			r.stops("start: " + err.Error())
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	return false
+}
+
+// away sends whoever goes on away from the room until it is called back.
+func (r *room) away() (back func()) {
+	r.held.Store(true)
+	for !r.turns.TryLock() {
+		r.mu.Lock()
+		if r.current != nil {
+			_ = r.current.Kill()
+		}
+		r.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+	}
+	return func() {
+		r.turns.Unlock()
+		r.held.Store(false)
 	}
 }
 

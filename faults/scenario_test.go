@@ -4,6 +4,8 @@ package faults
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -130,14 +132,22 @@ func (r *room) looksUndone(ctx context.Context) bool {
 		wait(ctx, 200*time.Millisecond)
 		return false
 	}
-	if bare != r.stage.bare {
-		r.Error("undone, the target does not hold what it held before")
-	}
-	if len(marks) > 0 {
-		r.Errorf("undone, the target still has the marks %v", marks)
+	if err := wrongUndone(bare, r.stage.bare, marks); err != nil {
+		r.Error(err)
 	}
 	r.undone = true
 	return true
+}
+
+// wrongUndone tells what is wrong with a target out of which a passage was taken.
+func wrongUndone(facts, bare string, marks []string) error {
+	switch {
+	case facts != bare:
+		return errors.New("undone, the target does not hold what it held before")
+	case len(marks) > 0:
+		return fmt.Errorf("undone, the target still has the marks %v", marks)
+	}
+	return nil
 }
 
 // others makes the stages from which a passage is caught up with, or undone.
