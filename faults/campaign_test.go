@@ -73,7 +73,7 @@ func TestCampaign(t *testing.T) {
 		t.Skip("make faults")
 	}
 	all := slices.DeleteFunc(kinds(), func(k kind) bool { return !strings.Contains(k.name, *only) })
-	about := slices.DeleteFunc(scenarios(), func(s scenario) bool { return !strings.Contains(s.name, *scene) })
+	about := scenariosOf(*scene)
 	if len(all) == 0 || len(about) == 0 {
 		t.Fatal("no fault and no scenario has that in its name")
 	}
@@ -190,6 +190,7 @@ func (w *world) run(t *testing.T, about scenario, k kind, d *draw, stock bool) (
 		mount(t, where)
 	}
 	r := newRoom(t, s, where)
+	r.patience = d.upTo(s.lasts)
 	if k.before != nil {
 		k.before(r, d)
 	}

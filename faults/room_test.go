@@ -134,40 +134,47 @@ const (
 	changed   = "changed"   // loaded, and the source is not as it was read
 	compared  = "compared"  // loaded, and somebody is about to say no-go
 	caughtUp  = "caught-up" // the same, brought up to what changed
+	begun     = "begun"     // about to be loaded, by somebody who breaks it off
+	givenUp   = "given up"  // changed, and the same
 	rehearsed = "rehearsed" // loaded into the test base
 )
 
 // stage is a room from which runs begin.
 type stage struct {
 	*site
-	name     string
-	path     string
-	readings int            // to which the source is read, for what changed; 0: as often as it was
-	undoes   string         // the passage that is undone
-	facts    string         // of the targets at the end
-	marks    []string       // in them before acceptance
-	bare     string         // of them before anything is loaded
-	lasts    time.Duration  // in which faults are to come
-	calls    map[string]int // durable writes of each part in that time
+	name      string
+	path      string
+	readings  int            // to which the source is read, for what changed; 0: as often as it was
+	undoes    string         // the passage that is undone
+	breaksOff []string       // a command that somebody breaks off before that
+	early     *stage         // what it comes to when its later reading is not closed by then; nil: the same
+	facts     string         // of the targets at the end
+	marks     []string       // in them before acceptance
+	bare      string         // of them before anything is loaded
+	lasts     time.Duration  // in which faults are to come
+	calls     map[string]int // durable writes of each part in that time
 }
 
 // room is a room in which something goes wrong.
 type room struct {
 	*roomtest.Dir
 	*site
-	stage   *stage
-	control string // what the tracers are asked and tell
-	relay   *nettest.Relay
-	desk    *nettest.Relay
-	lost    sync.Mutex // who works with parts
-	parts   *app.Running
-	log     *os.File
-	said    int
-	line    nettest.Line
-	turns   sync.Mutex  // held by whoever does the next step, or has sent them away
-	held    atomic.Bool // somebody works with the parts: whoever goes on waits
-	marked  []string    // in the target, before acceptance takes them away
-	undone  bool        // a passage was, and the target was looked at
+	stage    *stage
+	control  string // what the tracers are asked and tell
+	relay    *nettest.Relay
+	desk     *nettest.Relay
+	lost     sync.Mutex // who works with parts
+	parts    *app.Running
+	log      *os.File
+	said     int
+	line     nettest.Line
+	turns    sync.Mutex    // held by whoever does the next step, or has sent them away
+	held     atomic.Bool   // somebody works with the parts: whoever goes on waits
+	marked   []string      // in the target, before acceptance takes them away
+	patience time.Duration // after which a command is broken off
+	brokeOff bool
+	readings int  // of the source, closed when the passage that stays was compared
+	undone   bool // a passage was, and the target was looked at
 
 	deadline time.Time // after which all is erased by itself, accepted by nobody; zero: it is accepted
 	live     bool      // and somebody said go before that
@@ -446,6 +453,9 @@ func (r *room) step(ctx context.Context) (done bool) {
 			return false
 		}
 		r.marked = marks
+		if v.Readings != nil {
+			r.readings = v.Readings.Closed
+		}
 		r.run(ctx, "accept", "--all", "entered by hand", "--as", r.Join("keys", r.signatory))
 	default:
 		r.run(ctx, "apply")
@@ -524,7 +534,7 @@ func (r *room) holds(stock bool) {
 	if err := errors.Join(err, json.Unmarshal(text, &c)); err != nil {
 		r.Error(err)
 	}
-	want, look := r.stage.facts, r.site.facts
+	want, look := r.endsAs().facts, r.site.facts
 	if !r.deadline.IsZero() && c.Outcome == evidence.Undone {
 		want, look = r.stage.bare, r.bareFacts
 	}
@@ -536,7 +546,7 @@ func (r *room) holds(stock bool) {
 	}
 	r.inTime(&c)
 	if r.deadline.IsZero() && r.stage.name != accepted {
-		if err := wrongMarks(r.marked, r.stage.marks); err != nil {
+		if err := wrongMarks(r.marked, r.endsAs().marks); err != nil {
 			r.Error(err)
 		}
 	}
@@ -632,6 +642,7 @@ func (w *world) measure(t *testing.T, s *stage) {
 	if err := r.up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	r.patience = time.Minute
 	begun := time.Now()
 	whole := s.whole()
 	for over := false; !whole && !over; {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,8 +37,22 @@ func scenarios() []scenario {
 	return []scenario{
 		{name: passage, weight: 6, from: []string{approved, approved, approved, approved, loaded, accepted}},
 		{name: catchUp, weight: 2, from: []string{changed}},
-		{name: undo, weight: 2, from: []string{rehearsed, rehearsed, compared, caughtUp}},
+		{name: undo, weight: 2, from: []string{rehearsed, rehearsed, compared, caughtUp, begun, givenUp}},
 	}
+}
+
+// scenariosOf are those with a word in their name, or of which a stage has it: these stages alone.
+func scenariosOf(word string) []scenario {
+	var some []scenario
+	for _, s := range scenarios() {
+		if !strings.Contains(s.name, word) {
+			s.from = slices.DeleteFunc(s.from, func(stage string) bool { return !strings.Contains(stage, word) })
+		}
+		if len(s.from) > 0 {
+			some = append(some, s)
+		}
+	}
+	return some
 }
 
 // changes is what happens in the old laboratory after it was read: rows of every dataset
@@ -71,6 +87,11 @@ func before(d *roomtest.Dir) {
 func (r *room) next(ctx context.Context, v *exchange.Status) bool {
 	p := v.Place
 	switch {
+	case r.stage.breaksOff != nil && !r.brokeOff && (p.Passage == procedure.LoadApproved || p.Passage == procedure.Compared):
+		r.brokeOff = true
+		r.runFor(ctx, r.patience, r.stage.breaksOff...)
+	case r.brokeOff && v.Passage == r.stage.undoes && p.Passage == procedure.Loading:
+		r.run(ctx, "undo", "--because", "the night is too short", "--as", r.Join("keys", r.signatory))
 	case r.stage.catchesUp(v):
 		r.run(ctx, "apply", "--catch-up")
 	case r.stage.undoes == "":
@@ -99,6 +120,33 @@ func (r *room) next(ctx context.Context, v *exchange.Status) bool {
 
 // whole tells whether a scenario is about all that is left, to the end.
 func (s *stage) whole() bool { return s.undoes == "" && s.readings == 0 }
+
+// endsAs is the stage whose end is that of the room: of a later reading that was given up
+// nothing comes in.
+func (r *room) endsAs() *stage {
+	if r.stage.early != nil && r.readings < 2 {
+		return r.stage.early
+	}
+	return r.stage
+}
+
+// runFor runs a command that somebody breaks off after a while; the gates go on.
+func (r *room) runFor(ctx context.Context, while time.Duration, args ...string) {
+	begun := time.Now()
+	t := time.AfterFunc(while, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.current != nil {
+			_ = r.current.Kill()
+		}
+	})
+	defer t.Stop()
+	if _, code := r.run(ctx, args...); code != 0 && time.Since(begun) >= while {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.killed = max(0, r.killed-1) // that was no fault
+	}
+}
 
 // catchesUp tells whether the passage at a stage is still to be brought up to what changed.
 func (s *stage) catchesUp(v *exchange.Status) bool {
@@ -157,10 +205,12 @@ func (w *world) others(t *testing.T, patients int) {
 	c := d.Plant()
 	before(d)
 	w.from(t, d, c, func(r *room, keep func(*stage)) {
+		keep(&stage{name: begun, undoes: "final-1", breaksOff: []string{"apply"}})
 		r.step(t.Context())
 		keep(&stage{name: compared, undoes: "final-1"})
 		r.Exec("ancilab.db", changes(c)...)
 		keep(&stage{name: changed, readings: 2})
+		keep(&stage{name: givenUp, undoes: "final-1", breaksOff: []string{"apply", "--catch-up"}, early: w.stages[compared]})
 		r.run(t.Context(), "apply", "--catch-up")
 		keep(&stage{name: caughtUp, undoes: "final-1"})
 	})
