@@ -537,3 +537,94 @@ func TestCatchUpGivenUpAtItsEnd(t *testing.T) {
 		t.Error("caught up with, the target is not what a load now would make")
 	}
 }
+
+// TestCatchUpClosedAndGivenUp: a later reading came to the chamber whole, and the lock ended
+// before it noted that. Its passage is undone then, and what is loaded next is as of that
+// reading: the chamber takes nothing back. The reading after it is the next.
+func TestCatchUpClosedAndGivenUp(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 2), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", changes()...)
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, dying{r.Lock(), d, "manifest.1"})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	if err != nil || !v.Reconciled || v.Load.Reading != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	d.Exec("ancilab.db", later()...)
+	if v := caughtUpBy(t, r); !v.Reconciled || v.Load.Reading != 2 {
+		t.Errorf("%+v", v)
+	}
+	oracle.Exec("ancilab.db", append(changes(), later()...)...)
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("caught up with, the target is not what a load now would make")
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	d.Verify(r)
+}
+
+// TestCatchUpClosedTooLate: the end of a reading that was given up meanwhile does not come in.
+func TestCatchUpClosedTooLate(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", changes()...)
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	late := &late{Lock: r.Lock()}
+	source, target := gates(t, d, late)
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Lock().Close(t.Context(), roomtest.Migration, late.manifest); err == nil {
+		t.Error("a reading that was given up is closed")
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Load.Reading != 0 {
+		t.Errorf("%+v", v.Load)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("what was read before is not loaded again as it was")
+	}
+}
+
+// late is a lock to which a reading's end comes later.
+type late struct {
+	gate.Lock
+	manifest evidence.Signed
+}
+
+func (l *late) Close(_ context.Context, _ ecluse.MigrationID, manifest evidence.Signed) error {
+	l.manifest = manifest
+	return errStopped
+}
