@@ -21,7 +21,7 @@ import (
 type kind struct {
 	name   string
 	weight int
-	stages []string // empty: any
+	stages []string // of a passage; empty: any
 
 	// before is done before anything is started; it may say where the room is to be.
 	before func(r *room, d *draw)
@@ -38,10 +38,20 @@ func (d *draw) upTo(t time.Duration) time.Duration { return time.Duration(d.Int6
 
 // moment waits until a random one of a room's time.
 func (d *draw) moment(ctx context.Context, r *room) bool {
-	if !r.deadline.IsZero() { // about then
-		return wait(ctx, time.Until(r.deadline)-500*time.Millisecond+d.upTo(2*time.Second))
+	var at time.Duration
+	switch {
+	case !r.deadline.IsZero(): // about then
+		at = time.Until(r.deadline) - 500*time.Millisecond + d.upTo(2*time.Second)
+	case r.stage.whole():
+		at = d.upTo(r.stage.lasts * 9 / 10)
+	default: // others work beside it
+		at = d.upTo(r.stage.lasts * 5 / 4)
 	}
-	return wait(ctx, d.upTo(r.stage.lasts*9/10))
+	if !wait(ctx, at) {
+		return false
+	}
+	r.strikes()
+	return true
 }
 
 // wait waits, and tells whether ctx went on.
@@ -59,21 +69,88 @@ type outcome struct{ runs, late, through, stopped, wrong int }
 
 // TestCampaign runs as many faults as it is asked.
 func TestCampaign(t *testing.T) {
-	if *runs == 0 {
+	if *runs == 0 && *pairs == 0 {
 		t.Skip("make faults")
 	}
 	all := slices.DeleteFunc(kinds(), func(k kind) bool { return !strings.Contains(k.name, *only) })
-	drawn := all
-	var mu sync.Mutex
-	results := map[string]*outcome{}
+	about := scenariosOf(*scene)
+	if len(all) == 0 || len(about) == 0 {
+		t.Fatal("no fault and no scenario has that in its name")
+	}
+	res := &results{kinds: map[string]*outcome{}, scenarios: map[string]*outcome{}}
 	begun := time.Now()
-	count := func(t *testing.T, k kind, late, stopped bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		o := results[k.name]
+	drawn := all
+	if *pairs > 0 {
+		t.Run("pair", func(t *testing.T) {
+			w, kinds := newPair(t)
+			for _, s := range about { // one at a time: they have the servers in common
+				if s.name == catchUp {
+					w.changes(t) // the source, for all that follow
+				}
+				for i := range *pairs {
+					if k := kinds[i%len(kinds)]; scenarios()[i%len(scenarios())].name == s.name && (*one < 0 || i == *one) {
+						t.Run(fmt.Sprintf("%d %s, %s", i, k.name, s.name), func(t *testing.T) {
+							late, stopped := w.run(t, s, k, &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}, i%10 == 0)
+							if t.Failed() {
+								t.Logf("again: make faults FAULTS='-seed %d -pairs %d -one %d'", *seed, *pairs, i)
+							}
+							res.count(t, k, s, late, stopped)
+						})
+					}
+				}
+			}
+		})
+		all = append(all, pairKinds(nil)...)
+	}
+	t.Run("runs", func(t *testing.T) {
+		if *runs == 0 {
+			t.Skip("none is asked for")
+		}
+		w := newWorld(t, 300)
+		w.others(t, 300)
+		for i := range *runs {
+			if *one >= 0 && i != *one {
+				continue
+			}
+			d := &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}
+			k := drawn[pick(d, drawn, func(k kind) int { return k.weight })]
+			s := about[pick(d, about, func(s scenario) int { return s.weight })]
+			t.Run(fmt.Sprintf("%d %s, %s", i, k.name, s.name), func(t *testing.T) {
+				t.Parallel()
+				if time.Since(begun) > *within {
+					t.Fatalf("not run: %v are over; -within gives them longer", *within)
+				}
+				late, stopped := w.run(t, s, k, d, i%10 == 0)
+				if t.Failed() {
+					t.Logf("again: make faults FAULTS='-seed %d -runs %d -one %d -only %q -scenario %q'", *seed, *runs, i, *only, *scene)
+				}
+				res.count(t, k, s, late, stopped)
+			})
+		}
+	})
+	text := res.table(all, *seed, time.Since(begun))
+	fmt.Print(text)
+	if *page != "" {
+		if err := write(*page, text); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// results is what came of all runs, by what went wrong and by what was under way.
+type results struct {
+	mu               sync.Mutex
+	kinds, scenarios map[string]*outcome
+}
+
+func (r *results) count(t *testing.T, k kind, s scenario, late, stopped bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, all := range map[string]map[string]*outcome{k.name: r.kinds, s.name: r.scenarios} {
+		o := all[name]
 		if o == nil {
 			o = &outcome{}
-			results[k.name] = o
+			all[name] = o
 		}
 		o.runs++
 		switch {
@@ -87,77 +164,24 @@ func TestCampaign(t *testing.T) {
 			o.through++
 		}
 	}
-	if *pairs > 0 {
-		t.Run("pair", func(t *testing.T) {
-			w, kinds := newPair(t)
-			for i := range *pairs {
-				if *one >= 0 && i != *one {
-					continue
-				}
-				d := &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}
-				k := kinds[i%len(kinds)]
-				t.Run(fmt.Sprintf("%d %s", i, k.name), func(t *testing.T) { // one at a time: they have the servers in common
-					late, stopped := w.run(t, k, d, i%10 == 0)
-					if t.Failed() {
-						t.Logf("again: make faults FAULTS='-seed %d -runs 1 -pairs %d -one %d'", *seed, *pairs, i)
-					}
-					count(t, k, late, stopped)
-				})
-			}
-		})
-		all = append(all, pairKinds(nil)...)
-	}
-	w := newWorld(t, 300)
-	t.Run("runs", func(t *testing.T) {
-		for i := range *runs {
-			if *one >= 0 && i != *one {
-				continue
-			}
-			d := &draw{rand.New(rand.NewPCG(*seed, uint64(i)))}
-			k := pick(drawn, d)
-			t.Run(fmt.Sprintf("%d %s", i, k.name), func(t *testing.T) {
-				t.Parallel()
-				if time.Since(begun) > *within {
-					t.Fatalf("not run: %v are over; -within gives them longer", *within)
-				}
-				late, stopped := w.run(t, k, d, i%10 == 0)
-				if t.Failed() {
-					t.Logf("again: make faults FAULTS='-seed %d -runs %d -one %d -only %q'", *seed, *runs, i, *only)
-				}
-				count(t, k, late, stopped)
-			})
-		}
-	})
-	text := table(all, results, *seed, time.Since(begun))
-	fmt.Print(text)
-	if *page != "" {
-		if err := write(*page, text); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
-// pick draws a kind.
-func pick(all []kind, d *draw) kind {
+// pick draws one of all by its weight.
+func pick[T any](d *draw, all []T, weight func(T) int) int {
 	sum := 0
-	for _, k := range all {
-		sum += k.weight
+	for _, x := range all {
+		sum += weight(x)
 	}
 	n := d.IntN(sum)
-	for _, k := range all {
-		if n -= k.weight; n < 0 {
-			return k
-		}
-	}
-	return all[0]
+	return slices.IndexFunc(all, func(x T) bool { n -= weight(x); return n < 0 })
 }
 
 // run is one fault. It tells whether it came too late to do anything, and whether it
 // stopped anything.
-func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bool) {
-	stages := k.stages
-	if stages == nil {
-		stages = []string{approved, approved, approved, approved, loaded, accepted}
+func (w *world) run(t *testing.T, about scenario, k kind, d *draw, stock bool) (late, stopped bool) {
+	stages := slices.DeleteFunc(slices.Clone(about.from), func(s string) bool { return w.stages[s] == nil })
+	if about.name == passage && k.stages != nil {
+		stages = k.stages
 	}
 	s := w.stages[stages[d.IntN(len(stages))]]
 	where := roomtest.Temp(t)
@@ -165,7 +189,8 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 		where = filepath.Join(where, "disk")
 		mount(t, where)
 	}
-	r := newRoom(t, w, s, where)
+	r := newRoom(t, s, where)
+	r.patience = d.upTo(s.lasts)
 	if k.before != nil {
 		k.before(r, d)
 	}
@@ -191,7 +216,7 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 	})
 	over()
 	<-healed
-	t.Logf("from %s: struck %v; stopped by:\n%s", filepath.Base(s.path), struck, strings.Join(slices.Compact(r.errors), "\n"))
+	t.Logf("from %s: struck %v, during %q; stopped by:\n%s", s.name, struck, r.struck, strings.Join(slices.Compact(r.errors), "\n"))
 	r.down()
 	if err != nil {
 		t.Error(err)
@@ -207,16 +232,29 @@ func (w *world) run(t *testing.T, k kind, d *draw, stock bool) (late, stopped bo
 }
 
 // table is what came of all, for a page.
-func table(all []kind, results map[string]*outcome, seed uint64, took time.Duration) string {
+func (r *results) table(kinds []kind, seed uint64, took time.Duration) string {
 	var b strings.Builder
-	b.WriteString("| what went wrong | runs | went through | stopped, said why, went on | came too late | found wrong |\n|---|--:|--:|--:|--:|--:|\n")
+	line := func(name string, o *outcome) {
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", name, o.runs, o.through, o.stopped, o.late, o.wrong)
+	}
+	head := func(what string) {
+		fmt.Fprintf(&b, "| %s | runs | went through | stopped, said why, went on | came too late | found wrong |\n|---|--:|--:|--:|--:|--:|\n", what)
+	}
+	head("what was under way")
+	for _, s := range scenarios() {
+		if o := r.scenarios[s.name]; o != nil {
+			line(s.name, o)
+		}
+	}
+	b.WriteString("\n")
+	head("what went wrong")
 	var sum outcome
-	for _, k := range all {
-		o := results[k.name]
+	for _, k := range kinds {
+		o := r.kinds[k.name]
 		if o == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", k.name, o.runs, o.through, o.stopped, o.late, o.wrong)
+		line(k.name, o)
 		sum.runs, sum.through, sum.stopped, sum.late, sum.wrong = sum.runs+o.runs, sum.through+o.through, sum.stopped+o.stopped, sum.late+o.late, sum.wrong+o.wrong
 	}
 	fmt.Fprintf(&b, "| **all** | **%d** | **%d** | **%d** | **%d** | **%d** |\n\nSeed %d, %s.\n", sum.runs, sum.through, sum.stopped, sum.late, sum.wrong, seed, took.Round(time.Second))

@@ -103,7 +103,11 @@ func sortKinds(all []kind) {
 // accepts; in half of the rooms somebody says go before.
 func overdue(r *room, d *draw) {
 	r.live = d.IntN(2) == 0
-	r.deadline = time.Now().Add(3*time.Second + d.upTo(3*time.Second)).Truncate(time.Millisecond)
+	soon := 3*time.Second + d.upTo(3*time.Second)
+	if !r.stage.whole() { // while it is caught up with, or undone
+		soon = time.Second + d.upTo(r.stage.lasts*3/2)
+	}
+	r.deadline = time.Now().Add(soon).Truncate(time.Millisecond)
 	r.Late()
 	at := strconv.FormatInt(r.deadline.UnixMilli(), 10)
 	r.Exec(filepath.Join("room", "lock", "control.db"), "UPDATE due SET at = "+at+" WHERE kind = 'erase' AND done = 0", "UPDATE migration SET erase_by = "+at)
@@ -184,6 +188,7 @@ func writing(name string, weight int, part string, h how, stays bool, errnos ...
 					return r.told(part, "fired") != ""
 				}
 			}
+			r.strikes()
 			switch {
 			case stays:
 				wait(ctx, lasts)
@@ -290,10 +295,8 @@ func flipping(in []string) func(context.Context, *room, *draw) bool {
 			return false
 		}
 		r.stops("somebody noticed")
-		r.held.Store(true)
-		defer r.held.Store(false)
+		defer r.away()()
 		r.down()
-		r.killCommand()
 		if err := os.RemoveAll(r.Path); err != nil {
 			r.Error(err)
 		}

@@ -23,7 +23,7 @@ func TestWrongIsSeen(t *testing.T) {
 	w := newWorld(t, 40)
 	begin := func(t *testing.T) *room {
 		t.Helper()
-		r := newRoom(t, w, w.stages[loaded], roomtest.Temp(t))
+		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))
 		if err := r.up(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -46,8 +46,8 @@ func TestWrongIsSeen(t *testing.T) {
 			}
 		}
 		r.Exec("novalab.db", "DELETE FROM patient WHERE id = (SELECT max(id) FROM patient)")
-		if w.facts(r) == r.stage.facts {
-			t.Error("a row that is missing is not seen")
+		if facts, err := r.site.facts(r); err != nil || facts == r.stage.facts {
+			t.Errorf("a row that is missing is not seen, %v", err)
 		}
 	})
 	t.Run("a value spooled", func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestWrongIsSeen(t *testing.T) {
 			r.Write([]byte(`{"patient":"`+name[0]+`"}`), strings.Split(file, "/")...)
 		}
 		want := slices.Sorted(slices.Values(append(leaks, late...)))
-		if found := slices.Sorted(slices.Values(w.leaks(r))); !slices.Equal(found, want) {
+		if found := slices.Sorted(slices.Values(r.leaks(r))); !slices.Equal(found, want) {
 			t.Errorf("found in\n%v, want\n%v", found, want)
 		}
 	})
@@ -90,15 +90,39 @@ func TestWrongIsSeen(t *testing.T) {
 		r.Exec("novalab.db", `INSERT INTO ecluse_marker (migration, passage, dataset, sequence, version, position, counters, refused, rows, reading, at)
 			SELECT migration, passage, dataset, sequence, version + 1, position + 1000, counters, refused, rows, reading, at FROM ecluse_marker WHERE dataset NOT LIKE 'ecluse.%' LIMIT 1`)
 		end(t, r)
-		if err := wrongMarks(r.marks, r.stage.marks); err == nil {
-			t.Errorf("marked %v, and nothing is wrong", r.marks)
+		if err := wrongMarks(r.marked, r.stage.marks); err == nil {
+			t.Errorf("marked %v, and nothing is wrong", r.marked)
 		}
 		if err := wrongMarks(r.stage.marks[1:], r.stage.marks); err == nil {
 			t.Error("one is not marked, and nothing is wrong")
 		}
 	})
+	t.Run("a passage that is not undone", func(t *testing.T) {
+		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))
+		look := func(want bool) {
+			t.Helper()
+			facts, err := r.bareFacts(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			marks, err := r.site.marks(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := wrongUndone(facts, r.stage.bare, marks); (wrong == nil) != want {
+				t.Errorf("want it undone %v, and %v", want, wrong)
+			}
+		}
+		look(false)
+		r.Exec("novalab.db", "DELETE FROM observation", "DELETE FROM request", "DELETE FROM patient", "DELETE FROM prescriber WHERE id < 970000")
+		look(false) // its marks are there
+		r.Exec("novalab.db", "DELETE FROM ecluse_marker")
+		look(true)
+		r.Exec("novalab.db", "UPDATE prescriber SET name = 'Dr Autre' WHERE id = 970001")
+		look(false)
+	})
 	t.Run("a deadline", func(t *testing.T) {
-		r := newRoom(t, w, w.stages[loaded], roomtest.Temp(t))
+		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))
 		r.Late()
 		r.deadline = time.Now()
 		r.Exec("room/lock/control.db", "DELETE FROM due WHERE kind = 'erase'") // a lock that forgot it

@@ -21,6 +21,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "of all that is drawn")
 	one    = flag.Int("one", -1, "this run alone")
 	only   = flag.String("only", "", "faults with this in their name alone")
+	scene  = flag.String("scenario", "", "scenarios, or stages of them, with this in their name alone: passage, catch-up, undo")
 	within = flag.Duration("within", time.Hour, "no run begins later than this")
 	page   = flag.String("page", "", "the page in which the table is written")
 )

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -27,8 +28,14 @@ type servers struct {
 	postgres, mysql string // addresses
 }
 
+// pair is the world of the real pair.
+type pair struct {
+	*world
+	changes func(t *testing.T) // the source, once; there is a stage of it then
+}
+
 // newPair prepares the pair of examples/blis-openelis on servers of its own.
-func newPair(t *testing.T) (*world, []kind) {
+func newPair(t *testing.T) (*pair, []kind) {
 	t.Helper()
 	material := os.Getenv("ECLUSE_MATERIAL")
 	if material == "" {
@@ -82,19 +89,35 @@ func newPair(t *testing.T) (*world, []kind) {
 	}
 	source, target := database(t, work, "source"), database(t, work, "target")
 	stays, moves := v.plant(t, source)
+	// Foreign keys without an index of their own: undoing would go through the whole table for each row.
+	for _, column := range []string{"result (parent_id)", "analysis (parent_result_id)", "analysis (parent_analysis_id)", "patient_identity (patient_id)"} {
+		v.psql(t, target, "-c", "CREATE INDEX ON clinlims."+column)
+	}
 	v.psql(t, "postgres", "-c", "ALTER DATABASE "+target+" RENAME TO prepared")
-	pair := filepath.Join(material, "pair-blis-openelis")
-	w := &world{stages: map[string]*stage{approved: {path: work}}, site: site{
-		operator: "marc-tissot", signatory: "claire-aubry", plans: "plans",
+	material = filepath.Join(material, "pair-blis-openelis")
+	at := &site{
+		operator: "marc-tissot", signatory: "claire-aubry", migration: "blis-openelis-01", plans: "plans",
 		fresh: func(r *room) {
-			v.psql(r, "postgres", "-c", "DROP DATABASE IF EXISTS "+target+" WITH (FORCE)", "-c", "CREATE DATABASE "+target+" TEMPLATE prepared")
+			from := "loaded"
+			if r.stage.name == approved {
+				from = "prepared"
+			}
+			v.psql(r, "postgres", "-c", "DROP DATABASE IF EXISTS "+target+" WITH (FORCE)", "-c", "CREATE DATABASE "+target+" TEMPLATE "+from)
 		},
-		facts: func(r *room) string {
-			return v.psql(r, target, "-f", filepath.Join(pair, "verify.sql")) + v.psql(r, target, "-c", everyRow)
+		facts: func(*room) (string, error) {
+			facts, err := v.asked(target, "-f", filepath.Join(material, "verify.sql"))
+			if err != nil {
+				return "", err
+			}
+			counts, err := v.asked(target, "-c", everyTable("count(*)"))
+			return facts + counts, err
+		},
+		bareFacts: func(*room) (string, error) {
+			return v.asked(target, "-c", everyTable(`count(*) || ' ' || coalesce(md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")), '')`))
 		},
 		marks: func(*room) ([]string, error) {
-			out, err := exec.Command("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", v.postgres+"/"+target, "-c", "SELECT dataset || '/' || sequence FROM ecluse.marker").Output()
-			return strings.Fields(string(out)), err
+			out, err := v.asked(target, "-c", "SELECT dataset || '/' || sequence FROM ecluse.marker")
+			return strings.Fields(out), err
 		},
 		leaks: func(r *room) []string {
 			found, err := demo.Find(r.Path, func(string) bool { return false }, append(slices.Clone(moves), stays)...)
@@ -103,24 +126,62 @@ func newPair(t *testing.T) (*world, []kind) {
 			}
 			return found
 		},
-	}}
-	expected, err := os.ReadFile(filepath.Join(pair, "expected.txt"))
+	}
+	w := &world{stages: map[string]*stage{}}
+	w.stages[approved] = &stage{site: at, name: approved, path: work}
+	r := newRoom(t, w.stages[approved], roomtest.Temp(t))
+	bare, err := at.bareFacts(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := w.stages[approved]
-	w.measure(t, s)
-	r := &room{Dir: &roomtest.Dir{TB: t}}
-	s.facts = w.facts(r)
-	if !strings.HasPrefix(s.facts, string(expected)) {
-		t.Errorf("undisturbed, the facts are\n%s", s.facts)
+	if err := r.up(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	return w, pairKinds(v)
+	r.step(t.Context())
+	r.down()
+	loadedAt := filepath.Join(roomtest.Temp(t), compared)
+	copyOf(t, r.Path, loadedAt)
+	v.psql(t, "postgres", "-c", "ALTER DATABASE "+target+" RENAME TO loaded")
+	w.stages[compared] = &stage{site: at, name: compared, path: loadedAt, undoes: "final-1"}
+	expected, err := os.ReadFile(filepath.Join(material, "expected.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range w.stages {
+		s.bare = bare
+		w.measure(t, s)
+		if !strings.HasPrefix(s.facts, string(expected)) {
+			t.Errorf("undisturbed, the facts of %s are\n%s", s.name, s.facts)
+		}
+	}
+	return &pair{world: w, changes: func(t *testing.T) {
+		t.Helper()
+		night := filepath.Join(root, "examples", "blis-openelis", "evening-source.sql")
+		text, err := os.ReadFile(night)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command("mariadb", "--no-defaults", "-h127.0.0.1", "-P"+v.mysqlPort(), "-uroot", source)
+		c.Stdin = bytes.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", night, err, out)
+		}
+		moves = append(moves, "Awa Ngo Bell", "Marie Claire Fouda")
+		s := &stage{site: at, name: changed, path: loadedAt, bare: bare, readings: 2}
+		w.stages[changed] = s
+		w.measure(t, s)
+		if strings.HasPrefix(s.facts, string(expected)) {
+			t.Error("caught up with, nothing changed")
+		}
+	}}, pairKinds(v)
 }
 
-// everyRow counts the rows of every table of the target: each once, and no more.
-const everyRow = `SELECT format('%s %s', relname, (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I.%I', nspname, relname), false, true, '')))[1])
+// everyTable asks something of every table of the target: its rows, each once and no more.
+func everyTable(what string) string {
+	of := strings.ReplaceAll("SELECT "+what+" AS c FROM %I.%I t", "'", "''")
+	return `SELECT format('%s %s', relname, (xpath('/row/c/text()', query_to_xml(format('` + of + `', nspname, relname), false, true, '')))[1])
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema', 'ecluse') ORDER BY 1`
+}
 
 // database is the name of the one that a gate has.
 func database(t *testing.T, work, gate string) string {
@@ -167,13 +228,25 @@ func (v *servers) plant(t *testing.T, source string) (stays string, moves []stri
 	return stays, moves
 }
 
-func (v *servers) psql(t testing.TB, db string, args ...string) string {
+func (v *servers) psql(t testing.TB, db string, args ...string) {
 	t.Helper()
+	if _, err := v.asked(db, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asked is psql, of a server that may be down.
+func (v *servers) asked(db string, args ...string) (string, error) {
 	out, err := exec.Command("psql", append([]string{"-XqAt", "-v", "ON_ERROR_STOP=1", v.postgres + "/" + db}, args...)...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("psql %s %v: %v\n%s", db, args, err, out)
+		return "", fmt.Errorf("psql %s %v: %w\n%s", db, args, err, out)
 	}
-	return string(out)
+	return string(out), nil
+}
+
+// mysqlPort is where MariaDB listens.
+func (v *servers) mysqlPort() string {
+	return strings.TrimSuffix(v.mysql[strings.LastIndex(v.mysql, ":")+1:], ")/")
 }
 
 // bounce ends a server as a power cut would and starts it again a while later, on the
@@ -237,8 +310,7 @@ func (v *servers) bounce(r *room, which string, down time.Duration) {
 	for range 600 {
 		if ready() == nil {
 			if which == "mysql" { // MyISAM is damaged by it: its administrator mends it
-				at := strings.TrimSuffix(v.mysql[strings.LastIndex(v.mysql, ":")+1:], ")/")
-				if out, err := exec.Command("mariadb-check", "--no-defaults", "-h127.0.0.1", "-P"+at, "-uroot", "-A", "--auto-repair", "--silent").CombinedOutput(); err != nil {
+				if out, err := exec.Command("mariadb-check", "--no-defaults", "-h127.0.0.1", "-P"+v.mysqlPort(), "-uroot", "-A", "--auto-repair", "--silent").CombinedOutput(); err != nil {
 					r.Errorf("mariadb-check: %v\n%s", err, out)
 				}
 			}

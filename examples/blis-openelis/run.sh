@@ -9,7 +9,8 @@
 #   ECLUSE_MATERIAL=/path/to/material examples/blis-openelis/run.sh [--prepare] [WORK-FOLDER]
 #
 # With --prepare it stops where all is approved and nothing is read yet, and
-# leaves both databases: `ecluse room` and `ecluse apply` are then yours.
+# leaves both databases: `ecluse room` and `ecluse apply` are then yours, and one
+# catch-up, and the passage once more after an undoing.
 # It needs the servers of scripts/servers, and starts them when they do not run.
 set -euo pipefail
 . "$(dirname "$0")/pair.sh"
@@ -35,7 +36,7 @@ inspect_source
 
 say "3. instruction, 5. read plan"
 if [ -n "$prepare" ]; then # the passage that is left to you reads and loads in one
-	edit_instruction=(-e 's|^passages: .*|passages: {dry: 0, rehearsal: 0, final: 1, untried: what is prepared here is read and loaded in one}|')
+	edit_instruction=(-e 's|^passages: .*|passages: {dry: 0, rehearsal: 0, final: 2, catch_up: 1, untried: what is prepared here is read and loaded in one}|')
 fi
 sign_instruction
 grep -c refused read-plan.txt || true

@@ -18,6 +18,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
 	"ecluse/internal/gate"
@@ -49,6 +50,11 @@ func caughtUp(t *testing.T, d *roomtest.Dir) *desk.Applied {
 	t.Helper()
 	r := d.Open()
 	defer r.Close()
+	return caughtUpBy(t, r)
+}
+
+func caughtUpBy(t *testing.T, r *app.Room) *desk.Applied {
+	t.Helper()
 	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
 	if err != nil {
 		t.Fatal(err)
@@ -628,4 +634,147 @@ func TestCatchUpOfLookUps(t *testing.T) {
 	if ecluse.KindOf(err) != ecluse.Differs || !strings.Contains(err.Error(), "prescriber") {
 		t.Errorf("want the catch-up refused, got %v", err)
 	}
+}
+
+// open is a lock to which a reading's end never comes.
+type open struct{ gate.Lock }
+
+func (open) Close(context.Context, ecluse.MigrationID, evidence.Signed) error { return errStopped }
+
+// TestCatchUpGivenUpAtItsEnd: a later reading is given up when all but its end came to the
+// chamber, the figures that it counted in the source among that. What is loaded then is held
+// against the figures of the reading that it is of, and the source can be read again.
+func TestCatchUpGivenUpAtItsEnd(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1), roomtest.CatchingUp(t, roomtest.Ready, patients, 1)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	codes := d.Query("ancilab.db", "SELECT NUMRES || '' FROM RESULTAT WHERE CODE <> 'INCONNU' AND NUMRES % 503 = 7 LIMIT 1")
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM WHERE NUMPAT % 97 = 3", "DELETE FROM RESULTAT WHERE NUMRES IN (SELECT NUMRES FROM RESULTAT ORDER BY NUMRES DESC LIMIT 50)", "UPDATE RESULTAT SET CODE = 'INCONNU' WHERE NUMRES = "+codes[0])
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, open{r.Lock()})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Load.Reading != 0 {
+		t.Errorf("%+v", v.Load.Compared)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("what was read before is not loaded again as it was")
+	}
+	// Patients are as they were, and what was sealed of them the first time is in no manifest.
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = substr(NOM, 5) WHERE NUMPAT % 97 = 3")
+	if err := errors.Join(os.Remove(oracle.Join("ancilab.db")), os.CopyFS(oracle.Path, only{os.DirFS(d.Path), "ancilab.db"})); err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil || !v.Reconciled || v.Load.Reading != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("caught up with, the target is not what a load now would make")
+	}
+}
+
+// TestCatchUpClosedAndGivenUp: a later reading came to the chamber whole, and the lock ended
+// before it noted that. Its passage is undone then, and what is loaded next is as of that
+// reading: the chamber takes nothing back. The reading after it is the next.
+func TestCatchUpClosedAndGivenUp(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 2), roomtest.CatchingUp(t, roomtest.Ready, patients, 2)
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", changes()...)
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, dying{r.Lock(), d, "manifest.1"})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	if err != nil || !v.Reconciled || v.Load.Reading != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	d.Exec("ancilab.db", later()...)
+	if v := caughtUpBy(t, r); !v.Reconciled || v.Load.Reading != 2 {
+		t.Errorf("%+v", v)
+	}
+	oracle.Exec("ancilab.db", append(changes(), later()...)...)
+	oracleLoaded(t, oracle)
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("caught up with, the target is not what a load now would make")
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	d.Verify(r)
+}
+
+// TestCatchUpClosedTooLate: the end of a reading that was given up meanwhile does not come in.
+func TestCatchUpClosedTooLate(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", changes()...)
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	late := &late{Lock: r.Lock()}
+	source, target := gates(t, d, late)
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Lock().Close(t.Context(), roomtest.Migration, late.manifest); err == nil {
+		t.Error("a reading that was given up is closed")
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Load.Reading != 0 {
+		t.Errorf("%+v", v.Load)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("what was read before is not loaded again as it was")
+	}
+}
+
+// late is a lock to which a reading's end comes later.
+type late struct {
+	gate.Lock
+	manifest evidence.Signed
+}
+
+func (l *late) Close(_ context.Context, _ ecluse.MigrationID, manifest evidence.Signed) error {
+	l.manifest = manifest
+	return errStopped
 }

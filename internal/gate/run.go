@@ -79,8 +79,15 @@ func kindOf(v exchange.Verb) kind {
 	return rest
 }
 
+// inDatabase tells whether work is in the gate's database for as long as it lasts, and two
+// of one migration cannot be: a load is still letting go of it when its undoing is asked for.
+func inDatabase(v exchange.Verb) bool {
+	return v == exchange.Read || v == exchange.Load || v == exchange.Undo
+}
+
 // inHand is a piece of work being carried out.
 type inHand struct {
+	work   exchange.Work
 	kind   kind
 	cancel context.CancelCauseFunc
 	over   bool // the lock no longer asks for it
@@ -202,12 +209,12 @@ func (d *desk) begin(ctx context.Context) {
 	}
 	d.later = slices.DeleteFunc(d.later, func(w exchange.Work) bool {
 		k := kindOf(w.Verb)
-		if busy[k] >= k.most() || ctx.Err() != nil {
+		if busy[k] >= k.most() || d.ending(w) || ctx.Err() != nil {
 			return false
 		}
 		busy[k]++
 		wctx, cancel := context.WithCancelCause(ctx)
-		d.hand[w.ID] = &inHand{kind: k, cancel: cancel}
+		d.hand[w.ID] = &inHand{work: w, kind: k, cancel: cancel}
 		d.wg.Go(func() {
 			defer cancel(nil)
 			d.one(wctx, w)
@@ -218,6 +225,17 @@ func (d *desk) begin(ctx context.Context) {
 		})
 		return true
 	})
+}
+
+// ending tells whether work that was withdrawn has still to let go of the database before
+// this one; the caller holds mu.
+func (d *desk) ending(w exchange.Work) bool {
+	for _, h := range d.hand {
+		if h.over && h.work.Migration == w.Migration && inDatabase(h.work.Verb) && inDatabase(w.Verb) {
+			return true
+		}
+	}
+	return false
 }
 
 // one carries out a piece of work and says what came of it, until that is heard.

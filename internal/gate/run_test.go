@@ -453,3 +453,40 @@ func TestOnceEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestWithdrawnLetsGoFirst: an undoing that is asked for in place of a load begins when the
+// load has let go of the database, and not before; another migration's, and a loan, at once.
+func TestWithdrawnLetsGoFirst(t *testing.T) {
+	load, undo := exchange.Work{ID: "w1", Verb: exchange.Load, Migration: "a"}, exchange.Work{ID: "w2", Verb: exchange.Undo, Migration: "a"}
+	other, lend := exchange.Work{ID: "w3", Verb: exchange.Undo, Migration: "b"}, exchange.Work{ID: "w4", Verb: exchange.Lend, Migration: "a"}
+	b := newBoard(load)
+	var mu sync.Mutex
+	var order []string
+	note := func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, s)
+	}
+	running(t, b, func(ctx context.Context, w exchange.Work, watch sluice.Watch) (*exchange.Answer, error) {
+		note("begins " + w.ID)
+		if w.ID == load.ID {
+			<-ctx.Done()
+			time.Sleep(time.Second) // a transaction is rolled back
+			note("lets go")
+		}
+		return done(ctx, w, watch)
+	}, func(seen func() []Doing) {
+		seen()
+		b.put(undo)
+		seen()
+		b.put(undo, other, lend)
+		time.Sleep(5 * time.Second)
+		seen()
+		mu.Lock()
+		defer mu.Unlock()
+		at := func(s string) int { return slices.Index(order, s) }
+		if at("begins w2") < at("lets go") || at("begins w3") < 0 || at("begins w3") > at("lets go") || at("begins w4") < 0 || at("begins w4") > at("lets go") {
+			t.Errorf("it went %v", order)
+		}
+	})
+}

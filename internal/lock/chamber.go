@@ -162,6 +162,9 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 	if err != nil {
 		return err
 	}
+	if err := l.mayClose(ctx, m, manifest); err != nil {
+		return err
+	}
 	if err := l.repair(ctx, m, t.Gate); err != nil {
 		return err
 	}
@@ -176,12 +179,45 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 		return err
 	}
 	defer l.tell()
-	return l.store.Do(ctx, journal.Event{
-		Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": stored.Digest().String()},
-	}, func(tx *sqlite.Tx) error {
+	return l.store.Do(ctx, closedEvent(m, stored.Digest()), func(tx *sqlite.Tx) error {
 		_, err := tx.Move(ctx, m, procedure.FinishReading, procedure.SourceGate)
 		return err
 	})
+}
+
+func closedEvent(m ecluse.MigrationID, manifest ecluse.Digest) journal.Event {
+	return journal.Event{Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": manifest.String()}}
+}
+
+// mayClose refuses a manifest when nothing is read: what is in the chamber is never taken
+// back, and one of a reading that was given up would stand there for all passages to come.
+func (l *Lock) mayClose(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
+	if noted, err := l.notedClosed(ctx, m, manifest.Digest()); err != nil || noted {
+		return err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = procedure.Next(mig.Place, procedure.FinishReading, procedure.SourceGate)
+	return err
+}
+
+// unnoted is the entry for a later reading whose manifest came to the chamber just before a
+// crash; nil when there is none.
+func (l *Lock) unnoted(ctx context.Context, m ecluse.MigrationID, i *mandate.Instruction) (*journal.Event, error) {
+	signed, err := l.chamber.Manifest(m)
+	if err != nil || signed == nil {
+		return nil, err
+	}
+	if noted, err := l.notedClosed(ctx, m, signed.Digest()); err != nil || noted {
+		return nil, err
+	}
+	if err := l.repair(ctx, m, i.Source.Gate); err != nil {
+		return nil, err
+	}
+	e := closedEvent(m, signed.Digest())
+	return &e, nil
 }
 
 // notedClosed tells whether the journal knows that a manifest closed its reading.

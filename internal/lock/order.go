@@ -91,6 +91,10 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 	if err != nil {
 		return err
 	}
+	unnoted, err := l.unnoted(ctx, w.Migration, i)
+	if err != nil {
+		return err
+	}
 	event := journal.Event{Tree: string(w.Migration), Type: journal.UndoEnded, IDs: map[string]string{"passage": w.Passage.String()}, Numbers: map[string]int64{"chunks": int64(s.Chunks), "rows": s.Rows}}
 	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
 		if err := end(ctx, tx); err != nil {
@@ -106,6 +110,9 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 		if place.Migration == procedure.Reading && len(closed) > 0 { // what was read before stands
 			if _, err := tx.Move(ctx, w.Migration, procedure.EndCatchUp, procedure.Lock); err != nil {
 				return err
+			}
+			if unnoted != nil { // it was read all the same: the chamber takes nothing back
+				tx.Also(*unnoted)
 			}
 		}
 		return endPassage(ctx, tx, w.Migration, procedure.Undone)

@@ -422,7 +422,7 @@ func (o *loader) compareDry(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	return o.crossChecks(ctx, s)
+	return o.crossChecks(ctx, s, manifest)
 }
 
 // compare reads the target back and states the three equalities.
@@ -445,7 +445,7 @@ func (o *loader) compare(ctx context.Context, session writer.Session) error {
 	}
 	r.ReadBack = s.At()
 	r.Tables = reconcile.Compare(o.before.Sums, o.loaded, after)
-	if err := o.crossChecks(ctx, s); err != nil {
+	if err := o.crossChecks(ctx, s, manifest); err != nil {
 		return err
 	}
 	if err := o.trace(ctx, session, s, manifest); err != nil {
@@ -458,12 +458,16 @@ func (o *loader) compare(ctx context.Context, session writer.Session) error {
 
 // crossChecks compares the figures that the source counted, less those of the
 // rows put aside, with the target's.
-func (o *loader) crossChecks(ctx context.Context, s reader.Scanner) error {
+func (o *loader) crossChecks(ctx context.Context, s reader.Scanner, manifest *evidence.Manifest) error {
 	if len(o.ReadPlan.Checks) == 0 {
 		return nil
 	}
 	source := map[string]reconcile.Figures{}
-	if _, err := o.open(ctx, ecluse.ChecksDataset, 0, func(b *record.Batch) error { return reconcile.SplitChecks(b, source) }); err != nil {
+	counted, err := countedIn(manifest)
+	if err != nil {
+		return err
+	}
+	if err := o.version(ctx, counted, func(b *record.Batch) error { return reconcile.SplitChecks(b, source) }); err != nil {
 		return err
 	}
 	for _, c := range o.ReadPlan.Checks {
@@ -496,6 +500,20 @@ func (o *loader) crossChecks(ctx context.Context, s reader.Scanner) error {
 		o.out.Report.Checks = append(o.out.Report.Checks, r)
 	}
 	return nil
+}
+
+// countedIn is the chunk of the figures that a manifest's reading counted. A later one may lie
+// beside it, of a reading that was given up before its end.
+func countedIn(m *evidence.Manifest) (ecluse.Slot, error) {
+	for _, d := range m.Datasets {
+		if d.Dataset == ecluse.ChecksDataset && len(d.Chunks) == 1 {
+			return d.Chunks[0].Slot, nil
+		}
+	}
+	return ecluse.Slot{}, &ecluse.Error{
+		Kind: ecluse.Unverified, What: "compare", Where: "chunk " + (ecluse.Slot{Dataset: ecluse.ChecksDataset}).String(),
+		Why: "the manifest is closed and the chunk is not there",
+	}
 }
 
 // highest is the highest number in use in a counter's column; 0 in an empty table.

@@ -1,6 +1,7 @@
 package roomtest
 
 import (
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
@@ -107,42 +108,58 @@ func (d *Dir) Exec(db string, statements ...string) {
 // each as often.
 func (d *Dir) Facts() (hash string, rows int) {
 	d.Helper()
-	db, err := sql.Open("sqlite", "file:"+d.Join("novalab.db")+"?_pragma=busy_timeout(10000)")
+	hash, rows, err := d.FactsOf("novalab.db")
 	if err != nil {
 		d.Fatal(err)
+	}
+	return hash, rows
+}
+
+// FactsOf is Facts of a database that may be locked by another.
+func (d *Dir) FactsOf(name string) (hash string, rows int, err error) {
+	db, err := sql.Open("sqlite", "file:"+d.Join(name)+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		return "", 0, err
 	}
 	defer db.Close()
 	h := sha256.New()
-	for _, table := range d.column(db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'ecluse\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name") {
-		names := d.column(db, "SELECT name FROM pragma_table_info('"+table+"') ORDER BY name")
-		one := "quote(\"" + strings.Join(names, "\") || '|' || quote(\"") + "\")"
-		for _, row := range d.column(db, "SELECT "+one+" FROM \""+table+"\" ORDER BY 1") {
-			fmt.Fprintf(h, "%s %s\n", table, row)
-			rows++
-		}
+	tables, err := column(d.Context(), db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'ecluse\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	if err != nil {
+		return "", 0, err
 	}
-	return hex.EncodeToString(h.Sum(nil)), rows
+	for _, table := range tables {
+		names, err := column(d.Context(), db, "SELECT name FROM pragma_table_info('"+table+"') ORDER BY name")
+		if err != nil {
+			return "", 0, err
+		}
+		one := "quote(\"" + strings.Join(names, "\") || '|' || quote(\"") + "\")"
+		all, err := column(d.Context(), db, "SELECT "+one+" FROM \""+table+"\" ORDER BY 1")
+		if err != nil {
+			return "", 0, err
+		}
+		for _, row := range all {
+			fmt.Fprintf(h, "%s %s\n", table, row)
+		}
+		rows += len(all)
+	}
+	return hex.EncodeToString(h.Sum(nil)), rows, nil
 }
 
-func (d *Dir) column(db *sql.DB, query string) []string {
-	d.Helper()
-	rows, err := db.QueryContext(d.Context(), query)
+func column(ctx context.Context, db *sql.DB, query string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
-		d.Fatal(err)
+		return nil, err
 	}
 	defer rows.Close()
 	var all []string
 	for rows.Next() {
 		var s string
 		if err := rows.Scan(&s); err != nil {
-			d.Fatal(err)
+			return nil, err
 		}
 		all = append(all, s)
 	}
-	if err := rows.Err(); err != nil {
-		d.Fatal(err)
-	}
-	return all
+	return all, rows.Err()
 }
 
 // Query returns the first column of a query on one of the databases.
@@ -153,7 +170,11 @@ func (d *Dir) Query(db, query string) []string {
 		d.Fatal(err)
 	}
 	defer x.Close()
-	return d.column(x, query)
+	all, err := column(d.Context(), x, query)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return all
 }
 
 // Late makes both gates' clocks have seen a time after every deadline: they go by
