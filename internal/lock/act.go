@@ -316,6 +316,11 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 			return err
 		}
 	}
+	if v == procedure.ApproveRead || v == procedure.ApproveLoad {
+		if err := planInHand(ctx, tx, mig, act, v); err != nil {
+			return err
+		}
+	}
 	if v == procedure.Undo && mig.Place.Passage == procedure.Live && subjectOf(act, evidence.KindReason).IsZero() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: "undo", Where: string(m), Why: "the laboratory works in the new software since the go, and nobody said why that ends", Article: "GDPR art. 5(2)",

@@ -1,0 +1,95 @@
+package app_test
+
+import (
+	"os"
+	"testing"
+
+	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/app"
+	"ecluse/internal/app/roomtest"
+	"ecluse/internal/desk"
+	"ecluse/internal/procedure"
+)
+
+// remap has another mapping signed, of the same meaning.
+func remap(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
+	text := append(d.Read("mapping.yaml"), "# corrected\n"...)
+	d.Write(text, "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// approvePlan approves the file of a plan that lies to be read.
+func approvePlan(t *testing.T, d *roomtest.Dir, r *app.Room, name, who string) error {
+	t.Helper()
+	text, err := os.ReadFile(d.Plan(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Approve(t.Context(), text, d.Key(who))
+	return err
+}
+
+// accepted has what was loaded accepted and erased, and its evidence verified by both.
+func accepted(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	verified(t, d, r)
+}
+
+func verified(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
+	d.Verify(r)
+	if out := script(t, d, d.Join("evidence")); len(out) < 3 || out[:3] != "OK\n" {
+		t.Errorf("verify.sh:\n%s", out)
+	}
+}
+
+// TestApproveAnotherPlan: with the final plan in hand, whoever approves the file of the dry
+// one by mistake has approved nothing, and the final passage waits for its own approval.
+func TestApproveAnotherPlan(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	remap(t, d, r)
+	planDry(t, d, r)
+	apply(t, r, ecluse.Dry)
+	if _, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final}); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, approvePlan(t, d, r, "loadplan-dry", roomtest.Claire), ecluse.Differs)
+	if p := place(t, r); p.Passage != procedure.LoadPlanned || p.Kind != ecluse.Final {
+		t.Errorf("stands at %+v", p)
+	}
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.WaitsForSign)
+	if err := approvePlan(t, d, r, "loadplan-final", roomtest.Claire); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, r, ecluse.Final)
+	accepted(t, d, r)
+}
+
+// TestBeginsUnderItsApproval: a state alone begins no passage: it takes the act that
+// approves exactly its plan.
+func TestBeginsUnderItsApproval(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	r := d.Open()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.Exec("room/lock/control.db", "UPDATE clause SET subject = '"+ecluse.DigestOf([]byte("another plan")).String()+"' WHERE verb = 'approve' AND kind = '"+evidence.KindLoadPlan+"'")
+	r = d.Open()
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.WaitsForSign)
+	if p := place(t, r); p.Passage != procedure.LoadApproved {
+		t.Errorf("stands at %+v", p)
+	}
+}
