@@ -444,6 +444,10 @@ if [ -n "$plan" ]; then
 	done
 	ok "read plan approved by two parties and two people; its recipients signed by the gates"
 fi
+approvers() { # kind: side and role of who may approve its load plan
+	echo 'controller signatory'
+	[ "$1" = final ] || printf '%s\n' 'controller operator' 'processor operator'
+}
 finals='' mapped=''
 list 'loadplan-.*' >"$tmp/plans"
 while read -r f; do
@@ -453,8 +457,7 @@ while read -r f; do
 	flat "$f" | grep -o -E '"(mapping|file":"[^"]*","sha256)":"sha256:[0-9a-f]*"' | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/' >"$tmp/needs"
 	[ -s "$tmp/needs" ] || ko "$f names no mapping"
 	while read -r need; do has "$need" || ko "$f needs $need, which is not in the folder"; done <"$tmp/needs"
-	by=$(said controller signatory approve loadplan "$d")
-	[ "$kind" = final ] || by="$by$(said processor operator approve loadplan "$d")"
+	by=$(approvers "$kind" | while read -r side role; do said "$side" "$role" approve loadplan "$d"; done)
 	[ -n "$by" ] || ko "nobody entitled approved $f"
 	[ "$kind" != final ] || { finals="$finals $d" && grep -q -x -F "$(digest mapping.yaml)" "$tmp/needs" && mapped=yes; }
 	printf '%s\n' "$d" >>"$tmp/loads"

@@ -116,12 +116,13 @@ func (v *verifier) checkLoadPlans() (string, error) {
 			}
 		}
 		v.loads[d] = true
-		by := v.whose(VerbApprove, KindLoadPlan, d, ecluse.Controller, ecluse.Signatory)
 		if p.Passage == ecluse.Final {
 			v.finals[d] = true
 			mappings[p.Shape.Mapping] = true
-		} else {
-			by = append(by, v.whose(VerbApprove, KindLoadPlan, d, ecluse.Processor, ecluse.Operator)...)
+		}
+		var by []*Person
+		for _, who := range Approvers(p.Passage) {
+			by = append(by, v.whose(VerbApprove, KindLoadPlan, d, who.Side, who.Role)...)
 		}
 		if len(by) == 0 {
 			return "", unverified(what, "nobody entitled approved %s", name)

@@ -76,6 +76,24 @@ func TestApproveAnotherPlan(t *testing.T) {
 	accepted(t, d, r)
 }
 
+// TestControllerApprovesDryRun: what the lock takes as an approval of a dry run, the gate
+// and both verifiers take too.
+func TestControllerApprovesDryRun(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	planFor(t, d, r, ecluse.Dry, roomtest.Claire)
+	apply(t, r, ecluse.Dry)
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Claire)
+	apply(t, r, ecluse.Rehearsal)
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	apply(t, r, ecluse.Final)
+	accepted(t, d, r)
+}
+
 // TestBeginsUnderItsApproval: a state alone begins no passage: it takes the act that
 // approves exactly its plan.
 func TestBeginsUnderItsApproval(t *testing.T) {

@@ -2,6 +2,7 @@ package mandate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -302,17 +303,12 @@ func (d *docket) readApproved(plan ecluse.Digest, b *beginning) error {
 	return b.soonAfter(x, y)
 }
 
-// loadApproved checks who approved a load plan: for a final passage a signatory
-// of the controller, for others an operator of the processor.
+// loadApproved checks that somebody who may approved a load plan (evidence.Approvers).
 func (d *docket) loadApproved(plan ecluse.Digest, kind ecluse.PassageKind, b *beginning) error {
 	if err := d.stopped(evidence.KindLoadPlan, plan); err != nil {
 		return err
 	}
-	side, role := ecluse.Processor, ecluse.Operator
-	if kind == ecluse.Final {
-		side, role = ecluse.Controller, ecluse.Signatory
-	}
-	acts, err := d.signed(side, role, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+	acts, err := d.loadApprovals(plan, kind)
 	if err != nil {
 		return err
 	}
@@ -320,4 +316,23 @@ func (d *docket) loadApproved(plan ecluse.Digest, kind ecluse.PassageKind, b *be
 		return err
 	}
 	return b.soonAfter(acts[0])
+}
+
+// loadApprovals lists the acts by which somebody who may approved a load plan, newest
+// first; none is an error.
+func (d *docket) loadApprovals(plan ecluse.Digest, kind ecluse.PassageKind) ([]actBy, error) {
+	var found []actBy
+	var why error = ecluse.Errorf(ecluse.Invalid, "verify approvals of the loadplan", "nobody may approve a passage of the kind %q", kind)
+	for n, who := range evidence.Approvers(kind) {
+		acts, err := d.signed(who.Side, who.Role, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+		if n == 0 {
+			why = err
+		}
+		found = append(found, acts...)
+	}
+	if len(found) == 0 {
+		return nil, why
+	}
+	slices.SortStableFunc(found, func(a, b actBy) int { return b.NotBefore.Compare(a.NotBefore) })
+	return found, nil
 }

@@ -343,6 +343,29 @@ func TestPermitLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestApproversAreOneTable: whoever the lock lets approve a load plan, the gate counts.
+func TestApproversAreOneTable(t *testing.T) {
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Rehearsal, ecluse.Final} {
+		for name, x := range map[string]struct {
+			side ecluse.Side
+			who  func(*mandatetest.World) *mandatetest.Person
+			role ecluse.Role
+		}{
+			"Anne": {ecluse.Controller, func(w *mandatetest.World) *mandatetest.Person { return w.Anne }, ecluse.Signatory},
+			"Paul": {ecluse.Controller, func(w *mandatetest.World) *mandatetest.Person { return w.Paul }, ecluse.DPO},
+			"Jean": {ecluse.Processor, func(w *mandatetest.World) *mandatetest.Person { return w.Jean }, ecluse.Operator},
+			"Lucy": {ecluse.Processor, func(w *mandatetest.World) *mandatetest.Person { return w.Lucy }, ecluse.Signatory},
+		} {
+			m, in := loadInputs(t, kind)
+			in.Acts = in.Acts[:len(in.Acts)-1]
+			in.Acts = append(in.Acts, m.Act(t, x.who(m.World), x.role, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}}))
+			if _, err := mandate.PermitLoad(in); (err == nil) != evidence.MayApproveLoad(kind, x.side, x.role) {
+				t.Errorf("%s passage approved by %s: %v", kind, name, err)
+			}
+		}
+	}
+}
+
 func TestWithinBudget(t *testing.T) {
 	i := migration(t).Instruction
 	for _, c := range []struct {
