@@ -17,20 +17,23 @@ type Ending struct {
 	Contract time.Time     // when its contract ends; zero: none verifies
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
 
-	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
-	refused map[ecluse.Digest]bool          // reports and load plans
+	goes    map[ecluse.Digest]said      // a report → the act by which the controller says go of it
+	refused map[ecluse.Digest]time.Time // reports and load plans → when last
+}
+
+// said is an act and from when it holds.
+type said struct {
+	act ecluse.Digest
+	at  time.Time
 }
 
 // Live is the act by which the controller said go, when nobody refused the report, or the
 // load plan that was loaded under, since; zero: none was shown. A passage that begins
 // after a go is another: one at a time is in hand, and it ends by acceptance or refusal.
 func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
-	if e.refused[plan] {
-		return ecluse.Digest{}
-	}
-	for report, act := range e.goes {
-		if !e.refused[report] {
-			return act
+	for report, g := range e.goes {
+		if e.refused[report].Before(g.at) && e.refused[plan].Before(g.at) {
+			return g.act
 		}
 	}
 	return ecluse.Digest{}
@@ -57,7 +60,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	e := Ending{goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
+	e := Ending{goes: map[ecluse.Digest]said{}, refused: map[ecluse.Digest]time.Time{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -99,9 +102,9 @@ func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 		for _, c := range a.Clauses {
 			switch {
 			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
-				e.goes[c.Subject] = a.signed.Digest()
+				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
 			case c.Verb == evidence.VerbRefuse && undoes:
-				e.refused[c.Subject] = true
+				e.refused[c.Subject] = a.NotBefore
 			}
 		}
 	}
