@@ -74,3 +74,44 @@ func TestVerifyApprovers(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyOneApprovalAPassage: of two final passages under one load plan each began under
+// an approval of its own, handed in before.
+func TestVerifyOneApprovalAPassage(t *testing.T) {
+	t.Parallel()
+	c := newCast(t)
+	for name, x := range map[string]struct {
+		again func(w *telling, plan ecluse.Digest)
+		ok    bool
+	}{
+		"approved again": {func(w *telling, plan ecluse.Digest) {
+			w.says("again", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, plan})
+			w.begins("final-2", plan)
+		}, true},
+		"the first goes on": {func(w *telling, plan ecluse.Digest) { w.begins("final-1", plan) }, true},
+		"not again":         {func(w *telling, plan ecluse.Digest) { w.begins("final-2", plan) }, false},
+		"too late": {func(w *telling, plan ecluse.Digest) {
+			w.begins("final-2", plan)
+			w.says("again", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, plan})
+		}, false},
+	} {
+		s := newStory(c)
+		var text string
+		s.loadPlan = func(plan string) string {
+			text = plan
+			return plan
+		}
+		s.decided = func(w *telling, _ ecluse.Digest) {
+			if name != "the first goes on" {
+				w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 2}, []byte(text)))
+			}
+			x.again(w, ecluse.DigestOf([]byte(text)))
+		}
+		bundle := s.tell(t)
+		for by, said := range map[string]string{"ecluse": Verify(bundle, c.roots()).Text(), "verify.sh": runScript(t, onDisk(t, bundle), c.roots())} {
+			if strings.HasPrefix(said, "OK\n") != x.ok {
+				t.Errorf("%s, %s:\n%s", name, by, said)
+			}
+		}
+	}
+}

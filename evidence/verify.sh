@@ -462,13 +462,22 @@ while read -r f; do
 	[ "$kind" != final ] || { finals="$finals $d" && grep -q -x -F "$(digest mapping.yaml)" "$tmp/needs" && mapped=yes; }
 	printf '%s\n' "$d" >>"$tmp/loads"
 done <"$tmp/plans"
-# Each passage that the journal saw begin has its plan here, under its own name.
+# Each passage that the journal saw begin has its plan here, under its own name, and each
+# final one an approval of its own, handed in before.
 grep '"type":"passage-begun"' journal/leaves.jsonl >"$tmp/begun"
-sed -n 's/.*"type":"passage-begun","ids":{"load_plan":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\2 \1/p' "$tmp/begun" >"$tmp/began"
+sed -n 's/^{"index":\([0-9]*\),.*"type":"passage-begun","ids":{"load_plan":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\3 \2 \1/p' "$tmp/begun" >"$tmp/began"
 [ "$(wc -l <"$tmp/begun")" -eq "$(wc -l <"$tmp/began")" ] || ko "the journal says that a passage began, and not which"
-while read -r passage d; do
+while read -r passage d _; do
 	[ "$(digest "loadplan-$passage.json")" = "$d" ] || ko "the journal says that $passage began under $d, and loadplan-$passage.json is not that plan"
 done <"$tmp/began"
+awk '
+	FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; next }
+	FILENAME == ARGV[2] { if ($1 " " $2 " " $5 " " $6 == "controller signatory approve loadplan" && place[$8]) at[$7, ++acts[$7]] = place[$8]; next }
+	$1 ~ /^final-/ && !seen[$1]++ {
+		n = 0
+		for (i = 1; i <= acts[$2]; i++) if (at[$2, i] <= $3) n++
+		if (n < ++began[$2]) exit 1
+	}' "$tmp/leaves" "$tmp/said" "$tmp/began" || ko "more final passages began under a load plan than it had approvals"
 [ -z "$finals$mapped" ] || [ -n "$mapped" ] || ko "mapping.yaml is not the mapping of a final load plan"
 ok "$(wc -l <"$tmp/plans") load plans approved"
 touch "$tmp/decided-plans"

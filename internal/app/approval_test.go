@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"context"
+	"io"
 	"os"
 	"testing"
 
@@ -9,6 +11,8 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
+	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 )
 
@@ -109,5 +113,62 @@ func TestBeginsUnderItsApproval(t *testing.T) {
 	wantError(t, err, ecluse.WaitsForSign)
 	if p := place(t, r); p.Passage != procedure.LoadApproved {
 		t.Errorf("stands at %+v", p)
+	}
+}
+
+// silent takes what a gate posts and keeps nothing: what the lock would say to it is not
+// what a gate may rely on.
+type silent struct{ gate.Lock }
+
+func (silent) PutReject(_ context.Context, _ ecluse.MigrationID, _ evidence.Signed, b io.Reader) error {
+	_, err := io.Copy(io.Discard, b)
+	return err
+}
+
+func (silent) Post(context.Context, ecluse.MigrationID, exchange.Paper, evidence.Signed) error {
+	return nil
+}
+
+// TestOneApprovalOnePassage: whatever its lock asks, a target gate loads no second passage
+// under the approval of the first: not beside it, and not after the controller would not
+// have it and it was taken out.
+func TestOneApprovalOnePassage(t *testing.T) {
+	t.Parallel()
+	second := ecluse.Passage{Kind: ecluse.Final, Number: 2}
+	for name, before := range map[string]func(*testing.T, *roomtest.Dir, *app.Room){
+		"undone": func(*testing.T, *roomtest.Dir, *app.Room) {},
+		"refused": func(t *testing.T, d *roomtest.Dir, r *app.Room) {
+			if _, err := r.NoGo(t.Context(), desk.Order{Because: "two results are those of other patients", Key: d.Key(roomtest.Claire)}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.Twice(t, roomtest.Loaded, 40)
+			r := d.Open()
+			_, target := gates(t, d, silent{r.Seat(exchange.TargetPlace)})
+			_, rows := d.Facts()
+			_, err := target.Load(t.Context(), roomtest.Migration, second, 0, nil)
+			wantError(t, err, ecluse.Refused)
+			if _, in := d.Facts(); in != rows {
+				t.Errorf("%d rows where there were %d", in, rows)
+			}
+			before(t, d, r)
+			if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+				t.Fatal(err)
+			}
+			_, out := d.Facts()
+			_, err = target.Load(t.Context(), roomtest.Migration, second, 0, nil)
+			wantError(t, err, ecluse.WaitsForSign)
+			if _, in := d.Facts(); in != out || out >= rows {
+				t.Errorf("%d rows, %d after the undoing, %d before", in, out, rows)
+			}
+			planFor(t, d, r, ecluse.Final, roomtest.Claire) // the same bytes, approved anew
+			if v := apply(t, r, ecluse.Final); v.Passage != second || !v.Reconciled {
+				t.Errorf("%+v", v)
+			}
+			accepted(t, d, r)
+		})
 	}
 }

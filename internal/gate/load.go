@@ -205,11 +205,17 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
 	}
+	if in := page.standing(p); begun.IsZero() && in != "" {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "load", Where: p.String(), Why: fmt.Sprintf("%s stands in that database, and was not taken out", in), Article: "GDPR art. 5(1)(d)",
+			Next: "take that one out first: ecluse undo",
+		}
+	}
 	mapped := out.program.Shape().Mapping
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
 		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), out.schema())].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
-		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
+		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun, Under: page.Under,
 	})
 	if err != nil {
 		return nil, err
@@ -223,10 +229,24 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	return out, t.home.Note(m, func(e *Entry) error {
 		e.Instruction = i.Digest()
 		if begun.IsZero() {
-			e.Passages[p.String()], e.Plans[p.String()] = trust.Now, out.permit.Digest()
+			e.Passages[p.String()], e.Plans[p.String()], e.Under[p.String()] = trust.Now, out.permit.Digest(), out.permit.Approval()
 		}
 		return nil
 	})
+}
+
+// standing names another passage of the kind, thus of the same database, that began here
+// and is not out of it; empty: there is none. Dry runs write nothing.
+func (e *Entry) standing(p ecluse.Passage) string {
+	for _, name := range slices.Sorted(maps.Keys(e.Passages)) {
+		if p.Kind == ecluse.Dry || name == p.String() || !strings.HasPrefix(name, string(p.Kind)+"-") {
+			continue
+		}
+		if taken := e.Undone[name]; taken == nil || taken.At.IsZero() {
+			return name
+		}
+	}
+	return ""
 }
 
 // used is how many passages of a kind are begun, one that is to begin left out.

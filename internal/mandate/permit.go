@@ -54,6 +54,7 @@ type LoadPermit struct {
 	digest   ecluse.Digest
 	passage  ecluse.Passage
 	rejects  string
+	approval ecluse.Digest
 	undoes   bool
 	notAfter time.Time
 }
@@ -66,6 +67,9 @@ func (p LoadPermit) Digest() ecluse.Digest { return p.digest }
 
 // Passage is the run that this permit is for.
 func (p LoadPermit) Passage() ecluse.Passage { return p.passage }
+
+// Approval is the act by which the plan was approved for this passage, and for no other.
+func (p LoadPermit) Approval() ecluse.Digest { return p.approval }
 
 // Rejects is what rejected rows are sealed to, signed by the source gate.
 func (p LoadPermit) Rejects() string { return p.rejects }
@@ -147,10 +151,11 @@ type LoadPermitInputs struct {
 	Procedure ecluse.Digest
 	Dialect   Dialect
 	Passage   ecluse.Passage
-	Used      int       // passages of that kind begun so far, this one included once it is begun; from the ledger
-	BegunAt   time.Time // of this passage, from the ledger; zero: not begun
-	Twin      bool      // the mapping passed on invented rows, by this gate's own ledger
-	Tried     bool      // it passed dry or in rehearsal, by the same
+	Used      int                      // passages of that kind begun so far, this one included once it is begun; from the ledger
+	BegunAt   time.Time                // of this passage, from the ledger; zero: not begun
+	Under     map[string]ecluse.Digest // passages → the approvals they began under, from the ledger
+	Twin      bool                     // the mapping passed on invented rows, by this gate's own ledger
+	Tried     bool                     // it passed dry or in rehearsal, by the same
 }
 
 // Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and once
@@ -216,10 +221,11 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 		}
 	}
 	digest := ecluse.DigestOf(in.LoadPlan)
-	if err := d.loadApproved(digest, in.Passage.Kind, d.beginning(in.BegunAt)); err != nil {
+	approval, err := d.loadApproved(digest, in.Passage, d.beginning(in.BegunAt), in.Under)
+	if err != nil {
 		return LoadPermit{}, err
 	}
-	return LoadPermit{plan: approved, digest: digest, passage: in.Passage, rejects: d.rejects.Recipient, notAfter: d.ends}, nil
+	return LoadPermit{plan: approved, digest: digest, passage: in.Passage, rejects: d.rejects.Recipient, approval: approval, notAfter: d.ends}, nil
 }
 
 // WithinBudget tells whether a passage may begin, or go on once begun, when
@@ -303,19 +309,40 @@ func (d *docket) readApproved(plan ecluse.Digest, b *beginning) error {
 	return b.soonAfter(x, y)
 }
 
-// loadApproved checks that somebody who may approved a load plan (evidence.Approvers).
-func (d *docket) loadApproved(plan ecluse.Digest, kind ecluse.PassageKind, b *beginning) error {
+// loadApproved finds the act by which somebody who may (evidence.Approvers) approved a load
+// plan for a passage. One act lets one passage begin: what came out again, perhaps because
+// the controller would not have it, comes in only by a new signature.
+func (d *docket) loadApproved(plan ecluse.Digest, p ecluse.Passage, b *beginning, under map[string]ecluse.Digest) (ecluse.Digest, error) {
+	none := ecluse.Digest{}
 	if err := d.stopped(evidence.KindLoadPlan, plan); err != nil {
-		return err
+		return none, err
 	}
-	acts, err := d.loadApprovals(plan, kind)
+	acts, err := d.loadApprovals(plan, p.Kind)
 	if err != nil {
-		return err
+		return none, err
+	}
+	acts = slices.DeleteFunc(acts, func(a actBy) bool {
+		act := a.signed.Digest()
+		if own := under[p.String()]; !own.IsZero() {
+			return act != own
+		}
+		for _, used := range under {
+			if act == used {
+				return true
+			}
+		}
+		return false
+	})
+	if len(acts) == 0 {
+		return none, &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: beginPassage, Where: p.String(), Article: lawOnly,
+			Why: "another passage began under each approval of this plan that is shown, and one approval lets one passage begin", Next: approveAgain,
+		}
 	}
 	if acts, err = b.holding(acts); err != nil {
-		return err
+		return none, err
 	}
-	return b.soonAfter(acts[0])
+	return acts[0].signed.Digest(), b.soonAfter(acts[0])
 }
 
 // loadApprovals lists the acts by which somebody who may approved a load plan, newest

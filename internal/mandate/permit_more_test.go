@@ -366,6 +366,34 @@ func TestApproversAreOneTable(t *testing.T) {
 	}
 }
 
+// TestOneApprovalOnePassage: an act lets one passage begin, and it goes on under that act.
+func TestOneApprovalOnePassage(t *testing.T) {
+	m, in := loadInputs(t, ecluse.Dry)
+	p, err := mandate.PermitLoad(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := in.Acts[len(in.Acts)-1].Digest()
+	if p.Approval() != used {
+		t.Errorf("begins under %s, want %s", p.Approval(), used)
+	}
+	in.Under = map[string]ecluse.Digest{"dry-1": used}
+	again := in
+	again.BegunAt, again.Used = in.Now, 1
+	if p, err := mandate.PermitLoad(again); err != nil || p.Approval() != used {
+		t.Errorf("it does not go on: %v", err)
+	}
+	in.Passage.Number, in.Used = 2, 1
+	if _, err := mandate.PermitLoad(in); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("a second passage under the same act: %v", err)
+	}
+	anew := m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}})
+	in.Acts = append(in.Acts, anew)
+	if p, err := mandate.PermitLoad(in); err != nil || p.Approval() != anew.Digest() {
+		t.Errorf("approved anew: %v", err)
+	}
+}
+
 func TestWithinBudget(t *testing.T) {
 	i := migration(t).Instruction
 	for _, c := range []struct {
