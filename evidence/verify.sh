@@ -594,7 +594,9 @@ while read -r passage go; do
 	awk -v go="$go" -v report="$went" -v plan="$d" '
 		FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; if ($3 == "passage-in-use") end = $1 + 1; next }
 		$8 == go && place[go] > end { exit 1 }
-		($5 == "no-go" || $5 == "refuse") && ($7 == report || $7 == plan) && place[$8] > place[go] { exit 1 }' "$tmp/leaves" "$tmp/said" || ko "passage $passage was refused after the go, or stayed before it"
+		$5 == "approve" && $7 == plan { against[$8] = 1 }
+		($5 == "no-go" || $5 == "refuse") && place[$8] > place[go] { late[$7] = 1 }
+		END { for (x in late) if (x == report || x == plan || against[x]) exit 1 }' "$tmp/leaves" "$tmp/said" || ko "passage $passage was refused after the go, or stayed before it"
 	cat statements/target-*.json | grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$d\",\"passage\":{\"kind\":\"final\",\"number\":${passage#final-}}" && ko "the target gate says that passage $passage was taken out"
 	run grep -q -x -F "note  erased; passage $passage was not accepted, and stays in the target: it is in use since the controller said go" "$tmp/notes" || ko "README.txt does not say that passage $passage stays in use"
 done <"$tmp/in-use"

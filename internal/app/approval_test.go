@@ -172,3 +172,59 @@ func TestOneApprovalOnePassage(t *testing.T) {
 		})
 	}
 }
+
+// TestUndoneAndLoadedAgain: an undo is of its passage. The same plan, approved anew, is
+// loaded, whichever side had the first passage undone, and wherever that had come to.
+func TestUndoneAndLoadedAgain(t *testing.T) {
+	t.Parallel()
+	final := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	for name, x := range map[string]struct {
+		who    string
+		loaded bool
+	}{
+		"by the operator": {roomtest.Marc, false}, "by the operator, half way": {roomtest.Marc, true}, "by the controller": {roomtest.Claire, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.Twice(t, roomtest.Sealed, 40)
+			r := d.Open()
+			first := d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json")
+			if p, err := r.BeginLoading(t.Context(), roomtest.Migration, ecluse.Final); err != nil || p != final {
+				t.Fatalf("%s, %v", p, err)
+			}
+			if x.loaded {
+				_, target := gates(t, d, silent{r.Seat(exchange.TargetPlace)})
+				if _, err := target.Load(t.Context(), roomtest.Migration, final, 0, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all, err := r.Status(t.Context(), roomtest.Migration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, refuse := range []evidence.Clause{
+				{Verb: evidence.VerbRefuse, Kind: evidence.KindAct, Subject: ecluse.DigestOf(nil)},
+				{Verb: evidence.VerbRefuse, Kind: evidence.KindReport, Subject: ecluse.DigestOf(nil)},
+			} {
+				wantError(t, r.HandIn(t.Context(), roomtest.Migration, d.Key(x.who), []evidence.Clause{refuse}, nil), ecluse.Refused)
+			}
+			u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(x.who)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (u.Rows > 0) != x.loaded {
+				t.Errorf("%d rows came out", u.Rows)
+			}
+			planFor(t, d, r, ecluse.Final, roomtest.Claire)
+			if again := d.Read("room", "plans", string(roomtest.Migration)+"-loadplan-final.json"); string(again) != string(first) {
+				t.Fatal("it is another plan")
+			}
+			if v := apply(t, r, ecluse.Final); v.Passage.Number != 2 || !v.Reconciled {
+				t.Errorf("%+v", v)
+			}
+			wantError(t, r.HandIn(t.Context(), roomtest.Migration, d.Key(x.who),
+				[]evidence.Clause{{Verb: evidence.VerbRefuse, Kind: evidence.KindAct, Subject: all[0].Approval}}, nil), ecluse.Refused)
+			accepted(t, d, r)
+		})
+	}
+}

@@ -382,6 +382,16 @@ func approvalOf(ctx context.Context, in acts, m ecluse.MigrationID, kind ecluse.
 	}
 }
 
+// inHand is the act under which the passage in hand began; zero: there is none.
+func inHand(ctx context.Context, in acts, m ecluse.MigrationID, passages []store.Passage) (ecluse.Digest, error) {
+	for _, p := range passages {
+		if p.Ended.IsZero() {
+			return approvalOf(ctx, in, m, p.Kind, p.LoadPlan)
+		}
+	}
+	return ecluse.Digest{}, nil
+}
+
 // rehearsalDue sets when a rehearsal is undone by itself: counted from when it began,
 // however often it goes on.
 func rehearsalDue(ctx context.Context, tx *sqlite.Tx, i *mandate.Instruction, p ecluse.Passage) error {

@@ -104,7 +104,9 @@ func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
 				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
 			case c.Verb == evidence.VerbRefuse && undoes:
-				e.refused[c.Subject] = a.NotBefore
+				for _, subject := range d.refusedBy(c) {
+					e.refused[subject] = a.NotBefore
+				}
 			}
 		}
 	}
@@ -146,4 +148,21 @@ func (d *docket) inForce() bool {
 	}
 	_, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, d.instruction.digest)
 	return err == nil && d.inSuccession() == nil
+}
+
+// refusedBy is what a clause refuses: its subject and, of an act that approved load plans,
+// these, as of then.
+func (d *docket) refusedBy(c evidence.Clause) []ecluse.Digest {
+	all := []ecluse.Digest{c.Subject}
+	for _, a := range d.acts {
+		if c.Kind != evidence.KindAct || a.signed.Digest() != c.Subject {
+			continue
+		}
+		for _, x := range a.Clauses {
+			if x.Verb == evidence.VerbApprove && x.Kind == evidence.KindLoadPlan {
+				all = append(all, x.Subject)
+			}
+		}
+	}
+	return all
 }

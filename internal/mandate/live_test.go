@@ -52,3 +52,46 @@ func TestLiveByTime(t *testing.T) {
 		}
 	}
 }
+
+// TestLiveAndItsApproval: to refuse the act that approved a plan after a go ends it too.
+func TestLiveAndItsApproval(t *testing.T) {
+	plan, report := ecluse.DigestOf([]byte("plan")), ecluse.DigestOf([]byte("report"))
+	for _, live := range []bool{true, false} {
+		m := migration(t)
+		add := func(after time.Duration, verb evidence.Verb, kind string, subject ecluse.Digest) ecluse.Digest {
+			s := m.Act(t, m.World.Anne, ecluse.Signatory, []evidence.Clause{{Verb: verb, Kind: kind, Subject: subject}}, func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(after) })
+			m.Papers.Acts = append(m.Papers.Acts, s)
+			return s.Digest()
+		}
+		under := add(-time.Minute, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+		add(0, evidence.VerbGo, evidence.KindReport, report)
+		if !live {
+			add(time.Minute, evidence.VerbRefuse, evidence.KindAct, under)
+		}
+		if e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers); e.Live(plan).IsZero() == live {
+			t.Errorf("live by %s, want %v", e.Live(plan), live)
+		}
+	}
+}
+
+// TestUndoRefusesOneApproval: what one side ordered undone, by refusing the act under which
+// it began, is not loaded under that act; the same plan approved anew is.
+func TestUndoRefusesOneApproval(t *testing.T) {
+	m, in := loadInputs(t, ecluse.Final)
+	under := in.Acts[len(in.Acts)-1].Digest()
+	refuse := m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: evidence.KindAct, Subject: under}})
+	in.Acts = append(in.Acts, refuse)
+	if _, err := mandate.PermitLoad(in); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("begins under an approval that was refused: %v", err)
+	}
+	again := in
+	again.BegunAt, again.Used, again.Under = in.Now, 1, map[string]ecluse.Digest{"final-1": under}
+	if _, err := mandate.PermitLoad(again); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("goes on under an approval that was refused: %v", err)
+	}
+	anew := m.Act(t, m.World.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}})
+	in.Acts = append(in.Acts, anew)
+	if p, err := mandate.PermitLoad(in); err != nil || p.Approval() != anew.Digest() {
+		t.Errorf("approved anew: %v", err)
+	}
+}

@@ -321,8 +321,13 @@ func (d *docket) loadApproved(plan ecluse.Digest, p ecluse.Passage, b *beginning
 	if err != nil {
 		return none, err
 	}
+	var refused error
 	acts = slices.DeleteFunc(acts, func(a actBy) bool {
 		act := a.signed.Digest()
+		if err := d.stopped(evidence.KindAct, act); err != nil {
+			refused = err
+			return true
+		}
 		if own := under[p.String()]; !own.IsZero() {
 			return act != own
 		}
@@ -333,6 +338,12 @@ func (d *docket) loadApproved(plan ecluse.Digest, p ecluse.Passage, b *beginning
 		}
 		return false
 	})
+	if len(acts) == 0 && refused != nil {
+		return none, &ecluse.Error{
+			Kind: ecluse.Refused, What: beginPassage, Where: p.String(), Article: lawOnly, Err: refused,
+			Why: "its passage was ordered undone", Next: "ecluse undo to its end; what is loaded then takes a new approval",
+		}
+	}
 	if len(acts) == 0 {
 		return none, &ecluse.Error{
 			Kind: ecluse.WaitsForSign, What: beginPassage, Where: p.String(), Article: lawOnly,

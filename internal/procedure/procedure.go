@@ -129,6 +129,9 @@ func (a Actor) Side() ecluse.Side {
 // InTarget are the states of a passage whose rows are in the target and not accepted.
 func InTarget() []State { return []State{Loading, Loaded, Compared, Live, Declined, Undoing} }
 
+// Reported are the states of a passage of which there is a report that can be refused.
+func Reported() []State { return []State{Compared, Live, Declined} }
+
 // takenOut are those that the lock takes out again by itself: never what a laboratory
 // works in.
 func takenOut() []State {
