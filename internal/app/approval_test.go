@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"ecluse"
@@ -50,7 +52,7 @@ func accepted(t *testing.T, d *roomtest.Dir, r *app.Room) {
 func verified(t *testing.T, d *roomtest.Dir, r *app.Room) {
 	t.Helper()
 	d.Verify(r)
-	if out := script(t, d, d.Join("evidence")); len(out) < 3 || out[:3] != "OK\n" {
+	if out := script(t, d, d.Join("evidence")); !strings.HasPrefix(out, "OK\n") {
 		t.Errorf("verify.sh:\n%s", out)
 	}
 }
@@ -227,4 +229,44 @@ func TestUndoneAndLoadedAgain(t *testing.T) {
 			accepted(t, d, r)
 		})
 	}
+}
+
+// TestRefusedBeforeItBegan: a final passage that the target gate refuses before a row of it
+// is loaded, for the target is another than its plan says, is taken out of the way by that
+// gate's word that it never began, and does not count; one that began does.
+func TestRefusedBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Sealed, 40) // one final passage is granted
+	r := d.Open()
+	d.Exec("novalab.db", "ALTER TABLE patient RENAME COLUMN birth_date TO birth")
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	var e *ecluse.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Next, "ecluse undo, then ecluse plan and ecluse approve") {
+		t.Fatalf("%v, with the advice %q", err, e.Next)
+	}
+	d.Exec("novalab.db", "ALTER TABLE patient RENAME COLUMN birth TO birth_date", "ALTER TABLE patient ADD COLUMN note TEXT")
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !u.Undo.Never || u.Rows != 0 {
+		t.Errorf("the gate does not say that it never began: %+v", u.Undo)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); v.Passage.Number != 2 || !v.Reconciled {
+		t.Errorf("%+v", v)
+	}
+	if u, err = r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil || u.Undo.Never || u.Rows == 0 {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+	wantError(t, err, ecluse.Refused)
+	_, target := gates(t, d, silent{r.Seat(exchange.TargetPlace)}) // nor does the gate count wrong
+	_, err = target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 3}, 0, nil)
+	wantError(t, err, ecluse.Refused)
+	if _, err := r.Erase(t.Context(), desk.Order{Key: d.Key(roomtest.Helene), Because: "another instruction grants more"}); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, d, r)
 }

@@ -152,6 +152,7 @@ type LoadPermitInputs struct {
 	Dialect   Dialect
 	Passage   ecluse.Passage
 	Used      int                      // passages of that kind begun so far, this one included once it is begun; from the ledger
+	Withdrawn int                      // of the numbers before this one, those of passages that never began here, by the ledger
 	BegunAt   time.Time                // of this passage, from the ledger; zero: not begun
 	Under     map[string]ecluse.Digest // passages → the approvals they began under, from the ledger
 	Twin      bool                     // the mapping passed on invented rows, by this gate's own ledger
@@ -212,7 +213,7 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 	if err := sameBytes("loadplan", in.LoadPlan, again.Bytes()); err != nil {
 		return LoadPermit{}, err
 	}
-	if err := WithinBudget(d.instruction, in.Passage, in.Used, !in.BegunAt.IsZero()); err != nil {
+	if err := WithinBudget(d.instruction, in.Passage, in.Used, in.Withdrawn, !in.BegunAt.IsZero()); err != nil {
 		return LoadPermit{}, err
 	}
 	if in.Passage.Kind == ecluse.Final && in.BegunAt.IsZero() {
@@ -230,16 +231,17 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 
 // WithinBudget tells whether a passage may begin, or go on once begun, when
 // `used` passages of its kind are begun (itself included once it is). Passages
-// are numbered from 1 without a gap.
-func WithinBudget(i *Instruction, p ecluse.Passage, used int, begun bool) error {
+// are numbered from 1 without a gap; the numbers of those that were withdrawn before one
+// chunk of them was loaded do not count against the budget.
+func WithinBudget(i *Instruction, p ecluse.Passage, used, withdrawn int, begun bool) error {
 	what, budget := "begin "+p.String(), i.Passages.Of(p.Kind)
 	switch {
 	case p.Number < 1, begun && p.Number > used, !begun && p.Number != used+1:
 		return ecluse.Errorf(ecluse.Invalid, what, "%d passages of the kind %s are begun", used, p.Kind)
-	case p.Number > budget:
+	case p.Number-withdrawn > budget:
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: what, Article: lawOnly, Why: fmt.Sprintf("the instruction allows %d of the kind %s", budget, p.Kind),
-			Next: "the controller signs an instruction with a larger number under passages",
+			Next: "once reading has begun no instruction grants more: ecluse erase, then a new migration under one that does",
 		}
 	}
 	return nil

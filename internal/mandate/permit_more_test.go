@@ -400,19 +400,23 @@ func TestWithinBudget(t *testing.T) {
 		kind         ecluse.PassageKind
 		number, used int
 		begun, ok    bool
+		withdrawn    int
 	}{
-		{ecluse.Dry, 1, 0, false, true},
-		{ecluse.Dry, 5, 4, false, true},
-		{ecluse.Dry, 6, 5, false, false},
-		{ecluse.Dry, 3, 5, true, true},
-		{ecluse.Dry, 6, 5, true, false},
-		{ecluse.Dry, 3, 1, false, false},
-		{ecluse.Dry, 0, 0, false, false},
-		{ecluse.Final, 1, 1, true, true},
-		{ecluse.Final, 2, 1, false, false},
-		{"other", 1, 0, false, false},
+		{ecluse.Dry, 1, 0, false, true, 0},
+		{ecluse.Dry, 5, 4, false, true, 0},
+		{ecluse.Dry, 6, 5, false, false, 0},
+		{ecluse.Dry, 3, 5, true, true, 0},
+		{ecluse.Dry, 6, 5, true, false, 0},
+		{ecluse.Dry, 3, 1, false, false, 0},
+		{ecluse.Dry, 0, 0, false, false, 0},
+		{ecluse.Final, 1, 1, true, true, 0},
+		{ecluse.Final, 2, 1, false, false, 0},
+		{"other", 1, 0, false, false, 0},
+		{ecluse.Final, 2, 1, false, true, 1},
+		{ecluse.Final, 3, 2, false, false, 1},
+		{ecluse.Dry, 3, 1, false, false, 1},
 	} {
-		err := mandate.WithinBudget(i, ecluse.Passage{Kind: c.kind, Number: c.number}, c.used, c.begun)
+		err := mandate.WithinBudget(i, ecluse.Passage{Kind: c.kind, Number: c.number}, c.used, c.withdrawn, c.begun)
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", fmt.Sprint(c), err)
 		}

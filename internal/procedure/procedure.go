@@ -55,6 +55,11 @@ const (
 	InUse        State = "in-use" // live and not accepted when its keys went: it stays
 )
 
+// Withdrawn is what a list of passages says of one that never began at the target gate, by
+// that gate's signed word: it does not count against the instruction's budget. A migration
+// stands as after any undoing then.
+const Withdrawn State = "withdrawn"
+
 // Migrations lists the states of a migration in order, None first.
 func Migrations() []State {
 	return []State{
