@@ -53,7 +53,7 @@ const (
 	KindReservations = "reservations" // differences accepted with a reason
 	KindMigration    = "migration"    // its subject is the instruction's digest
 	KindGate         = "gate"         // what a gate is and where it stands, in its own words
-	KindAct          = "act"          // an act that stopped a migration: what resuming it lifts
+	KindAct          = "act"          // an act that stopped a migration, which resuming lifts; or one that approved a load plan, whose passage refusing it orders undone
 	KindKept         = "kept-rows"    // rows put aside that outlive the acceptance: its subject is what the certificate has as their key
 	KindReason       = "reason"       // why an order was given: plain text, signed with it
 

@@ -96,6 +96,8 @@ type inUse struct {
 	undone ecluse.Passage // which the target gate says it took out; zero: none
 
 	decisions []Verb // what is said of the report after the go
+
+	unapproves bool // then the act that approved its load plan is refused
 }
 
 // goesLive says go of a report, and nothing more.
@@ -115,6 +117,9 @@ func (w *telling) goesLive(load ecluse.Digest) {
 		reason := []byte("results are printed twice")
 		w.do(w.b.AddDocument(reason))
 		w.says("after the go", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{v, KindReport, s.Digest()}, Clause{VerbSign, KindReason, ecluse.DigestOf(reason)})
+	}
+	if x.unapproves {
+		w.says("after the go", ecluse.Processor, w.pLuc, w.luc, ecluse.Operator, Clause{VerbRefuse, KindAct, w.approved})
 	}
 	if x.leaves == nil {
 		x.leaves = slices.Repeat([]InUsePassage{x.passes}, max(1, x.times))
@@ -246,6 +251,7 @@ datasets: {patient: {columns: {patient_id: technical}}}
 
 // telling is a story being told: what was said so far.
 type telling struct {
+	approved ecluse.Digest // the act under the final load plan
 	*story
 	t      testing.TB
 	b      *Builder
@@ -455,7 +461,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	w.do(w.b.AddLoadPlan(ecluse.Passage{Kind: ecluse.Final, Number: 1}, text))
 	load := ecluse.DigestOf(text)
 	w.releases(plan)
-	w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
+	w.approved = w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
 	w.begins("final-1", load)
 	d := testDescriptor("ecluse.rejects.patient", 0, true)
 	d.Plan = load

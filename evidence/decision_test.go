@@ -208,6 +208,7 @@ func TestVerifyInUse(t *testing.T) {
 		"another passage":           {func(w *telling, x *inUse) { x.passes.Passage = final(2) }, false},
 		"no-go after the go":        {func(w *telling, x *inUse) { x.decisions = []Verb{VerbNoGo} }, false},
 		"ordered undone after it":   {func(w *telling, x *inUse) { x.decisions = []Verb{VerbRefuse} }, false},
+		"its approval refused":      {func(_ *telling, x *inUse) { x.unapproves = true }, false},
 		"taken out by the gate":     {func(w *telling, x *inUse) { x.undone = final(1) }, false},
 		"another one taken out":     {func(w *telling, x *inUse) { x.undone = final(3) }, true},
 		"the certificate is silent": {func(w *telling, x *inUse) { x.silent = true }, false},

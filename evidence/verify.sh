@@ -444,6 +444,10 @@ if [ -n "$plan" ]; then
 	done
 	ok "read plan approved by two parties and two people; its recipients signed by the gates"
 fi
+approvers() { # kind: side and role of who may approve its load plan
+	echo 'controller signatory'
+	[ "$1" = final ] || printf '%s\n' 'controller operator' 'processor operator'
+}
 finals='' mapped=''
 list 'loadplan-.*' >"$tmp/plans"
 while read -r f; do
@@ -453,19 +457,27 @@ while read -r f; do
 	flat "$f" | grep -o -E '"(mapping|file":"[^"]*","sha256)":"sha256:[0-9a-f]*"' | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/' >"$tmp/needs"
 	[ -s "$tmp/needs" ] || ko "$f names no mapping"
 	while read -r need; do has "$need" || ko "$f needs $need, which is not in the folder"; done <"$tmp/needs"
-	by=$(said controller signatory approve loadplan "$d")
-	[ "$kind" = final ] || by="$by$(said processor operator approve loadplan "$d")"
+	by=$(approvers "$kind" | while read -r side role; do said "$side" "$role" approve loadplan "$d"; done)
 	[ -n "$by" ] || ko "nobody entitled approved $f"
 	[ "$kind" != final ] || { finals="$finals $d" && grep -q -x -F "$(digest mapping.yaml)" "$tmp/needs" && mapped=yes; }
 	printf '%s\n' "$d" >>"$tmp/loads"
 done <"$tmp/plans"
-# Each passage that the journal saw begin has its plan here, under its own name.
+# Each passage that the journal saw begin has its plan here, under its own name, and each
+# final one an approval of its own, handed in before.
 grep '"type":"passage-begun"' journal/leaves.jsonl >"$tmp/begun"
-sed -n 's/.*"type":"passage-begun","ids":{"load_plan":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\2 \1/p' "$tmp/begun" >"$tmp/began"
+sed -n 's/^{"index":\([0-9]*\),.*"type":"passage-begun","ids":{"load_plan":"\(sha256:[0-9a-f]*\)","passage":"\([a-z0-9-]*\)"}.*/\3 \2 \1/p' "$tmp/begun" >"$tmp/began"
 [ "$(wc -l <"$tmp/begun")" -eq "$(wc -l <"$tmp/began")" ] || ko "the journal says that a passage began, and not which"
-while read -r passage d; do
+while read -r passage d _; do
 	[ "$(digest "loadplan-$passage.json")" = "$d" ] || ko "the journal says that $passage began under $d, and loadplan-$passage.json is not that plan"
 done <"$tmp/began"
+awk '
+	FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; next }
+	FILENAME == ARGV[2] { if ($1 " " $2 " " $5 " " $6 == "controller signatory approve loadplan" && place[$8]) at[$7, ++acts[$7]] = place[$8]; next }
+	$1 ~ /^final-/ && !seen[$1]++ {
+		n = 0
+		for (i = 1; i <= acts[$2]; i++) if (at[$2, i] <= $3) n++
+		if (n < ++began[$2]) exit 1
+	}' "$tmp/leaves" "$tmp/said" "$tmp/began" || ko "more final passages began under a load plan than it had approvals"
 [ -z "$finals$mapped" ] || [ -n "$mapped" ] || ko "mapping.yaml is not the mapping of a final load plan"
 ok "$(wc -l <"$tmp/plans") load plans approved"
 touch "$tmp/decided-plans"
@@ -582,7 +594,9 @@ while read -r passage go; do
 	awk -v go="$go" -v report="$went" -v plan="$d" '
 		FILENAME == ARGV[1] { if ($3 == "act") place[$4] = $1 + 1; if ($3 == "passage-in-use") end = $1 + 1; next }
 		$8 == go && place[go] > end { exit 1 }
-		($5 == "no-go" || $5 == "refuse") && ($7 == report || $7 == plan) && place[$8] > place[go] { exit 1 }' "$tmp/leaves" "$tmp/said" || ko "passage $passage was refused after the go, or stayed before it"
+		$5 == "approve" && $7 == plan { against[$8] = 1 }
+		($5 == "no-go" || $5 == "refuse") && place[$8] > place[go] { late[$7] = 1 }
+		END { for (x in late) if (x == report || x == plan || against[x]) exit 1 }' "$tmp/leaves" "$tmp/said" || ko "passage $passage was refused after the go, or stayed before it"
 	cat statements/target-*.json | grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$d\",\"passage\":{\"kind\":\"final\",\"number\":${passage#final-}}" && ko "the target gate says that passage $passage was taken out"
 	run grep -q -x -F "note  erased; passage $passage was not accepted, and stays in the target: it is in use since the controller said go" "$tmp/notes" || ko "README.txt does not say that passage $passage stays in use"
 done <"$tmp/in-use"

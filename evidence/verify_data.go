@@ -116,12 +116,13 @@ func (v *verifier) checkLoadPlans() (string, error) {
 			}
 		}
 		v.loads[d] = true
-		by := v.whose(VerbApprove, KindLoadPlan, d, ecluse.Controller, ecluse.Signatory)
 		if p.Passage == ecluse.Final {
 			v.finals[d] = true
 			mappings[p.Shape.Mapping] = true
-		} else {
-			by = append(by, v.whose(VerbApprove, KindLoadPlan, d, ecluse.Processor, ecluse.Operator)...)
+		}
+		var by []*Person
+		for _, who := range Approvers(p.Passage) {
+			by = append(by, v.whose(VerbApprove, KindLoadPlan, d, who.Side, who.Role)...)
 		}
 		if len(by) == 0 {
 			return "", unverified(what, "nobody entitled approved %s", name)
@@ -137,18 +138,40 @@ func (v *verifier) checkLoadPlans() (string, error) {
 }
 
 // checkBegun demands the load plan of each passage that the journal saw begin, under the
-// passage's name: what else is asked of a passage is asked by that name.
+// passage's name: what else is asked of a passage is asked by that name. Of final ones it
+// demands an approval each, handed in before: none lets two begin.
 func (v *verifier) checkBegun() error {
+	begun := map[ecluse.Digest][]string{}
 	for _, l := range v.leaves {
 		if l.Type != LeafBegun {
 			continue
 		}
 		name := "loadplan-" + l.IDs["passage"] + ".json"
-		if d := v.digest(name); len(l.IDs) != 2 || d.IsZero() || d.String() != l.IDs["load_plan"] {
+		d := v.digest(name)
+		if len(l.IDs) != 2 || d.IsZero() || d.String() != l.IDs["load_plan"] {
 			return unverified("verify load plan", "leaf %d of the journal says that a passage began, and %s is not its load plan", l.Index, name)
+		}
+		if !v.finals[d] || slices.Contains(begun[d], name) {
+			continue
+		}
+		begun[d] = append(begun[d], name)
+		if n := v.approvals(d, l.Index); n < len(begun[d]) {
+			return unverified("verify load plan", "%d passages began under %s by leaf %d of the journal, and %d approvals of it had been handed in", len(begun[d]), name, l.Index, n)
 		}
 	}
 	return nil
+}
+
+// approvals counts the acts handed in before a leaf by which the controller approved a final
+// passage's load plan.
+func (v *verifier) approvals(plan ecluse.Digest, before int64) (n int) {
+	for _, a := range v.acts {
+		leaf := v.handed[a.digest]
+		if MayApproveLoad(ecluse.Final, a.Side, a.Role) && a.Has(VerbApprove, KindLoadPlan, plan) && leaf != nil && leaf.Index < before {
+			n++
+		}
+	}
+	return n
 }
 
 // checkRecipients holds the recipients against the read plan: chunks were sealed

@@ -217,13 +217,19 @@ func (v *verifier) checkInUse() (string, error) {
 	if loaded.Reading != v.manifest.Reading {
 		return "", unverified(what, "go was said of a report of reading %d of the source, and the last is reading %d", loaded.Reading, v.manifest.Reading)
 	}
+	against := []ecluse.Digest{report, plan}
+	for _, a := range v.acts {
+		if a.Has(VerbApprove, KindLoadPlan, plan) {
+			against = append(against, a.digest)
+		}
+	}
 	for _, a := range v.acts {
 		leaf := v.handed[a.digest]
 		if leaf == nil || leaf.Index < v.handed[in.Act].Index {
 			continue
 		}
 		for _, c := range a.Clauses {
-			if (c.Verb == VerbNoGo || c.Verb == VerbRefuse) && (c.Subject == report || c.Subject == plan) {
+			if (c.Verb == VerbNoGo || c.Verb == VerbRefuse) && slices.Contains(against, c.Subject) {
 				return "", unverified(what, "passage %s was refused after the go, by %s", in.Passage, a.Person)
 			}
 		}

@@ -179,6 +179,39 @@ func TestNoGo(t *testing.T) {
 	d.Verify(r)
 }
 
+// TestLiveStaysUnderARefusedPlan: what was refused of a passage before, under the very plan
+// that comes again, does not let a lock take out the passage that people work in now, nor
+// load into it.
+func TestLiveStaysUnderARefusedPlan(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Twice(t, roomtest.Ready, 40)
+	r := d.Open()
+	first, err := r.Seat(exchange.TargetPlace).Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	before := ordered(t, d, first, roomtest.Claire, roomtest.Claire, ecluse.Signatory, roomtest.Migration,
+		evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(first.LoadPlan)}, at)
+	apply(t, r, ecluse.Final)
+	time.Sleep(time.Until(at.Add(time.Second))) // acts name whole seconds
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	_, rows := d.Facts()
+	_, target := gates(t, d, &lying{Lock: r.Seat(exchange.TargetPlace), change: func(c *exchange.Case) { c.Acts = append(c.Acts, before) }})
+	p := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	if _, err := target.Undo(t.Context(), roomtest.Migration, p, nil); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "works in it since") {
+		t.Errorf("taken out: %v", err)
+	}
+	if _, err := target.Load(t.Context(), roomtest.Migration, p, 0, nil); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("loaded into: %v", err)
+	}
+	if _, left := d.Facts(); left != rows || rows == 0 {
+		t.Errorf("%d rows of %d are left", left, rows)
+	}
+}
+
 // TestLiveStays: what a laboratory works in since a go is not taken out by the deadline, the
 // contract's end or an order of erasure. Keys and ciphertext go, and all of the evidence says
 // that it is in use, not accepted.

@@ -306,6 +306,10 @@ func (u *ui) freeText(b *strings.Builder, lines int) *tabwriter.Writer {
 // undone tells what an undoing came to.
 func (u *ui) undone(v *desk.UndoneView) {
 	s := v.Undo
+	if s != nil && s.Never {
+		u.tell("nothing to take out: passage %s never began at the target gate, and does not count", "rien à retirer : le passage %s n'a jamais commencé côté nouveau logiciel, et ne compte pas", v.Passage)
+		return
+	}
 	if s == nil || s.Stay == "" && len(s.Missing) == 0 {
 		if s == nil || !slices.ContainsFunc(s.Tables, func(t gate.UndoneTable) bool { return !t.Equal }) {
 			u.tell("taken out: %s rows; the target's sums are those of before", "retiré : %s lignes ; les sommes de la cible sont celles d'avant", count(v.Rows))

@@ -284,7 +284,7 @@ func (d *Desk) UndoOrdered(ctx context.Context, id ecluse.MigrationID) (bool, er
 
 // Undo takes the passage in hand out of the target, by the signed order of an
 // operator or of the controller: an act that refuses the report or, before there
-// is one, its load plan. Once ordered it goes on, after an interruption, with
+// is one, the act that approved its load plan. Once ordered it goes on, after an interruption, with
 // nobody's signature.
 func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 	l, m, err := d.as(ctx, q.Key, q.Migration)
@@ -301,7 +301,7 @@ func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 		return nil, err
 	}
 	if p.Passage != procedure.Undoing && all[0].Passage != "" && q.Key != nil {
-		if err := d.orderUndo(ctx, l, m, p, q); err != nil {
+		if err := d.orderUndo(ctx, l, m, all[0], q); err != nil {
 			return nil, err
 		}
 		if p.Kind == ecluse.Dry {
@@ -329,16 +329,19 @@ func (d *Desk) Undo(ctx context.Context, q UndoRequest) (*UndoneView, error) {
 }
 
 // orderUndo hands in the act that orders it.
-func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, p procedure.Place, q UndoRequest) error {
-	kind, name := evidence.KindLoadPlan, exchange.KindLoadPlan(p.Kind)
-	if slices.Contains([]procedure.State{procedure.Compared, procedure.Live, procedure.Declined}, p.Passage) {
-		kind, name = evidence.KindReport, evidence.KindReport
-	}
-	text, err := l.Current(ctx, m, name)
-	if err != nil {
+func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, s exchange.Status, q UndoRequest) error {
+	p := s.Place
+	refuse := evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindAct, Subject: s.Approval}
+	if slices.Contains(procedure.Reported(), p.Passage) {
+		text, err := l.Current(ctx, m, evidence.KindReport)
+		if err != nil {
+			return err
+		}
+		refuse.Kind, refuse.Subject = evidence.KindReport, ecluse.DigestOf(text)
+	} else if err := approves(ctx, l, m, p.Kind, s.Approval); err != nil {
 		return err
 	}
-	clauses := []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: ecluse.DigestOf(text)}}
+	clauses := []evidence.Clause{refuse}
 	var papers []exchange.Enclosure
 	if q.Because != "" || p.Passage == procedure.Live {
 		because, err := reasonOf(q.Because)
@@ -349,6 +352,29 @@ func (d *Desk) orderUndo(ctx context.Context, l Lock, m ecluse.MigrationID, p pr
 		clauses = append(clauses, evidence.Clause{Verb: evidence.VerbSign, Kind: reason.Kind, Subject: ecluse.DigestOf(reason.Text)})
 		papers = append(papers, reason)
 	}
-	_, err = d.sign(ctx, l, q.Key, m, clauses, papers...)
+	_, err := d.sign(ctx, l, q.Key, m, clauses, papers...)
 	return err
+}
+
+// approves reads the act that a lock shows as the one under which the passage in hand
+// began: whoever orders that undone refuses what they were shown, and nothing that a lock
+// puts behind it.
+func approves(ctx context.Context, l Lock, m ecluse.MigrationID, kind ecluse.PassageKind, act ecluse.Digest) error {
+	plan, err := l.Current(ctx, m, exchange.KindLoadPlan(kind))
+	if err != nil {
+		return err
+	}
+	text, err := l.Document(ctx, act)
+	if err != nil {
+		return err
+	}
+	a, err := evidence.ParseAct(text)
+	if err != nil {
+		return err
+	}
+	if ecluse.DigestOf(text) != act || a.Migration != m || !evidence.MayApproveLoad(kind, a.Side, a.Role) ||
+		!a.Has(evidence.VerbApprove, evidence.KindLoadPlan, ecluse.DigestOf(plan)) {
+		return another("undo", act.String(), "it is not the act by which the load plan of the passage in hand was approved")
+	}
+	return nil
 }

@@ -250,6 +250,43 @@ func TestResumeNamesWhatItLifts(t *testing.T) {
 	}
 }
 
+// TestUndoNamesItsPassage: before a passage has a report, whoever orders it undone refuses
+// the act that approved its load plan, and none that the lock shows in its stead.
+func TestUndoNamesItsPassage(t *testing.T) {
+	l, d, m, key := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Jean })
+	plan := []byte("a load plan")
+	approve := evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(plan)}
+	act := func(p *mandatetest.Person, role ecluse.Role, clause evidence.Clause, edits ...func(*evidence.Act)) ecluse.Digest {
+		s := m.Act(t, p, role, []evidence.Clause{clause}, edits...)
+		l.documents[s.Digest()] = s.Body
+		return s.Digest()
+	}
+	under := act(m.World.Anne, ecluse.Signatory, approve)
+	l.current[exchange.KindLoadPlan(ecluse.Final)] = plan
+	l.status[0].Passage = "final-1"
+	l.status[0].Place = procedure.Place{Migration: procedure.Sealed, Passage: procedure.Loading, Kind: ecluse.Final}
+	undo := func(shown ecluse.Digest) error {
+		l.handed, l.status[0].Approval = nil, shown
+		_, err := d.Undo(t.Context(), UndoRequest{Migration: m.ID, Key: key})
+		return err
+	}
+	_ = undo(under)
+	if len(l.handed) != 1 || !l.handed[0].Has(evidence.VerbRefuse, evidence.KindAct, under) || len(l.handed[0].Clauses) != 1 {
+		t.Fatalf("%d acts: %+v", len(l.handed), l.handed)
+	}
+	for name, shown := range map[string]ecluse.Digest{
+		"the approval of another plan": act(m.World.Anne, ecluse.Signatory, evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(nil)}),
+		"a signature under something":  act(m.World.Anne, ecluse.Signatory, evidence.Clause{Verb: evidence.VerbSign, Kind: evidence.KindInstruction, Subject: ecluse.DigestOf(plan)}),
+		"nobody's to give":             act(m.World.Lucy, ecluse.Signatory, approve),
+		"of another migration":         act(m.World.Anne, ecluse.Signatory, approve, func(a *evidence.Act) { a.Migration = "another-01" }),
+		"nothing":                      {},
+	} {
+		if err := undo(shown); err == nil || len(l.handed) > 0 {
+			t.Errorf("%s: %v, %d acts signed", name, err, len(l.handed))
+		}
+	}
+}
+
 // TestTemplateNamesConfirmedGates: the model of an instruction names those gates of which
 // this device itself finds that the controller confirmed them.
 func TestTemplateNamesConfirmedGates(t *testing.T) {

@@ -132,6 +132,7 @@ type Status struct {
 	Bytes     int64                      `json:"bytes"`
 	Readings  *Readings                  `json:"readings,omitempty"`  // nil where the source is read once
 	Passage   string                     `json:"passage,omitempty"`   // "final-1"
+	Approval  ecluse.Digest              `json:"approval,omitzero"`   // the act under which that passage began: refusing it orders it undone
 	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
 	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
 	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first

@@ -47,6 +47,7 @@ type Entry struct {
 	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
+	Under       map[string]ecluse.Digest `json:"under,omitempty"`    // "final-1" → the act that approved its plan, under which it began
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
@@ -141,6 +142,9 @@ func (e *Entry) whole() *Entry {
 	}
 	if e.Plans == nil {
 		e.Plans = map[string]ecluse.Digest{}
+	}
+	if e.Under == nil {
+		e.Under = map[string]ecluse.Digest{}
 	}
 	if e.Twins == nil {
 		e.Twins = map[string]ecluse.Digest{}

@@ -233,11 +233,17 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
 	}
+	if in := page.standing(p); begun.IsZero() && in != "" {
+		return nil, &ecluse.Error{
+			Kind: ecluse.Refused, What: "load", Where: p.String(), Why: fmt.Sprintf("%s stands in that database, and was not taken out", in), Article: "GDPR art. 5(1)(d)",
+			Next: "take that one out first: ecluse undo",
+		}
+	}
 	mapped := out.program.Shape().Mapping
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
 		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), out.schema())].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
-		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
+		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), Withdrawn: page.withdrawn(p), BegunAt: begun, Under: page.Under,
 	})
 	if err != nil {
 		return nil, err
@@ -251,10 +257,43 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	return out, t.home.Note(m, func(e *Entry) error {
 		e.Instruction = i.Digest()
 		if begun.IsZero() {
-			e.Passages[p.String()], e.Plans[p.String()] = trust.Now, out.permit.Digest()
+			e.Passages[p.String()], e.Plans[p.String()], e.Under[p.String()] = trust.Now, out.permit.Digest(), out.permit.Approval()
 		}
 		return nil
 	})
+}
+
+// standing names another passage of the kind, thus of the same database, that began here
+// and is not out of it; empty: there is none. Dry runs write nothing.
+func (e *Entry) standing(p ecluse.Passage) string {
+	for _, name := range slices.Sorted(maps.Keys(e.Passages)) {
+		if p.Kind == ecluse.Dry || name == p.String() || !strings.HasPrefix(name, string(p.Kind)+"-") {
+			continue
+		}
+		if taken := e.Undone[name]; taken == nil || taken.At.IsZero() {
+			return name
+		}
+	}
+	return ""
+}
+
+// withdrawn is how many numbers before a passage's are those of passages of its kind that
+// never began here and were undone all the same: refused before a chunk of them was loaded.
+func (e *Entry) withdrawn(p ecluse.Passage) (n int) {
+	for name := range e.Undone {
+		number, ok := strings.CutPrefix(name, string(p.Kind)+"-")
+		if x, err := strconv.Atoi(number); ok && err == nil && x < p.Number && e.never(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// never tells of a passage that is out that it never began here: neither this ledger nor
+// the target's own markers know of a chunk of it. It cannot begin any more.
+func (e *Entry) never(name string) bool {
+	taken := e.Undone[name]
+	return taken != nil && taken.Chunks == 0 && e.Passages[name].IsZero()
 }
 
 // used is how many passages of a kind are begun, one that is to begin left out.
@@ -308,7 +347,7 @@ type Result struct {
 func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, reading int, watch sluice.Watch) (*Result, error) {
 	l, k, err := t.loading(ctx, m, p, reading, watch)
 	if err != nil {
-		return nil, err
+		return nil, t.notBegun(m, p, err)
 	}
 	if err := t.mayLoad(ctx, m, p, reading); err != nil {
 		return nil, err
@@ -320,6 +359,25 @@ func (t *Target) Load(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 	out := &Result{}
 	out.Statement, out.Digest, err = t.state(ctx, m, k, reading, loaded)
 	return out, err
+}
+
+// notBegun says what can be done when a passage is refused before it began here because the
+// target, or what is compiled from it, is not as it was approved: the plan in hand cannot be
+// compiled anew before its passage is out of the way.
+func (t *Target) notBegun(m ecluse.MigrationID, p ecluse.Passage, err error) error {
+	kind := ecluse.KindOf(err)
+	page, unread := t.home.Entry(m)
+	if unread != nil || !page.Passages[p.String()].IsZero() || kind != ecluse.Invalid && kind != ecluse.Differs {
+		return err
+	}
+	e := &ecluse.Error{
+		Kind: kind, What: "begin passage", Where: p.String(), Why: "it was refused before anything of it was loaded", Err: err,
+		Next: "take the change back, and run the same command again; or take the passage out of the way, which does not count then: ecluse undo, then ecluse plan and ecluse approve",
+	}
+	if p.Kind == ecluse.Dry { // the lock ends it by itself: no gate says that it never began
+		e.Next = "take the change back, and run the same command again; or end the dry run, which counts all the same: ecluse undo, then ecluse plan and ecluse approve"
+	}
+	return e
 }
 
 // mayLoad refuses to change a passage that people work in, and to load as of an earlier

@@ -26,6 +26,7 @@ type UndoStatement struct {
 	Stay    string               `json:"stay,omitempty"`    // how many stay in all, as evidence.Told tells it; empty: none
 	Tables  []UndoneTable        `json:"tables"`
 	At      time.Time            `json:"at"`
+	Never   bool                 `json:"never,omitempty"` // it never began here, and never will: not a chunk of it was loaded
 
 	digest ecluse.Digest // of the statement as signed
 }
@@ -289,7 +290,7 @@ func (t *Target) stateUndone(ctx context.Context, permit mandate.LoadPermit) (*U
 	s := &UndoStatement{
 		StatementHead: evidence.StatementHead{Format: UndoFormat, Migration: m, Plan: permit.Digest()},
 		Passage:       p, System: permit.Plan().Target.System, Chunks: taken.Chunks, Rows: taken.Rows,
-		Left: taken.Left, Missing: taken.Missing, Stay: evidence.Told(taken.Left), Tables: taken.Tables, At: taken.At,
+		Left: taken.Left, Missing: taken.Missing, Stay: evidence.Told(taken.Left), Tables: taken.Tables, At: taken.At, Never: page.never(p.String()),
 	}
 	signed, err := evidence.SignStatement(t.home.signer, s)
 	if err != nil {

@@ -319,16 +319,52 @@ func (l *Lock) carryOut(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, d
 	if err := mayUndo(ctx, tx, act, v, mig.Place); err != nil {
 		return err
 	}
+	if v == procedure.ApproveRead || v == procedure.ApproveLoad {
+		if err := planInHand(ctx, tx, mig, act, v); err != nil {
+			return err
+		}
+	}
 	if v == procedure.Undo && mig.Place.Passage == procedure.Live && subjectOf(act, evidence.KindReason).IsZero() {
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: "undo", Where: string(m), Why: "the laboratory works in the new software since the go, and nobody said why that ends", Article: "GDPR art. 5(2)",
 			Next: "ecluse undo --because … --as KEY",
 		}
 	}
+	if v == procedure.Undo {
+		if err := undoesInHand(ctx, tx, mig, act); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.Move(ctx, m, v, by); err != nil {
 		return err
 	}
 	return follow(ctx, tx, act, digest, v)
+}
+
+// undoesInHand refuses the order to undo another passage than the one in hand: it names the
+// passage's report or, before there is one, the act under which it began.
+func undoesInHand(ctx context.Context, tx *sqlite.Tx, mig *store.Migration, act *evidence.Act) error {
+	if report := subjectOf(act, evidence.KindReport); !report.IsZero() {
+		return reportInHand(ctx, tx, mig.ID, report, "undo")
+	}
+	under := subjectOf(act, evidence.KindAct)
+	if under.IsZero() { // by a load plan, as orders were given before
+		return nil
+	}
+	e := &ecluse.Error{Kind: ecluse.Refused, What: "undo", Where: under.String(), Why: "it is not the act under which the passage in hand began", Next: seeStatus}
+	if slices.Contains(procedure.Reported(), mig.Place.Passage) {
+		e.Why = "the passage in hand has a report, and is undone by refusing that"
+		return e
+	}
+	passages, err := tx.Passages(ctx, mig.ID)
+	if err != nil {
+		return err
+	}
+	approval, err := inHand(ctx, tx, mig.ID, passages)
+	if err == nil && approval != under {
+		return e
+	}
+	return err
 }
 
 // subjectOf is the document of a kind that an act speaks of.

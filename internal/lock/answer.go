@@ -200,7 +200,8 @@ type figures struct {
 	RowsRead     int64          `json:"rows_read"`
 	RowsLoaded   int64          `json:"rows_loaded"`
 	RowsRejected int64          `json:"rows_rejected"`
-	Stay         string         `json:"stay"` // of an undoing
+	Stay         string         `json:"stay"`  // of an undoing
+	Never        bool           `json:"never"` // of an undoing: of what never began at the gate
 	Unmapped     []string       `json:"unmapped"`
 	Compared     *struct {
 		Equal  bool `json:"equal"`

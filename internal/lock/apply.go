@@ -305,10 +305,6 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 	if err != nil {
 		return p, "", err
 	}
-	plan, err := l.store.Current(ctx, i.ID, exchange.KindLoadPlan(kind))
-	if err != nil {
-		return p, "", err
-	}
 	if open != "" {
 		p, err = l.openPassage(ctx, i.ID)
 		return p, open, err
@@ -325,9 +321,21 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 	if err != nil {
 		return p, "", err
 	}
-	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{"load_plan": plan.String()}}
+	event := journal.Event{Tree: string(i.ID), Type: journal.PassageBegun, IDs: map[string]string{}}
 	err = l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
-		if _, err := tx.Move(ctx, i.ID, procedure.BeginLoading, procedure.TargetGate); err != nil {
+		place, err := tx.Move(ctx, i.ID, procedure.BeginLoading, procedure.TargetGate)
+		if err != nil {
+			return err
+		}
+		if place.Kind != kind {
+			return &ecluse.Error{Kind: ecluse.Refused, What: "begin passage", Where: string(i.ID), Why: fmt.Sprintf("the passage in hand is a %s, not a %s", place.Kind, kind), Next: seeStatus}
+		}
+		plan, err := tx.Current(ctx, i.ID, exchange.KindLoadPlan(kind))
+		if err != nil {
+			return err
+		}
+		event.IDs["load_plan"] = plan.String()
+		if _, err := approvalOf(ctx, tx, i.ID, kind, plan); err != nil {
 			return err
 		}
 		p, err = tx.BeginPassage(ctx, i.ID, kind, plan, i.Passages.Of(kind))
@@ -348,6 +356,40 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 		return tx.AskWork(ctx, row)
 	})
 	return p, id, err
+}
+
+// acts is what lists a migration's acts.
+type acts interface {
+	Acts(ctx context.Context, m ecluse.MigrationID) ([]store.Act, error)
+}
+
+// approvalOf is the last act by which somebody who may approved exactly that load plan. It
+// is looked for again when a passage begins: a state says that something was approved, an
+// act what.
+func approvalOf(ctx context.Context, in acts, m ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest) (ecluse.Digest, error) {
+	all, err := in.Acts(ctx, m)
+	if err != nil {
+		return ecluse.Digest{}, err
+	}
+	for _, a := range slices.Backward(all) {
+		if evidence.MayApproveLoad(kind, a.Side, a.Role) && slices.Contains(a.Clauses, evidence.Clause{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: plan}) {
+			return a.Digest, nil
+		}
+	}
+	return ecluse.Digest{}, &ecluse.Error{
+		Kind: ecluse.WaitsForSign, What: "begin passage", Where: plan.String(), Why: "nobody who may approved exactly this load plan", Article: "GDPR art. 29",
+		Next: "ecluse plan --passage " + string(kind) + ", then ecluse approve",
+	}
+}
+
+// inHand is the act under which the passage in hand began; zero: there is none.
+func inHand(ctx context.Context, in acts, m ecluse.MigrationID, passages []store.Passage) (ecluse.Digest, error) {
+	for _, p := range passages {
+		if p.Ended.IsZero() {
+			return approvalOf(ctx, in, m, p.Kind, p.LoadPlan)
+		}
+	}
+	return ecluse.Digest{}, nil
 }
 
 // rehearsalDue sets when a rehearsal is undone by itself: counted from when it began,

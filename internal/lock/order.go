@@ -115,6 +115,10 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 				tx.Also(*unnoted)
 			}
 		}
-		return endPassage(ctx, tx, w.Migration, procedure.Undone)
+		out := procedure.Undone
+		if s.Never { // refused before it began: the number stays, and does not count
+			out = procedure.Withdrawn
+		}
+		return endPassage(ctx, tx, w.Migration, out)
 	})
 }

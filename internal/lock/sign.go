@@ -120,12 +120,6 @@ func (s *Person) judge(ctx context.Context, act *evidence.Act, papers []exchange
 				return err
 			}
 		}
-		if c.Verb != evidence.VerbApprove {
-			continue
-		}
-		if err := s.inForceNow(ctx, act.Migration, c); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -194,26 +188,31 @@ func (s *Person) judgeInstruction(ctx context.Context, act *evidence.Act, text [
 	return nil
 }
 
-// inForceNow refuses the approval of a plan that is not the one in force.
-func (s *Person) inForceNow(ctx context.Context, m ecluse.MigrationID, c evidence.Clause) error {
-	kinds := []string{c.Kind}
-	if c.Kind == evidence.KindLoadPlan {
-		kinds = []string{exchange.KindLoadPlan(ecluse.Dry), exchange.KindLoadPlan(ecluse.Rehearsal), exchange.KindLoadPlan(ecluse.Final)}
+// planInHand refuses the approval of another plan than the one in hand: the read plan in
+// force, or the load plan of the kind of passage that was planned last. It stands in the
+// transaction of the act: no other plan becomes approved by it.
+func planInHand(ctx context.Context, tx *sqlite.Tx, mig *store.Migration, act *evidence.Act, v procedure.Verb) error {
+	kind, name := evidence.KindReadPlan, evidence.KindReadPlan
+	if v == procedure.ApproveLoad {
+		kind, name = evidence.KindLoadPlan, exchange.KindLoadPlan(mig.Place.Kind)
 	}
-	var current ecluse.Digest
-	for _, k := range kinds {
-		d, err := s.store.Current(ctx, m, k)
-		if err != nil || d == c.Subject {
-			return err
-		}
-		if !d.IsZero() {
-			current = d
-		}
+	plan, err := tx.Current(ctx, mig.ID, name)
+	subject := subjectOf(act, kind)
+	if err != nil || subject == plan {
+		return err
 	}
-	return &ecluse.Error{
-		Kind: ecluse.Differs, What: "approve " + c.Kind, Where: c.Subject.String(), Why: "the plan in force is " + current.String(),
-		Next: "ecluse plan, read it, and approve the file it names",
+	e := &ecluse.Error{
+		Kind: ecluse.Differs, What: "approve " + kind, Where: subject.String(), Why: "the plan in force is " + plan.String(),
+		Next: "ecluse plan, read it, and approve the file it names", Article: "GDPR art. 29",
 	}
+	switch {
+	case plan.IsZero():
+		e.Why = "no plan of that kind is in force"
+	case v == procedure.ApproveLoad:
+		e.Why = fmt.Sprintf("the plan in hand is of a %s passage: %s", mig.Place.Kind, plan)
+		e.Next = fmt.Sprintf("ecluse plan --passage %s, read it, and approve the file it names", mig.Place.Kind)
+	}
+	return e
 }
 
 func (l *Lock) readPlanInForce(ctx context.Context, m ecluse.MigrationID) (*mandate.ReadPlan, error) {

@@ -108,6 +108,11 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 			s.Passage = p.Passage.String()
 		}
 	}
+	if err == nil && s.Passage != "" {
+		if s.Approval, err = inHand(ctx, l.store, m.ID, passages); ecluse.KindOf(err) == ecluse.WaitsForSign {
+			return nil
+		}
+	}
 	return err
 }
 

@@ -131,7 +131,9 @@ func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport:
 				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
 			case c.Verb == evidence.VerbRefuse && d.counts(a, e):
-				e.refused[c.Subject] = a.NotBefore
+				for _, subject := range d.refusedBy(c) {
+					e.refused[subject] = a.NotBefore
+				}
 			}
 		}
 	}
@@ -188,4 +190,21 @@ func (d *docket) inForce(e *Ending) bool {
 		return true
 	}
 	return err == nil && len(counted) > 0 && d.inSuccession() == nil
+}
+
+// refusedBy is what a clause refuses: its subject and, of an act that approved load plans,
+// these, as of then.
+func (d *docket) refusedBy(c evidence.Clause) []ecluse.Digest {
+	all := []ecluse.Digest{c.Subject}
+	for _, a := range d.acts {
+		if c.Kind != evidence.KindAct || a.signed.Digest() != c.Subject {
+			continue
+		}
+		for _, x := range a.Clauses {
+			if x.Verb == evidence.VerbApprove && x.Kind == evidence.KindLoadPlan {
+				all = append(all, x.Subject)
+			}
+		}
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package mandate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -53,6 +54,7 @@ type LoadPermit struct {
 	digest   ecluse.Digest
 	passage  ecluse.Passage
 	rejects  string
+	approval ecluse.Digest
 	undoes   bool
 	notAfter time.Time
 }
@@ -65,6 +67,9 @@ func (p LoadPermit) Digest() ecluse.Digest { return p.digest }
 
 // Passage is the run that this permit is for.
 func (p LoadPermit) Passage() ecluse.Passage { return p.passage }
+
+// Approval is the act by which the plan was approved for this passage, and for no other.
+func (p LoadPermit) Approval() ecluse.Digest { return p.approval }
 
 // Rejects is what rejected rows are sealed to, signed by the source gate.
 func (p LoadPermit) Rejects() string { return p.rejects }
@@ -146,10 +151,12 @@ type LoadPermitInputs struct {
 	Procedure ecluse.Digest
 	Dialect   Dialect
 	Passage   ecluse.Passage
-	Used      int       // passages of that kind begun so far, this one included once it is begun; from the ledger
-	BegunAt   time.Time // of this passage, from the ledger; zero: not begun
-	Twin      bool      // the mapping passed on invented rows, by this gate's own ledger
-	Tried     bool      // it passed dry or in rehearsal, by the same
+	Used      int                      // passages of that kind begun so far, this one included once it is begun; from the ledger
+	Withdrawn int                      // of the numbers before this one, those of passages that never began here, by the ledger
+	BegunAt   time.Time                // of this passage, from the ledger; zero: not begun
+	Under     map[string]ecluse.Digest // passages → the approvals they began under, from the ledger
+	Twin      bool                     // the mapping passed on invented rows, by this gate's own ledger
+	Tried     bool                     // it passed dry or in rehearsal, by the same
 }
 
 // Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and once
@@ -206,7 +213,7 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 	if err := sameBytes("loadplan", in.LoadPlan, again.Bytes()); err != nil {
 		return LoadPermit{}, err
 	}
-	if err := WithinBudget(d.instruction, in.Passage, in.Used, !in.BegunAt.IsZero()); err != nil {
+	if err := WithinBudget(d.instruction, in.Passage, in.Used, in.Withdrawn, !in.BegunAt.IsZero()); err != nil {
 		return LoadPermit{}, err
 	}
 	if in.Passage.Kind == ecluse.Final && in.BegunAt.IsZero() {
@@ -215,24 +222,26 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 		}
 	}
 	digest := ecluse.DigestOf(in.LoadPlan)
-	if err := d.loadApproved(digest, in.Passage.Kind, d.beginning(in.BegunAt)); err != nil {
+	approval, err := d.loadApproved(digest, in.Passage, d.beginning(in.BegunAt), in.Under)
+	if err != nil {
 		return LoadPermit{}, err
 	}
-	return LoadPermit{plan: approved, digest: digest, passage: in.Passage, rejects: d.rejects.Recipient, notAfter: d.ends}, nil
+	return LoadPermit{plan: approved, digest: digest, passage: in.Passage, rejects: d.rejects.Recipient, approval: approval, notAfter: d.ends}, nil
 }
 
 // WithinBudget tells whether a passage may begin, or go on once begun, when
 // `used` passages of its kind are begun (itself included once it is). Passages
-// are numbered from 1 without a gap.
-func WithinBudget(i *Instruction, p ecluse.Passage, used int, begun bool) error {
+// are numbered from 1 without a gap; the numbers of those that were withdrawn before one
+// chunk of them was loaded do not count against the budget.
+func WithinBudget(i *Instruction, p ecluse.Passage, used, withdrawn int, begun bool) error {
 	what, budget := "begin "+p.String(), i.Passages.Of(p.Kind)
 	switch {
 	case p.Number < 1, begun && p.Number > used, !begun && p.Number != used+1:
 		return ecluse.Errorf(ecluse.Invalid, what, "%d passages of the kind %s are begun", used, p.Kind)
-	case p.Number > budget:
+	case p.Number-withdrawn > budget:
 		return &ecluse.Error{
 			Kind: ecluse.Refused, What: what, Article: lawOnly, Why: fmt.Sprintf("the instruction allows %d of the kind %s", budget, p.Kind),
-			Next: "the controller signs an instruction with a larger number under passages",
+			Next: "once reading has begun no instruction grants more: ecluse erase, then a new migration under one that does",
 		}
 	}
 	return nil
@@ -302,22 +311,68 @@ func (d *docket) readApproved(plan ecluse.Digest, b *beginning) error {
 	return b.soonAfter(x, y)
 }
 
-// loadApproved checks who approved a load plan: for a final passage a signatory
-// of the controller, for others an operator of the processor.
-func (d *docket) loadApproved(plan ecluse.Digest, kind ecluse.PassageKind, b *beginning) error {
+// loadApproved finds the act by which somebody who may (evidence.Approvers) approved a load
+// plan for a passage. One act lets one passage begin: what came out again, perhaps because
+// the controller would not have it, comes in only by a new signature.
+func (d *docket) loadApproved(plan ecluse.Digest, p ecluse.Passage, b *beginning, under map[string]ecluse.Digest) (ecluse.Digest, error) {
+	none := ecluse.Digest{}
 	if err := d.stopped(evidence.KindLoadPlan, plan); err != nil {
-		return err
+		return none, err
 	}
-	side, role := ecluse.Processor, ecluse.Operator
-	if kind == ecluse.Final {
-		side, role = ecluse.Controller, ecluse.Signatory
-	}
-	acts, err := d.signed(side, role, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+	acts, err := d.loadApprovals(plan, p.Kind)
 	if err != nil {
-		return err
+		return none, err
+	}
+	var refused error
+	acts = slices.DeleteFunc(acts, func(a actBy) bool {
+		act := a.signed.Digest()
+		if err := d.stopped(evidence.KindAct, act); err != nil {
+			refused = err
+			return true
+		}
+		if own := under[p.String()]; !own.IsZero() {
+			return act != own
+		}
+		for _, used := range under {
+			if act == used {
+				return true
+			}
+		}
+		return false
+	})
+	if len(acts) == 0 && refused != nil {
+		return none, &ecluse.Error{
+			Kind: ecluse.Refused, What: beginPassage, Where: p.String(), Article: lawOnly, Err: refused,
+			Why: "its passage was ordered undone", Next: "ecluse undo to its end; what is loaded then takes a new approval",
+		}
+	}
+	if len(acts) == 0 {
+		return none, &ecluse.Error{
+			Kind: ecluse.WaitsForSign, What: beginPassage, Where: p.String(), Article: lawOnly,
+			Why: "another passage began under each approval of this plan that is shown, and one approval lets one passage begin", Next: approveAgain,
+		}
 	}
 	if acts, err = b.holding(acts); err != nil {
-		return err
+		return none, err
 	}
-	return b.soonAfter(acts[0])
+	return acts[0].signed.Digest(), b.soonAfter(acts[0])
+}
+
+// loadApprovals lists the acts by which somebody who may approved a load plan, newest
+// first; none is an error.
+func (d *docket) loadApprovals(plan ecluse.Digest, kind ecluse.PassageKind) ([]actBy, error) {
+	var found []actBy
+	var why error = ecluse.Errorf(ecluse.Invalid, "verify approvals of the loadplan", "nobody may approve a passage of the kind %q", kind)
+	for n, who := range evidence.Approvers(kind) {
+		acts, err := d.signed(who.Side, who.Role, evidence.VerbApprove, evidence.KindLoadPlan, plan)
+		if n == 0 {
+			why = err
+		}
+		found = append(found, acts...)
+	}
+	if len(found) == 0 {
+		return nil, why
+	}
+	slices.SortStableFunc(found, func(a, b actBy) int { return b.NotBefore.Compare(a.NotBefore) })
+	return found, nil
 }

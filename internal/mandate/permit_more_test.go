@@ -343,25 +343,80 @@ func TestPermitLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestApproversAreOneTable: whoever the lock lets approve a load plan, the gate counts.
+func TestApproversAreOneTable(t *testing.T) {
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Rehearsal, ecluse.Final} {
+		for name, x := range map[string]struct {
+			side ecluse.Side
+			who  func(*mandatetest.World) *mandatetest.Person
+			role ecluse.Role
+		}{
+			"Anne": {ecluse.Controller, func(w *mandatetest.World) *mandatetest.Person { return w.Anne }, ecluse.Signatory},
+			"Paul": {ecluse.Controller, func(w *mandatetest.World) *mandatetest.Person { return w.Paul }, ecluse.DPO},
+			"Jean": {ecluse.Processor, func(w *mandatetest.World) *mandatetest.Person { return w.Jean }, ecluse.Operator},
+			"Lucy": {ecluse.Processor, func(w *mandatetest.World) *mandatetest.Person { return w.Lucy }, ecluse.Signatory},
+		} {
+			m, in := loadInputs(t, kind)
+			in.Acts = in.Acts[:len(in.Acts)-1]
+			in.Acts = append(in.Acts, m.Act(t, x.who(m.World), x.role, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}}))
+			if _, err := mandate.PermitLoad(in); (err == nil) != evidence.MayApproveLoad(kind, x.side, x.role) {
+				t.Errorf("%s passage approved by %s: %v", kind, name, err)
+			}
+		}
+	}
+}
+
+// TestOneApprovalOnePassage: an act lets one passage begin, and it goes on under that act.
+func TestOneApprovalOnePassage(t *testing.T) {
+	m, in := loadInputs(t, ecluse.Dry)
+	p, err := mandate.PermitLoad(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := in.Acts[len(in.Acts)-1].Digest()
+	if p.Approval() != used {
+		t.Errorf("begins under %s, want %s", p.Approval(), used)
+	}
+	in.Under = map[string]ecluse.Digest{"dry-1": used}
+	again := in
+	again.BegunAt, again.Used = in.Now, 1
+	if p, err := mandate.PermitLoad(again); err != nil || p.Approval() != used {
+		t.Errorf("it does not go on: %v", err)
+	}
+	in.Passage.Number, in.Used = 2, 1
+	if _, err := mandate.PermitLoad(in); ecluse.KindOf(err) != ecluse.WaitsForSign {
+		t.Errorf("a second passage under the same act: %v", err)
+	}
+	anew := m.Act(t, m.World.Jean, ecluse.Operator, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(in.LoadPlan)}})
+	in.Acts = append(in.Acts, anew)
+	if p, err := mandate.PermitLoad(in); err != nil || p.Approval() != anew.Digest() {
+		t.Errorf("approved anew: %v", err)
+	}
+}
+
 func TestWithinBudget(t *testing.T) {
 	i := migration(t).Instruction
 	for _, c := range []struct {
 		kind         ecluse.PassageKind
 		number, used int
 		begun, ok    bool
+		withdrawn    int
 	}{
-		{ecluse.Dry, 1, 0, false, true},
-		{ecluse.Dry, 5, 4, false, true},
-		{ecluse.Dry, 6, 5, false, false},
-		{ecluse.Dry, 3, 5, true, true},
-		{ecluse.Dry, 6, 5, true, false},
-		{ecluse.Dry, 3, 1, false, false},
-		{ecluse.Dry, 0, 0, false, false},
-		{ecluse.Final, 1, 1, true, true},
-		{ecluse.Final, 2, 1, false, false},
-		{"other", 1, 0, false, false},
+		{ecluse.Dry, 1, 0, false, true, 0},
+		{ecluse.Dry, 5, 4, false, true, 0},
+		{ecluse.Dry, 6, 5, false, false, 0},
+		{ecluse.Dry, 3, 5, true, true, 0},
+		{ecluse.Dry, 6, 5, true, false, 0},
+		{ecluse.Dry, 3, 1, false, false, 0},
+		{ecluse.Dry, 0, 0, false, false, 0},
+		{ecluse.Final, 1, 1, true, true, 0},
+		{ecluse.Final, 2, 1, false, false, 0},
+		{"other", 1, 0, false, false, 0},
+		{ecluse.Final, 2, 1, false, true, 1},
+		{ecluse.Final, 3, 2, false, false, 1},
+		{ecluse.Dry, 3, 1, false, false, 1},
 	} {
-		err := mandate.WithinBudget(i, ecluse.Passage{Kind: c.kind, Number: c.number}, c.used, c.begun)
+		err := mandate.WithinBudget(i, ecluse.Passage{Kind: c.kind, Number: c.number}, c.used, c.withdrawn, c.begun)
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", fmt.Sprint(c), err)
 		}

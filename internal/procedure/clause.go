@@ -9,7 +9,9 @@ import (
 )
 
 // ForClause is the move that a signed clause makes; false when the procedure has
-// none for it. Refusing a report is ordering its passage undone.
+// none for it. Refusing a report is ordering its passage undone, and so is, before there is
+// one, refusing the act by which its load plan was approved: of that passage alone, for the
+// same plan may be approved again.
 func ForClause(c evidence.Clause) (Verb, bool) {
 	v, ok := map[[2]string]Verb{
 		{string(evidence.VerbSign), evidence.KindContract}:       SignContract,
@@ -28,6 +30,7 @@ func ForClause(c evidence.Clause) (Verb, bool) {
 		{string(evidence.VerbAccept), evidence.KindReservations}: Accept,
 		{string(evidence.VerbAccept), evidence.KindReport}:       Accept,
 		{string(evidence.VerbRefuse), evidence.KindReport}:       Undo,
+		{string(evidence.VerbRefuse), evidence.KindAct}:          Undo,
 		{string(evidence.VerbErase), evidence.KindMigration}:     Erase,
 		{string(evidence.VerbLeave), evidence.KindLoadPlan}:      AllowLeaving,
 		{string(evidence.VerbErase), evidence.KindKept}:          EraseKept,

@@ -55,6 +55,11 @@ const (
 	InUse        State = "in-use" // live and not accepted when its keys went: it stays
 )
 
+// Withdrawn is what a list of passages says of one that never began at the target gate, by
+// that gate's signed word: it does not count against the instruction's budget. A migration
+// stands as after any undoing then.
+const Withdrawn State = "withdrawn"
+
 // Migrations lists the states of a migration in order, None first.
 func Migrations() []State {
 	return []State{
@@ -128,6 +133,9 @@ func (a Actor) Side() ecluse.Side {
 
 // InTarget are the states of a passage whose rows are in the target and not accepted.
 func InTarget() []State { return []State{Loading, Loaded, Compared, Live, Declined, Undoing} }
+
+// Reported are the states of a passage of which there is a report that can be refused.
+func Reported() []State { return []State{Compared, Live, Declined} }
 
 // takenOut are those that the lock takes out again by itself, and an operator may: never
 // what a laboratory works in.

@@ -464,3 +464,17 @@ func actors() []Actor {
 	}
 	return append(all, SourceGate, TargetGate, Lock)
 }
+
+// TestApproversAreOneTable: who may approve a load plan is as gates and verifiers have it.
+func TestApproversAreOneTable(t *testing.T) {
+	for _, kind := range []ecluse.PassageKind{ecluse.Dry, ecluse.Rehearsal, ecluse.Final} {
+		for _, side := range []ecluse.Side{ecluse.Controller, ecluse.Processor} {
+			for _, role := range []ecluse.Role{ecluse.Signatory, ecluse.Operator, ecluse.DPO, ecluse.Security} {
+				_, err := Next(Place{Migration: Sealed, Passage: LoadPlanned, Kind: kind}, ApproveLoad, Person(side, role))
+				if may := evidence.MayApproveLoad(kind, side, role); (err == nil) != may {
+					t.Errorf("%s passage, %s of the %s: the table says %v, and the procedure %v", kind, role, side, may, err)
+				}
+			}
+		}
+	}
+}

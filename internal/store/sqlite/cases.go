@@ -236,14 +236,14 @@ func (r reads) acts(ctx context.Context, where, of string) ([]store.Act, error) 
 }
 
 // BeginPassage numbers a run of a load plan and begins it, within the budget
-// that the instruction grants its kind. A run of that plan which has not ended
-// goes on under its number.
+// that the instruction grants its kind; runs that were withdrawn keep their numbers
+// and count no more. A run of that plan which has not ended goes on under its number.
 func (tx *Tx) BeginPassage(ctx context.Context, id ecluse.MigrationID, kind ecluse.PassageKind, plan ecluse.Digest, budget int) (ecluse.Passage, error) {
 	all, err := tx.Passages(ctx, id)
 	if err != nil {
 		return ecluse.Passage{}, err
 	}
-	p := ecluse.Passage{Kind: kind, Number: 1}
+	p, withdrawn := ecluse.Passage{Kind: kind, Number: 1}, 0
 	for _, x := range all {
 		if x.Kind != kind {
 			continue
@@ -252,12 +252,15 @@ func (tx *Tx) BeginPassage(ctx context.Context, id ecluse.MigrationID, kind eclu
 			return x.Passage, nil
 		}
 		p.Number = x.Number + 1
+		if x.State == procedure.Withdrawn {
+			withdrawn++
+		}
 	}
-	if p.Number > budget {
+	if p.Number-withdrawn > budget {
 		return ecluse.Passage{}, &ecluse.Error{
 			Kind: ecluse.Refused, What: "begin passage", Where: p.String(),
 			Why:  fmt.Sprintf("the instruction grants %d of kind %s", budget, kind),
-			Next: "the controller signs an instruction that grants more", Article: "GDPR art. 29",
+			Next: "once reading has begun no instruction grants more: ecluse erase, then a new migration under one that does", Article: "GDPR art. 29",
 		}
 	}
 	_, err = tx.q.ExecContext(

@@ -274,8 +274,15 @@ func passages(t *testing.T, open Opener) {
 	if final, err := begin(ecluse.Final, plan, 1); err != nil || final.Number != 1 {
 		t.Errorf("kinds are counted apart: %v, %v", final, err)
 	}
+	final := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	if err := s.Do(ctx, event(id, journal.PassageEnded), func(tx Tx) error { return tx.SetPassage(ctx, id, final, procedure.Withdrawn, true) }); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := begin(ecluse.Final, plan, 1); err != nil || next.Number != 2 {
+		t.Errorf("one that was withdrawn counts: %v, %v", next, err)
+	}
 	all, err := s.Passages(ctx, id)
-	if err != nil || len(all) != 3 || all[0].Ended.IsZero() || all[0].State != procedure.Undone || !all[2].Ended.IsZero() {
+	if err != nil || len(all) != 4 || all[0].Ended.IsZero() || all[0].State != procedure.Undone || all[2].State != procedure.Withdrawn || !all[3].Ended.IsZero() {
 		t.Errorf("passages %+v, %v", all, err)
 	}
 }
