@@ -79,6 +79,7 @@ type Beginning struct {
 	Kind    ecluse.PassageKind `json:"kind"`
 	Plan    ecluse.Digest      `json:"plan,omitzero"`     // refused unless it is the plan in force; of a read plan: read and do not load
 	CatchUp bool               `json:"catch_up,omitzero"` // read again what changed since, and bring the passage up to it
+	GiveUp  bool               `json:"give_up,omitzero"`  // nothing: give up the later reading that is open
 }
 
 // Begun is what a lock asked gates to begin with.

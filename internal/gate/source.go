@@ -293,6 +293,26 @@ func (s *Source) mayRead(p *mandate.ReadPlan, reading int) error {
 // one of what changed since the one before. It may be called again after any
 // interruption. What it comes to is signed and posted.
 func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
+	said, err := s.read(ctx, m, reading, watch)
+	if err != nil && reading > 0 {
+		return nil, mayGiveUp(err)
+	}
+	return said, err
+}
+
+// mayGiveUp adds to what keeps a later reading from its end how the passage that it is for
+// is got back: nothing was changed in the target, and a laboratory may have to open.
+func mayGiveUp(err error) error {
+	const giveUp = "or give this reading up: `ecluse apply --end-catch-up`, and the passage is as it was compared"
+	out := &ecluse.Error{Kind: ecluse.KindOf(err), What: "catch up", Why: "the reading did not come to its end", Next: giveUp, Err: err}
+	var e *ecluse.Error
+	if errors.As(err, &e) && e.Next != "" {
+		out.Next = e.Next + "; " + giveUp
+	}
+	return out
+}
+
+func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
 	permit, recipient, err := s.permit(ctx, m)
 	if err != nil {
 		return nil, err

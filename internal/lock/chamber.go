@@ -164,6 +164,11 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 	if err := l.repair(ctx, m, t.Gate); err != nil {
 		return err
 	}
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	if err := l.mayClose(ctx, m, t.Gate, manifest); err != nil {
+		return err
+	}
 	if err := l.chamber.PutManifest(ctx, t, manifest); err != nil {
 		return err
 	}
@@ -181,6 +186,33 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 		_, err := tx.Move(ctx, m, procedure.FinishReading, procedure.SourceGate)
 		return err
 	})
+}
+
+// mayClose refuses the manifest of a reading that was given up before the chamber has it.
+func (l *Lock) mayClose(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint, manifest evidence.Signed) error {
+	closes, err := evidence.ParseManifest(manifest, gate)
+	if err != nil {
+		return err
+	}
+	stored, err := l.chamber.Manifest(m)
+	if err != nil {
+		return err
+	}
+	if stored != nil {
+		last, err := evidence.ParseManifest(*stored, gate)
+		if err != nil {
+			return err
+		}
+		if last.Reading >= closes.Reading { // the same again, which the chamber compares
+			return nil
+		}
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = procedure.Next(mig.Place, procedure.FinishReading, procedure.SourceGate)
+	return err
 }
 
 // notedClosed tells whether the journal knows that a manifest closed its reading.
