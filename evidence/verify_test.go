@@ -726,6 +726,12 @@ func forgeries(t testing.TB) []forgery {
 		{"mapping tried, and nobody says so", "final mappings", tried(func(x *trial) { x.unsaid = true })},
 		{"another mapping was tried", "final mappings", tried(func(x *trial) { x.of = ecluse.DigestOf([]byte("code,test\n1,GLU\n")) })},
 		{"mapping whose rehearsal was not equal", "final mappings", tried(func(x *trial) { x.passage = ecluse.Rehearsal })},
+		{"rehearsal that loaded rows, and nothing was there to be taken out", "other statements", func(s *story) {
+			s.tried = func(x *trial) { x.passage, x.equal, x.took = ecluse.Rehearsal, true, 0 }
+		}},
+		{"test base that does not stand as before", "other statements", func(s *story) {
+			s.tried = func(x *trial) { x.passage, x.equal, x.altered = ecluse.Rehearsal, true, true }
+		}},
 		{"no order after all", "report", func(s *story) {
 			s.trigger = ByOrder
 			edit("order", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[0].Verb = VerbObject })(s)

@@ -119,6 +119,11 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 		return err
 	}
 	defer session.Close()
+	if mark := page.Marks[p]; mark != "" { // else it never began in a database
+		if err := sluice.Begun(ctx, session, permit.Passage(), mark); err != nil {
+			return err
+		}
+	}
 	markers, err := session.Markers(ctx)
 	if err != nil {
 		return err
@@ -179,6 +184,7 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 	if err != nil {
 		return err
 	}
+	l.Mark = page.Marks[p.String()]
 	l.Leave = p.Kind == ecluse.Final && !page.Stood[p.String()].IsZero()
 	l.Out = func(ctx context.Context, u *sluice.Undone) error {
 		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u.Left); err != nil {
