@@ -203,6 +203,13 @@ func (u *ui) changes(b *strings.Builder, all []mandate.Change) {
 
 // renumbered says whose rows got other numbers than in the pass before.
 func (u *ui) renumbered(b *strings.Builder, indent string, r *ecluse.Renumbering) {
+	if r != nil {
+		defer func() {
+			for i := range r.Also {
+				u.renumbered(b, indent, &r.Also[i])
+			}
+		}()
+	}
 	switch {
 	case r == nil:
 		return

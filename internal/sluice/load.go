@@ -72,8 +72,8 @@ type Loading struct {
 	Stays    Stays                                // of Undo: keeps what is left
 	Out      func(context.Context, *Undone) error // of Undo: told that all is out, before the target forgets the passage; may be nil
 	Sealed   map[ecluse.Slot]int64                // rows of each chunk to go through, for progress alone; nil: not known
-	Mark     string                                      // that this passage recorded in its database when it began; empty: it did not
-	Begun    func(mark string) error                     // told of it before the first row; may be nil
+	Mark     string                               // that this passage recorded in its database when it began; empty: it did not
+	Begun    func(mark string) error              // told of it before the first row; may be nil
 	Watch    Watch
 }
 
