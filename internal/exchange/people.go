@@ -60,6 +60,10 @@ type Prediction struct {
 	Limit   Limit   `json:"limit"`   // what sets the pace of the reading
 	Learned bool    `json:"learned"` // from a passage of this migration, not from what is usual
 
+	// Window is how long the instruction's window is, in seconds, where reading the source
+	// once is guessed to take longer: each window reads from the first row, and there is no end.
+	Window float64 `json:"window,omitempty"`
+
 	Measured bool `json:"measured"` // Load is what a passage of this migration took, row by row
 }
 

@@ -41,6 +41,7 @@ type Entry struct {
 	ReadPlan    ecluse.Digest            `json:"read_plan"`
 	ReadBegun   time.Time                `json:"read_begun,omitzero"`
 	Epoch       int                      `json:"epoch"`
+	Windows     int                      `json:"windows,omitempty"`  // that closed on the reading under way
 	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
 	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun

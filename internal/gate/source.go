@@ -371,6 +371,14 @@ func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 		After: func(ctx context.Context, p *reader.Privileges) error {
 			return s.recordPrivileges(ctx, permit, exchange.PrivilegesAfter, p)
 		},
+		WindowClosed: func() (times int, err error) {
+			err = s.home.Note(m, func(e *Entry) error {
+				e.Windows++
+				times = e.Windows
+				return nil
+			})
+			return times, err
+		},
 		Done: func(ctx context.Context, x *sluice.Extracted) (err error) {
 			if err := kept.setManifest(reading, x.Manifest); err != nil {
 				return err
@@ -394,7 +402,7 @@ func (s *Source) noteClosed(m ecluse.MigrationID, reading int, kept *readings) e
 		return err
 	}
 	if err := s.home.Note(m, func(e *Entry) error {
-		e.Readings, e.Manifest = max(e.Readings, reading+1), manifest
+		e.Readings, e.Manifest, e.Windows = max(e.Readings, reading+1), manifest, 0
 		return nil
 	}); err != nil {
 		return err
