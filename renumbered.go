@@ -8,6 +8,9 @@ type Renumbering struct {
 	SameMapping bool         `json:"same_mapping"`   // as that pass had: then the source was read again in between, or the target is fuller
 	Lost        bool         `json:"lost,omitempty"` // what passes before numbered is not known any more: nothing is compared
 	Tables      []Renumbered `json:"tables"`         // by name; empty: every row has the number that it had
+	// Also is the same of passes before that one which numbered otherwise too: what they
+	// numbered was looked at, and a pass that is repeated makes it no less true.
+	Also []Renumbering `json:"also,omitempty"`
 }
 
 // Renumbered is a column that a counter numbers otherwise than it did.

@@ -476,7 +476,7 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) {
 	try := trial{
 		twin: StatementHead{TwinFormat, testMigration, plan}, mapping: ecluse.DigestOf(mapping), passed: true,
-		passage: ecluse.Dry, of: ecluse.DigestOf(mapping), by: w.target,
+		passage: ecluse.Dry, of: ecluse.DigestOf(mapping), by: w.target, took: 1,
 	}
 	w.tried(&try)
 	if try.by != nil {
@@ -500,8 +500,9 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 	r := struct {
 		StatementHead
 		Passage ecluse.Passage `json:"passage"`
+		Loaded  int            `json:"rows_loaded"`
 		compared
-	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p}
+	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3}
 	r.Compared.Equal, r.Compared.Checks = try.equal, try.checks
 	if !try.unsaid {
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, r))))
@@ -510,8 +511,17 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, struct {
 			StatementHead
 			Passage ecluse.Passage `json:"passage"`
-		}{StatementHead{UndoFormat, testMigration, d}, p}))))
+			System  string         `json:"system"`
+			Chunks  int            `json:"chunks"`
+			Tables  []tookTable    `json:"tables"`
+		}{StatementHead{UndoFormat, testMigration, d}, p, `a "quoted" {system`, try.took, []tookTable{{"patient", true}, {"result", !try.altered}}}))))
 	}
+}
+
+// tookTable is how a table stood when a passage was out.
+type tookTable struct {
+	Table string `json:"table"`
+	Equal bool   `json:"equal"`
 }
 
 // trial is how a mapping was tried before the final passage.
@@ -526,6 +536,8 @@ type trial struct {
 	equal   bool
 	checks  []checkVerdict
 	unsaid  bool // there is no report of it
+	took    int  // chunks that a rehearsal was taken out in
+	altered bool // and its test base does not stand as before
 }
 
 // ending is steps 10 and 11, or what replaces them.

@@ -615,7 +615,15 @@ while read -r f; do
 	n=${f#loadplan-rehearsal-} && n=${n%.json}
 	grep -q "^rehearsal-$n " "$tmp/left" || cat statements/target-*.json 2>/dev/null |
 		grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$(digest "$f")\",\"passage\":{\"kind\":\"rehearsal\",\"number\":$n}" || ko "the target gate does not say that rehearsal-$n was taken out of the test base"
+	! cat statements/target-*.json 2>/dev/null | grep "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$(digest "$f")\",\"passage\":{\"kind\":\"rehearsal\",\"number\":$n}" | grep -q -E '"equal":false|"stay":"' || ko "the target gate says that the test base does not stand as before rehearsal-$n"
 done <"$tmp/rehearsals"
+# What was loaded was there to be taken out: else it was looked for in another database.
+list 'statements/target-.*\.json' | while read -r s; do
+	sed -n -E 's/^\{"ecluse":"undo\/v1","migration":"[^"]*","plan":"(sha256:[0-9a-f]*)","passage":\{"kind":"([a-z]*)","number":([0-9]*)\},"system":"([^"\\]|\\.)*","chunks":0,.*/\1 \2 \3/p' "$s"
+done >"$tmp/nothing"
+while read -r p kind n; do
+	! cat statements/target-*.json | grep "^{\"ecluse\":\"report/v1\",\"migration\":\"$id\",\"plan\":\"$p\"" | grep -F "\"passage\":{\"kind\":\"$kind\",\"number\":$n}" | grep -q '"rows_loaded":[1-9]' || ko "the target gate says that nothing was there to be taken out of $kind-$n, and that it had loaded rows"
+done <"$tmp/nothing"
 # The mapping of each final passage passed on invented rows and, unless the instruction
 # says why not, dry without a check that differs, or in a rehearsal in which all was equal: by all procedures but these,
 # which had not that rule, or less of it.

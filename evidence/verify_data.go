@@ -349,7 +349,7 @@ func (v *verifier) checkExtract(name string) (bool, error) {
 // undone the target gate's.
 func (v *verifier) checkStatements() (string, error) {
 	undone, read := v.certificate.Outcome != Undone, v.manifest == nil
-	out, stayed := map[undoView]bool{}, []StayedRows(nil)
+	out, wrote, stayed := map[undoView]tookView{}, map[undoView]bool{}, []StayedRows(nil)
 	names := v.named("statements/", ".json")
 	for _, name := range names {
 		g := TargetGate
@@ -375,7 +375,21 @@ func (v *verifier) checkStatements() (string, error) {
 			if left.Stay != "" {
 				stayed = append(stayed, StayedRows{Passage: u.Passage, Rows: left.Stay, Statement: v.digest(name)})
 			}
-			undone, out[u] = true, true
+			var took tookView
+			if err := readView(name, v.files[name], &took); err != nil {
+				return "", err
+			}
+			undone, out[u] = true, took
+		}
+		if g == TargetGate && h.Format == ReportFormat {
+			var r struct {
+				Passage ecluse.Passage `json:"passage"`
+				Rows    int64          `json:"rows_loaded"`
+			}
+			if err := readView(name, v.files[name], &r); err != nil {
+				return "", err
+			}
+			wrote[undoView{Plan: h.Plan, Passage: r.Passage}] = r.Rows > 0 && r.Passage.Kind != ecluse.Dry
 		}
 		if g == SourceGate && h.Format == ExtractFormat && h.Plan == v.readPlan.digest {
 			of, err := v.checkExtract(name)
@@ -399,6 +413,11 @@ func (v *verifier) checkStatements() (string, error) {
 	if err := v.checkRehearsals(out); err != nil {
 		return "", err
 	}
+	for u, took := range out {
+		if wrote[u] && took.Chunks == 0 {
+			return "", unverified("verify statement", "the target gate says that nothing was there to be taken out of %s, and that it had loaded rows", u.Passage)
+		}
+	}
 	slices.SortFunc(stayed, func(a, b StayedRows) int { return a.Passage.Number - b.Passage.Number })
 	if !slices.Equal(stayed, v.certificate.Stayed) {
 		return "", unverified("verify statement", "of rows that stay in the target the certificate says otherwise than the target gate's statements")
@@ -412,6 +431,25 @@ type undoView struct {
 	Passage ecluse.Passage `json:"passage"`
 }
 
+// tookView is what undo/v1 says was taken out, and how the tables stood then.
+type tookView struct {
+	Chunks int    `json:"chunks"`
+	Stay   string `json:"stay"`
+	Tables []struct {
+		Equal bool `json:"equal"`
+	} `json:"tables"`
+}
+
+// asBefore tells whether the database stood as before the passage.
+func (t *tookView) asBefore() bool {
+	for _, table := range t.Tables {
+		if !table.Equal {
+			return false
+		}
+	}
+	return t.Stay == ""
+}
+
 // leftView is what the verifier needs of the rows that undo/v1 says stay.
 type leftView struct {
 	Left []ecluse.MaskedGroup `json:"left"`
@@ -420,7 +458,7 @@ type leftView struct {
 
 // checkRehearsals demands, of each rehearsal that began, the target gate's word that it
 // was taken out of the test base; but of one that the certificate names as left there.
-func (v *verifier) checkRehearsals(out map[undoView]bool) error {
+func (v *verifier) checkRehearsals(out map[undoView]tookView) error {
 	for _, name := range v.named("loadplan-"+string(ecluse.Rehearsal)+"-", ".json") {
 		var u undoView
 		for _, l := range v.certificate.Left {
@@ -433,8 +471,12 @@ func (v *verifier) checkRehearsals(out map[undoView]bool) error {
 		}
 		number, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(name, "loadplan-"+string(ecluse.Rehearsal)+"-"), ".json"))
 		u.Plan, u.Passage = v.digest(name), ecluse.Passage{Kind: ecluse.Rehearsal, Number: number}
-		if err != nil || !out[u] {
+		took, ok := out[u]
+		if err != nil || !ok {
 			return unverified("verify statement", "the target gate's statement that %s was taken out of the test base is missing", u.Passage)
+		}
+		if !took.asBefore() {
+			return unverified("verify statement", "the target gate says that the test base does not stand as before %s", u.Passage)
 		}
 	}
 	return nil

@@ -765,6 +765,12 @@ func forgeries(t testing.TB) []forgery {
 		{"another mapping was tried", "final mappings", tried(func(x *trial) { x.of = ecluse.DigestOf([]byte("code,test\n1,GLU\n")) })},
 		{"mapping of whose dry run a check differs", "final mappings", tried(func(x *trial) { x.checks = []checkVerdict{{"n", 2, 0}, {"m", 3, 1}} })},
 		{"mapping whose rehearsal was not equal", "final mappings", tried(func(x *trial) { x.passage = ecluse.Rehearsal })},
+		{"rehearsal that loaded rows, and nothing was there to be taken out", "other statements", func(s *story) {
+			s.tried = func(x *trial) { x.passage, x.equal, x.took = ecluse.Rehearsal, true, 0 }
+		}},
+		{"test base that does not stand as before", "other statements", func(s *story) {
+			s.tried = func(x *trial) { x.passage, x.equal, x.altered = ecluse.Rehearsal, true, true }
+		}},
 		{"no order after all", "report", func(s *story) {
 			s.trigger = ByOrder
 			edit("order", func(_ *story, a *Act, _ *ssh.Signer) { a.Clauses[0].Verb = VerbObject })(s)

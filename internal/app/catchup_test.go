@@ -778,3 +778,101 @@ func (l *late) Close(_ context.Context, _ ecluse.MigrationID, manifest evidence.
 	l.manifest = manifest
 	return errStopped
 }
+
+// TestCatchUpEnded: a later reading that the source cannot end is given up, and the passage
+// is as it was compared: it can be said go of, and be caught up once more. What had been
+// sealed by then is loaded neither now nor later.
+func TestCatchUpEnded(t *testing.T) {
+	t.Parallel()
+	d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1), roomtest.CatchingUp(t, roomtest.Ready, patients, 1)
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	const secret = "UPDATE RESULTAT SET VALEUR = '$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW' WHERE NUMRES = (SELECT max(r.NUMRES) FROM RESULTAT r JOIN DEMANDE d ON d.NUMDEM = r.NUMDEM WHERE d.SAISIE >= 20150101 AND d.SAISIE < 20201101)"
+	d.Exec("ancilab.db", "CREATE TABLE KEPT AS SELECT NUMPAT, NOM FROM PATIENT", "CREATE TABLE KEPTR AS SELECT NUMRES, VALEUR FROM RESULTAT", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM", secret)
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if !strings.Contains(nextOf(err), "ecluse apply --end-catch-up") || place(t, r).Migration != procedure.Reading {
+		t.Fatalf("want a reading that does not come to its end, and how it is given up, got %v at %v", err, place(t, r))
+	}
+	v, err := r.Status(t.Context(), roomtest.Migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(fmt.Sprintf("%+v", v), "ecluse apply --end-catch-up") {
+		t.Error("the status does not say how the reading is given up")
+	}
+	giveUp := desk.ApplyRequest{Passage: ecluse.Final, GiveUp: true}
+	if v, err := r.Apply(t.Context(), giveUp); err != nil || !v.GivenUp {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if p := place(t, r); p.Migration != procedure.Sealed || p.Passage != procedure.Compared {
+		t.Fatalf("it is %+v", p)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("the target is not as it was")
+	}
+	if _, err := r.Apply(t.Context(), giveUp); ecluse.KindOf(err) != ecluse.Refused {
+		t.Errorf("given up twice: %v", err)
+	}
+
+	// What was sealed of patients by then is no change any more.
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = (SELECT k.NOM FROM KEPT k WHERE k.NUMPAT = PATIENT.NUMPAT)", "UPDATE RESULTAT SET VALEUR = (SELECT k.VALEUR FROM KEPTR k WHERE k.NUMRES = RESULTAT.NUMRES)")
+	changed := "UPDATE RESULTAT SET VALEUR = '7,77' WHERE NUMRES % 211 = 5 AND VALEUR LIKE '%,%'"
+	d.Exec("ancilab.db", changed)
+	oracle.Exec("ancilab.db", changed)
+	up, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+	if err != nil || !up.Reconciled || len(up.Read.Changed) != 1 {
+		t.Fatalf("%+v, %v", up, err)
+	}
+	o := oracle.Open()
+	apply(t, o, ecluse.Final)
+	o.Close()
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("other facts than those of a load after the changes")
+	}
+	accepted(t, d, r)
+}
+
+// TestCatchUpEndedInTheNight: after a later reading was given up the controller says go and
+// accepts the report of the reading before, and the evidence holds.
+func TestCatchUpEndedInTheNight(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	r := d.Open()
+	defer r.Close()
+	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM", "ALTER TABLE RESULTAT RENAME COLUMN VALEUR TO VALEURS")
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}); !strings.Contains(nextOf(err), "--end-catch-up") {
+		t.Fatalf("want a reading that does not come to its end, got %v", err)
+	}
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err == nil {
+		t.Error("go of a passage whose reading is open")
+	}
+	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, GiveUp: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	accepted(t, d, r)
+}
+
+func nextOf(err error) string {
+	var e *ecluse.Error
+	if errors.As(err, &e) {
+		return e.Next
+	}
+	return ""
+}
+
+// accepted has the controller accept, waits for the erasure and verifies the evidence.
+func accepted(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
+		t.Fatalf("%+v, %v", due, err)
+	}
+	d.Verify(r)
+}

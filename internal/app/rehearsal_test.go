@@ -320,3 +320,66 @@ func TestReportOfTheLast(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestRehearsalInAnotherBase: where gate.yaml names another base under the same system when
+// a rehearsal is undone, real patients would stay in the one it was loaded into, and nobody
+// would know. The gate knows its base again; nothing is signed before it sees it.
+func TestRehearsalInAnotherBase(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	empty := d.Read(roomtest.TestBase)
+	r := d.Open()
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	apply(t, r, ecluse.Rehearsal)
+	loaded := testRows(d)
+	r.Close()
+	d.Write(empty, "elsewhere.db")
+	settings := d.Read("room", "target", "gate.yaml")
+	d.Write(bytes.ReplaceAll(settings, []byte("../../"+roomtest.TestBase), []byte("../../elsewhere.db")), "room", "target", "gate.yaml")
+	r = d.Open()
+	_, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
+	wantError(t, err, ecluse.Refused)
+	if !strings.Contains(err.Error(), "another one") || testRows(d) != loaded || place(t, r).Passage != procedure.Undoing {
+		t.Fatalf("%v; %s rows; %+v", err, testRows(d), place(t, r))
+	}
+	if all, err := r.Lock().Posted(t.Context(), roomtest.Migration, exchange.UndoReport); err != nil || len(all) > 0 {
+		t.Errorf("%d statements of an undoing, %v", len(all), err)
+	}
+	r.Close()
+	d.Write(settings, "room", "target", "gate.yaml")
+	r = d.Open()
+	defer r.Close()
+	u, err := r.Undo(t.Context(), desk.UndoRequest{})
+	if err != nil || u.Undo.Chunks == 0 || testRows(d) != "0" {
+		t.Errorf("%+v, %v; %s rows", u, err, testRows(d))
+	}
+}
+
+// TestUndoInAnotherBase: a load goes on in the database that it began in, and is taken out
+// of that one and no other.
+func TestUndoInAnotherBase(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	empty := d.Read("novalab.db")
+	r := d.Open()
+	apply(t, r, ecluse.Final)
+	r.Close()
+	full := d.Read("novalab.db")
+	d.Write(empty, "novalab.db")
+	r = d.Open()
+	_, target := gates(t, d, r.Lock())
+	_, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
+	wantError(t, err, ecluse.Refused)
+	if target.Close(); len(d.Query("novalab.db", "SELECT 1 FROM patient LIMIT 1")) > 0 {
+		t.Error("a load goes on in a database that it did not begin in")
+	}
+	_, err = r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	wantError(t, err, ecluse.Refused)
+	r.Close()
+	d.Write(full, "novalab.db")
+	r = d.Open()
+	defer r.Close()
+	if u, err := r.Undo(t.Context(), desk.UndoRequest{}); err != nil || u.Undo.Chunks == 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+}

@@ -95,6 +95,13 @@ func TestRenumberedIsTold(t *testing.T) {
 		t.Errorf("the approval says of dry 2: %+v", since)
 	}
 	same(n, "dry-2")
+	also := func(n *ecluse.Renumbering) {
+		t.Helper()
+		if n == nil || len(n.Also) != 1 || !moved(&n.Also[0]) {
+			t.Errorf("what moved since dry 1 is told no more: %+v", n)
+		}
+	}
+	also(n)
 
 	stopped = true
 	since, n = pass(ecluse.Final, roomtest.Claire)
@@ -102,7 +109,9 @@ func TestRenumberedIsTold(t *testing.T) {
 		t.Errorf("the approval says of rehearsal 1: %+v", since)
 	}
 	same(since.Renumbered, "dry-2")
+	also(since.Renumbered)
 	same(n, "rehearsal-1")
+	also(n)
 }
 
 // mute is a lock that takes no report.

@@ -215,6 +215,13 @@ func (u *ui) changes(b *strings.Builder, all []mandate.Change) {
 
 // renumbered says whose rows got other numbers than in the pass before.
 func (u *ui) renumbered(b *strings.Builder, indent string, r *ecluse.Renumbering) {
+	if r != nil {
+		defer func() {
+			for i := range r.Also {
+				u.renumbered(b, indent, &r.Also[i])
+			}
+		}()
+	}
 	switch {
 	case r == nil:
 		return
@@ -274,14 +281,15 @@ type applyCmd struct {
 	Plan      string        `arg:"" optional:"" placeholder:"FILE" help:"${apply_plan}"`
 	DryRun    bool          `help:"${apply_dry}" xor:"kind"`
 	Rehearsal bool          `help:"${apply_rehearsal}" xor:"kind"`
-	CatchUp   bool          `help:"${apply_catch_up}"`
+	CatchUp   bool          `help:"${apply_catch_up}" xor:"up"`
+	EndUp     bool          `name:"end-catch-up" help:"${apply_end_catch_up}" xor:"up"`
 	Until     time.Time     `placeholder:"2026-03-14T06:00:00Z" help:"${apply_until}"`
 	Every     time.Duration `default:"1h" help:"${apply_every}"`
 	as
 }
 
 func (x *applyCmd) Run(ctx context.Context, c *call) error {
-	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final, CatchUp: x.CatchUp}
+	q := desk.ApplyRequest{Migration: x.Migration, Passage: ecluse.Final, CatchUp: x.CatchUp, GiveUp: x.EndUp}
 	if !x.Until.IsZero() && !x.CatchUp {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "apply", Where: "--until", Why: "it goes with --catch-up"}
 	}
@@ -395,6 +403,10 @@ func (u *ui) leaving(ctx context.Context, err error, verb string) error {
 }
 
 func (u *ui) applied(v *desk.Applied) {
+	if v.GivenUp {
+		u.tell("given up: nothing of the later reading is loaded, and the passage is as it was compared", "abandonnée : rien de la relecture n'est chargé, et le passage est tel qu'il a été comparé")
+		return
+	}
 	if v.Read != nil {
 		u.tell("read    %12s rows in %d chunks, %s sealed, epoch %d", "lu      %12s lignes en %d paquets, %s scellés, époque %d",
 			count(v.RowsRead), v.Chunks, size(v.Bytes), v.Read.Epoch)

@@ -25,6 +25,11 @@ func (u *ui) predicted(p *desk.Plans) {
 	u.tell("about %s rows, %s sealed: reading %s, loading and proof %s; they overlap. %s (%s)",
 		"environ %s lignes, %s scellés : lecture %s, chargement et preuve %s ; les deux se recouvrent. %s (%s)",
 		count(x.Rows), size(x.Bytes), u.about(x.Read), u.about(x.Load), pace, from)
+	if x.Window > 0 {
+		u.text(u.paint(yellow, u.say("! the window is open for %s: each reads from the first row, and the reading would not come to its end. Have a longer window instructed, more queries a second, or fewer rows",
+			"! la fenêtre est ouverte %s : chacune relit depuis la première ligne, et la lecture n'aboutirait pas. Faites instruire une fenêtre plus longue, plus de requêtes par seconde, ou moins de lignes",
+			u.about(x.Window))) + "\n")
+	}
 }
 
 // about writes a guessed time in seconds: no more of it than a guess can know.

@@ -16,6 +16,7 @@ import (
 func TestRenumberedFields(t *testing.T) {
 	t.Parallel()
 	r := &ecluse.Renumbering{Since: ecluse.Passage{Kind: ecluse.Dry, Number: 1}, Lost: true, Tables: []ecluse.Renumbered{{Base: true}}}
+	r.Also = []ecluse.Renumbering{*r}
 	since := &desk.Since{Renumbered: r, Unnumbered: true}
 	load := &gate.LoadStatement{Compared: &reconcile.Public{Renumbered: r}}
 	for name, v := range map[string]any{

@@ -73,10 +73,11 @@ func TestRenumberedIsShown(t *testing.T) {
 		}
 	}
 	for want, s := range map[string]*desk.Since{
-		"  the same numbers as in dry 1\n":             {Renumbered: &ecluse.Renumbering{Since: dry}},
-		"since dry 1, under the same mapping: ":        {Renumbered: &ecluse.Renumbering{Since: dry, SameMapping: true, Tables: moved.Tables}},
-		"whether rows are renumbered is not known":     {Renumbered: &ecluse.Renumbering{Lost: true}},
-		"under this mapping, its first passage says\n": {Unnumbered: true},
+		"  the same numbers as in dry 1\n":                           {Renumbered: &ecluse.Renumbering{Since: dry}},
+		"since dry 1, under the same mapping: ":                      {Renumbered: &ecluse.Renumbering{Since: dry, SameMapping: true, Tables: moved.Tables}},
+		"the same numbers as in dry 2\n  ! renumbered since dry 1: ": {Renumbered: &ecluse.Renumbering{Since: load.Passage, Also: []ecluse.Renumbering{*moved}}},
+		"whether rows are renumbered is not known":                   {Renumbered: &ecluse.Renumbering{Lost: true}},
+		"under this mapping, its first passage says\n":               {Unnumbered: true},
 	} {
 		var b bytes.Buffer
 		(&ui{out: &b, sentences: french.New}).since(s)

@@ -34,6 +34,7 @@ type ApplyRequest struct {
 	Passage   ecluse.PassageKind
 	Plan      []byte // refused unless it is the plan in force; of a read plan: read and do not load; nil: not compared
 	CatchUp   bool   // read again what changed since, and bring the passage that was compared up to it
+	GiveUp    bool   // carry out nothing: give up the later reading that is open
 	Watch     Watch
 	Away      Away
 }
@@ -51,6 +52,7 @@ type Applied struct {
 	Chunks       int                    `json:"chunks"`
 	Bytes        int64                  `json:"bytes"`
 	Reconciled   bool                   `json:"reconciled"`
+	GivenUp      bool                   `json:"given_up,omitempty"` // a later reading was, and nothing else was done
 	Seconds      float64                `json:"seconds"`
 }
 
@@ -73,12 +75,15 @@ func (d *Desk) Apply(ctx context.Context, q ApplyRequest) (*Applied, error) {
 	}
 	var out *Applied
 	for again := false; ; again = true {
-		b, err := l.Begin(ctx, m, exchange.Beginning{Kind: q.Passage, Plan: plan, CatchUp: q.CatchUp})
+		b, err := l.Begin(ctx, m, exchange.Beginning{Kind: q.Passage, Plan: plan, CatchUp: q.CatchUp, GiveUp: q.GiveUp})
 		if err != nil {
 			return nil, advised(err)
 		}
 		if b.Migration != m {
 			return nil, another("carry out the plan", string(m), fmt.Sprintf("the lock began the migration %q", b.Migration))
+		}
+		if q.GiveUp {
+			return &Applied{Migration: m, GivenUp: true, Seconds: time.Since(begun).Seconds()}, nil
 		}
 		out = &Applied{Migration: m, Passage: b.Passage}
 		err = d.carry(ctx, l, b, q, source, target, out)

@@ -60,6 +60,10 @@ type Prediction struct {
 	Limit   Limit   `json:"limit"`   // what sets the pace of the reading
 	Learned bool    `json:"learned"` // from a passage of this migration, not from what is usual
 
+	// Window is how long the instruction's window is, in seconds, where reading the source
+	// once is guessed to take longer: each window reads from the first row, and there is no end.
+	Window float64 `json:"window,omitempty"`
+
 	Measured bool `json:"measured"` // Load is what a passage of this migration took, row by row
 }
 
@@ -79,6 +83,7 @@ type Beginning struct {
 	Kind    ecluse.PassageKind `json:"kind"`
 	Plan    ecluse.Digest      `json:"plan,omitzero"`     // refused unless it is the plan in force; of a read plan: read and do not load
 	CatchUp bool               `json:"catch_up,omitzero"` // read again what changed since, and bring the passage up to it
+	GiveUp  bool               `json:"give_up,omitzero"`  // nothing: give up the later reading that is open
 }
 
 // Begun is what a lock asked gates to begin with.

@@ -142,11 +142,26 @@ func (i *inlet) refresh(ctx context.Context) error {
 		if err := m.Covers(all); err != nil {
 			return err
 		}
+		if m.Reading >= i.reading { // what a reading sealed that was given up is none of it
+			known = namedBy(m, versions)
+		}
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.known, i.versions, i.manifest = known, versions, m
 	return nil
+}
+
+// namedBy are the chunks that a manifest names.
+func namedBy(m *evidence.Manifest, versions map[ecluse.Slot]*evidence.Descriptor) map[ecluse.DatasetID]map[int]*evidence.Descriptor {
+	known := map[ecluse.DatasetID]map[int]*evidence.Descriptor{}
+	for _, d := range m.Datasets {
+		known[d.Dataset] = map[int]*evidence.Descriptor{}
+		for _, c := range d.Chunks {
+			known[d.Dataset][c.Slot.Sequence] = versions[c.Slot]
+		}
+	}
+	return known
 }
 
 // closed is the manifest of the reading that is waited for; nil before it is closed.

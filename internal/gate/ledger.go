@@ -43,11 +43,13 @@ type Entry struct {
 	ReadPlan    ecluse.Digest            `json:"read_plan"`
 	ReadBegun   time.Time                `json:"read_begun,omitzero"`
 	Epoch       int                      `json:"epoch"`
+	Windows     int                      `json:"windows,omitempty"`  // that closed on the reading under way
 	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
 	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
 	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
 	Under       map[string]ecluse.Digest `json:"under,omitempty"`    // "final-1" → the act that approved its plan, under which it began
+	Marks       map[string]string        `json:"marks,omitempty"`    // "final-1" → what it recorded in its database when it began there
 	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
@@ -154,6 +156,9 @@ func (e *Entry) whole() *Entry {
 	}
 	if e.Compared == nil {
 		e.Compared = map[string]*Compared{}
+	}
+	if e.Marks == nil {
+		e.Marks = map[string]string{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

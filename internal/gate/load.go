@@ -432,13 +432,23 @@ func (t *Target) loading(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if err := in.refresh(ctx); err != nil {
 		return nil, nil, err
 	}
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	begun := func(mark string) error {
+		return t.home.Note(m, func(e *Entry) error {
+			e.Marks[p.String()] = mark
+			return nil
+		})
+	}
 	var sealed map[ecluse.Slot]int64
 	if in.closed() != nil { // else more chunks come
 		sealed = in.sealed()
 	}
 	return &sluice.Loading{
 		Permit: k.permit, ReadPlan: k.read, Program: k.program, Target: k.base.DB, Inlet: in, Identity: t.opener(m, lender{in.source, k.read.Limits.LeaseTime(), t.lease(m)}, t.home.Now), Rejects: k.rejects,
-		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Numbers: numbers, Reading: reading, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Watch: watch,
+		Signer: t.home.signer, HeldKey: k.heldKey, Notes: notes, Numbers: numbers, Reading: reading, Codes: k.codes, Padded: k.padded, Key: k.key, Sealed: sealed, Mark: page.Marks[p.String()], Begun: begun, Watch: watch,
 	}, k, nil
 }
 

@@ -293,6 +293,26 @@ func (s *Source) mayRead(p *mandate.ReadPlan, reading int) error {
 // one of what changed since the one before. It may be called again after any
 // interruption. What it comes to is signed and posted.
 func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
+	said, err := s.read(ctx, m, reading, watch)
+	if err != nil && reading > 0 {
+		return nil, mayGiveUp(err)
+	}
+	return said, err
+}
+
+// mayGiveUp adds to what keeps a later reading from its end how the passage that it is for
+// is got back: nothing was changed in the target, and a laboratory may have to open.
+func mayGiveUp(err error) error {
+	const giveUp = "or give this reading up: `ecluse apply --end-catch-up`, and the passage is as it was compared"
+	out := &ecluse.Error{Kind: ecluse.KindOf(err), What: "catch up", Why: "the reading did not come to its end", Next: giveUp, Err: err}
+	var e *ecluse.Error
+	if errors.As(err, &e) && e.Next != "" {
+		out.Next = e.Next + "; " + giveUp
+	}
+	return out
+}
+
+func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
 	permit, recipient, err := s.permit(ctx, m)
 	if err != nil {
 		return nil, err
@@ -351,6 +371,14 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 		After: func(ctx context.Context, p *reader.Privileges) error {
 			return s.recordPrivileges(ctx, permit, exchange.PrivilegesAfter, p)
 		},
+		WindowClosed: func() (times int, err error) {
+			err = s.home.Note(m, func(e *Entry) error {
+				e.Windows++
+				times = e.Windows
+				return nil
+			})
+			return times, err
+		},
 		Done: func(ctx context.Context, x *sluice.Extracted) (err error) {
 			if err := kept.setManifest(reading, x.Manifest); err != nil {
 				return err
@@ -374,7 +402,7 @@ func (s *Source) noteClosed(m ecluse.MigrationID, reading int, kept *readings) e
 		return err
 	}
 	if err := s.home.Note(m, func(e *Entry) error {
-		e.Readings, e.Manifest = max(e.Readings, reading+1), manifest
+		e.Readings, e.Manifest, e.Windows = max(e.Readings, reading+1), manifest, 0
 		return nil
 	}); err != nil {
 		return err

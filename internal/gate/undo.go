@@ -128,6 +128,11 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 		return err
 	}
 	defer session.Close()
+	if mark := page.Marks[p]; mark != "" { // else it never began in a database
+		if err := sluice.Begun(ctx, session, permit.Passage(), mark); err != nil {
+			return err
+		}
+	}
 	markers, err := session.Markers(ctx)
 	if err != nil {
 		return err
@@ -185,6 +190,11 @@ func (t *Target) takeOut(ctx context.Context, c *exchange.Case, permit mandate.L
 	if l.Leave, l.ByKey, err = t.leaves(c, permit); err != nil {
 		return err
 	}
+	page, err := t.home.Entry(m)
+	if err != nil {
+		return err
+	}
+	l.Mark = page.Marks[p.String()]
 	l.Out = func(ctx context.Context, u *sluice.Undone) error {
 		if err := t.sealLeft(ctx, c, permit, l.ReadPlan, u); err != nil {
 			return err

@@ -40,6 +40,7 @@ const (
 	ReadPlanCompiled  Type = "readplan"
 	LoadPlanCompiled  Type = "loadplan"
 	ReadingBegun      Type = "reading-begun"
+	ReadingGivenUp    Type = "reading-given-up" // a later one; what was sealed of it is never loaded
 	EpochBegun        Type = "epoch"
 	ManifestClosed    Type = "manifest"
 	RejectsShown      Type = "rejects-shown"       // rows put aside were opened on the laboratory's side
@@ -84,7 +85,7 @@ func Types() []Type {
 		Created, RosterAccepted, ContractSigned, ContractEnded, ClockBack, BodiesForgotten, MigrationOpened, Inspected,
 		SessionBegun, SessionEnded, LoginRefused, CarriedOut, CarriedIn,
 		Born, ActRecorded, ChunkStored, DocumentStored, StatementStored, ReadPlanCompiled, LoadPlanCompiled,
-		ReadingBegun, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, LeftShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
+		ReadingBegun, ReadingGivenUp, EpochBegun, ManifestClosed, RejectsShown, FiguresShown, LeftShown, RejectReleased, PassageBegun, PassageEnded, PassageStopped, LeaseAsked, LeaseLent, LeaseEnded,
 		Warned, ApprovalLapsed, Accepted, Decided, UndoBegun, UndoEnded, PassageLeft, PassageInUse, GateHeld,
 		ErasureBegun, KeyDestroyed, CiphertextRemoved, ErasureChecked, Erased, Certified, BundleWritten, Closed,
 		Done, Failed, MoveRefused,

@@ -195,6 +195,7 @@ func (l *Lock) endLoading(ctx context.Context, w exchange.Work, a *exchange.Answ
 type figures struct {
 	evidence.StatementHead
 	Passage      ecluse.Passage `json:"passage"`
+	Reading      int            `json:"reading"` // of the source, as of which it is; of an undoing 0
 	Chunks       int            `json:"chunks"`
 	Rows         int64          `json:"-"`
 	RowsRead     int64          `json:"rows_read"`

@@ -32,6 +32,9 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, q exchange.Begin
 	if err != nil {
 		return nil, err
 	}
+	if q.GiveUp {
+		return &exchange.Begun{Migration: m}, l.EndCatchUp(ctx, m)
+	}
 	if q.CatchUp {
 		return l.BeginCatchUp(ctx, m, q.Kind)
 	}
@@ -133,6 +136,80 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 			return err
 		}
 		return errors.Join(tx.AskWork(ctx, read), tx.AskWork(ctx, load))
+	})
+}
+
+// EndCatchUp gives up a later reading that is open: the passage it was for is compared as
+// of the reading before, and can be said go of. The target gate changes nothing before the
+// reading's manifest is closed. What was sealed of it stays ciphertext that nobody opens,
+// until it is destroyed with the rest; a reading that is begun once more seals over it.
+func (l *Lock) EndCatchUp(ctx context.Context, m ecluse.MigrationID) error {
+	refuse := func(why, next string) error {
+		return &ecluse.Error{Kind: ecluse.Refused, What: "give up the later reading", Where: string(m), Why: why, Next: next}
+	}
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	i, err := l.instruction(ctx, m)
+	if err != nil {
+		return err
+	}
+	mig, err := l.store.Migration(ctx, m)
+	if err != nil {
+		return err
+	}
+	reading, err := l.reading(ctx, m)
+	if err != nil {
+		return err
+	}
+	if mig.Place.Migration != procedure.Reading || reading == 0 {
+		return refuse("no later reading of the source is open", seeStatus)
+	}
+	closed, err := l.lastManifest(m, i)
+	if err != nil {
+		return err
+	}
+	if closed == nil || closed.Reading >= reading { // it came in just before this lock ended
+		return refuse("it has come to its end", "run `ecluse apply`: what it found is brought in")
+	}
+	p, err := l.openPassage(ctx, m)
+	if err != nil {
+		return err
+	}
+	report, err := l.reportInForce(ctx, m)
+	if err != nil {
+		return err
+	}
+	if report.Passage != p || report.Reading != reading-1 {
+		return refuse("the passage was not compared as of the reading before", "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more")
+	}
+	given, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(&ecluse.Error{
+		Kind: ecluse.Interrupted, What: "catch up", Where: string(m), Why: "the later reading was given up", Next: seeStatus,
+	})})
+	if err != nil {
+		return err
+	}
+	var open []string
+	for _, v := range []exchange.Verb{exchange.Read, exchange.Load} {
+		id, err := l.openWork(ctx, m, v)
+		if err != nil {
+			return err
+		}
+		if id != "" {
+			open = append(open, id)
+		}
+	}
+	event := journal.Event{Tree: string(m), Type: journal.ReadingGivenUp, Numbers: map[string]int64{"reading": int64(reading)}}
+	defer l.tell()
+	return l.store.Do(ctx, event, func(tx *sqlite.Tx) error {
+		if _, err := tx.Move(ctx, m, procedure.EndCatchUp, procedure.Lock); err != nil {
+			return err
+		}
+		for _, id := range open {
+			if _, err := tx.EndWork(ctx, id, given); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

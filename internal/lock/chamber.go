@@ -162,10 +162,12 @@ func (l *Lock) Close(ctx context.Context, m ecluse.MigrationID, manifest evidenc
 	if err != nil {
 		return err
 	}
-	if err := l.mayClose(ctx, m, manifest); err != nil {
+	if err := l.repair(ctx, m, t.Gate); err != nil {
 		return err
 	}
-	if err := l.repair(ctx, m, t.Gate); err != nil {
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	if err := l.mayClose(ctx, m, t.Gate, manifest); err != nil {
 		return err
 	}
 	if err := l.chamber.PutManifest(ctx, t, manifest); err != nil {
@@ -189,11 +191,24 @@ func closedEvent(m ecluse.MigrationID, manifest ecluse.Digest) journal.Event {
 	return journal.Event{Tree: string(m), Type: journal.ManifestClosed, IDs: map[string]string{"manifest": manifest.String()}}
 }
 
-// mayClose refuses a manifest when nothing is read: what is in the chamber is never taken
-// back, and one of a reading that was given up would stand there for all passages to come.
-func (l *Lock) mayClose(ctx context.Context, m ecluse.MigrationID, manifest evidence.Signed) error {
-	if noted, err := l.notedClosed(ctx, m, manifest.Digest()); err != nil || noted {
+// mayClose refuses the manifest of a reading that was given up before the chamber has it.
+func (l *Lock) mayClose(ctx context.Context, m ecluse.MigrationID, gate ecluse.Fingerprint, manifest evidence.Signed) error {
+	closes, err := evidence.ParseManifest(manifest, gate)
+	if err != nil {
 		return err
+	}
+	stored, err := l.chamber.Manifest(m)
+	if err != nil {
+		return err
+	}
+	if stored != nil {
+		last, err := evidence.ParseManifest(*stored, gate)
+		if err != nil {
+			return err
+		}
+		if last.Reading >= closes.Reading { // the same again, which the chamber compares
+			return nil
+		}
 	}
 	mig, err := l.store.Migration(ctx, m)
 	if err != nil {

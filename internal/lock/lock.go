@@ -50,6 +50,7 @@ type Lock struct {
 
 	carrying     chan struct{} // has one while somebody carries out, or in
 	returned     *returned     // the last that was not all taken in; held by carrying
+	closing      sync.Mutex    // held while a reading is closed, or given up
 	mu           sync.Mutex
 	resting      chan struct{} // closed when nobody is to wait here any more
 	rest         sync.Once

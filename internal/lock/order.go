@@ -91,6 +91,8 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 	if err != nil {
 		return err
 	}
+	l.closing.Lock()
+	defer l.closing.Unlock()
 	unnoted, err := l.unnoted(ctx, w.Migration, i)
 	if err != nil {
 		return err

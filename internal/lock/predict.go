@@ -82,6 +82,9 @@ func (l *Lock) predict(ctx context.Context, i *mandate.Instruction, p *exchange.
 			x.Read, x.Limit = math.Ceil(float64(x.Rows)/rowsPerQuery)/q, exchange.ByThrottle
 		}
 	}
+	if w, err := mandate.ParseWindow(i.Limits.Window); err == nil && w.Length() > 0 && x.Read > w.Length().Seconds() {
+		x.Window = w.Length().Seconds()
+	}
 	if p.Load != nil {
 		perRow, err := l.slowestLoad(ctx, i.ID)
 		if err != nil {

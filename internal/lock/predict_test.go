@@ -24,6 +24,9 @@ func TestPredicts(t *testing.T) {
 	if x := p.Predicted; x == nil || x.Learned || x.Rows < 1000 || x.Bytes < x.Rows || x.Read <= 0 || x.Load <= 0 || x.Limit != exchange.ByDatabase {
 		t.Errorf("before reading: %+v", x)
 	}
+	if p.Predicted.Window != 0 {
+		t.Errorf("without a window: %+v", p.Predicted)
+	}
 	d = roomtest.At(t, roomtest.Sealed, 200)
 	if p, err = d.Open().Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final}); err != nil {
 		t.Fatal(err)
@@ -58,5 +61,20 @@ func TestPredictsMeasured(t *testing.T) {
 		if s, err := strconv.ParseFloat(took[0], 64); err != nil || math.Abs(s-x.Load) > 0.001 {
 			t.Errorf("%v seconds by the journal, told %v", took, x.Load)
 		}
+	}
+}
+
+// TestPredictsNoEnd: a reading that is guessed to take longer than the window is open has no
+// end, and whoever plans it is told.
+func TestPredictsNoEnd(t *testing.T) {
+	t.Parallel()
+	d := roomtest.InWindow(t, roomtest.Approved, 200, "20:00-20:05 UTC")
+	d.Exec("ancilab.db", "ANALYZE", "UPDATE sqlite_stat1 SET stat = '900000000 1' WHERE tbl = 'RESULTAT'")
+	p, err := d.Open().Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := p.Predicted; x == nil || x.Window != 300 || x.Read < 300 {
+		t.Errorf("%+v", x)
 	}
 }

@@ -222,7 +222,7 @@ func (l *Lock) alert(ctx context.Context, m ecluse.MigrationID, why error) {
 // possible and not waited for.
 var steps = []procedure.Verb{
 	procedure.Resume, procedure.SignInstruction, procedure.PlanRead, procedure.ApproveRead, procedure.SignMapping, procedure.PlanLoad,
-	procedure.ApproveLoad, procedure.BeginReading, procedure.BeginLoading, procedure.Go, procedure.Accept, procedure.Undo, procedure.FinishUndo,
+	procedure.ApproveLoad, procedure.BeginReading, procedure.EndCatchUp, procedure.BeginLoading, procedure.Go, procedure.Accept, procedure.Undo, procedure.FinishUndo,
 	procedure.Erase, procedure.KeepInUse, procedure.DestroyKey, procedure.Close,
 }
 
@@ -230,6 +230,7 @@ var steps = []procedure.Verb{
 type known struct {
 	mapped bool     // a mapping was signed since the instruction was
 	equal  bool     // of a passage that was compared
+	later  bool     // a later reading is open
 	aside  []string // for what rows were put aside: each needs a disposition
 }
 
@@ -246,6 +247,13 @@ func (l *Lock) waited(ctx context.Context, m store.Migration) ([]exchange.Next, 
 				c.mapped = clause.Kind == evidence.KindMapping
 			}
 		}
+	}
+	if m.Place.Migration == procedure.Reading {
+		reading, err := l.reading(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		c.later = reading > 0
 	}
 	if p := m.Place.Passage; p == procedure.Compared || p == procedure.Live {
 		report, err := l.reportInForce(ctx, m.ID)
@@ -345,6 +353,10 @@ func command(m ecluse.MigrationID, p procedure.Place, v procedure.Verb, has know
 			c += " --dry-run"
 		}
 		return c
+	case procedure.EndCatchUp:
+		if has.later && passageOpen {
+			return "ecluse apply --end-catch-up -m " + string(m)
+		}
 	case procedure.Go:
 		if p.Passage == procedure.Compared && has.equal {
 			return "ecluse report -m " + string(m) + " && ecluse go -m " + string(m) + " --as KEY"

@@ -120,6 +120,11 @@ func (w Window) Open(t time.Time) bool {
 	return m >= w.from || m < w.to
 }
 
+// Length is how long the window is; 0 of the whole day.
+func (w Window) Length() time.Duration {
+	return time.Duration((w.to-w.from+24*60)%(24*60)) * time.Minute
+}
+
 // Closes is when the window that is open at t ends; the zero time when it never
 // does. It counts minutes by Open, so that it is right on the days when clocks
 // change.

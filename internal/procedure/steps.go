@@ -166,8 +166,8 @@ func waters() []Step {
 			Number: 7,
 			Name:   Text{"Reading", "Lecture"},
 			What: Text{
-				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it. A source that no longer fits the plan voids it, as long as no chunk is sealed. As often as the instruction grants, it reads again what changed since: a passage that was compared is brought up to it, and compared again.",
-				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe. Une source qui ne correspond plus au plan l'annule, tant qu'aucun paquet n'est scellé. Autant de fois que l'instruction l'accorde, il relit ce qui a changé depuis : un passage comparé est mis à jour, et comparé de nouveau.",
+				"The source gate verifies everything, compiles the plan again, records what its account could and could not read, reads chunk by chunk, seals each for the target gate alone and signs it. A source that no longer fits the plan voids it, as long as no chunk is sealed. As often as the instruction grants, it reads again what changed since: a passage that was compared is brought up to it, and compared again; a reading that does not come to its end is given up, and the passage is as it was compared.",
+				"Le programme côté ancien logiciel vérifie tout, recompile le plan, consigne ce que son compte pouvait lire ou non, lit paquet par paquet, scelle chacun pour le seul programme d'en face et le signe. Une source qui ne correspond plus au plan l'annule, tant qu'aucun paquet n'est scellé. Autant de fois que l'instruction l'accorde, il relit ce qui a changé depuis : un passage comparé est mis à jour, et comparé de nouveau ; une relecture qui n'aboutit pas est abandonnée, et le passage reste tel qu'il a été comparé.",
 			},
 			Law:      Text{"GDPR art. 5(1)(c), 32(1)(a)", "RGPD art. 5(1)(c), 32(1)(a)"},
 			Evidence: Text{"the privilege record, the signed descriptors", "le relevé de droits, les descripteurs signés"},
@@ -176,6 +176,7 @@ func waters() []Step {
 				{Verb: VoidRead, By: []Actor{Lock}, While: []State{Reading}, To: Instructed, Passage: []State{None, Undone, LoadPlanned, LoadApproved}, PassageTo: None},
 				{Verb: CatchUp, By: []Actor{SourceGate}, While: []State{Sealed}, To: Reading, Passage: []State{Compared, Loading}, PassageTo: Loading, Kinds: written()},
 				{Verb: EndCatchUp, By: []Actor{Lock}, While: []State{Reading}, To: Sealed, Passage: []State{Undone}, Held: true},
+				{Verb: EndCatchUp, By: []Actor{Lock}, While: []State{Reading}, To: Sealed, Passage: []State{Loading}, PassageTo: Compared, Kinds: written(), Held: true},
 			},
 		},
 		{

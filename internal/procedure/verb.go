@@ -93,7 +93,7 @@ func verbs() map[Verb]Text {
 		VoidRead:      {"void the read plan that the source no longer fits", "annuler le plan de lecture auquel la source ne correspond plus"},
 		BeginReading:  {"begin to read", "commencer la lecture"},
 		CatchUp:       {"read again what changed since, for the same passage", "relire ce qui a changé depuis, pour le même passage"},
-		EndCatchUp:    {"give up a later reading that did not come to its end, with the passage it was for", "abandonner une relecture inachevée, avec le passage auquel elle était destinée"},
+		EndCatchUp:    {"give up a later reading that did not come to its end", "abandonner une relecture inachevée"},
 		StoreChunk:    {"store a sealed chunk", "ranger un paquet scellé"},
 		FinishReading: {"close the manifest", "clore le bordereau"},
 		PlanLoad:      {"compile the load plan", "compiler le plan de chargement"},

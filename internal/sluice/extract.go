@@ -56,6 +56,9 @@ type Extraction struct {
 	// Before and After are told what the account can read, before the first row
 	// and after the last.
 	Before, After func(context.Context, *reader.Privileges) error
+	// WindowClosed is told that the window closed before the source was read once, and says how
+	// often it has by now; nil: nobody counts.
+	WindowClosed func() (int, error)
 	// Done is told what came of it when all is sealed and before the manifest is
 	// closed: a closed manifest has the gate's statement beside it.
 	Done  func(context.Context, *Extracted) error
@@ -143,7 +146,7 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 		return nil, causeOf(ctx, err)
 	}
 	if paused != nil {
-		return nil, paused
+		return nil, x.pausedBy(paused)
 	}
 	if may, err = session.Privileges(ctx); err != nil {
 		return nil, causeOf(ctx, err)
@@ -160,16 +163,43 @@ func Extract(ctx context.Context, x Extraction) (*Extracted, error) {
 }
 
 // untilClosed ends with the window that the permit was made in. A chunk that is
-// being read then is given up: the next window reads it again, from where the
-// chunk before it ends.
+// being read then is given up.
 func untilClosed(ctx context.Context, p mandate.ReadPermit) (context.Context, context.CancelFunc) {
 	if p.Closes().IsZero() {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadlineCause(ctx, p.Closes(), &ecluse.Error{
-		Kind: ecluse.Interrupted, What: "extract", Why: "the window " + p.Plan().Limits.Window + " has closed",
-		Next: "run the same command again in the next window: it goes on where it stopped, and nothing has to be signed again",
-	})
+	return context.WithDeadlineCause(ctx, p.Closes(), &closedError{p.Plan().Limits.Window})
+}
+
+// closedError is that a window closed.
+type closedError struct{ window string }
+
+func (e *closedError) Error() string { return "the window " + e.window + " has closed" }
+
+// pausedBy is what a person is told of a reading that stopped at a chunk's end. An epoch
+// sees the source from its first row to its last: the next window reads all of it again,
+// and only seals and sends no more what is as it was. It is no place to promise an end.
+func (x *Extraction) pausedBy(why error) error {
+	var closed *closedError
+	if !errors.As(why, &closed) {
+		return why
+	}
+	times := 1
+	if x.WindowClosed != nil {
+		var err error
+		if times, err = x.WindowClosed(); err != nil {
+			return err
+		}
+	}
+	e := &ecluse.Error{
+		Kind: ecluse.Interrupted, What: "extract", Why: closed.Error(),
+		Next: "run the same command as soon as the next window opens: it reads from the first row again, sends only what is not there yet, and nothing has to be signed again",
+	}
+	if times > 1 {
+		e.Why = fmt.Sprintf("the window %s has closed for the %d. time before the source was read once", closed.window, times)
+		e.Next = "each window reads from the first row: a source that one window is too short for is never read whole. Run it once more from the window's first minute; or have an instruction signed with a longer window, more queries a second or fewer rows, which is another migration"
+	}
+	return e
 }
 
 // causeOf prefers the reason a context ended for over the error that ending

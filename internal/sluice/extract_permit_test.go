@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -133,8 +134,11 @@ func TestExtractPausesAtTheWindowsEnd(t *testing.T) {
 		s := &slowSource{ReadPermit: m.ReadPermit(t), chunks: 4, each: 4 * time.Minute}
 		to := &shelf{marks: map[int]reader.Cursor{}}
 		x := extraction(w, s, to)
-		begun := time.Now()
-		if _, err := Extract(t.Context(), x); ecluse.KindOf(err) != ecluse.Interrupted {
+		begun, closed := time.Now(), 0
+		x.WindowClosed = func() (int, error) { closed++; return closed, nil }
+		_, err := Extract(t.Context(), x)
+		var told *ecluse.Error
+		if ecluse.KindOf(err) != ecluse.Interrupted || !errors.As(err, &told) || !strings.Contains(told.Next, "from the first row again") {
 			t.Fatalf("at the window's end: %v", err)
 		}
 		if took := time.Since(begun); took != 10*time.Minute {
@@ -147,11 +151,22 @@ func TestExtractPausesAtTheWindowsEnd(t *testing.T) {
 		in := m.ReadPermitInputs()
 		time.Sleep(22*time.Hour + 50*time.Minute)
 		in.BegunAt, in.Now = in.Now, time.Now()
-		var err error
-		if s.ReadPermit, err = mandate.PermitRead(in); err != nil {
-			t.Fatal(err)
+		again := func(epoch int) {
+			t.Helper()
+			if s.ReadPermit, err = mandate.PermitRead(in); err != nil {
+				t.Fatal(err)
+			}
+			x.Permit, x.Epoch = s.ReadPermit, epoch
 		}
-		x.Permit, x.Epoch = s.ReadPermit, 2
+		again(2)
+		s.each = 30 * time.Minute // slower than ever
+		if _, err := Extract(t.Context(), x); !errors.As(err, &told) || !strings.Contains(told.Why, "for the 2. time") || !strings.Contains(told.Next, "never read whole") {
+			t.Errorf("at the second window's end: %v", err)
+		}
+		time.Sleep(22*time.Hour + 50*time.Minute)
+		in.BegunAt, in.Now = in.Now, time.Now()
+		s.each = 4 * time.Minute
+		again(3)
 		out, err := Extract(t.Context(), x)
 		if err != nil {
 			t.Fatal(err)

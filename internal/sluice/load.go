@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -72,6 +73,8 @@ type Loading struct {
 	Stays    Stays                                // of Undo: keeps what is left
 	Out      func(context.Context, *Undone) error // of Undo: told that all is out, before the target forgets the passage; may be nil
 	Sealed   map[ecluse.Slot]int64                // rows of each chunk to go through, for progress alone; nil: not known
+	Mark     string                               // that this passage recorded in its database when it began; empty: it did not
+	Begun    func(mark string) error              // told of it before the first row; may be nil
 	Watch    Watch
 }
 
@@ -228,6 +231,7 @@ type loader struct {
 type beginning struct {
 	Sums     reconcile.Sums   `json:"sums"`
 	Counters map[string]int64 `json:"counters"` // the highest number in use
+	Mark     string           `json:"mark"`     // random: by it the gate knows the database again
 }
 
 // start is where the counters stood before the first chunk.
@@ -326,7 +330,10 @@ func (o *loader) startCounters(ctx context.Context) error {
 // those taken when it began, and finds out which chunks are in.
 func (o *loader) begin(ctx context.Context, session writer.Session) error {
 	recorded, _, err := session.Begin(ctx, func(ctx context.Context, s reader.Scanner) ([]byte, error) {
-		b := beginning{Counters: map[string]int64{}}
+		if o.Mark != "" {
+			return nil, elsewhere(o.Permit.Passage())
+		}
+		b := beginning{Counters: map[string]int64{}, Mark: rand.Text()}
 		var err error
 		if b.Sums, err = o.readBack(ctx, s, nil); err != nil {
 			return nil, err
@@ -344,12 +351,50 @@ func (o *loader) begin(ctx context.Context, session writer.Session) error {
 	if err := json.Unmarshal(recorded, &o.before); err != nil {
 		return &ecluse.Error{Kind: ecluse.Unverified, What: "go on with the passage", Why: "what it recorded at its beginning cannot be read", Err: err}
 	}
+	switch {
+	case o.Mark != "" && o.before.Mark != o.Mark:
+		return elsewhere(o.Permit.Passage())
+	case o.Mark == "" && o.Begun != nil:
+		if err := o.Begun(o.before.Mark); err != nil {
+			return err
+		}
+	}
 	o.counters = o.before.start(o.Program)
 	markers, err := session.Markers(ctx)
 	for _, m := range markers {
 		o.markers[m.Slot] = m
 	}
 	return err
+}
+
+// elsewhere refuses a database in which a passage that this gate loaded never began: what
+// was loaded stands in another one, whatever both are called.
+func elsewhere(p ecluse.Passage) error {
+	return &ecluse.Error{
+		Kind: ecluse.Refused, What: "find the passage in its database", Where: p.String(), Why: "it was loaded into a database, and this is another one: it does not have what the passage recorded when it began",
+		Next: "let the target gate's gate.yaml name the database that it was loaded into, and run the same command again; if there is no such database any more, a signatory of the controller may order `ecluse erase --even-if-loaded`",
+	}
+}
+
+// Begun asks a database for the passage that began in it under a mark, and refuses one in
+// which it did not. Of one in which it is over only that is known.
+func Begun(ctx context.Context, session writer.Session, p ecluse.Passage, mark string) error {
+	here := true
+	recorded, _, err := session.Begin(ctx, func(context.Context, reader.Scanner) ([]byte, error) {
+		here = false
+		return nil, elsewhere(p)
+	})
+	switch {
+	case here && ecluse.KindOf(err) == ecluse.Refused: // it is over
+		return nil
+	case err != nil:
+		return err
+	}
+	var b beginning
+	if err := json.Unmarshal(recorded, &b); err != nil || b.Mark != mark {
+		return elsewhere(p)
+	}
+	return nil
 }
 
 // pass takes every chunk through, in the plan's order: one is opened and mapped

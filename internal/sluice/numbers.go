@@ -114,6 +114,30 @@ func (n *numbering) since(before *numbering) *ecluse.Renumbering {
 	return r
 }
 
+// sinceAll compares with the pass before and, of those that nothing final came after, with
+// the last that numbered otherwise and the last rehearsal: repeating a pass would otherwise
+// compare it with itself, and the person who approves would not hear of what moved.
+func (n *numbering) sinceAll(passes []*numbering) *ecluse.Renumbering {
+	last := len(passes) - 1
+	r := n.since(passes[last])
+	if r == nil { // nothing is counted, now or then
+		r = &ecluse.Renumbering{Since: passes[last].Passage, SameMapping: n.Mapping == passes[last].Mapping, Tables: []ecluse.Renumbered{}}
+	}
+	otherwise, rehearsed := len(r.Tables) > 0, passes[last].Passage.Kind == ecluse.Rehearsal
+	for i := last - 1; i >= 0 && passes[i+1].Passage.Kind != ecluse.Final; i-- {
+		p := passes[i]
+		rehearsal := p.Passage.Kind == ecluse.Rehearsal && !rehearsed
+		rehearsed = rehearsed || rehearsal
+		if s := n.since(p); s != nil && len(s.Tables) > 0 && (rehearsal || !otherwise) {
+			r.Also, otherwise = append(r.Also, *s), true
+		}
+	}
+	if len(n.Counters)+len(passes[last].Counters)+len(r.Also) == 0 {
+		return nil
+	}
+	return r
+}
+
 // of lists the chunks in which a counter gave numbers.
 func (n *numbering) of(counter string) (chunks []numbered) {
 	for _, c := range n.Chunks {
@@ -177,7 +201,7 @@ func (o *loader) renumbered() error {
 	passes[own] = &o.numbers
 	switch {
 	case own > 0:
-		o.out.Report.Renumbered = o.numbers.since(passes[own-1])
+		o.out.Report.Renumbered = o.numbers.sinceAll(passes[:own])
 	case o.numbers.Orphan && len(o.numbers.Counters) > 0:
 		o.out.Report.Renumbered = &ecluse.Renumbering{Lost: true, Tables: []ecluse.Renumbered{}}
 	}

@@ -40,12 +40,13 @@ func (p *Pause) Wait(ctx context.Context) error {
 	if p.sessions <= 0 || time.Now().Before(p.due) {
 		return ctx.Err()
 	}
+	asked := time.Now()
 	others, err := p.load(ctx)
 	if err != nil {
 		return err
 	}
 	if others < p.sessions {
-		p.due = time.Now().Add(askEvery)
+		p.due = p.next(asked)
 		return ctx.Err()
 	}
 	p.Times++
@@ -56,6 +57,13 @@ func (p *Pause) Wait(ctx context.Context) error {
 		p.tell(false)
 	}()
 	return p.untilQuiet(ctx)
+}
+
+// next is when to ask again: after as long as asking took, or else the half of what
+// limits.queries_per_second grants the reading would go into it.
+func (p *Pause) next(asked time.Time) time.Time {
+	now := time.Now()
+	return now.Add(max(askEvery, now.Sub(asked)))
 }
 
 // untilQuiet waits until nobody was at work for a while: between two short statements a
@@ -74,6 +82,7 @@ func (p *Pause) untilQuiet(ctx context.Context) error {
 			p.due = time.Now().Add(quietFor)
 			return nil
 		}
+		asked := time.Now()
 		others, err := p.load(ctx)
 		if err != nil {
 			return err
@@ -81,7 +90,7 @@ func (p *Pause) untilQuiet(ctx context.Context) error {
 		if others >= p.sessions {
 			busy = time.Now()
 		} else if time.Since(busy) >= quietFor {
-			p.due = time.Now().Add(askEvery)
+			p.due = p.next(asked)
 			return nil
 		}
 		timer.Reset(askEvery)

@@ -85,3 +85,41 @@ func TestPause(t *testing.T) {
 		}
 	})
 }
+
+// TestPauseOfThrottled: looks at who is at work and statements that read are of one budget,
+// and the looks leave the reading the half of it.
+func TestPauseOfThrottled(t *testing.T) {
+	for _, statements := range []int{1, 3} { // that a look takes
+		synctest.Test(t, func(t *testing.T) {
+			const perSecond, seconds = 10, 30
+			throttle := reader.NewThrottle(perSecond)
+			looks, reads := 0, 0
+			begun := time.Now()
+			p := reader.NewPause(1, func(ctx context.Context) (int, error) {
+				for range statements {
+					if err := throttle.Wait(ctx); err != nil {
+						return 0, err
+					}
+					looks++
+				}
+				if at := time.Since(begun) / time.Second; at == 10 || at == 20 { // now and then others are at work
+					return 1, nil
+				}
+				return 0, nil
+			}, func(bool) {})
+			for time.Since(begun) < seconds*time.Second {
+				if err := errors.Join(p.Wait(t.Context()), throttle.Wait(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+				reads++
+				time.Sleep(time.Millisecond)
+			}
+			if all := looks + reads; all > perSecond*seconds+2 {
+				t.Errorf("%d statements in %d s, of %d a second", all, seconds, perSecond)
+			}
+			if p.Times == 0 || reads < perSecond*seconds/3 {
+				t.Errorf("%d looks left the reading %d statements", looks, reads)
+			}
+		})
+	}
+}

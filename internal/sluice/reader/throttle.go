@@ -2,14 +2,16 @@ package reader
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // Throttle spaces the statements of a session, so that the laboratory keeps its
-// database while it is read (limits.queries_per_second). It belongs to one
-// goroutine, as a session does.
+// database while it is read (limits.queries_per_second): those that read, and those that
+// ask who is at work, which may be sent while another's rows are taken.
 type Throttle struct {
 	every time.Duration
+	mu    sync.Mutex
 	next  time.Time // when another statement may be sent
 }
 
@@ -24,7 +26,12 @@ func NewThrottle(perSecond int) *Throttle {
 // Wait waits until the next statement may be sent. It gives the context's error
 // when that ends first.
 func (t *Throttle) Wait(ctx context.Context) error {
-	if wait := time.Until(t.next); t.every > 0 && wait > 0 {
+	t.mu.Lock()
+	now := time.Now()
+	wait := t.next.Sub(now)
+	t.next = now.Add(max(wait, 0) + t.every)
+	t.mu.Unlock()
+	if t.every > 0 && wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
@@ -32,6 +39,5 @@ func (t *Throttle) Wait(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	t.next = time.Now().Add(t.every)
 	return ctx.Err()
 }

@@ -20,7 +20,7 @@ func TestOthersAtWork(t *testing.T) {
 		t.Helper()
 		all := -1
 		for range 200 {
-			n, err := mysql.OthersAtWork(t.Context(), looking)
+			n, err := mysql.OthersAtWork(t.Context(), looking, func(context.Context) error { return nil })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,16 +10,27 @@ import (
 )
 
 // TestOthersAtWork: an account without rights counts the sessions of others that have a
-// transaction under way in its database: not its own, not those that wait for a lock, not
-// those that rest, and not those elsewhere.
+// transaction under way, in whatever database: not its own, not those that wait for a lock
+// and not those that rest. Other tests have this server too: the least of many looks tells.
 func TestOthersAtWork(t *testing.T) {
 	c := postgrestest.New(t)
 	postgrestest.Run(t, c, "CREATE TABLE held (id int)")
 	mine := postgrestest.Role(t, c)
 	looking := postgrestest.Connect(t, mine)
-	count := func(want int, when string) {
+	rest := -1
+	for range 200 {
+		n, err := postgres.OthersAtWork(t.Context(), looking)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest < 0 || n < rest {
+			rest = n
+		}
+		time.Sleep(time.Millisecond)
+	}
+	count := func(more int, when string) {
 		t.Helper()
-		n := -1
+		n, want := -1, rest+more
 		for until := time.Now().Add(10 * time.Second); n != want && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 			var err error
 			if n, err = postgres.OthersAtWork(t.Context(), looking); err != nil {
@@ -39,8 +50,10 @@ func TestOthersAtWork(t *testing.T) {
 	user, ours, elsewhere := postgrestest.Connect(t, c), postgrestest.Connect(t, mine), postgrestest.Connect(t, postgrestest.Server(t))
 	count(0, "at rest")
 	exec(ours, "BEGIN; SELECT 1")
+	count(0, "ourselves")
 	exec(elsewhere, "BEGIN; SELECT 1")
-	count(0, "ourselves, and in another database")
+	count(1, "in another database")
+	exec(elsewhere, "COMMIT")
 	exec(user, "BEGIN; LOCK TABLE public.held")
 	count(1, "a transaction")
 	waits := postgrestest.Connect(t, c)

@@ -249,7 +249,7 @@ func (s *session) failed(ctx context.Context, what string, err error) error {
 }
 
 // Load implements reader.Session, on a connection of its own: the epoch's may be in the
-// middle of an answer.
+// middle of an answer. What it asks is paced with what is read.
 func (s *session) Load(ctx context.Context) (int, error) {
 	if s.beside == nil {
 		conn, err := engine.Connect(ctx, s.config)
@@ -258,7 +258,7 @@ func (s *session) Load(ctx context.Context) (int, error) {
 		}
 		s.beside = conn
 	}
-	return engine.OthersAtWork(ctx, s.beside)
+	return engine.OthersAtWork(ctx, s.beside, s.throttle.Wait)
 }
 
 // Close implements reader.Session.

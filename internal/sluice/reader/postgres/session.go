@@ -52,7 +52,7 @@ func (s *Session) Close() error {
 }
 
 // Load counts the sessions of others that are at work, on a connection of its own: the
-// epoch's may be in the middle of an answer.
+// epoch's may be in the middle of an answer. What it asks is paced with what is read.
 func (s *Session) Load(ctx context.Context) (int, error) {
 	if s.beside == nil {
 		conn, err := engine.Connect(ctx, s.config)
@@ -60,6 +60,9 @@ func (s *Session) Load(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		s.beside = conn
+	}
+	if err := s.throttle.Wait(ctx); err != nil {
+		return 0, engine.Wrap(ctx, "ask who is at work", s.config.String(), err)
 	}
 	return engine.OthersAtWork(ctx, s.beside)
 }
