@@ -864,15 +864,3 @@ func nextOf(err error) string {
 	}
 	return ""
 }
-
-// accepted has the controller accept, waits for the erasure and verifies the evidence.
-func accepted(t *testing.T, d *roomtest.Dir, r *app.Room) {
-	t.Helper()
-	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
-		t.Fatal(err)
-	}
-	if due, err := r.Due(t.Context()); err != nil || len(due.Failed) > 0 {
-		t.Fatalf("%+v, %v", due, err)
-	}
-	d.Verify(r)
-}
