@@ -106,8 +106,10 @@ func TestDistinctValuesNumberOn(t *testing.T) {
 	text := ecluse.Type{Kind: ecluse.Text}
 	d := &mandate.ReadDataset{Dataset: "doctor", Distinct: true, Columns: []mandate.ReadColumn{{Name: "name", Type: text}, {Name: "ordinal", Type: ecluse.Type{Kind: ecluse.Int}}}}
 	e := &extractor{Extraction: Extraction{Closed: &evidence.Manifest{Datasets: []evidence.ManifestDataset{
-		{Dataset: "doctor", Rows: 5}, {Dataset: "patient", Rows: 90},
-		{Dataset: ecluse.DatasetID("doctor").Changed(1), Rows: 2}, {Dataset: ecluse.DatasetID("doctor").Buckets(1), Rows: 40},
+		{Dataset: "doctor", Rows: 5},
+		{Dataset: "patient", Rows: 90},
+		{Dataset: ecluse.DatasetID("doctor").Changed(1), Rows: 2},
+		{Dataset: ecluse.DatasetID("doctor").Buckets(1), Rows: 40},
 	}}}}
 	if n := e.sealedBefore("doctor"); n != 7 {
 		t.Errorf("%d rows were sealed before, want 7", n)
