@@ -20,6 +20,7 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
@@ -490,6 +491,10 @@ func TestCatchUpKeepsRejects(t *testing.T) {
 	before, err := shown(t, d, r)
 	if err != nil {
 		t.Fatal(err)
+	}
+	said, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(*gate.Rejected) error { return nil })
+	if err != nil || said.Reported == nil || *said.Reported != said.Rows || said.Rows != int64(len(before)) {
+		t.Errorf("%+v, %v: want as many rows as the report counts", said, err)
 	}
 	later := func(row string) bool { return strings.HasPrefix(row, "ecluse.changed.1.") }
 	gone := func(row string) bool { return !slices.Contains(before, row) }
