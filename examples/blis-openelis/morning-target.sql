@@ -12,6 +12,7 @@ INSERT INTO sample_item (id, samp_id, sort_order, typeosamp_id, status_id, exter
 	(10022, 10022, 1, 1, 20, NULL, '2022-01-12 07:20');
 INSERT INTO analysis (id, sampitem_id, test_id, test_sect_id, revision, analysis_type, is_reportable, status_id, entry_date, lastupdated, released_date) VALUES
 	(11315, 10022, 10009, 56, 0, 'MANUAL', 'Y', 4, '2022-01-12 07:31', '2022-01-12 07:31', NULL);
+UPDATE person SET last_name = 'Bella' WHERE id = 3034;
 
 SELECT setval(t || '_seq', n::bigint) FROM (VALUES ('person', (SELECT max(id) FROM person)), ('provider', (SELECT max(id) FROM provider)), ('sample', (SELECT max(id) FROM sample)),
 	('sample_human', (SELECT max(id) FROM sample_human)), ('sample_item', (SELECT max(id) FROM sample_item)), ('analysis', (SELECT max(id) FROM analysis))) x (t, n);

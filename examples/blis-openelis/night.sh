@@ -198,19 +198,27 @@ caught_up night
 ecluse rejects >night-rejects.txt
 holds 'it was typed anew: nothing is put aside' seen night-rejects.txt 'nothing was put aside'
 
-part 'in the morning a prescriber whom nobody knew: catch-up is refused, what the mapping looks up changed'
+part 'in the morning a prescriber whom nobody knew, and somebody tries the new software: catch-up is refused'
 happens morning
+pg "$db" -c "UPDATE clinlims.person SET last_name = 'Essai' WHERE id = 3034"
+facts "$db" >tried.txt
 not ecluse apply --catch-up --json >refused.json || fail 'it is refused'
 cat refused.json
-holds 'what changed is sealed, and not brought in' seen refused.json '"where": "doctor"'
-holds 'the new laboratory stands as in the night' facts_are night.txt "$db"
+holds 'what changed is sealed, and not brought in' seen refused.json '"where": "clinlims.person"'
+holds 'the new laboratory stands as it was' facts_are tried.txt "$db"
+pg "$db" -c "UPDATE clinlims.person SET last_name = 'Belle' WHERE id = 3034"
+part 'it is put back as it was: what was read comes in'
+seconds ecluse apply --json >morning.json
+holds "brought up to it and read back equal in $took s" is true field morning.json reconciled
+holds 'the source is not read for it once more' not seen morning.json '"read": {'
+holds 'all 19 facts are those of the copy: the new prescriber is numbered behind the others' facts_are morning.txt "$db"
 # undone WHAT COMMAND…: that it takes the passage out of the new laboratory
 undone() {
 	seconds "${@:2}" >undone.json
 	holds "$1 in $took s, nothing is left: the gate signs that each table stands as before" not seen undone.json '"equal": false|"stay"'
 	holds 'and so say the facts of the new laboratory' stands_as_before "$db"
 }
-undone undone ecluse undo --because 'the morning is to come in too' --as keys/claire-aubry --json
+undone undone ecluse undo --because 'somebody tried the new software' --as keys/claire-aubry --json
 my -e "ALTER USER ecluse_read_$tag@'127.0.0.1' ACCOUNT LOCK"
 
 # loaded_again FILE: a final passage of what is sealed
@@ -260,7 +268,7 @@ cat verified.txt verified-sh.txt
 holds 'both verifiers: OK' is 'OK OK' sh -c 'head -qn1 verified.txt verified-sh.txt | paste -sd" "'
 journal() { grep -c "\"type\":\"$1\"" evidence/journal/leaves.jsonl; }
 holds 'the source was read four times: once whole, three times for what changed' is 4 journal reading-begun
-holds 'four dry runs, one rehearsal, three final passages' is 8 journal passage-begun
+holds 'four dry runs, one rehearsal, three final passages, of which the first went on after a refusal' is 9 journal passage-begun
 holds 'three were undone' is 3 journal undo-ended
 undone=$(grep -l '"ecluse":"undo/v1".*"kind":"rehearsal","number":1},"system":"OpenELIS test base".*"rows":74287' evidence/statements/*.json)
 holds 'undo/v1 of the rehearsal: the test base stands as before' not seen "$undone" '"equal":false|"stay"'

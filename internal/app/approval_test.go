@@ -18,8 +18,8 @@ import (
 	"ecluse/internal/procedure"
 )
 
-// remap has another mapping signed, of the same meaning.
-func remap(t *testing.T, d *roomtest.Dir, r *app.Room) {
+// remapped has another mapping signed, of the same meaning.
+func remapped(t *testing.T, d *roomtest.Dir, r *app.Room) {
 	t.Helper()
 	text := append(d.Read("mapping.yaml"), "# corrected\n"...)
 	d.Write(text, "mapping.yaml")
@@ -63,7 +63,7 @@ func TestApproveAnotherPlan(t *testing.T) {
 	t.Parallel()
 	d := roomtest.Trying(t, roomtest.Sealed, 40)
 	r := d.Open()
-	remap(t, d, r)
+	remapped(t, d, r)
 	planDry(t, d, r)
 	apply(t, r, ecluse.Dry)
 	if _, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final}); err != nil {

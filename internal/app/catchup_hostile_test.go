@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -94,6 +97,72 @@ func TestCatchUpKilledAfterClose(t *testing.T) {
 			got, _ := d.Facts()
 			if want, _ := oracle.Facts(); got != want {
 				t.Error("what changed after the reading that was closed is missing")
+			}
+		})
+	}
+}
+
+// rejecting is a lock that takes rows put aside so often, and no more.
+type rejecting struct {
+	gate.Lock
+	often int
+}
+
+func (l *rejecting) PutReject(ctx context.Context, m ecluse.MigrationID, s evidence.Signed, body io.Reader) error {
+	if l.often--; l.often < 0 {
+		return errStopped
+	}
+	return l.Lock.PutReject(ctx, m, s, body)
+}
+
+// TestCatchUpFailsWhileItIsNoted: a catch-up that fails when some of it is noted and put
+// aside, and none of it is in, leaves nothing that the next takes for true: what was refused
+// before is offered again, and counted as it stands then.
+func TestCatchUpFailsWhileItIsNoted(t *testing.T) {
+	t.Parallel()
+	for _, often := range []int{0, 1, 2, 3} {
+		t.Run(fmt.Sprint(often), func(t *testing.T) {
+			t.Parallel()
+			d, oracle := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1), roomtest.CatchingUp(t, roomtest.Ready, patients, 1)
+			d.Exec("ancilab.db", changes()...)
+			before, _ := d.Facts()
+			r := d.Open()
+			defer r.Close()
+			passage, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source, target := gates(t, d, &rejecting{r.Lock(), often})
+			if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := target.Load(t.Context(), roomtest.Migration, passage, 1, nil); !errors.Is(err, errStopped) {
+				t.Fatalf("want it stopped when rows are put aside, got %v", err)
+			}
+			if err := errors.Join(source.Close(), target.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if now, _ := d.Facts(); now != before {
+				t.Error("what failed changed the target")
+			}
+			v := catchUp(t, r)
+			oracle.Exec("ancilab.db", changes()...)
+			o := oracle.Open()
+			defer o.Close()
+			once := apply(t, o, ecluse.Final)
+			got, _ := d.Facts()
+			if want, _ := oracle.Facts(); got != want || !v.Reconciled || v.Load.Reading != 1 {
+				t.Errorf("the target is not what a load now would make: %+v", v.Load)
+			}
+			if diff := cmp.Diff(once.Load.Compared.Rejected, v.Load.Compared.Rejected); diff != "" {
+				t.Errorf("put aside (-one load +caught up):\n%s", diff)
+			}
+			all, err := shown(t, d, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want, err := shown(t, oracle, o); err != nil || len(all) != len(want) {
+				t.Errorf("%d rows are shown as put aside, and of one load %d, %v", len(all), len(want), err)
 			}
 		})
 	}

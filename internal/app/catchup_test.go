@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"ecluse/internal/app"
 	"ecluse/internal/app/roomtest"
 	"ecluse/internal/desk"
+	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
@@ -46,20 +46,50 @@ func changes() []string {
 	}
 }
 
+// caughtUp catches up.
 func caughtUp(t *testing.T, d *roomtest.Dir) *desk.Applied {
 	t.Helper()
 	r := d.Open()
 	defer r.Close()
-	return caughtUpBy(t, r)
+	return catchUp(t, r)
 }
 
-func caughtUpBy(t *testing.T, r *app.Room) *desk.Applied {
+func catchUp(t *testing.T, r *app.Room) *desk.Applied {
 	t.Helper()
 	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// remap has a mapping signed with something else in it, and the final plan made of it approved.
+func remap(t *testing.T, d *roomtest.Dir, r *app.Room, old, instead string) {
+	t.Helper()
+	text := string(d.Read("mapping.yaml"))
+	if !strings.Contains(text, old) {
+		t.Fatalf("the mapping has no %q", old)
+	}
+	remapTo(t, d, r, strings.Replace(text, old, instead, 1))
+}
+
+func remapTo(t *testing.T, d *roomtest.Dir, r *app.Room, text string) {
+	t.Helper()
+	d.Write([]byte(text), "mapping.yaml")
+	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
+		t.Fatal(err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+}
+
+// undone takes the passage out.
+func undone(t *testing.T, d *roomtest.Dir, r *app.Room) *gate.UndoStatement {
+	t.Helper()
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Undo
 }
 
 // TestCatchUp: what was loaded and brought up to the changes is what would have been loaded
@@ -138,16 +168,8 @@ func TestCatchUpIsRefusedOverEdits(t *testing.T) {
 		t.Error("a catch-up that was refused changed the target")
 	}
 	d.Exec("novalab.db", "UPDATE patient SET family_name = rtrim(family_name) WHERE id % 97 = 3")
-	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
-		t.Fatal(err)
-	}
-	p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: ecluse.Final})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Approve(t.Context(), d.Read("room", "plans", filepath.Base(p.LoadFile)), d.Key(roomtest.Claire)); err != nil {
-		t.Fatal(err)
-	}
+	undone(t, d, r)
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
 	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
 	if err != nil {
 		t.Fatal(err)
@@ -180,12 +202,7 @@ func TestCatchUpWithCounters(t *testing.T) {
 	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 2)
 	empty, _ := d.Facts()
 	r := d.Open()
-	text := strings.Replace(string(d.Read("mapping.yaml")), "id: NUMRES", "id: counter", 1)
-	d.Write([]byte(text), "mapping.yaml")
-	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
-		t.Fatal(err)
-	}
-	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	remap(t, d, r, "id: NUMRES", "id: counter")
 	apply(t, r, ecluse.Final)
 	const numbered = "SELECT request_id || ' ' || test_code || ' ' || coalesce(value, '-') || ' ' || coalesce(validated_at, '-'), id FROM observation ORDER BY id"
 	before := d.Query("novalab.db", strings.Replace(numbered, ", id FROM", " || ' ' || id FROM", 1))
@@ -258,25 +275,15 @@ func TestCatchUpNumbersFromWhereItBegan(t *testing.T) {
 	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
 	r := d.Open()
 	defer r.Close()
-	text := strings.Replace(string(d.Read("mapping.yaml")), "id: NUMRES", "id: counter", 1)
-	d.Write([]byte(text), "mapping.yaml")
-	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
-		t.Fatal(err)
-	}
-	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	remap(t, d, r, "id: NUMRES", "id: counter")
 	apply(t, r, ecluse.Final)
-	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
-		t.Fatal(err)
-	}
+	undone(t, d, r)
 	planFor(t, d, r, ecluse.Final, roomtest.Claire)
 	if n := apply(t, r, ecluse.Final).Load.Compared.Renumbered; n == nil || len(n.Tables) > 0 {
 		t.Fatalf("loaded again: %+v", n)
 	}
 	d.Exec("ancilab.db", changes()[:3]...)
-	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := catchUp(t, r)
 	n := v.Load.Compared.Renumbered
 	if n == nil || len(n.Tables) != 1 || n.Tables[0].Base || n.Tables[0].From.Dataset != ecluse.DatasetID("result").Changed(1) {
 		t.Errorf("caught up: %+v", n)
@@ -311,18 +318,10 @@ func TestCatchUpOfTableThatRefersToItself(t *testing.T) {
 	changes, stays := d.Query("ancilab.db", known+"NUMPAT % 97 = 3 LIMIT 1")[0], d.Query("ancilab.db", known+"NUMPAT % 97 = 5 LIMIT 1")[0]
 	r := d.Open()
 	defer r.Close()
-	text := strings.Replace(string(d.Read("mapping.yaml")), "        id: NUMPAT\n", "        id: NUMPAT\n        kin: \"NUMPAT == "+changes+" ? "+stays+" : "+changes+"\"\n", 1)
-	d.Write([]byte(text), "mapping.yaml")
-	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
-		t.Fatal(err)
-	}
-	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	remap(t, d, r, "        id: NUMPAT\n", "        id: NUMPAT\n        kin: \"NUMPAT == "+changes+" ? "+stays+" : "+changes+"\"\n")
 	apply(t, r, ecluse.Final)
 	d.Exec("ancilab.db", "UPDATE PATIENT SET NOM = 'ZQX-' || NOM WHERE NUMPAT % 97 = 3")
-	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := catchUp(t, r)
 	if !v.Reconciled || len(v.Read.Changed) != 1 {
 		t.Errorf("%+v", v.Read)
 	}
@@ -397,9 +396,7 @@ func TestCatchUpAgainAndAgain(t *testing.T) {
 			continue
 		}
 		r := d.Open()
-		if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
-			t.Fatal(err)
-		}
+		undone(t, d, r)
 		planFor(t, d, r, ecluse.Final, roomtest.Claire)
 		apply(t, r, ecluse.Final)
 		r.Close()
@@ -464,9 +461,7 @@ func TestCatchUpGivenUp(t *testing.T) {
 	if _, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true}); err == nil || place(t, r).Migration != procedure.Reading {
 		t.Fatalf("want a reading that does not come to its end, got %v at %v", err, place(t, r))
 	}
-	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
-		t.Fatal(err)
-	}
+	undone(t, d, r)
 	if p := place(t, r); p.Migration != procedure.Sealed {
 		t.Fatalf("it is %s", p.Migration)
 	}
@@ -490,13 +485,16 @@ func TestCatchUpKeepsRejects(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(first), err)
 	}
 	d.Exec("ancilab.db", changes()...)
-	v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
-	if err != nil || !v.Reconciled {
-		t.Fatalf("%+v, %v", v, err)
+	if v := catchUp(t, r); !v.Reconciled {
+		t.Fatalf("%+v", v)
 	}
 	before, err := shown(t, d, r)
 	if err != nil {
 		t.Fatal(err)
+	}
+	said, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(*gate.Rejected) error { return nil })
+	if err != nil || said.Reported == nil || *said.Reported != said.Rows || said.Rows != int64(len(before)) {
+		t.Errorf("%+v, %v: want as many rows as the report counts", said, err)
 	}
 	later := func(row string) bool { return strings.HasPrefix(row, "ecluse.changed.1.") }
 	gone := func(row string) bool { return !slices.Contains(before, row) }
@@ -595,8 +593,8 @@ func TestCatchUpOfDistinctValues(t *testing.T) {
 	}
 	r := d.Open()
 	defer r.Close()
-	if u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err != nil || len(u.Undo.Left) > 0 {
-		t.Fatalf("%+v, %v", u, err)
+	if u := undone(t, d, r); len(u.Left) > 0 {
+		t.Fatalf("%+v", u)
 	}
 	planFor(t, d, r, ecluse.Final, roomtest.Claire)
 	if v := apply(t, r, ecluse.Final); !v.Reconciled {
@@ -623,11 +621,7 @@ func TestCatchUpOfLookUps(t *testing.T) {
 	cut("  prescriber:\n    - into", "  patient:\n", "") // looked up, and loaded nowhere
 	cut("        prescriber_id:", "        collected_at:", "")
 	cut("        collected_at:", "  result:\n", "        collected_at: {value: \"prescriber[CODPRESC].NOM\", miss: \"null\", report: no prescriber}\n")
-	d.Write([]byte(text), "mapping.yaml")
-	if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: []byte(text), Key: d.Key(roomtest.Marc)}); err != nil {
-		t.Fatal(err)
-	}
-	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	remapTo(t, d, r, text)
 	apply(t, r, ecluse.Final)
 	d.Exec("ancilab.db", "UPDATE PRESCRIPTEUR SET NOM = NOM || ' X' WHERE CODE IN (SELECT CODE FROM PRESCRIPTEUR LIMIT 1)")
 	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
@@ -716,7 +710,7 @@ func TestCatchUpClosedAndGivenUp(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	d.Exec("ancilab.db", later()...)
-	if v := caughtUpBy(t, r); !v.Reconciled || v.Load.Reading != 2 {
+	if v := catchUp(t, r); !v.Reconciled || v.Load.Reading != 2 {
 		t.Errorf("%+v", v)
 	}
 	oracle.Exec("ancilab.db", append(changes(), later()...)...)

@@ -65,15 +65,15 @@ type Session interface {
 	// Revise takes rows of loaded chunks out and brings new chunks in, in one transaction:
 	// what a later reading of the source changed. Rows that the database refused when
 	// their chunk was loaded are offered again behind what comes: they may have wanted it.
-	// All that goes goes before anything
-	// comes, but for a row whose primary key comes again: rows that stay may refer to it,
-	// so it goes and comes in one statement. It is refused whole, with ecluse.Refused,
-	// when a row that is to go is not in the target as it was loaded (somebody changed or
-	// took it out: how many, of which table, never a value), or when rows that stay would
-	// go or change along with it, or refer to what goes and does not come again. When the
-	// markers of all that comes are there already nothing is written and Revised.Already
-	// is set. beforeCommit, if not nil, is called inside the transaction with what will be
-	// so when it commits; its error rolls everything back.
+	// All that goes goes before anything comes, but for a row whose primary key comes
+	// again: rows that stay may refer to it, so it goes and comes in one statement. It is
+	// refused whole, with ecluse.Refused, when a row that is to go is not in the target as
+	// it was loaded (somebody changed or took it out: how many, of which table, never a
+	// value), or when rows that stay would go or change along with it, or refer to what
+	// goes and does not come again. When the markers of all that comes are there already
+	// nothing is written and Revised.Already is set. beforeCommit, if not nil, is called
+	// inside the transaction with what will be so when it commits; its error rolls
+	// everything back.
 	Revise(ctx context.Context, r *Revision, beforeCommit func(ctx context.Context, out *Revised) error) (*Revised, error)
 	// MoveSequences sets each sequence past the highest value of its column,
 	// never backwards; doing it twice changes nothing.

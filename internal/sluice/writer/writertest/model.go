@@ -57,7 +57,7 @@ type source struct {
 	refers any
 	code   any
 	events int
-	goes   bool // the target will refuse it
+	goes   bool // the target will refuse it, whatever else is there
 
 	chunk *writer.Chunk // where it is
 	row   int32
@@ -74,7 +74,7 @@ type model struct {
 	next   int
 }
 
-// nobody is the id of no patient.
+// nobody is the id of no patient, until one comes.
 const nobody = 99_999
 
 func (m *model) fresh(n int) (all []*source) {
@@ -102,7 +102,7 @@ func (m *model) change(x *source) {
 		slices.Sort(older)
 		switch {
 		case x.table == 1 && m.r.IntN(5) == 0:
-			x.refers, x.goes = nobody, true
+			x.refers = nobody
 		case len(older) > 0:
 			x.refers = older[m.r.IntN(len(older))]
 		}
@@ -161,13 +161,54 @@ func (m *model) values(x *source) (all [4][][]any) {
 	return all
 }
 
+// refuses tells whether the target refuses a record as things are.
+func (m *model) refuses(x *source) bool {
+	return x.goes || x.refers == nobody && m.live[nobody] == nil
+}
+
+// offered lists the source rows that were refused and still are of the source.
+func (m *model) offered() (all []writer.Part) {
+	for _, c := range m.chunks {
+		var rows []int32
+		for _, x := range m.live {
+			if x.chunk == c && x.out {
+				rows = append(rows, x.row)
+			}
+		}
+		if slices.Sort(rows); len(rows) > 0 {
+			all = append(all, goes(c, rows...))
+		}
+	}
+	return all
+}
+
+// checkAgain notes what came in of what was offered again.
+func (m *model) checkAgain(t *testing.T, again []writer.Part, refused [][]writer.Refusal) {
+	t.Helper()
+	for i, p := range again {
+		want := []int32{}
+		for _, x := range m.live {
+			if _, offered := slices.BinarySearch(p.Sources, x.row); !offered || x.chunk.Slot != p.Slot {
+				continue
+			}
+			if x.out = m.refuses(x); x.out {
+				want = append(want, x.row)
+			}
+		}
+		slices.Sort(want)
+		if len(want)+len(refused[i]) > 0 {
+			checkRefusals(t, refused[i], want...)
+		}
+	}
+}
+
 // check notes what was refused and compares the target with the model.
 func (m *model) check(t *testing.T, come []*writer.Chunk, refused [][]writer.Refusal) {
 	t.Helper()
 	for i, c := range come {
 		var want []int32
 		for _, x := range m.live {
-			if x.chunk == c && x.goes {
+			if x.chunk == c && m.refuses(x) {
 				want = append(want, x.row)
 				x.out = true
 			}
@@ -243,6 +284,12 @@ func (m *model) revise(t *testing.T, s writer.Session) {
 			r.Gone = append(r.Gone, w)
 		}
 	}
+	if m.r.IntN(2) == 0 {
+		r.Again = m.offered()
+	}
+	if m.live[nobody] == nil && m.r.IntN(3) == 0 {
+		come = append(come, &source{id: nobody})
+	}
 	half := m.r.IntN(len(come) + 1)
 	r.Come = []*writer.Chunk{m.comes(t, come[:half])}
 	if m.r.IntN(2) == 0 {
@@ -258,6 +305,7 @@ func (m *model) revise(t *testing.T, s writer.Session) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.checkAgain(t, r.Again, out.Again)
 	m.check(t, r.Come, out.Refused)
 }
 
