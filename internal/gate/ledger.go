@@ -37,25 +37,27 @@ type Ledger struct {
 
 // Entry is the ledger's page about a migration.
 type Entry struct {
-	Instruction ecluse.Digest            `json:"instruction"`
-	ReadPlan    ecluse.Digest            `json:"read_plan"`
-	ReadBegun   time.Time                `json:"read_begun,omitzero"`
-	Epoch       int                      `json:"epoch"`
-	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
-	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
-	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
-	Plans       map[string]ecluse.Digest `json:"plans,omitempty"`    // "final-1" → the load plan that began
-	Undone      map[string]*Taken        `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
-	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
-	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
-	Stood       map[string]time.Time     `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
-	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
-	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
-	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
-	Erased      time.Time                `json:"erased,omitzero"`
-	Destroyed   []string                 `json:"destroyed,omitempty"`  // names of the secrets that were
-	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
-	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
+	Instruction ecluse.Digest              `json:"instruction"`
+	ReadPlan    ecluse.Digest              `json:"read_plan"`
+	ReadBegun   time.Time                  `json:"read_begun,omitzero"`
+	Epoch       int                        `json:"epoch"`
+	Readings    int                        `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
+	Manifest    ecluse.Digest              `json:"manifest,omitzero"`  // the last that this gate closed a reading with
+	Passages    map[string]time.Time       `json:"passages,omitempty"` // "final-1" → begun
+	Plans       map[string]ecluse.Digest   `json:"plans,omitempty"`    // "final-1" → the load plan that began
+	Undone      map[string]*Taken          `json:"undone,omitempty"`   // "final-1" → what was, or is being, taken out again
+	Twins       map[string]ecluse.Digest   `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
+	Tried       map[string]string          `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
+	Stood       map[string]time.Time       `json:"stood,omitempty"`    // "final-1" → when the target, read back, stood as it was loaded
+	Reports     map[string][]ecluse.Digest `json:"reports,omitempty"`  // "final-1" → the reports that this gate signed of it
+	Live        map[string]ecluse.Digest   `json:"live,omitempty"`     // "final-1" → the act by which the controller said go of it, as seen here
+	Dry         []string                   `json:"dry,omitempty"`      // dry runs that came to their end
+	Head        []byte                     `json:"head,omitempty"`     // last journal head seen
+	Accepted    ecluse.Digest              `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
+	Erased      time.Time                  `json:"erased,omitzero"`
+	Destroyed   []string                   `json:"destroyed,omitempty"`  // names of the secrets that were
+	Kept        *Kept                      `json:"kept,omitempty"`       // rows put aside that outlive the migration here
+	Certificate ecluse.Digest              `json:"certificate,omitzero"` // that this gate signed
 }
 
 // parseLedger reads a ledger's text. One that lost a part is damaged: to take it
@@ -115,6 +117,12 @@ func (e *Entry) whole() *Entry {
 	}
 	if e.Stood == nil {
 		e.Stood = map[string]time.Time{}
+	}
+	if e.Reports == nil {
+		e.Reports = map[string][]ecluse.Digest{}
+	}
+	if e.Live == nil {
+		e.Live = map[string]ecluse.Digest{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

@@ -350,7 +350,10 @@ func (t *Target) mayLoad(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if !e.Accepted.IsZero() {
 		return refuse("the controller has accepted the load: "+e.Accepted.String(), "nothing is loaded any more")
 	}
-	if live := e.Live(page.Plans[p.String()]); !live.IsZero() {
+	if page, err = t.home.Entry(m); err != nil { // a go that was seen just now, too
+		return err
+	}
+	if live := page.Live[p.String()]; !live.IsZero() && len(e.Undone(page.loaded(p.String()))) == 0 {
 		return refuse("the laboratory works in it since the controller said go: "+live.String(), "accept it, or order it undone: nothing is loaded into it any more")
 	}
 	return nil
@@ -456,6 +459,14 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	exact := &Exact{StatementHead: evidence.StatementHead{Format: ExactFormat, Migration: m, Plan: k.permit.Digest()}, Passage: l.Passage, Report: signed.Digest(), Figures: l.Report}
 	if err := t.sealExact(ctx, k.rejects, reading, exact); err != nil {
+		return nil, ecluse.Digest{}, err
+	}
+	// In the ledger first: of a report that the lock has, a go may be said.
+	err = t.home.Note(m, func(e *Entry) error {
+		e.Reports[l.Passage.String()] = append(e.Reports[l.Passage.String()], signed.Digest())
+		return nil
+	})
+	if err != nil {
 		return nil, ecluse.Digest{}, err
 	}
 	if err := t.lock.Post(ctx, m, exchange.LoadReport, signed); err != nil {

@@ -17,24 +17,47 @@ type Ending struct {
 	Contract time.Time     // when its contract ends; zero: none verifies
 	Kept     *Date         // the last day on which rows put aside are kept, by that instruction and within the contract; nil: they go with the rest
 
-	gone    map[ecluse.Digest]ecluse.Digest // a key of rows put aside that are kept → the act by which the controller orders them erased
-	goes    map[ecluse.Digest]ecluse.Digest // a report → the act by which the controller says go of it
-	refused map[ecluse.Digest]bool          // reports and load plans
+	gone    map[ecluse.Digest]ecluse.Digest   // a key of rows put aside that are kept → the act by which the controller orders them erased
+	goes    map[ecluse.Digest]ecluse.Digest   // a report → the act by which the controller says go of it
+	refused map[ecluse.Digest][]ecluse.Digest // a report or load plan → the acts that refuse it
+}
+
+// Loaded is what a gate knows of a passage that it loaded.
+type Loaded struct {
+	Plan    ecluse.Digest
+	Reports []ecluse.Digest // that it signed of it; none: it is not known which
+	Spent   []ecluse.Digest // acts by which passages before it were undone: one may have had the same plan
+}
+
+// Undone are the acts that order a passage undone: they refuse its load plan, or a report
+// of it.
+func (e Ending) Undone(l Loaded) (acts []ecluse.Digest) {
+	for subject, all := range e.refused {
+		of := subject == l.Plan || slices.Contains(l.Reports, subject) || len(l.Reports) == 0 && !e.goes[subject].IsZero()
+		if !of {
+			continue
+		}
+		for _, act := range all {
+			if !slices.Contains(l.Spent, act) {
+				acts = append(acts, act)
+			}
+		}
+	}
+	return acts
 }
 
 // KeptErased is the act by which the controller ordered the rows kept under a key erased
 // before their day; zero: none was shown.
 func (e Ending) KeptErased(key ecluse.Digest) ecluse.Digest { return e.gone[key] }
 
-// Live is the act by which the controller said go, when nobody refused the report, or the
-// load plan that was loaded under, since; zero: none was shown. A passage that begins
-// after a go is another: one at a time is in hand, and it ends by acceptance or refusal.
-func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
-	if e.refused[plan] {
+// Live is the act by which the controller said go of a passage that nobody ordered undone;
+// zero: none was shown.
+func (e Ending) Live(l Loaded) ecluse.Digest {
+	if len(e.Undone(l)) > 0 {
 		return ecluse.Digest{}
 	}
 	for report, act := range e.goes {
-		if !e.refused[report] {
+		if len(l.Reports) == 0 || slices.Contains(l.Reports, report) {
 			return act
 		}
 	}
@@ -62,7 +85,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // instead of stopping all. It still asks for signatures: who could erase by word alone
 // could destroy a migration whenever they liked.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest]bool{}}
+	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]ecluse.Digest{}, refused: map[ecluse.Digest][]ecluse.Digest{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -96,20 +119,23 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	return e
 }
 
+// orderSlack is how far the clock of whoever orders something taken out may be ahead.
+const orderSlack = 2 * time.Minute
+
 // decisions notes what the controller said go of, and what was refused: a load plan or a
 // report, whose passage is to be undone.
 func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 	for _, a := range d.acts {
-		if a.Migration != m || a.NotBefore.After(d.trust.Now) {
+		if a.Migration != m || a.NotBefore.After(d.trust.Now.Add(orderSlack)) {
 			continue
 		}
 		undoes := a.Role == ecluse.Operator || a.Side == ecluse.Controller && a.Role == ecluse.Signatory
 		for _, c := range a.Clauses {
 			switch {
-			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
+			case c.Verb == evidence.VerbGo && !a.NotBefore.After(d.trust.Now) && c.Kind == evidence.KindReport && evidence.MayDecide(a.Act, d.instruction.Deputies) == nil:
 				e.goes[c.Subject] = a.signed.Digest()
 			case c.Verb == evidence.VerbRefuse && undoes:
-				e.refused[c.Subject] = true
+				e.refused[c.Subject] = append(e.refused[c.Subject], a.signed.Digest())
 			}
 		}
 	}

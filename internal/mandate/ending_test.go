@@ -1,6 +1,7 @@
 package mandate_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,52 @@ func TestKeptUntil(t *testing.T) {
 		in.Papers.Instruction = []byte(changed)
 		if e := mandate.Ended(in.Trust, m.ID, in.Papers); e.Kept != nil {
 			t.Errorf("%s: an instruction that nobody signed keeps rows until %s", name, e.Kept)
+		}
+	}
+}
+
+// TestUndoneIsOfThePassage: what orders a passage undone is an act on its load plan or on a
+// report of it, by somebody who may, and none that one before it under the same plan was
+// undone by; a go of another passage's report makes none live.
+func TestUndoneIsOfThePassage(t *testing.T) {
+	w := mandatetest.New(t)
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	of := func(s string) ecluse.Digest { return ecluse.DigestOf([]byte(s)) }
+	refuse := func(kind, subject string) []evidence.Clause {
+		return []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: of(subject)}}
+	}
+	first := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindLoadPlan, "plan"))
+	again := m.Act(t, w.Anne, ecluse.Signatory, refuse(evidence.KindLoadPlan, "plan"))
+	report := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindReport, "report 2"))
+	earlier := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindReport, "report 1"))
+	nobody := m.Act(t, w.Lucy, ecluse.Signatory, refuse(evidence.KindLoadPlan, "plan"))
+	ahead := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindLoadPlan, "plan"), func(a *evidence.Act) { a.NotBefore = w.Now.Add(time.Minute) })
+	gone := m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbGo, Kind: evidence.KindReport, Subject: of("report 2")}})
+	goneBefore := m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbGo, Kind: evidence.KindReport, Subject: of("report 1")}})
+	second := mandate.Loaded{Plan: of("plan"), Reports: []ecluse.Digest{of("report 2")}, Spent: []ecluse.Digest{first.Digest()}}
+	for name, x := range map[string]struct {
+		acts         []evidence.Signed
+		undone, live bool
+	}{
+		"nothing":                    {nil, false, false},
+		"the earlier one's order":    {[]evidence.Signed{first, gone}, false, true},
+		"the earlier one's report":   {[]evidence.Signed{earlier, gone}, false, true},
+		"an order":                   {[]evidence.Signed{first, gone, again}, true, false},
+		"an order on its report":     {[]evidence.Signed{gone, report}, true, false},
+		"by nobody who may":          {[]evidence.Signed{gone, nobody}, false, true},
+		"by a clock a minute ahead":  {[]evidence.Signed{gone, ahead}, true, false},
+		"a go of the earlier one":    {[]evidence.Signed{goneBefore}, false, false},
+		"that one's, and an order":   {[]evidence.Signed{goneBefore, report}, true, false},
+		"a go, and one of the other": {[]evidence.Signed{goneBefore, gone}, false, true},
+	} {
+		in := m.ReadPermitInputs()
+		in.Papers.Acts = append(slices.Clone(in.Papers.Acts), x.acts...)
+		e := mandate.Ended(in.Trust, m.ID, in.Papers)
+		if got := len(e.Undone(second)) > 0; got != x.undone {
+			t.Errorf("%s: ordered undone %t", name, got)
+		}
+		if got := !e.Live(second).IsZero(); got != x.live {
+			t.Errorf("%s: live %t", name, got)
 		}
 	}
 }
