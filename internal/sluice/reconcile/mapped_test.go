@@ -16,8 +16,11 @@ func TestCompareMapped(t *testing.T) {
 	yes := true
 	rows := func() *record.Batch {
 		b := record.NewBatch(&record.Schema{Fields: []record.Field{
-			{Name: "id", Type: typeInt}, {Name: "code", Type: typeText}, {Name: "value", Type: typeNumber},
-			{Name: "day", Type: ecluse.Type{Kind: ecluse.Date}}, {Name: "share", Type: ecluse.Type{Kind: ecluse.Float}},
+			{Name: "id", Type: typeInt},
+			{Name: "code", Type: typeText},
+			{Name: "value", Type: typeNumber},
+			{Name: "day", Type: ecluse.Type{Kind: ecluse.Date}},
+			{Name: "share", Type: ecluse.Type{Kind: ecluse.Float}},
 		}}, 3)
 		for i, code := range []string{"101", "102", "101", ""} {
 			b.Columns[0].AppendInt(int64(i + 1))
