@@ -263,6 +263,81 @@ func TestLiveIsNotTakenOut(t *testing.T) {
 	}
 }
 
+// TestHiddenGo: a go that the target gate saw it keeps, whatever the lock shows later, to the
+// deadline and beyond; and where it was shown none, nothing that it reported is taken out
+// without an order that verifies, before all is over by its own clock.
+func TestHiddenGo(t *testing.T) {
+	t.Parallel()
+	final := ecluse.Passage{Kind: ecluse.Final, Number: 1}
+	for name, x := range map[string]struct {
+		goes, late bool
+		refused    string // empty: taken out
+	}{
+		"shown, then hidden":                 {true, false, "works in it since"},
+		"shown, then hidden, and it is late": {true, true, "works in it since"},
+		"never shown":                        {false, false, "nobody who may ordered it undone"},
+		"never shown, and it is late":        {false, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Loaded, 3)
+			r := d.Open()
+			if x.goes {
+				if _, err := r.Go(t.Context(), desk.GoRequest{Key: d.Key(roomtest.Claire)}); err != nil {
+					t.Fatal(err)
+				}
+				for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+					page, err := r.HomeOf(exchange.TargetPlace).Entry(roomtest.Migration)
+					if err != nil || time.Now().After(end) {
+						t.Fatalf("the gate saw no go: %v", err)
+					}
+					if !page.Live[final.String()].IsZero() {
+						break
+					}
+				}
+			}
+			if x.late {
+				if err := r.Close(); err != nil {
+					t.Fatal(err)
+				}
+				d.Late()
+				r = d.Open()
+			}
+			standing, err := r.Seat(exchange.TargetPlace).Case(t.Context(), roomtest.Migration, ecluse.Final)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock := &lying{Lock: r.Seat(exchange.TargetPlace), change: func(c *exchange.Case) { c.Acts = nil }}
+			target, err := app.Target(d.Join("room", "target"), lock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer target.Close()
+			_, rows := d.Facts()
+			_, err = target.Undo(t.Context(), roomtest.Migration, final, nil)
+			if x.refused == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), x.refused) {
+				t.Errorf("%v", err)
+			}
+			if _, left := d.Facts(); left != rows || rows == 0 {
+				t.Errorf("%d rows of %d are left", left, rows)
+			}
+
+			refuse := evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(standing.LoadPlan)}
+			order := ordered(t, d, standing, roomtest.Marc, roomtest.Marc, ecluse.Operator, roomtest.Migration, refuse, time.Now())
+			lock.change = func(c *exchange.Case) { c.Acts = []evidence.Signed{order} }
+			if _, err := target.Undo(t.Context(), roomtest.Migration, final, nil); err != nil {
+				t.Errorf("ordered: %v", err)
+			}
+		})
+	}
+}
+
 // TestContractEndIsAGround: by the words of a contract that the instruction names.
 func TestContractEndIsAGround(t *testing.T) {
 	t.Parallel()

@@ -192,6 +192,7 @@ func TestUndoGoesOnAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Loaded, patients)
 	r := d.Open()
+	order(t, r, d)
 	source, target := gates(t, d, r.Lock())
 	passage := ecluse.Passage{Kind: ecluse.Final, Number: 1}
 	first, err := target.Undo(t.Context(), roomtest.Migration, passage, nil)
@@ -206,7 +207,7 @@ func TestUndoGoesOnAfterItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = d.Open()
-	v, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
+	v, err := r.Undo(t.Context(), desk.UndoRequest{})
 	if err != nil || v.Rows != first.Rows {
 		t.Fatalf("%+v, %v", v, err)
 	}

@@ -170,10 +170,10 @@ func (u *ui) since(s *desk.Since) {
 	}
 	u.changes(&b, s.Changes)
 	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
-	switch compared, off := reconcile.Tally(s.Checks); {
+	switch {
 	case s.Passage.Kind == ecluse.Dry:
 		fmt.Fprintln(&b, u.say("  it was dry: nothing was written or read back; %d checks were counted on the rows as they would be written, and %d differ",
-			"  c'était un essai à vide : rien n'a été écrit ni relu ; %d contrôles comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", compared, off))
+			"  c'était un essai à vide : rien n'a été écrit ni relu ; %d contrôles comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", s.Checks, s.Differ))
 	case s.Equal:
 		fmt.Fprintln(&b, u.say("  read back and compared: equal", "  relu et comparé : égal"))
 	default:
@@ -438,7 +438,7 @@ func (u *ui) verdict(s *gate.LoadStatement) {
 	switch p := s.Compared; {
 	case p == nil:
 	case s.Passage.Kind == ecluse.Dry:
-		u.dryVerdict(p.Checks)
+		u.dryVerdict(p)
 	case p.Equal:
 		u.text(u.paint(green, u.say("= equal: nothing missing, nothing extra, nothing altered", "= égal : rien ne manque, rien en trop, rien d'altéré")) + "\n")
 	default:
@@ -447,14 +447,14 @@ func (u *ui) verdict(s *gate.LoadStatement) {
 }
 
 // dryVerdict says what a dry run compared, and what it could not.
-func (u *ui) dryVerdict(checks []reconcile.PublicCheck) {
-	compared, off := reconcile.Tally(checks)
+func (u *ui) dryVerdict(p *reconcile.Public) {
+	compared, off := p.Tally()
 	mark := u.mark(off == 0)
 	if compared == 0 {
 		mark = "?"
 	}
 	u.text(mark + " " + u.say("dry run: nothing was written, nothing read back; of %d checks %d were counted on the rows as they would be written, and %d differ",
-		"essai à vide : rien n'a été écrit ni relu ; sur %d contrôles, %d comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", len(checks), compared, off) + "\n")
+		"essai à vide : rien n'a été écrit ni relu ; sur %d contrôles, %d comptés sur les lignes telles qu'elles seraient écrites, dont %d en écart", len(p.Checks), compared, off) + "\n")
 }
 
 type reportCmd struct {

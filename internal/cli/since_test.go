@@ -107,7 +107,7 @@ func TestDryIsShown(t *testing.T) {
 		{false, func(u *ui) { u.report(load(equal, differs, none)) }, []string{
 			"= check n: 4 figures, the source's and those of the rows as they would be written, 0 differ\n", "≠ check m: 9 figures", "? check k: nothing compared before rows are written", "≠ dry run: ",
 		}},
-		{false, func(u *ui) { u.since(&desk.Since{Passage: dry, Checks: []reconcile.PublicCheck{equal, differs}}) }, []string{"it was dry: nothing was written or read back; 2 checks were counted on the rows as they would be written, and 1 differ\n"}},
+		{false, func(u *ui) { u.since(&desk.Since{Passage: dry, Checks: 2, Differ: 1}) }, []string{"it was dry: nothing was written or read back; 2 checks were counted on the rows as they would be written, and 1 differ\n"}},
 		{true, func(u *ui) { u.since(&desk.Since{Passage: dry}) }, []string{"c'était un essai à vide : rien n'a été écrit ni relu"}},
 		{false, func(u *ui) {
 			u.since(&desk.Since{Passage: ecluse.Passage{Kind: ecluse.Rehearsal, Number: 1}, Equal: true})

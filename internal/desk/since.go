@@ -10,7 +10,6 @@ import (
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
 	"ecluse/internal/mandate"
-	"ecluse/internal/sluice/reconcile"
 )
 
 // Since is a load plan as the difference from the last one that was carried out dry or
@@ -25,8 +24,9 @@ type Since struct {
 	RowsRejected int64                `json:"rows_rejected"`
 	Rejected     []ecluse.MaskedGroup `json:"rejected,omitempty"` // small counts are masked
 
-	Equal  bool                    `json:"equal"`            // read back, all of it; a dry run never is
-	Checks []reconcile.PublicCheck `json:"checks,omitempty"` // of a dry run: of the rows as they would be written
+	Equal  bool `json:"equal"`            // read back, all of it; a dry run never is
+	Checks int  `json:"checks,omitempty"` // compared: of a dry run, on the rows as they would be written
+	Differ int  `json:"differ,omitempty"` // of them
 
 	Renumbered *ecluse.Renumbering `json:"renumbered,omitempty"` // by that one, against the one before it
 	Unnumbered bool                `json:"unnumbered,omitempty"` // the plan has counters, and its mapping is another: what it renumbers the next pass says
@@ -68,7 +68,8 @@ func since(ctx context.Context, l Lock, m ecluse.MigrationID, plan *mandate.Load
 		}
 		if s.Compared != nil {
 			v.Rejected, v.Renumbered = s.Compared.Rejected, s.Compared.Renumbered
-			v.Equal, v.Checks = s.Compared.Equal, s.Compared.Checks
+			v.Equal = s.Compared.Equal
+			v.Checks, v.Differ = s.Compared.Tally()
 		}
 		v.Unnumbered = !v.SameMapping && counts(&plan.Shape)
 		return v, nil

@@ -28,7 +28,7 @@ const (
 	Lend          Verb = "lend" // answer requests for the release secret
 	Erase         Verb = "erase"
 	EraseKept     Verb = "erase-kept" // rows put aside that are kept, before their day
-	Search        Verb = "search" // its own folder for pieces of ciphertext
+	Search        Verb = "search"     // its own folder for pieces of ciphertext
 	Certify       Verb = "certify"
 	Look          Verb = "look"        // at the journal, and cosign its head
 	SignBundle    Verb = "sign-bundle" // the list of an evidence folder's files

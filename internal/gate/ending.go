@@ -2,8 +2,10 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"ecluse"
@@ -51,6 +53,14 @@ func (h *Home) ending(m ecluse.MigrationID, c *exchange.Case) (mandate.Ending, e
 			}
 			return nil
 		})
+	}
+	for p := range page.Plans {
+		if !strings.HasPrefix(p, string(ecluse.Final)+"-") || page.Undone[p] != nil || !page.Live[p].IsZero() {
+			continue
+		}
+		if live := e.Live(page.loaded(p)); !live.IsZero() { // nor is that taken back
+			err = errors.Join(err, h.Note(m, func(n *Entry) error { n.Live[p] = live; return nil }))
+		}
 	}
 	return e, err
 }
@@ -116,35 +126,71 @@ func nothingBegan(page *Entry) bool {
 	return page.ReadBegun.IsZero() && page.Epoch == 0 && len(page.Passages) == 0 && len(page.Undone) == 0
 }
 
-// mayUndo refuses to take out what the controller accepted, and what the laboratory works
-// in since a go, unless somebody who may ordered it. Nothing else is needed: to keep needs a
-// signature, to take away does not.
-func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage) error {
-	e, err := h.ending(m, c)
-	if err != nil || p.Kind != ecluse.Final {
+// loaded is what the ledger has of a passage.
+func (e *Entry) loaded(p string) mandate.Loaded {
+	l := mandate.Loaded{Plan: e.Plans[p], Under: e.Under[p], Went: !e.Live[p].IsZero()}
+	if c := e.Compared[p]; c != nil {
+		l.Reports = c.Reports
+	}
+	for other, t := range e.Undone {
+		if other != p {
+			l.Spent = append(l.Spent, t.By...)
+		}
+	}
+	return l
+}
+
+// seesGo looks what the lock shows of a go, so that it is in the ledger before anybody could
+// take it away again.
+func (h *Home) seesGo(ctx context.Context, lock Papers, m ecluse.MigrationID) error {
+	page, err := h.Entry(m)
+	if err != nil || len(page.Compared) == 0 {
 		return err
 	}
-	page, err := h.Entry(m)
+	c, err := lock.Case(ctx, m, ecluse.Final)
 	if err != nil {
 		return err
 	}
-	live := e.Live(page.Plans[p.String()])
-	if keeps(&e).IsZero() && live.IsZero() {
-		return nil
+	_, err = h.ending(m, c)
+	return err
+}
+
+// mayUndo returns the acts that order a final passage undone. It refuses to take out what
+// the controller accepted; what the laboratory works in since a go, seen now or ever; and
+// what this gate reported, so that a go may have been said that it is not shown: but for an
+// order by somebody who may, or, where no go was seen, when all is over by this gate's own
+// clock.
+func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage) ([]ecluse.Digest, error) {
+	e, err := h.ending(m, c)
+	if err != nil || p.Kind != ecluse.Final {
+		return nil, err
 	}
-	if t := page.Undone[p.String()]; t != nil && !t.At.IsZero() { // out already, before another was accepted
-		return nil
+	page, err := h.Entry(m)
+	if err != nil {
+		return nil, err
 	}
-	if keeps(&e).IsZero() {
-		return &ecluse.Error{
-			Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the laboratory works in it since the controller said go: " + live.String(), Article: "GDPR art. 32(1)(b)",
-			Next: "who wants it undone orders it and says why: ecluse undo --because … --as KEY",
-		}
+	now, err := h.Latest()
+	if err != nil {
+		return nil, err
 	}
-	return &ecluse.Error{
-		Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: "the controller has accepted the load: " + keeps(&e).String(), Article: "GDPR art. 29",
-		Next: "what was accepted stays; who asks for this otherwise than by signature is to be asked why",
+	refuse := func(why, article, next string) ([]ecluse.Digest, error) {
+		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: why, Article: article, Next: next}
 	}
+	const order = "who wants it undone orders it and says why: ecluse undo --because … --as KEY"
+	ordered, live := e.Undone(page.loaded(p.String())), page.Live[p.String()]
+	switch t := page.Undone[p.String()]; {
+	case t != nil && !t.At.IsZero(): // out already, before another was accepted
+		return nil, nil
+	case !keeps(&e).IsZero():
+		return refuse("the controller has accepted the load: "+keeps(&e).String(), "GDPR art. 29", "what was accepted stays; who asks for this otherwise than by signature is to be asked why")
+	case len(ordered) > 0:
+		return ordered, nil
+	case !live.IsZero():
+		return refuse("the laboratory works in it since the controller said go: "+live.String(), "GDPR art. 32(1)(b)", order)
+	case page.Compared[p.String()] != nil && e.Over(now.Add(clockSlack)) == "":
+		return refuse("this gate reported it, and nobody who may ordered it undone since by a signature that verifies", "GDPR art. 32(1)(b)", order)
+	}
+	return nil, nil
 }
 
 // mayKeep refuses to let go of a passage that nobody accepted: without its markers it

@@ -408,7 +408,10 @@ func (t *Target) mayLoad(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if by := keeps(&e); !by.IsZero() {
 		return refuse("the controller has accepted the load: "+by.String(), "nothing is loaded any more")
 	}
-	if live := e.Live(page.Plans[p.String()]); !live.IsZero() {
+	if page, err = t.home.Entry(m); err != nil { // a go that was seen just now, too
+		return err
+	}
+	if live := page.Live[p.String()]; !live.IsZero() && len(e.Undone(page.loaded(p.String()))) == 0 {
 		return refuse("the laboratory works in it since the controller said go: "+live.String(), "accept it, or order it undone: nothing is loaded into it any more")
 	}
 	return nil

@@ -48,7 +48,8 @@ type Taken struct {
 	Left    []ecluse.MaskedGroup `json:"left,omitempty"` // what stays, and what was gone, as the statement tells it
 	Missing []ecluse.MaskedGroup `json:"missing,omitempty"`
 	Tables  []UndoneTable        `json:"tables,omitempty"`
-	At      time.Time            `json:"at,omitzero"` // when it was out; zero: under way
+	At      time.Time            `json:"at,omitzero"`  // when it was out; zero: under way
+	By      []ecluse.Digest      `json:"by,omitempty"` // the acts that ordered it: they are none of a later passage
 }
 
 // Undo takes a passage out of the target. It needs no approval and goes on after
@@ -61,14 +62,15 @@ func (t *Target) Undo(ctx context.Context, m ecluse.MigrationID, p ecluse.Passag
 	if err != nil {
 		return nil, err
 	}
-	if err := t.home.mayUndo(m, c, p); err != nil {
+	by, err := t.home.mayUndo(m, c, p)
+	if err != nil {
 		return nil, err
 	}
 	permit, err := t.permitUndo(c, m, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.count(ctx, m, permit); err != nil {
+	if err := t.count(ctx, m, permit, by); err != nil {
 		return nil, err
 	}
 	page, err := t.home.Entry(m)
@@ -117,7 +119,7 @@ func (t *Target) permitUndo(c *exchange.Case, m ecluse.MigrationID, p ecluse.Pas
 }
 
 // count notes, once, what stands in the target before the first chunk goes.
-func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate.LoadPermit) error {
+func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate.LoadPermit, by []ecluse.Digest) error {
 	p := permit.Passage().String()
 	page, err := t.home.Entry(m)
 	if err != nil || page.Undone[p] != nil {
@@ -137,7 +139,7 @@ func (t *Target) count(ctx context.Context, m ecluse.MigrationID, permit mandate
 	if err != nil {
 		return err
 	}
-	taken := &Taken{Chunks: len(markers)}
+	taken := &Taken{Chunks: len(markers), By: by}
 	for _, k := range markers {
 		for _, rows := range k.Rows {
 			taken.Rows += rows

@@ -210,6 +210,11 @@ func (h *Home) Work(ctx context.Context, lock Lock, w exchange.Work, at exchange
 	case exchange.Look:
 		// A gate that holds keys does not sign past a ledger that was put back: what
 		// was forgotten would never be found out.
+		if at == exchange.TargetPlace {
+			if err := h.seesGo(ctx, lock, w.Migration); err != nil {
+				return nil, err
+			}
+		}
 		if h.Holds(w.Migration) {
 			return &exchange.Answer{}, h.upToDate(ctx, lock, w.Migration)
 		}

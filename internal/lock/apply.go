@@ -180,7 +180,7 @@ func (l *Lock) EndCatchUp(ctx context.Context, m ecluse.MigrationID) error {
 		return err
 	}
 	if report.Passage != p || report.Reading != reading-1 {
-		return refuse("the passage was not compared as of the reading before", "ecluse undo, then plan, approve and apply again: what was read is loaded as it is now, and nothing is read once more")
+		return refuse("the passage was not compared as of the reading before", "ecluse undo, then ecluse plan, ecluse approve and ecluse apply: what was read is loaded as it is now, and nothing is read once more")
 	}
 	given, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(&ecluse.Error{
 		Kind: ecluse.Interrupted, What: "catch up", Where: string(m), Why: "the later reading was given up", Next: seeStatus,

@@ -6,6 +6,7 @@ import (
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
@@ -119,11 +120,29 @@ func decided(ctx context.Context, tx *sqlite.Tx, act *evidence.Act) error {
 		}
 		points = len(owners)
 	}
+	if says == string(evidence.VerbGo) {
+		if err := showGo(ctx, tx, m, instruction); err != nil {
+			return err
+		}
+	}
 	tx.Also(journal.Event{
 		Tree: string(m), Type: journal.Decided, IDs: map[string]string{"report": report.String(), "says": says},
 		Numbers: map[string]int64{"open": int64(points)},
 	})
 	return nil
+}
+
+// showGo has the target gate look, and waits for nothing: a go that it saw it keeps.
+func showGo(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, instruction []byte) error {
+	i, err := mandate.ParseInstruction("instruction", instruction)
+	if err != nil {
+		return err
+	}
+	w, err := newWork(i.Target.Gate, exchange.Work{Verb: exchange.Look, Migration: m})
+	if err != nil {
+		return err
+	}
+	return tx.AskWork(ctx, w)
 }
 
 // inRoster refuses what is to be followed up by somebody who is in neither party's latest

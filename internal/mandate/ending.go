@@ -24,7 +24,7 @@ type Ending struct {
 
 	gone    map[ecluse.Digest]ecluse.Digest // a key of rows put aside that are kept → the act by which the controller orders them erased
 	goes    map[ecluse.Digest]said          // a report → the act by which the controller says go of it
-	refused map[ecluse.Digest]time.Time     // reports and load plans → when last, by who could say go
+	refused map[ecluse.Digest][]undoOrder   // a report, a load plan, or the act that approved one → the acts that refuse it
 }
 
 // said is an act and from when it holds.
@@ -33,18 +33,59 @@ type said struct {
 	at  time.Time
 }
 
+// undoOrder orders a passage undone.
+type undoOrder struct {
+	said
+	decides bool // its signer may say go, and may end one
+}
+
+// Loaded is what a gate knows of a passage that it loaded.
+type Loaded struct {
+	Plan    ecluse.Digest
+	Under   ecluse.Digest   // the act that approved the plan, under which it began; zero: it is not known which
+	Reports []ecluse.Digest // that it signed of it; none: it is not known which
+	Spent   []ecluse.Digest // acts by which passages before it were undone: one may have had the same plan
+	Went    bool            // a go was said of it, whether it is shown now or not
+}
+
+// saidGo is the last go that is shown of a passage.
+func (e Ending) saidGo(l Loaded) (last said, any bool) {
+	for report, g := range e.goes {
+		if (len(l.Reports) == 0 || slices.Contains(l.Reports, report)) && (!any || g.at.After(last.at)) {
+			last, any = g, true
+		}
+	}
+	return last, any
+}
+
+// Undone are the acts that order a passage undone: they refuse its load plan, the act that
+// approved that, or a report of it. From a go on they are those of who could say go.
+func (e Ending) Undone(l Loaded) (acts []ecluse.Digest) {
+	last, shown := e.saidGo(l)
+	for subject, all := range e.refused {
+		of := subject == l.Plan || subject == l.Under || slices.Contains(l.Reports, subject)
+		if _, report := e.goes[subject]; !of && (!report || len(l.Reports) > 0) {
+			continue
+		}
+		for _, r := range all {
+			over := (r.decides || !shown && !l.Went) && (!shown || !r.at.Before(last.at))
+			if over && !slices.Contains(l.Spent, r.act) {
+				acts = append(acts, r.act)
+			}
+		}
+	}
+	return acts
+}
+
 // KeptErased is the act by which the controller ordered the rows kept under a key erased
 // before their day; zero: none was shown.
 func (e Ending) KeptErased(key ecluse.Digest) ecluse.Digest { return e.gone[key] }
 
-// Live is the act by which the controller said go, when nobody who could say it refused the
-// report, or the load plan that was loaded under, since; zero: none was shown. A passage that begins
-// after a go is another: one at a time is in hand, and it ends by acceptance or refusal.
-func (e Ending) Live(plan ecluse.Digest) ecluse.Digest {
-	for report, g := range e.goes {
-		if e.refused[report].Before(g.at) && e.refused[plan].Before(g.at) {
-			return g.act
-		}
+// Live is the act by which the controller said go of a passage that nobody who could say it
+// ordered undone since; zero: none was shown.
+func (e Ending) Live(l Loaded) ecluse.Digest {
+	if last, any := e.saidGo(l); any && len(e.Undone(l)) == 0 {
+		return last.act
 	}
 	return ecluse.Digest{}
 }
@@ -81,7 +122,7 @@ func (e Ending) Over(t time.Time) evidence.Trigger {
 // signed again, by somebody who may; acceptances and goes that keep a load where it is hold
 // of themselves.
 func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
-	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]said{}, refused: map[ecluse.Digest]time.Time{}}
+	e := Ending{gone: map[ecluse.Digest]ecluse.Digest{}, goes: map[ecluse.Digest]said{}, refused: map[ecluse.Digest][]undoOrder{}}
 	d := newDocket(t)
 	d.actsThatVerify(m, p)
 	for _, a := range d.acts {
@@ -118,22 +159,26 @@ func Ended(t Trust, m ecluse.MigrationID, p Papers) Ending {
 	return e
 }
 
-// decisions notes what the controller said go of, and what was refused by whoever could say
-// it: a load plan or a report, whose passage is to be undone. What others refuse takes out
-// nothing that the laboratory works in.
+// orderSlack is how far the clock of whoever orders something taken out may be ahead.
+const orderSlack = 2 * time.Minute
+
+// decisions notes what the controller said go of, and what was refused: a load plan or a
+// report, whose passage is to be undone.
 func (d *docket) decisions(m ecluse.MigrationID, e *Ending) {
 	for _, a := range d.acts {
-		if a.Migration != m || a.NotBefore.After(d.trust.Now) || evidence.MayDecide(a.Act, d.instruction.Deputies) != nil {
+		if a.Migration != m || a.NotBefore.After(d.trust.Now.Add(orderSlack)) {
 			continue
 		}
+		decides := evidence.MayDecide(a.Act, d.instruction.Deputies) == nil
+		undoes := decides || a.Role == ecluse.Operator || a.Side == ecluse.Controller && a.Role == ecluse.Signatory
 		for _, c := range a.Clauses {
 			switch {
-			case c.Verb == evidence.VerbGo && c.Kind == evidence.KindReport:
-				e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
-			case c.Verb == evidence.VerbRefuse && d.counts(a, e):
-				for _, subject := range d.refusedBy(c) {
-					e.refused[subject] = a.NotBefore
+			case c.Verb == evidence.VerbGo && !a.NotBefore.After(d.trust.Now) && c.Kind == evidence.KindReport && decides:
+				if g, there := e.goes[c.Subject]; !there || g.at.Before(a.NotBefore) {
+					e.goes[c.Subject] = said{a.signed.Digest(), a.NotBefore}
 				}
+			case c.Verb == evidence.VerbRefuse && undoes && d.counts(a, e):
+				e.refused[c.Subject] = append(e.refused[c.Subject], undoOrder{said{a.signed.Digest(), a.NotBefore}, decides})
 			}
 		}
 	}
@@ -190,21 +235,4 @@ func (d *docket) inForce(e *Ending) bool {
 		return true
 	}
 	return err == nil && len(counted) > 0 && d.inSuccession() == nil
-}
-
-// refusedBy is what a clause refuses: its subject and, of an act that approved load plans,
-// these, as of then.
-func (d *docket) refusedBy(c evidence.Clause) []ecluse.Digest {
-	all := []ecluse.Digest{c.Subject}
-	for _, a := range d.acts {
-		if c.Kind != evidence.KindAct || a.signed.Digest() != c.Subject {
-			continue
-		}
-		for _, x := range a.Clauses {
-			if x.Verb == evidence.VerbApprove && x.Kind == evidence.KindLoadPlan {
-				all = append(all, x.Subject)
-			}
-		}
-	}
-	return all
 }

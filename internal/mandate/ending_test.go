@@ -91,7 +91,7 @@ func TestStruckOff(t *testing.T) {
 		return mandate.Ended(trust, m.ID, papers)
 	}
 	before := ended(false)
-	if before.Accepted != accepts.Digest() || before.Ordered != orders.Digest() || !before.Live(plan).IsZero() || before.Deadline.IsZero() {
+	if before.Accepted != accepts.Digest() || before.Ordered != orders.Digest() || !before.Live(mandate.Loaded{Plan: plan}).IsZero() || before.Deadline.IsZero() {
 		t.Fatalf("while she is on the roster: %+v", before)
 	}
 	for _, d := range []ecluse.Digest{accepts.Digest(), orders.Digest(), refuses.Digest()} {
@@ -105,10 +105,60 @@ func TestStruckOff(t *testing.T) {
 	}
 	in.Acted = m.Instruction.Digest()
 	since = ended(true)
-	if since.Shown != accepts.Digest() || since.Live(plan) != goes.Digest() || since.Deadline.IsZero() {
-		t.Errorf("what leaves a load where it is: %+v, live by %s", since, since.Live(plan))
+	if since.Shown != accepts.Digest() || since.Live(mandate.Loaded{Plan: plan}) != goes.Digest() || since.Deadline.IsZero() {
+		t.Errorf("what leaves a load where it is: %+v, live by %s", since, since.Live(mandate.Loaded{Plan: plan}))
 	}
-	if again := ended(true, before.Counted...); again.Accepted != accepts.Digest() || again.Ordered != orders.Digest() || !again.Live(plan).IsZero() {
+	if again := ended(true, before.Counted...); again.Accepted != accepts.Digest() || again.Ordered != orders.Digest() || !again.Live(mandate.Loaded{Plan: plan}).IsZero() {
 		t.Errorf("seen before: %+v", again)
+	}
+}
+
+// TestUndoneIsOfThePassage: what orders a passage undone is an act on its load plan, on the
+// act that approved that or on a report of it, by somebody who may, and none that one before
+// it under the same plan was undone by; from a go on it is an act of who could say go. A go
+// of another passage's report makes none live.
+func TestUndoneIsOfThePassage(t *testing.T) {
+	w := mandatetest.New(t)
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body)
+	of := func(s string) ecluse.Digest { return ecluse.DigestOf([]byte(s)) }
+	refuse := func(kind, subject string) []evidence.Clause {
+		return []evidence.Clause{{Verb: evidence.VerbRefuse, Kind: kind, Subject: of(subject)}}
+	}
+	first := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindLoadPlan, "plan"))
+	again := m.Act(t, w.Anne, ecluse.Signatory, refuse(evidence.KindLoadPlan, "plan"))
+	report := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindReport, "report 2"))
+	earlier := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindReport, "report 1"))
+	nobody := m.Act(t, w.Lucy, ecluse.Signatory, refuse(evidence.KindLoadPlan, "plan"))
+	under := m.Act(t, w.Jean, ecluse.Operator, refuse(evidence.KindAct, "approval 2"))
+	ahead := m.Act(t, w.Anne, ecluse.Signatory, refuse(evidence.KindLoadPlan, "plan"), func(a *evidence.Act) { a.NotBefore = w.Now.Add(time.Minute) })
+	gone := m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbGo, Kind: evidence.KindReport, Subject: of("report 2")}})
+	goneBefore := m.Act(t, w.Anne, ecluse.Signatory, []evidence.Clause{{Verb: evidence.VerbGo, Kind: evidence.KindReport, Subject: of("report 1")}})
+	second := mandate.Loaded{Plan: of("plan"), Under: of("approval 2"), Reports: []ecluse.Digest{of("report 2")}, Spent: []ecluse.Digest{first.Digest()}}
+	for name, x := range map[string]struct {
+		acts         []evidence.Signed
+		undone, live bool
+	}{
+		"nothing":                    {nil, false, false},
+		"the earlier one's order":    {[]evidence.Signed{first, gone}, false, true},
+		"the earlier one's report":   {[]evidence.Signed{earlier, gone}, false, true},
+		"an order":                   {[]evidence.Signed{first, gone, again}, true, false},
+		"an order on its report":     {[]evidence.Signed{report}, true, false},
+		"an order on its approval":   {[]evidence.Signed{under}, true, false},
+		"an operator's, since a go":  {[]evidence.Signed{gone, report, under}, false, true},
+		"by nobody who may":          {[]evidence.Signed{gone, nobody}, false, true},
+		"by a clock a minute ahead":  {[]evidence.Signed{gone, ahead}, true, false},
+		"a go of the earlier one":    {[]evidence.Signed{goneBefore}, false, false},
+		"that one's, and an order":   {[]evidence.Signed{goneBefore, report}, true, false},
+		"a go, and one of the other": {[]evidence.Signed{goneBefore, gone}, false, true},
+	} {
+		in := m.ReadPermitInputs()
+		in.Papers.Acts = append(slices.Clone(in.Papers.Acts), x.acts...)
+		e := mandate.Ended(in.Trust, m.ID, in.Papers)
+		if got := len(e.Undone(second)) > 0; got != x.undone {
+			t.Errorf("%s: ordered undone %t", name, got)
+		}
+		if got := !e.Live(second).IsZero(); got != x.live {
+			t.Errorf("%s: live %t", name, got)
+		}
 	}
 }

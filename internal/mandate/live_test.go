@@ -47,7 +47,7 @@ func TestLiveByTime(t *testing.T) {
 			m.Papers.Acts = append(m.Papers.Acts, m.Act(t, m.World.Anne, ecluse.Signatory, clauses, func(a *evidence.Act) { a.NotBefore = a.NotBefore.Add(s.at) }))
 		}
 		e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers)
-		if live := e.Live(plan); live.IsZero() == c.live {
+		if live := e.Live(mandate.Loaded{Plan: plan}); live.IsZero() == c.live {
 			t.Errorf("%s: live by %s", name, live)
 		}
 	}
@@ -68,8 +68,8 @@ func TestLiveAndItsApproval(t *testing.T) {
 		if !live {
 			add(time.Minute, evidence.VerbRefuse, evidence.KindAct, under)
 		}
-		if e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers); e.Live(plan).IsZero() == live {
-			t.Errorf("live by %s, want %v", e.Live(plan), live)
+		if e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers); e.Live(mandate.Loaded{Plan: plan, Under: under}).IsZero() == live {
+			t.Errorf("live by %s, want %v", e.Live(mandate.Loaded{Plan: plan, Under: under}), live)
 		}
 	}
 }

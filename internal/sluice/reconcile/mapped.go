@@ -75,8 +75,8 @@ func (m *Mapped) columns(b *record.Batch) (by *record.Column, where []condition,
 		find(name)
 	}
 	if by = find(m.check.By); by != nil {
-		switch by.Type().Kind {
-		case ecluse.Text, ecluse.Int, ecluse.Date:
+		switch t := by.Type(); {
+		case t.Kind == ecluse.Text, t.Kind == ecluse.Int, t.Kind == ecluse.Date, t.Kind == ecluse.Decimal && t.Scale == 0:
 		default: // databases write these each in its own way
 			m.why = "how the target writes " + m.check.By + " shows once rows are loaded"
 		}

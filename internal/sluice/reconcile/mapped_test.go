@@ -16,8 +16,12 @@ func TestCompareMapped(t *testing.T) {
 	yes := true
 	rows := func() *record.Batch {
 		b := record.NewBatch(&record.Schema{Fields: []record.Field{
-			{Name: "id", Type: typeInt}, {Name: "code", Type: typeText}, {Name: "value", Type: typeNumber},
-			{Name: "day", Type: ecluse.Type{Kind: ecluse.Date}}, {Name: "share", Type: ecluse.Type{Kind: ecluse.Float}},
+			{Name: "id", Type: typeInt},
+			{Name: "code", Type: typeText},
+			{Name: "value", Type: typeNumber},
+			{Name: "day", Type: ecluse.Type{Kind: ecluse.Date}},
+			{Name: "share", Type: ecluse.Type{Kind: ecluse.Float}},
+			{Name: "test", Type: ecluse.Type{Kind: ecluse.Decimal, Precision: 10}},
 		}}, 3)
 		for i, code := range []string{"101", "102", "101", ""} {
 			b.Columns[0].AppendInt(int64(i + 1))
@@ -30,6 +34,7 @@ func TestCompareMapped(t *testing.T) {
 			}
 			b.Columns[3].AppendInt(int64(18262 + i))
 			b.Columns[4].AppendFloat(1)
+			b.Columns[5].AppendInt(10004)
 		}
 		return b
 	}
@@ -51,6 +56,7 @@ func TestCompareMapped(t *testing.T) {
 		"no code":                     {ecluse.ShapeCheck{Count: true, Where: []ecluse.ShapeEq{{Column: "code", Null: &yes}}}, []string{"-|2|-|-|-"}, nil, 0, ""},
 		"a day":                       {ecluse.ShapeCheck{Count: true, Where: []ecluse.ShapeEq{{Column: "day", Equals: "2020-01-02"}}}, []string{"-|2|-|-|-"}, nil, 0, ""},
 		"moved keys":                  {ecluse.ShapeCheck{Count: true, By: "id", Minus: 1, Where: []ecluse.ShapeEq{{Column: "id", Before: n(3)}}}, []string{"0|2|-|-|-", "1|2|-|-|-"}, nil, 0, ""},
+		"moved keys of numeric(10)":   {ecluse.ShapeCheck{Count: true, By: "test", Minus: 10000}, []string{"4|8|-|-|-"}, nil, 0, ""},
 		"a column nobody writes":      {ecluse.ShapeCheck{Count: true, Where: []ecluse.ShapeEq{{Column: "state", Equals: "F"}}}, nil, nil, 0, "does not write state"},
 		"a key each database writes":  {ecluse.ShapeCheck{Count: true, By: "share"}, nil, nil, 0, "how the target writes share"},
 	} {

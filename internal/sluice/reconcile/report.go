@@ -174,8 +174,8 @@ type PublicCheck struct {
 }
 
 // Tally counts the checks that were compared, and those of them that differ.
-func Tally(checks []PublicCheck) (compared, off int) {
-	for _, c := range checks {
+func (p *Public) Tally() (compared, off int) {
+	for _, c := range p.Checks {
 		if c.Lines > 0 {
 			compared++
 		}
