@@ -42,7 +42,7 @@ bench: build ## speed and memory, beside the databases' own clients; drawn into 
 FAULTS ?= -runs 500 -pairs 38 -page $(CURDIR)/docs/explanation/faults.md
 FAULTS_AT_ONCE ?= 4
 
-faults: build ## one thing goes wrong in each of some hundred passages: docs/explanation/faults.md
+faults: build ## one thing goes wrong in each of some hundred passages, catch-ups, undoings: docs/explanation/faults.md
 	cd faults && $(GO) test -timeout 90m -run '^TestCampaign$$' -parallel $(FAULTS_AT_ONCE) -args $(FAULTS)
 
 faults-short: build ## forty of them

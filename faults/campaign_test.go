@@ -108,6 +108,7 @@ func TestCampaign(t *testing.T) {
 		}
 		w := newWorld(t, 300)
 		w.others(t, 300)
+		w.measured(t)
 		for i := range *runs {
 			if *one >= 0 && i != *one {
 				continue

@@ -1,5 +1,5 @@
 // Package faults is a campaign: it lets one thing go wrong at a random moment of a
-// passage, some hundred times over, lets whoever sits before it go on, and looks at
+// passage, a catch-up or an undoing, some hundred times over, lets whoever sits before it go on, and looks at
 // what it came to. It is all in its tests; `make faults` runs it, and writes
 // docs/explanation/faults.md.
 //

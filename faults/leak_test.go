@@ -20,7 +20,7 @@ func atOnce() bool { return true }
 // TestWrongIsSeen: what the campaign looks for after each run is found when somebody does it,
 // and nothing is found when nobody does.
 func TestWrongIsSeen(t *testing.T) {
-	w := newWorld(t, 40)
+	w := newWorld(t, 40).measured(t)
 	begin := func(t *testing.T) *room {
 		t.Helper()
 		r := newRoom(t, w.stages[loaded], roomtest.Temp(t))

@@ -608,7 +608,7 @@ func (r *room) inTime(c *evidence.Certificate) {
 	}
 }
 
-// newWorld makes rooms at the stages of a passage, and lets each go to its end once.
+// newWorld makes rooms at the stages of a passage.
 func newWorld(t *testing.T, patients int) *world {
 	t.Helper()
 	d := roomtest.At(t, roomtest.Ready, patients)
@@ -622,10 +622,6 @@ func newWorld(t *testing.T, patients int) *world {
 			keep(&stage{name: s})
 		}
 	})
-	// Acceptance takes the marks away: of a room that is accepted nobody sees them.
-	if a, l := w.stages[approved], w.stages[loaded]; a.facts != l.facts || a.facts != w.stages[accepted].facts || wrongMarks(a.marks, l.marks) != nil {
-		t.Error("rooms from different stages end differently, and nothing went wrong")
-	}
 	return w
 }
 

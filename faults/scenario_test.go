@@ -225,8 +225,8 @@ func (w *world) others(t *testing.T, patients int) {
 	})
 }
 
-// from makes stages of a room that goes on, each measured.
-func (w *world) from(t *testing.T, d *roomtest.Dir, c roomtest.Canaries, make func(r *room, keep func(*stage))) {
+// from makes stages of a room that goes on.
+func (w *world) from(t *testing.T, d *roomtest.Dir, c roomtest.Canaries, going func(r *room, keep func(*stage))) {
 	t.Helper()
 	s := demonstration(c)
 	r := newRoom(t, &stage{site: s, path: d.Path}, roomtest.Temp(t))
@@ -237,7 +237,7 @@ func (w *world) from(t *testing.T, d *roomtest.Dir, c roomtest.Canaries, make fu
 	if err := r.up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	make(r, func(x *stage) {
+	going(r, func(x *stage) {
 		if trouble := r.trouble(); trouble > 0 {
 			t.Fatalf("%s: %v %v", x.name, r.errors, r.unclear)
 		}
@@ -250,9 +250,23 @@ func (w *world) from(t *testing.T, d *roomtest.Dir, c roomtest.Canaries, make fu
 		}
 	})
 	r.down()
-	for _, x := range w.stages {
-		if x.site == s {
-			w.measure(t, x)
+}
+
+// measured lets all rooms go to their end, some beside others as in a campaign.
+func (w *world) measured(t *testing.T) *world {
+	t.Helper()
+	t.Run("nothing goes wrong", func(t *testing.T) {
+		for _, s := range w.stages {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				w.measure(t, s)
+			})
 		}
+	})
+	// Acceptance takes the marks away: of a room that is accepted nobody sees them.
+	a, l := w.stages[approved], w.stages[loaded]
+	if t.Failed() || a.facts != l.facts || a.facts != w.stages[accepted].facts || wrongMarks(a.marks, l.marks) != nil {
+		t.Fatal("rooms from different stages end differently, and nothing went wrong")
 	}
+	return w
 }

@@ -168,6 +168,34 @@ func TestCatchUpFailsWhileItIsNoted(t *testing.T) {
 	}
 }
 
+// TestCatchUpAcceptedAfterKilledAtClose: nobody asks for another reading after that, and the
+// gate's own note of the last is made before it destroys what it kept: it signs the certificate.
+func TestCatchUpAcceptedAfterKilledAtClose(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	d.Exec("ancilab.db", changes()...)
+	r := d.Open()
+	defer r.Close()
+	if _, err := r.BeginCatchUp(t.Context(), roomtest.Migration, ecluse.Final); err != nil {
+		t.Fatal(err)
+	}
+	source, target := gates(t, d, killed{r.Lock()})
+	if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); !errors.Is(err, errStopped) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Load.Reading != 1 {
+		t.Fatalf("%+v", v.Load)
+	}
+	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
+		t.Fatal(err)
+	}
+	runDue(t, r)
+	d.Verify(r)
+}
+
 // TestFirstReadingKilledAfterClose: the same of the first reading.
 func TestFirstReadingKilledAfterClose(t *testing.T) {
 	t.Parallel()

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -975,4 +977,65 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Verify(r)
+}
+
+// stalled is a lock that holds back the first chunk of results, and tells that it is asked
+// for it.
+type stalled struct {
+	gate.Lock
+	once  *sync.Once
+	asked chan struct{}
+}
+
+func (l stalled) Get(ctx context.Context, m ecluse.MigrationID, s ecluse.Slot) (evidence.Signed, io.ReadCloser, error) {
+	var err error
+	if s.Dataset == "result" {
+		l.once.Do(func() {
+			close(l.asked)
+			<-ctx.Done()
+			err = context.Cause(ctx)
+		})
+	}
+	if err != nil {
+		return evidence.Signed{}, nil, err
+	}
+	return l.Lock.Get(ctx, m, s)
+}
+
+// TestUndoStopsLoading: a passage is ordered undone while it is loaded. The load stops, its
+// rows go, and whoever waits for it hears why; another passage is loaded then.
+func TestUndoStopsLoading(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Twice(t, roomtest.Sealed, patients)
+	empty, _ := d.Facts()
+	r := d.Open()
+	asked, once := make(chan struct{}), &sync.Once{}
+	stop := r.Elsewhere(t.Context(), func(at exchange.Place, _ ssh.Signer) gate.Lock {
+		return stalled{r.Seat(at), once, asked}
+	})
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+		ended <- err
+	}()
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Fatal("no chunk is asked for")
+	}
+	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := d.Facts(); now != empty {
+		t.Errorf("undone, the target does not stand as before: %+v", u.Undo)
+	}
+	if err := <-ended; ecluse.KindOf(err) != ecluse.Interrupted || !strings.Contains(err.Error(), "the passage is undone") {
+		t.Errorf("whoever loaded it hears %v", err)
+	}
+	planFor(t, d, r, ecluse.Final, roomtest.Claire)
+	if v := apply(t, r, ecluse.Final); !v.Reconciled || v.Passage.Number != 2 {
+		t.Errorf("%+v", v)
+	}
 }

@@ -52,7 +52,7 @@ func (b *bookmarks) SetBookmark(d ecluse.DatasetID, sequence int, end reader.Cur
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(b.path(d, sequence), sealed)
+	return keepFile(b.path(d, sequence), "bookmarks", sealed)
 }
 
 // readings keeps what each reading of the source came to: the sums of its buckets, sealed
@@ -81,7 +81,16 @@ func (r *readings) Sums(reading int, d ecluse.DatasetID) ([]byte, error) {
 }
 
 func (r *readings) SetSums(reading int, d ecluse.DatasetID, sums []byte) error {
-	return durable.WriteFile(r.path(reading, d), sums)
+	return keepFile(r.path(reading, d), "readings", sums)
+}
+
+// keepFile keeps a file of the gate's own folder; whoever waits for the reading is told when its
+// disk does not take it.
+func keepFile(path, where string, text []byte) error {
+	if err := durable.WriteFile(path, text); err != nil {
+		return &ecluse.Error{Kind: ecluse.Failed, What: "write the gate's folder", Where: where, Err: pathless(err), Next: "make room, or give the user that runs ecluse the right to write the gate's folder; then run the same command again"}
+	}
+	return nil
 }
 
 // manifestOf is the name under which a reading's manifest is kept; no dataset of an
@@ -93,7 +102,7 @@ func (r *readings) setManifest(reading int, s evidence.Signed) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(r.path(reading, manifestOf), text)
+	return keepFile(r.path(reading, manifestOf), "readings", text)
 }
 
 // digest is that of the manifest that closed a reading.

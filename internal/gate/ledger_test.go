@@ -2,12 +2,17 @@ package gate
 
 import (
 	"encoding/json"
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ecluse"
+	"ecluse/evidence"
+	"ecluse/internal/sluice/reader"
+	"ecluse/internal/sluice/seal"
 )
 
 const whole = `{
@@ -71,4 +76,18 @@ func FuzzLedger(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+// TestKeepFile: a folder that takes no file of a reading is told as what it is, and what to do.
+func TestKeepFile(t *testing.T) {
+	gone := &readings{filepath.Join(t.TempDir(), "gone")}
+	marks := &bookmarks{gone.dir, new(seal.Key)}
+	for what, err := range map[string]error{
+		"sums": gone.SetSums(1, "patient", nil), "manifest": gone.setManifest(1, evidence.Signed{}), "bookmark": marks.SetBookmark("patient", 0, reader.Cursor("x")),
+	} {
+		var e *ecluse.Error
+		if !errors.As(err, &e) || e.Next == "" || strings.Contains(err.Error(), gone.dir) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }

@@ -424,6 +424,24 @@ func (s *Source) settle(ctx context.Context, m ecluse.MigrationID, kept *reading
 	return s.noteClosed(m, page.Readings, kept)
 }
 
+// settleLast settles before what this gate kept of its readings is destroyed: the certificate
+// names the manifest of the last, and nobody may have asked for another reading since. What the
+// lock shows wrong keeps no key from being destroyed.
+func (s *Source) settleLast(ctx context.Context, m ecluse.MigrationID) error {
+	page, err := s.home.Entry(m)
+	if err != nil || page.ReadBegun.IsZero() || !page.Erased.IsZero() {
+		return err
+	}
+	kept, err := s.home.readings(m)
+	if err == nil {
+		err = s.settle(ctx, m, kept)
+	}
+	if kind := ecluse.KindOf(err); err != nil && kind != ecluse.Failed && kind != ecluse.Interrupted {
+		return nil
+	}
+	return err
+}
+
 // closedBefore is what this gate said of a reading that it closed, and that the lock has. It
 // is not read once more: the source went on since, and what is kept of the reading is what
 // was sealed. nil: it did not, or what it said was carried by hand and is lost.

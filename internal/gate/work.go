@@ -76,6 +76,10 @@ func (s *Source) work(ctx context.Context, w exchange.Work, watch sluice.Watch) 
 			return nil, err
 		}
 		return &exchange.Answer{}, s.Lend(ctx, i)
+	case exchange.Erase:
+		if err := s.settleLast(ctx, w.Migration); err != nil {
+			return nil, err
+		}
 	}
 	return s.home.Work(ctx, s.lock, w, exchange.SourcePlace)
 }

@@ -539,8 +539,11 @@ func endPassage(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, s proc
 }
 
 // undoOrdered ends a dry run, which wrote nothing; another passage is the target
-// gate's to undo.
+// gate's to undo. Whoever loads it stops: the two cannot be in the target together.
 func undoOrdered(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID) error {
+	if err := withdraw(ctx, tx, m, exchange.Load, "the passage is undone"); err != nil {
+		return err
+	}
 	mig, err := tx.Migration(ctx, m)
 	if err != nil || mig.Place.Passage == procedure.Undoing {
 		return err

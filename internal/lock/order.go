@@ -113,6 +113,9 @@ func (l *Lock) endUndo(ctx context.Context, w exchange.Work, a *exchange.Answer,
 			if _, err := tx.Move(ctx, w.Migration, procedure.EndCatchUp, procedure.Lock); err != nil {
 				return err
 			}
+			if err := withdraw(ctx, tx, w.Migration, exchange.Read, "its passage is undone"); err != nil {
+				return err
+			}
 			if unnoted != nil { // it was read all the same: the chamber takes nothing back
 				tx.Also(*unnoted)
 			}

@@ -208,6 +208,30 @@ func (l *Lock) Withdraw(ctx context.Context, m ecluse.MigrationID, v exchange.Ve
 	return err
 }
 
+// withdraw ends what is asked about a migration and not answered, in the transaction of
+// what it is in vain for.
+func withdraw(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, v exchange.Verb, why string) error {
+	all, err := tx.WorkOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		if !w.Ended.IsZero() || w.Verb != string(v) {
+			continue
+		}
+		text, err := json.Marshal(exchange.Answer{Problem: exchange.ProblemOf(&ecluse.Error{
+			Kind: ecluse.Interrupted, What: "carry out the plan", Where: string(m), Why: why, Next: seeStatus,
+		})})
+		if err != nil {
+			return err
+		}
+		if _, err := tx.EndWork(ctx, w.ID, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // newWork makes a row of something to be asked.
 func newWork(gate ecluse.Fingerprint, w exchange.Work) (store.Work, error) {
 	w.ID = strings.ToLower(rand.Text())
