@@ -293,7 +293,7 @@ func (s *Source) mayRead(p *mandate.ReadPlan, reading int) error {
 // one of what changed since the one before. It may be called again after any
 // interruption. What it comes to is signed and posted.
 func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
-	permit, recipient, err := s.permit(ctx, m)
+	permit, recipient, err := s.permit(ctx, m, reading)
 	if err != nil {
 		return nil, err
 	}
@@ -312,6 +312,9 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 	}
 	var closed *evidence.Manifest
 	if reading > 0 {
+		if err := s.noteAgain(m, reading); err != nil {
+			return nil, err
+		}
 		if closed, err = kept.manifest(reading-1, s.home.Fingerprint()); err != nil {
 			return nil, err
 		}
@@ -364,6 +367,20 @@ func (s *Source) Read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 		return nil, err
 	}
 	return said, s.noteClosed(m, reading, kept)
+}
+
+// noteAgain notes when a later reading began.
+func (s *Source) noteAgain(m ecluse.MigrationID, reading int) error {
+	now, err := s.home.Now()
+	if err != nil {
+		return err
+	}
+	return s.home.Note(m, func(e *Entry) error {
+		if e.Again.since(reading).IsZero() {
+			e.Again = Again{reading, now}
+		}
+		return nil
+	})
 }
 
 // noteClosed notes that a reading is closed, and with which manifest: the certificate must
