@@ -17,6 +17,8 @@ const (
 	OfErasure  DeadlineOf = "erase"        // erase_by of the instruction
 	OfContract DeadlineOf = "contract-end" // with it every migration under it
 	OfRoster   DeadlineOf = "roster-age"   // no gate takes the roster any longer
+
+	OfApproval DeadlineOf = "approval-lapse" // of the plan that is approved and did not begin; the lock's word
 )
 
 // Deadline is an end that a migration comes to.

@@ -92,6 +92,41 @@ func TestInTime(t *testing.T) {
 	}
 }
 
+// TestLapsesInNoOpenWindow: an approval that is 72 hours old inside an open window holds to
+// the window's end, of somebody who is still in the roster.
+func TestLapsesInNoOpenWindow(t *testing.T) {
+	w := mandatetest.New(t)
+	approved := w.Now.Add(-time.Hour)
+	lapse := approved.Add(mandate.BeginWithin)
+	clock := func(d time.Duration) string { return lapse.Add(d).UTC().Format("15:04") }
+	open := func(from, to time.Duration) *mandatetest.Migration {
+		window := clock(from) + "-" + clock(to) + " UTC"
+		return w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+fmt.Sprintf("limits: {rows: 1000, bytes: 1TB, window: %q}\n", window))
+	}
+	for name, c := range map[string]struct {
+		from, to, at time.Duration
+		ok           bool
+	}{
+		"before it lapses":              {-time.Hour, 3 * time.Hour, -30 * time.Minute, true},
+		"after, in the window":          {-time.Hour, 3 * time.Hour, 2 * time.Hour, true},
+		"in a window that opened after": {time.Hour, 3 * time.Hour, 2 * time.Hour, false},
+	} {
+		m := open(c.from, c.to)
+		in := m.ReadPermitInputs()
+		as := func(a *evidence.Act) { a.NotAfter = a.NotBefore.Add(mandate.BeginWithin) }
+		approve := []evidence.Clause{clause(m, evidence.VerbApprove, evidence.KindReadPlan)}
+		in.Acts = append(in.Acts, m.Act(t, w.Anne, ecluse.Signatory, approve, as), m.Act(t, w.Jean, ecluse.Operator, approve, as))
+		in.Now = lapse.Add(c.at)
+		_, err := mandate.PermitRead(in)
+		if (err == nil) != c.ok || !c.ok && ecluse.KindOf(err) != ecluse.WaitsForSign {
+			t.Errorf("%s: %v", name, err)
+		}
+		if at := m.Instruction.Lapses(approved); c.from < 0 != at.After(lapse.Add(2*time.Hour)) {
+			t.Errorf("%s: it lapses %s", name, at)
+		}
+	}
+}
+
 // TestReadsInTime: a later reading is a night's work like the first, and one that began goes on
 // in no later window in which something ends.
 func TestReadsInTime(t *testing.T) {
