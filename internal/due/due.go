@@ -47,8 +47,8 @@ func Kinds() []Kind {
 
 // How long things last.
 const (
-	BodyLife     = 365 * 24 * time.Hour
-	HuntEvery    = 24 * time.Hour
+	BodyLife  = 365 * 24 * time.Hour
+	HuntEvery = 24 * time.Hour
 )
 
 // Warnings are how long before a deadline somebody is told.
