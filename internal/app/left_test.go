@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -23,6 +24,7 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
 )
@@ -266,6 +268,40 @@ func TestUndoOfAPassageWithADifference(t *testing.T) {
 				t.Errorf("%d patients stay; listed are %v", n, listed)
 			}
 		})
+	}
+}
+
+// TestRoomForRowsLeft: a chamber that is full has room for the list of what an undoing leaves,
+// or the undoing would not come to its end.
+func TestRoomForRowsLeft(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 3)
+	r := d.Open()
+	order(t, r, d)
+	c, err := r.Lock().Case(t.Context(), roomtest.Migration, ecluse.Final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := mandate.ParseInstruction("instruction", c.Instruction)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParsePrivateKey(d.Read("room", "target", "gate_key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, full := range map[int64]bool{1 << 20: false, 1 << 30: true} {
+		s, err := evidence.SignDescriptor(key, &evidence.Descriptor{
+			Migration: roomtest.Migration, Plan: ecluse.DigestOf(c.LoadPlan), Epoch: 1, Slot: ecluse.Slot{Dataset: "ecluse.left.final-1"},
+			Last: true, Size: 2*int64(i.Limits.Bytes) + more, SHA256: ecluse.DigestOf(nil), Sum: ecluse.DigestOf(nil),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.Lock().PutReject(t.Context(), roomtest.Migration, s, strings.NewReader("not all of it"))
+		if err == nil || strings.Contains(err.Error(), "would hold more") != full {
+			t.Errorf("with %d bytes more than all it may hold: %v", more, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -394,6 +395,30 @@ func TestWarnings(t *testing.T) {
 		stop()
 		if len(told) == 0 || told[0].Within == 0 {
 			t.Errorf("the gate's console: %+v", told)
+		}
+	})
+}
+
+// TestCatchUpTooLate: neither lock nor gate begins a later reading for a night before whose end
+// something ends.
+func TestCatchUpTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := roomtest.CatchingUp(t, roomtest.Loaded, 63, 1) // as above
+		time.Sleep(evidence.RosterLife - 36*time.Hour)      // a roster of the stage runs a day less
+		r := d.Open()
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "falls before") {
+			t.Errorf("the lock: %v", err)
+		}
+		if p := place(t, r); p.Migration != procedure.Sealed || p.Passage != procedure.Compared {
+			t.Errorf("it stands at %+v", p)
+		}
+		source, target := gates(t, d, r.Lock())
+		if _, err := source.Read(t.Context(), roomtest.Migration, 1, nil); ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "falls before") {
+			t.Errorf("the gate: %v", err)
+		}
+		if err := errors.Join(source.Close(), target.Close(), r.Close()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -27,6 +27,7 @@ import (
 	"ecluse/internal/erasure"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
 	"ecluse/internal/sluice/reconcile"
 )
@@ -826,6 +827,28 @@ func TestHeldWhileLoading(t *testing.T) {
 func TestApprovalLapses(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Ready, 40)
+	told := func() (exchange.Status, *desk.Night) {
+		r := d.Open()
+		defer r.Close()
+		s, err := r.Status(t.Context(), roomtest.Migration)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := r.Night(t.Context(), roomtest.Migration)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s[0], n
+	}
+	lapse := func(x mandate.Deadline) bool { return x.Of == mandate.OfApproval }
+	s, n := told()
+	if left := time.Until(s.Lapses); left < 70*time.Hour || left > 72*time.Hour || len(s.Near) > 0 || !slices.ContainsFunc(n.Ends, lapse) {
+		t.Errorf("it lapses %s; near are %+v; the sheet has %+v", s.Lapses, s.Near, n.Ends)
+	}
+	d.Exec("room/lock/control.db", fmt.Sprintf("UPDATE due SET at = %d WHERE kind = 'approval-lapse' AND done = 0", time.Now().Add(47*time.Hour).UnixMilli()))
+	if s, _ = told(); len(s.Near) != 1 || s.Near[0].Of != string(mandate.OfApproval) || s.Near[0].Within != 48 {
+		t.Errorf("two days before: %+v", s.Near)
+	}
 	isDue(d, "approval-lapse")
 	r := d.Open()
 	runDue(t, r)

@@ -89,6 +89,10 @@ func (x *sheetCmd) Run(ctx context.Context, c *call) error {
 		if at, undo, known := sheet.LastNoGo(in, f); known {
 			v.LastNoGo, v.Undo = &at, undo.Seconds()
 			c.ui.tell("last hour for no-go: %s", "dernière heure pour refuser le feu vert : %s", at.Format("2006-01-02 15:04 MST"))
+			if report, late := sheet.TooLate(in, f); late {
+				c.ui.tell("  WARNING: the report is there at %s, and there is no time to undo after it: begin earlier, or load before and catch up",
+					"  ATTENTION : le rapport n'est là qu'à %s, et il n'y a plus le temps d'annuler ensuite : commencer plus tôt, ou charger avant puis rattraper", report.Format("2006-01-02 15:04 MST"))
+			}
 		}
 		return c.ui.object(v)
 	})

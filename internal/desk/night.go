@@ -195,5 +195,9 @@ func (d *Desk) Night(ctx context.Context, id ecluse.MigrationID) (*Night, error)
 		return nil, err
 	}
 	ends, err := mandate.ReadDeadlines(contract, i, rosters, time.Now())
+	if at := all[0].Lapses; !at.IsZero() {
+		ends = append(ends, mandate.Deadline{Of: mandate.OfApproval, At: at})
+	}
+	slices.SortStableFunc(ends, func(a, b mandate.Deadline) int { return a.At.Compare(b.At) })
 	return &Night{Status: all[0], Instruction: i, Ends: ends}, err
 }

@@ -47,9 +47,8 @@ func Kinds() []Kind {
 
 // How long things last.
 const (
-	ApprovalLife = 72 * time.Hour // from an approval to the beginning of its passage
-	BodyLife     = 365 * 24 * time.Hour
-	HuntEvery    = 24 * time.Hour
+	BodyLife  = 365 * 24 * time.Hour
+	HuntEvery = 24 * time.Hour
 )
 
 // Warnings are how long before a deadline somebody is told.
@@ -124,9 +123,9 @@ func Ahead(it Item) time.Duration {
 	return Warnings()[n-1]
 }
 
-// ForApproval is when the approval of a plan lapses.
-func ForApproval(m ecluse.MigrationID, plan ecluse.Digest, approved time.Time) Item {
-	return Item{Kind: ApprovalLapse, Migration: m, Subject: plan.String(), At: approved.Add(ApprovalLife)}
+// ForApproval is when the approval of a plan lapses (mandate.Instruction.Lapses).
+func ForApproval(m ecluse.MigrationID, plan ecluse.Digest, at time.Time) Item {
+	return Item{Kind: ApprovalLapse, Migration: m, Subject: plan.String(), At: at}
 }
 
 // ForRehearsal is when a rehearsal is taken out of the test base by itself.

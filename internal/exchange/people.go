@@ -135,14 +135,15 @@ type Status struct {
 	Read      map[ecluse.DatasetID]int64 `json:"read,omitempty"` // rows sealed, at whatever reading
 	Chunks    int                        `json:"chunks"`
 	Bytes     int64                      `json:"bytes"`
-	Readings  *Readings                  `json:"readings,omitempty"`  // nil where the source is read once
-	Passage   string                     `json:"passage,omitempty"`   // "final-1"
-	Approval  ecluse.Digest              `json:"approval,omitzero"`   // the act under which that passage began: refusing it orders it undone
-	Predicted *Prediction                `json:"predicted,omitempty"` // of loading what is sealed; nil while reading goes on
-	AcceptBy  time.Time                  `json:"accept_by,omitzero"`  // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
-	Near      []Deadline                 `json:"near,omitempty"`      // what ends within a week, the earliest first
-	Kept      *Kept                      `json:"kept,omitempty"`      // rows put aside that outlive the migration, at the source gate
-	Changed   *Changed                   `json:"changed,omitempty"`   // in the source, outside what is instructed, as the last reading began
+	Readings  *Readings                  `json:"readings,omitempty"`       // nil where the source is read once
+	Passage   string                     `json:"passage,omitempty"`        // "final-1"
+	Approval  ecluse.Digest              `json:"approval,omitzero"`        // the act under which that passage began: refusing it orders it undone
+	Predicted *Prediction                `json:"predicted,omitempty"`      // of loading what is sealed; nil while reading goes on
+	Lapses    time.Time                  `json:"approval_lapses,omitzero"` // when the approval of what did not begin yet lapses
+	AcceptBy  time.Time                  `json:"accept_by,omitzero"`       // of a passage that is live: until when it can be accepted or undone; then its keys go and it stays
+	Near      []Deadline                 `json:"near,omitempty"`           // what ends within a week, the earliest first
+	Kept      *Kept                      `json:"kept,omitempty"`           // rows put aside that outlive the migration, at the source gate
+	Changed   *Changed                   `json:"changed,omitempty"`        // in the source, outside what is instructed, as the last reading began
 	Held      []Hold                     `json:"held"`
 	Next      []Next                     `json:"next"`
 	Carry     []Waiting                  `json:"carry,omitempty"`   // what waits to be carried to a gate that no line reaches

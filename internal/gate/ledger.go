@@ -43,7 +43,8 @@ type Entry struct {
 	ReadPlan    ecluse.Digest            `json:"read_plan"`
 	ReadBegun   time.Time                `json:"read_begun,omitzero"`
 	Epoch       int                      `json:"epoch"`
-	Windows     int                      `json:"windows,omitempty"`  // that closed on the reading under way
+	Windows     int                      `json:"windows,omitempty"` // that closed on the reading under way
+	Again       Again                    `json:"again,omitzero"`
 	Readings    int                      `json:"readings,omitempty"` // of the source, that this gate closed with a manifest, or loaded as of
 	Manifest    ecluse.Digest            `json:"manifest,omitzero"`  // the last that this gate closed a reading with
 	Passages    map[string]time.Time     `json:"passages,omitempty"` // "final-1" → begun
@@ -64,6 +65,20 @@ type Entry struct {
 	Kept        *Kept                    `json:"kept,omitempty"`       // rows put aside that outlive the migration here
 	NotKept     evidence.NotKept         `json:"not_kept,omitempty"`   // why none do, though the instruction states a day
 	Certificate ecluse.Digest            `json:"certificate,omitzero"` // that this gate signed
+}
+
+// Again is the ledger's line about the last later reading of the source.
+type Again struct {
+	Reading int       `json:"reading"`
+	Begun   time.Time `json:"begun"`
+}
+
+// since is when a later reading began; zero: it is to begin.
+func (a Again) since(reading int) time.Time {
+	if a.Reading != reading {
+		return time.Time{}
+	}
+	return a.Begun
 }
 
 // Compared is the ledger's line about a passage that was read back and compared.

@@ -313,7 +313,7 @@ func mayGiveUp(err error) error {
 }
 
 func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, watch sluice.Watch) (*ExtractStatement, error) {
-	permit, recipient, err := s.permit(ctx, m)
+	permit, recipient, err := s.permit(ctx, m, reading)
 	if err != nil {
 		return nil, err
 	}
@@ -332,6 +332,9 @@ func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 	}
 	var closed *evidence.Manifest
 	if reading > 0 {
+		if err := s.noteAgain(m, reading); err != nil {
+			return nil, err
+		}
 		if closed, err = kept.manifest(reading-1, s.home.Fingerprint()); err != nil {
 			return nil, err
 		}
@@ -392,6 +395,20 @@ func (s *Source) read(ctx context.Context, m ecluse.MigrationID, reading int, wa
 		return nil, err
 	}
 	return said, s.noteClosed(m, reading, kept)
+}
+
+// noteAgain notes when a later reading began.
+func (s *Source) noteAgain(m ecluse.MigrationID, reading int) error {
+	now, err := s.home.Now()
+	if err != nil {
+		return err
+	}
+	return s.home.Note(m, func(e *Entry) error {
+		if e.Again.since(reading).IsZero() {
+			e.Again = Again{reading, now}
+		}
+		return nil
+	})
 }
 
 // noteClosed notes that a reading is closed, and with which manifest: the certificate must

@@ -95,7 +95,7 @@ func waiting(text []byte, what, next string) error {
 // permit verifies everything and compiles the read plan again. What it finds is
 // noted in the ledger before anything is read: a plan that began here is the one
 // that goes on.
-func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.ReadPermit, age.Recipient, error) {
+func (s *Source) permit(ctx context.Context, m ecluse.MigrationID, reading int) (mandate.ReadPermit, age.Recipient, error) {
 	var none mandate.ReadPermit
 	c, err := s.lock.Case(ctx, m, ecluse.Final)
 	if err != nil {
@@ -132,6 +132,7 @@ func (s *Source) permit(ctx context.Context, m ecluse.MigrationID) (mandate.Read
 	}
 	permit, err := mandate.PermitRead(mandate.ReadPermitInputs{
 		Trust: t, Papers: p, Source: catalogue, Procedure: s.procedure, Dialect: s.dialect, BegunAt: page.ReadBegun,
+		Again: reading > 0 && reading >= page.Readings, AgainAt: page.Again.since(reading),
 	})
 	if err != nil {
 		return none, nil, err

@@ -401,9 +401,9 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 	case procedure.SignMapping:
 		return tx.SetCurrent(ctx, m, evidence.KindMapping, subject(evidence.KindMapping))
 	case procedure.ApproveRead:
-		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindReadPlan), now))
+		return approved(ctx, tx, m, subject(evidence.KindReadPlan))
 	case procedure.ApproveLoad:
-		return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, subject(evidence.KindLoadPlan), now))
+		return approved(ctx, tx, m, subject(evidence.KindLoadPlan))
 	case procedure.Go, procedure.NoGo:
 		return decided(ctx, tx, act)
 	case procedure.Accept:
@@ -429,6 +429,23 @@ func follow(ctx context.Context, tx *sqlite.Tx, act *evidence.Act, digest ecluse
 		return undoOrdered(ctx, tx, m)
 	}
 	return nil
+}
+
+// approved sets when the approval of a plan lapses, by the instruction in force.
+func approved(ctx context.Context, tx *sqlite.Tx, m ecluse.MigrationID, plan ecluse.Digest) error {
+	in, err := tx.Current(ctx, m, evidence.KindInstruction)
+	if err != nil {
+		return err
+	}
+	text, err := tx.Document(ctx, in)
+	if err != nil {
+		return err
+	}
+	i, err := mandate.ParseInstruction("instruction", text)
+	if err != nil {
+		return err
+	}
+	return tx.Schedule(ctx, ecluse.Digest{}, due.ForApproval(m, plan, i.Lapses(tx.Now())))
 }
 
 // askEraseKept asks the gate that keeps rows put aside to erase them, and waits for

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -56,7 +57,7 @@ func (l *Lock) begin(ctx context.Context, m ecluse.MigrationID, q exchange.Begin
 	}
 	defer l.tell()
 	if reads {
-		if err := l.inWindow(ctx, i); err != nil {
+		if err := l.inWindow(ctx, i, false); err != nil {
 			return nil, err
 		}
 		if b.Read, err = l.BeginReading(ctx, i); err != nil {
@@ -108,7 +109,7 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 		}
 		return nil, withNext(err, "a passage that was loaded and compared can be brought up to what changed since: "+seeStatus)
 	}
-	if err := l.inWindow(ctx, i); err != nil {
+	if err := l.inWindow(ctx, i, true); err != nil {
 		return nil, err
 	}
 	for gate, verb := range map[ecluse.Fingerprint]exchange.Verb{i.Source.Gate: exchange.Read, i.Target.Gate: exchange.Load} {
@@ -296,14 +297,50 @@ func (l *Lock) samePlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 	}
 }
 
-// inWindow refuses to begin a reading outside the hours the instruction allows,
-// before anything is journalled. The source gate asks again, by its own clock.
-func (l *Lock) inWindow(ctx context.Context, i *mandate.Instruction) error {
+// inWindow refuses to begin a reading, or to go on with it, outside the hours that the
+// instruction allows, and in a window before whose end something ends, before anything is
+// journalled. The source gate asks again, by its own clock.
+func (l *Lock) inWindow(ctx context.Context, i *mandate.Instruction, again bool) error {
 	now, _, err := l.store.Now(ctx)
 	if err != nil {
 		return err
 	}
-	return i.InWindow(now)
+	if err := i.InWindow(now); err != nil {
+		return err
+	}
+	since := time.Time{}
+	if !again {
+		if since, err = l.readingSince(ctx, i.ID); err != nil {
+			return err
+		}
+	}
+	contract, err := l.contractText(ctx, i.Contract)
+	if err != nil {
+		return err
+	}
+	rosters, err := l.rosters(ctx)
+	if err != nil {
+		return err
+	}
+	return mandate.ReadsInTime(contract, i, rosters, since, now)
+}
+
+// readingSince is when the reading under way began; zero: it is to begin.
+func (l *Lock) readingSince(ctx context.Context, m ecluse.MigrationID) (time.Time, error) {
+	begun, err := l.store.LeavesOf(ctx, string(m), string(journal.ReadingBegun))
+	if err != nil {
+		return time.Time{}, err
+	}
+	closed, err := l.store.LeavesOf(ctx, string(m), string(journal.ManifestClosed))
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, x := range begun {
+		if n := len(closed); n == 0 || x.Index > closed[n-1].Index {
+			return x.At, nil
+		}
+	}
+	return time.Time{}, nil
 }
 
 // todo finds out what is approved and not done.

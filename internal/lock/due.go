@@ -135,26 +135,33 @@ func (l *Lock) lapse(ctx context.Context, it due.Item, _ time.Time) error {
 	if err != nil {
 		return err
 	}
+	v, err := l.lapsing(ctx, it.Migration, mig.Place, it.Subject)
+	if err != nil || v == "" {
+		return err
+	}
+	return l.move(ctx, it.Migration, journal.ApprovalLapsed, v, procedure.Lock)
+}
+
+// lapsing is the move by which the approval of a plan lapses; none when what it approves
+// began, or another plan is in force.
+func (l *Lock) lapsing(ctx context.Context, m ecluse.MigrationID, p procedure.Place, plan string) (procedure.Verb, error) {
 	for _, v := range []procedure.Verb{procedure.LapseRead, procedure.LapseLoad} {
-		if _, err := procedure.Next(mig.Place, v, procedure.Lock); err != nil {
-			continue // it began meanwhile, or another plan is in force
+		if _, err := procedure.Next(p, v, procedure.Lock); err != nil {
+			continue
 		}
 		kind := evidence.KindReadPlan
 		if v == procedure.LapseLoad {
-			kind = exchange.KindLoadPlan(mig.Place.Kind)
+			kind = exchange.KindLoadPlan(p.Kind)
 		}
-		current, err := l.store.Current(ctx, it.Migration, kind)
+		current, err := l.store.Current(ctx, m, kind)
 		if err != nil {
-			return err
+			return "", err
 		}
-		if current.String() != it.Subject {
-			continue
-		}
-		if err := l.move(ctx, it.Migration, journal.ApprovalLapsed, v, procedure.Lock); err != nil {
-			return err
+		if current.String() == plan {
+			return v, nil
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // rehearsalEnd takes a rehearsal that nobody undid out of the test base.

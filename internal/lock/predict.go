@@ -103,29 +103,50 @@ func (l *Lock) predict(ctx context.Context, i *mandate.Instruction, p *exchange.
 }
 
 // slowestLoad is how many seconds a row took in the slowest rehearsal or load of a
-// migration that came to its end, by the journal; 0: none has.
+// migration that came to its end; 0: none has. What counts is from when the target gate was
+// asked until it answered, each time: neither the days between two runs nor those until a
+// catch-up, which loads what changed alone.
 func (l *Lock) slowestLoad(ctx context.Context, m ecluse.MigrationID) (float64, error) {
-	begun := map[string]time.Time{}
-	leaves, err := l.store.LeavesOf(ctx, string(m), string(journal.PassageBegun))
+	all, err := l.store.WorkOf(ctx, m) // in the order it was asked
 	if err != nil {
 		return 0, err
 	}
-	for _, x := range leaves {
-		if p := x.IDs["passage"]; begun[p].IsZero() { // it may have gone on since
-			begun[p] = x.At
-		}
+	type load struct {
+		reading int // that the passage began with
+		took    time.Duration
 	}
-	if leaves, err = l.store.LeavesOf(ctx, string(m), string(journal.PassageEnded)); err != nil {
+	loads := map[string]load{}
+	for i := range all {
+		var w exchange.Work
+		if all[i].Verb != string(exchange.Load) || all[i].Ended.IsZero() {
+			continue
+		}
+		if err := json.Unmarshal(all[i].Text, &w); err != nil {
+			return 0, err
+		}
+		x, ok := loads[w.Passage.String()]
+		if !ok {
+			x.reading = w.Reading
+		}
+		if w.Reading == x.reading {
+			x.took += all[i].Ended.Sub(all[i].Asked)
+		}
+		loads[w.Passage.String()] = x
+	}
+	leaves, err := l.store.LeavesOf(ctx, string(m), string(journal.PassageEnded))
+	if err != nil {
 		return 0, err
 	}
 	slowest := 0.0
+	seen := map[string]bool{}
 	for _, x := range leaves {
 		p := x.IDs["passage"]
 		rows := x.Numbers["rows_read"]
-		if begun[p].IsZero() || rows <= 0 || strings.HasPrefix(p, string(ecluse.Dry)+"-") { // a dry run writes nothing
+		if seen[p] || rows <= 0 || strings.HasPrefix(p, string(ecluse.Dry)+"-") { // a dry run writes nothing
 			continue
 		}
-		slowest = max(slowest, x.At.Sub(begun[p]).Seconds()/float64(rows))
+		seen[p] = true // what ends later is a catch-up
+		slowest = max(slowest, loads[p].took.Seconds()/float64(rows))
 	}
 	return slowest, nil
 }

@@ -61,6 +61,17 @@ func TestPredictsMeasured(t *testing.T) {
 		if s, err := strconv.ParseFloat(took[0], 64); err != nil || math.Abs(s-x.Load) > 0.001 {
 			t.Errorf("%v seconds by the journal, told %v", took, x.Load)
 		}
+		// Three days ago it was interrupted after five seconds; since then it caught up, which took as long.
+		d.Exec("room/lock/control.db",
+			"UPDATE leaf SET at = at - 259200000 WHERE CAST(text AS TEXT) LIKE '%\"passage-begun\"%\"final-1\"%'",
+			"INSERT INTO work (id, gate, migration, verb, text, asked, ended, answer) SELECT 'first', gate, migration, verb, text, asked - 259200000, asked - 259195000, answer FROM work WHERE verb = 'load' AND CAST(text AS TEXT) LIKE '%\"final\"%'",
+			"INSERT INTO work (id, gate, migration, verb, text, asked, ended, answer) SELECT 'later', gate, migration, verb, CAST(json_set(CAST(text AS TEXT), '$.reading', 1) AS BLOB), ended, ended + 259200000, answer FROM work WHERE verb = 'load' AND id <> 'first' AND CAST(text AS TEXT) LIKE '%\"final\"%'")
+		if all, err = d.Open().Status(t.Context(), roomtest.Migration); err != nil {
+			t.Fatal(err)
+		}
+		if y := all[0].Predicted; y == nil || y.Load < x.Load+5*0.9 || y.Load > x.Load+3600 {
+			t.Errorf("after an interruption of days, and a catch-up: %+v, was %+v", y, x)
+		}
 	}
 }
 

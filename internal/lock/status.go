@@ -6,9 +6,11 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
+	"ecluse/internal/due"
 	"ecluse/internal/exchange"
 	"ecluse/internal/journal"
 	"ecluse/internal/mandate"
@@ -74,7 +76,10 @@ func (l *Lock) describe(ctx context.Context, m store.Migration, s *exchange.Stat
 	if s.Kept, err = l.keptOf(ctx, m); err != nil {
 		return err
 	}
-	if s.Near, err = l.near(ctx, m); err != nil {
+	if s.Lapses, err = l.lapses(ctx, m); err != nil {
+		return err
+	}
+	if s.Near, err = l.near(ctx, m, s.Lapses); err != nil {
 		return err
 	}
 	if m.Place.Passage == procedure.Live {
@@ -159,7 +164,7 @@ func (l *Lock) changedSource(ctx context.Context, m ecluse.MigrationID) (*exchan
 }
 
 // near lists what ends within a week of a migration that is not over.
-func (l *Lock) near(ctx context.Context, m store.Migration) ([]exchange.Deadline, error) {
+func (l *Lock) near(ctx context.Context, m store.Migration, lapses time.Time) ([]exchange.Deadline, error) {
 	if slices.Contains([]procedure.State{procedure.Erased, procedure.Closed}, m.Place.Migration) {
 		return nil, nil
 	}
@@ -180,12 +185,37 @@ func (l *Lock) near(ctx context.Context, m store.Migration) ([]exchange.Deadline
 		return nil, err
 	}
 	var all []exchange.Deadline
+	if x, _ := exchange.Near(string(mandate.OfApproval), "", lapses, now); !lapses.IsZero() && x.Within <= soonLapses {
+		all = append(all, x)
+	}
 	for _, d := range ends {
 		if x, near := exchange.Near(string(d.Of), d.Side, d.At, now); near {
 			all = append(all, x)
 		}
 	}
 	return all, nil
+}
+
+// soonLapses is within how many hours the lapse of an approval, which lasts 72, is told as
+// something that ends.
+const soonLapses = 48
+
+// lapses is when the first approval of a plan in hand lapses that did not begin yet; zero when
+// nothing waits so.
+func (l *Lock) lapses(ctx context.Context, m store.Migration) (time.Time, error) {
+	items, err := l.store.Items(ctx, m.ID) // by their times
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, it := range items {
+		if it.Kind != due.ApprovalLapse {
+			continue
+		}
+		if v, err := l.lapsing(ctx, m.ID, m.Place, it.Subject); err != nil || v != "" {
+			return it.At, err
+		}
+	}
+	return time.Time{}, nil
 }
 
 // readInstruction reads the instruction in force from the disk, and not from memory: what is

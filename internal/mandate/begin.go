@@ -2,6 +2,7 @@ package mandate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse"
@@ -13,7 +14,8 @@ import (
 // permit's own end.
 type beginning struct {
 	at      time.Time
-	future  bool // later than now
+	future  bool      // later than now
+	opened  time.Time // when the window that was open then opened; the beginning itself, of none
 	rosters *evidence.Rosters
 }
 
@@ -21,7 +23,21 @@ func (d *docket) beginning(begunAt time.Time) *beginning {
 	if begunAt.IsZero() {
 		begunAt = d.trust.Now
 	}
-	return &beginning{at: begunAt, future: begunAt.After(d.trust.Now), rosters: &d.rosters}
+	opened := begunAt
+	if w, err := ParseWindow(d.instruction.Limits.Window); err == nil && d.instruction.Limits.Window != "" && w.Open(begunAt) {
+		opened = w.opened(begunAt)
+	}
+	return &beginning{at: begunAt, future: begunAt.After(d.trust.Now), opened: opened, rosters: &d.rosters}
+}
+
+// Lapses is when an approval given then lapses, if nothing began: after BeginWithin, or at
+// the end of the window that is open by then, for nothing lapses inside an open window.
+func (i *Instruction) Lapses(approved time.Time) time.Time {
+	at := approved.Add(BeginWithin)
+	if w, err := ParseWindow(i.Limits.Window); err == nil && i.Limits.Window != "" && w.Open(at) {
+		at = w.Closes(at)
+	}
+	return at
 }
 
 const (
@@ -55,16 +71,38 @@ func (b *beginning) holds(a actBy) error {
 	switch {
 	case b.at.Before(a.NotBefore):
 		return refusal(beginPassage, "it began before "+a.Person+"'s approval", "begin a new passage")
-	case b.at.After(a.NotAfter):
+	case b.opened.After(a.NotAfter):
 		return &ecluse.Error{
 			Kind: ecluse.WaitsForSign, What: beginPassage, Next: approveAgain,
 			Why: fmt.Sprintf("%s's approval ended on %s", a.Person, a.NotAfter.Format(time.RFC3339)),
 		}
 	}
-	if _, _, err := evidence.VerifyAct(a.signed, b.rosters, b.at); err != nil {
+	at := b.at
+	if at.After(a.NotAfter) { // in the window
+		at = a.NotAfter
+	}
+	_, _, err := evidence.VerifyAct(a.signed, b.rosters, at)
+	if err == nil {
+		err = b.stillThere(a)
+	}
+	if err != nil {
 		return &ecluse.Error{
 			Kind: ecluse.Unverified, What: beginPassage, Why: a.Person + "'s approval does not hold any more", Err: err,
 			Next: "somebody whose mandate runs approves the plan: `ecluse approve`",
+		}
+	}
+	return nil
+}
+
+// stillThere refuses the approval of somebody whom a later roster, of before the beginning,
+// has no more: that counts at once.
+func (b *beginning) stillThere(a actBy) error {
+	for _, later := range b.rosters.Side(a.Side) {
+		if later.Number <= a.RosterNumber || later.Issued.After(b.at) {
+			continue
+		}
+		if p, ok := later.Person(a.Person); !ok || !slices.Contains(p.Roles, a.Role) {
+			return ecluse.Errorf(ecluse.Unverified, "verify act", "%s is not in roster %d of the %s", a.Person, later.Number, later.Side)
 		}
 	}
 	return nil
@@ -104,7 +142,7 @@ func frozenBy(f *PlanFreeze, now time.Time) error {
 }
 
 // soonAfter checks that the passage begins within 72 hours of its approval, which
-// is complete with the last one.
+// is complete with the last one, or in a window that opened within them.
 func (b *beginning) soonAfter(approvals ...actBy) error {
 	last := approvals[0].NotBefore
 	for _, a := range approvals[1:] {
@@ -112,7 +150,7 @@ func (b *beginning) soonAfter(approvals ...actBy) error {
 			last = a.NotBefore
 		}
 	}
-	if b.at.Sub(last) <= BeginWithin {
+	if b.opened.Sub(last) <= BeginWithin {
 		return nil
 	}
 	return &ecluse.Error{

@@ -17,6 +17,8 @@ const (
 	OfErasure  DeadlineOf = "erase"        // erase_by of the instruction
 	OfContract DeadlineOf = "contract-end" // with it every migration under it
 	OfRoster   DeadlineOf = "roster-age"   // no gate takes the roster any longer
+
+	OfApproval DeadlineOf = "approval-lapse" // of the plan that is approved and did not begin; the lock's word
 )
 
 // Deadline is an end that a migration comes to.
@@ -48,19 +50,27 @@ func Deadlines(c *Contract, i *Instruction, rosters []*evidence.Roster, now time
 
 // ReadDeadlines is Deadlines, of a contract and of rosters as they were signed.
 func ReadDeadlines(contract []byte, i *Instruction, rosters []evidence.Signed, now time.Time) ([]Deadline, error) {
-	c, err := ParseContract("contract", contract)
+	c, read, err := readEnds(contract, rosters)
 	if err != nil {
 		return nil, err
+	}
+	return Deadlines(c, i, read, now), nil
+}
+
+func readEnds(contract []byte, rosters []evidence.Signed) (*Contract, []*evidence.Roster, error) {
+	c, err := ParseContract("contract", contract)
+	if err != nil {
+		return nil, nil, err
 	}
 	var read []*evidence.Roster
 	for _, s := range rosters {
 		r, err := evidence.ParseRoster("roster", s.Body)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		read = append(read, r)
 	}
-	return Deadlines(c, i, read, now), nil
+	return c, read, nil
 }
 
 // ErasedBy is when keys and ciphertext go, whoever accepted what: the deadline, or the
@@ -75,7 +85,7 @@ const DeadlineMargin = 24 * time.Hour
 
 // InTime refuses to compile a plan for a window before whose end, and DeadlineMargin after
 // it, something ends: the next window, the one that is open, or now when there is none.
-// It says nothing of a passage that began: that goes on until what ends does.
+// It says nothing of a passage that began: in its window that goes on until what ends does.
 func InTime(c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) error {
 	return inTime("compile the plan", c, i, rosters, now)
 }
@@ -88,6 +98,35 @@ func (d *docket) beginsInTime(begunAt time.Time) error {
 	}
 	rosters := slices.Concat(d.rosters.Side(ecluse.Controller), d.rosters.Side(ecluse.Processor))
 	return inTime(beginPassage, d.contract, d.instruction, rosters, d.trust.Now)
+}
+
+// ReadsInTime asks it of a reading of the source, the first or a later one, that is to begin
+// (since is zero), or that began then and would go on in a later window.
+func ReadsInTime(contract []byte, i *Instruction, rosters []evidence.Signed, since, now time.Time) error {
+	c, read, err := readEnds(contract, rosters)
+	if err != nil {
+		return err
+	}
+	return readsInTime(c, i, read, since, now)
+}
+
+func (d *docket) readsInTime(since time.Time) error {
+	rosters := slices.Concat(d.rosters.Side(ecluse.Controller), d.rosters.Side(ecluse.Processor))
+	return readsInTime(d.contract, d.instruction, rosters, since, d.trust.Now)
+}
+
+func readsInTime(c *Contract, i *Instruction, rosters []*evidence.Roster, since, now time.Time) error {
+	w, err := ParseWindow(i.Limits.Window)
+	if err != nil {
+		return &ecluse.Error{Kind: ecluse.Invalid, What: "read limits.window", Err: err}
+	}
+	switch {
+	case since.IsZero():
+		return inTime(beginPassage, c, i, rosters, now)
+	case i.Limits.Window == "" || w.Open(now) && !since.Before(w.opened(now)):
+		return nil
+	}
+	return inTime("go on reading", c, i, nil, now) // a roster that lapses in an open window counts to its end
 }
 
 func inTime(what string, c *Contract, i *Instruction, rosters []*evidence.Roster, now time.Time) error {

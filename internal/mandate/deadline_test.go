@@ -92,6 +92,73 @@ func TestInTime(t *testing.T) {
 	}
 }
 
+// TestLapsesInNoOpenWindow: an approval that is 72 hours old inside an open window holds to
+// the window's end, of somebody who is still in the roster.
+func TestLapsesInNoOpenWindow(t *testing.T) {
+	w := mandatetest.New(t)
+	approved := w.Now.Add(-time.Hour)
+	lapse := approved.Add(mandate.BeginWithin)
+	clock := func(d time.Duration) string { return lapse.Add(d).UTC().Format("15:04") }
+	open := func(from, to time.Duration) *mandatetest.Migration {
+		window := clock(from) + "-" + clock(to) + " UTC"
+		return w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+fmt.Sprintf("limits: {rows: 1000, bytes: 1TB, window: %q}\n", window))
+	}
+	for name, c := range map[string]struct {
+		from, to, at time.Duration
+		ok           bool
+	}{
+		"before it lapses":              {-time.Hour, 3 * time.Hour, -30 * time.Minute, true},
+		"after, in the window":          {-time.Hour, 3 * time.Hour, 2 * time.Hour, true},
+		"in a window that opened after": {time.Hour, 3 * time.Hour, 2 * time.Hour, false},
+	} {
+		m := open(c.from, c.to)
+		in := m.ReadPermitInputs()
+		as := func(a *evidence.Act) { a.NotAfter = a.NotBefore.Add(mandate.BeginWithin) }
+		approve := []evidence.Clause{clause(m, evidence.VerbApprove, evidence.KindReadPlan)}
+		in.Acts = append(in.Acts, m.Act(t, w.Anne, ecluse.Signatory, approve, as), m.Act(t, w.Jean, ecluse.Operator, approve, as))
+		in.Now = lapse.Add(c.at)
+		_, err := mandate.PermitRead(in)
+		if (err == nil) != c.ok || !c.ok && ecluse.KindOf(err) != ecluse.WaitsForSign {
+			t.Errorf("%s: %v", name, err)
+		}
+		if at := m.Instruction.Lapses(approved); c.from < 0 != at.After(lapse.Add(2*time.Hour)) {
+			t.Errorf("%s: it lapses %s", name, at)
+		}
+	}
+}
+
+// TestReadsInTime: a later reading is a night's work like the first, and one that began goes on
+// in no later window in which something ends.
+func TestReadsInTime(t *testing.T) {
+	w := mandatetest.New(t)
+	due := time.Now().UTC().AddDate(0, 0, 20).Truncate(24 * time.Hour).Add(12 * time.Hour) // noon
+	window := "limits: {rows: 1000, bytes: 1TB, window: 20:00-06:00 UTC}\n"
+	m := w.Migration(t, source(), mandatetest.Dialect(ecluse.PostgreSQL), body+window+"erase_by: "+due.Format(time.RFC3339)+"\n")
+	in := m.ReadPermitInputs()
+	night := func(before int) time.Time { return due.AddDate(0, 0, -before).Add(10 * time.Hour) } // 22:00
+	for name, c := range map[string]struct {
+		now, begun, again time.Time
+		later             bool
+		ok                bool
+	}{
+		"the first, in time":                       {now: night(3), ok: true},
+		"the first, too late":                      {now: night(1)},
+		"it goes on in its window":                 {now: night(1), begun: night(1).Add(-time.Hour), ok: true},
+		"it goes on in a later one":                {now: night(2), begun: night(3), ok: true},
+		"it goes on in a later one, too late":      {now: night(1), begun: night(3)},
+		"a later one, in time":                     {now: night(3), begun: night(5), later: true, ok: true},
+		"a later one, too late":                    {now: night(1), begun: night(5), later: true},
+		"a later one goes on in its window":        {now: night(1), begun: night(5), again: night(1), later: true, ok: true},
+		"a later one goes on in another, too late": {now: night(1), begun: night(5), again: night(2), later: true},
+	} {
+		in.Now, in.BegunAt, in.Again, in.AgainAt = c.now, c.begun, c.later, c.again
+		_, err := mandate.PermitRead(in)
+		if late := ecluse.KindOf(err) == ecluse.Refused && strings.Contains(fmt.Sprint(err), "the deadline of erasure"); late == c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestBeginsInTime: what was in time when the plan was compiled, and is not any more when its
 // passage is to begin, does not begin; one that began goes on.
 func TestBeginsInTime(t *testing.T) {

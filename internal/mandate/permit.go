@@ -89,6 +89,8 @@ type ReadPermitInputs struct {
 	Procedure ecluse.Digest
 	Dialect   Dialect
 	BegunAt   time.Time // from the gate's ledger; zero: the passage is not begun
+	Again     bool      // a later reading, of what changed since
+	AgainAt   time.Time // when that began, from the ledger; zero: it is to begin
 }
 
 // PermitRead verifies everything a reading needs and compiles the plan again
@@ -105,7 +107,11 @@ func PermitRead(in ReadPermitInputs) (ReadPermit, error) {
 	if err := d.isGate(d.instruction.Source.Gate, "source"); err != nil {
 		return ReadPermit{}, err
 	}
-	if err := d.beginsInTime(in.BegunAt); err != nil {
+	since := in.BegunAt
+	if in.Again {
+		since = in.AgainAt
+	}
+	if err := d.readsInTime(since); err != nil {
 		return ReadPermit{}, err
 	}
 	approved, err := d.readPlan(in.Papers)

@@ -158,6 +158,15 @@ func hours(in *Input, f *Facts) (read, load time.Duration) {
 	return read, load
 }
 
+// TooLate tells when the report is there, and whether the last hour for no-go is over by
+// then: what the report shows could not be undone any more before the laboratory opens.
+func TooLate(in *Input, f *Facts) (report time.Time, late bool) {
+	read, load := hours(in, f)
+	report = in.Begins.Add(read + load)
+	last, _, known := LastNoGo(in, f)
+	return report, known && last.Before(report)
+}
+
 // Page is a sheet in the reader's language, before it is HTML or PDF.
 type Page struct {
 	Lang, Title, Note string
@@ -206,10 +215,14 @@ func theNight(in *Input, f *Facts, say Say, when func(time.Time) string) Table {
 		readSays = say("done", "fait")
 	}
 	last, undo, known := LastNoGo(in, f)
+	report, late := TooLate(in, f)
 	lastSays := unknown
 	switch {
 	case known && last.Before(in.Begins):
 		lastSays = say("WARNING: undoing takes longer than the night", "ATTENTION : l'annulation dure plus que la nuit")
+	case late:
+		lastSays = say("WARNING: %s, and the report is there at %s: no time to undo after it. Begin earlier, or load before and catch up",
+			"ATTENTION : %s, et le rapport n'est là qu'à %s : plus le temps d'annuler ensuite. Commencer plus tôt, ou charger avant puis rattraper", when(last), when(report))
 	case known:
 		lastSays = when(last)
 	}
@@ -250,7 +263,8 @@ func theSteps(in *Input, f *Facts, say Say, when func(time.Time) string) Table {
 	if read+load > 0 {
 		steps = append(steps, Step{in.Begins.Add(read + load), say("ecluse report; then ecluse go, or ecluse no-go --undo", "ecluse report ; puis ecluse go, ou ecluse no-go --undo"), deciders})
 	}
-	if at, _, known := LastNoGo(in, f); known && !at.Before(in.Begins) {
+	_, late := TooLate(in, f)
+	if at, _, known := LastNoGo(in, f); known && !late {
 		steps = append(steps, Step{at, say("last hour for no-go", "dernière heure pour refuser le feu vert"), deciders})
 	}
 	steps = append(steps, Step{in.Opens, say("the laboratory works again", "le laboratoire reprend"), say("everybody", "tous")})

@@ -124,6 +124,30 @@ func TestLastNoGo(t *testing.T) {
 	}
 }
 
+// TestTooLate: a last hour that is over before the report is there is no hour to decide by,
+// and the sheet says so.
+func TestTooLate(t *testing.T) {
+	for load, want := range map[string]bool{"4h": false, "5h": true, "9h": true} { // the night has eleven hours: 4 and 6 for undoing, 5 and 7 and a half
+		in, err := sheet.ParseInput("sheet.yaml", []byte(strings.Replace(file, "load: 2h\n", "read: 0s\nload: "+load+"\n", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &sheet.Facts{Made: in.Begins}
+		if report, late := sheet.TooLate(in, f); late != want || report.Before(in.Begins.Add(4*time.Hour)) {
+			t.Errorf("loading in %s: %t, the report at %s", load, late, report)
+		}
+		for lang, say := range map[string]sheet.Say{"en": english, "fr": french} {
+			var b bytes.Buffer
+			if err := sheet.New(in, f, lang, say).HTML(&b); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(b.String(), "WARNING") || strings.Contains(b.String(), "ATTENTION"); got != want {
+				t.Errorf("%s, loading in %s: it warns: %t", lang, load, got)
+			}
+		}
+	}
+}
+
 func TestParseInputRefuses(t *testing.T) {
 	for name, edit := range map[string][2]string{
 		"another format":       {"sheet/v1", "sheet/v2"},
