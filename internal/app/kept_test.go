@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,11 @@ func TestRejectsOutliveAcceptance(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(before), err)
 	}
 	copyOfLock(d)
+	q := app.RejectsRequest{Key: d.Key(roomtest.Claire)}
+	shapes, err := r.Beside(exchange.SourcePlace).Shapes(t.Context(), q)
+	if err != nil || len(shapes.Shapes) == 0 {
+		t.Fatalf("%+v, %v", shapes, err)
+	}
 	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +97,9 @@ func TestRejectsOutliveAcceptance(t *testing.T) {
 		t.Errorf("found in %v", leaks)
 	}
 	var one *gate.Rejected
-	q := app.RejectsRequest{Key: d.Key(roomtest.Claire)}
+	if now, err := r.Beside(exchange.SourcePlace).Shapes(t.Context(), q); err != nil || !reflect.DeepEqual(now, shapes) {
+		t.Errorf("by shape %+v before the acceptance, %+v after it: %v", shapes, now, err)
+	}
 	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), q, func(x *gate.Rejected) error { one = x; return nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -307,6 +307,22 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 	return nil
 }
 
+// KeptShapes counts what the rows kept look like, by reason and column behind it, as the
+// exact figures of the report did: the key of those is destroyed. Looking is journalled as
+// for the rows.
+func (s *Source) KeptShapes(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, key ssh.Signer) ([]reconcile.Shaped, error) {
+	var all reconcile.Shapes
+	err := s.Rejects(ctx, m, p, key, func(r *Rejected) error {
+		for _, c := range r.Cells {
+			if c.behind {
+				all.Add(reconcile.Shaped{Dataset: r.Dataset, By: r.Reason, Column: c.Column, Shape: c.shape, Count: 1})
+			}
+		}
+		return nil
+	})
+	return all.List(), err
+}
+
 // inKept opens the folder of rows kept, which is made when it is first needed. Which
 // migration it is about, the lock says: an id that is none is refused.
 func (h *Home) inKept(m ecluse.MigrationID, do func(root *os.Root, name string) error) (err error) {
