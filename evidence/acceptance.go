@@ -13,8 +13,12 @@ import (
 const DispositionsFormat = "dispositions/v2"
 
 // dispositionsV1 said the same of a reason whatever the dataset. Nobody signs it any
-// more; what was accepted with it still verifies.
-const dispositionsV1 = "dispositions/v1"
+// more (Explained); what was accepted with it still verifies, if each is one line, of which
+// nothing else bounded the length.
+const (
+	dispositionsV1 = "dispositions/v1"
+	maxLineV1      = 4096
+)
 
 // Dispositions is dispositions/v2: what the controller says becomes of rows that
 // were put aside, by dataset and reason.
@@ -62,7 +66,10 @@ func (d *Dispositions) explain(put []reason) error {
 		said[x] = true
 	}
 	open := map[string]bool{}
-	for by := range d.Reasons {
+	for _, by := range slices.Sorted(maps.Keys(d.Reasons)) {
+		if why := OneLine(d.Reasons[by], maxLineV1); why != "" {
+			return unexplained("what becomes of the rows put aside for " + quote(by) + ": " + why)
+		}
 		open[by] = true
 	}
 	for _, x := range put {
@@ -223,8 +230,20 @@ func unexplained(why string) error {
 // Explained refuses an acceptance that leaves something unexplained: of a report
 // whose comparison found a difference that the reservations do not explain, or in
 // which rows were put aside for a reason that the dispositions say nothing of.
-// Either is nil when none are accepted with the report.
+// Either is nil when none are accepted with the report. It is for acts that are signed now:
+// the format that dispositions had before is none of theirs.
 func Explained(report, dispositions, reservations []byte) error {
+	var d struct {
+		Format string `json:"ecluse"`
+	}
+	if dispositions != nil && (json.Unmarshal(dispositions, &d) != nil || d.Format != DispositionsFormat) {
+		return unexplained("the dispositions are no " + DispositionsFormat)
+	}
+	return explained(report, dispositions, reservations)
+}
+
+// explained is Explained of what was accepted at any time.
+func explained(report, dispositions, reservations []byte) error {
 	const what = "accept report"
 	head, err := peekStatement(report)
 	if err != nil {

@@ -734,8 +734,8 @@ acceptance)
 		[ -z "$disposed$named" ] || ko "something was said of rows put aside, and none were"
 	elif [ -f "$f" ] && grep -q '^{"ecluse":"dispositions/v1"' "$f"; then # of the first format: by reason alone
 		[ "${named:-$disposed}" = "$disposed" ] || ko "of rows put aside the certificate says otherwise than the acceptance"
-		run grep -q -F "{\"ecluse\":\"dispositions/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"reasons\":{" "$f" || ko "$f holds no dispositions of the report accepted"
-		sed 's/^.*,"reasons":{//' "$f" | grep -o -E "$string:$string" | grep -v -E ':" *"$' | sed 's/^/x/' >"$tmp/disposed"
+		run grep -q -x -E "\\{\"ecluse\":\"dispositions/v1\",\"migration\":\"$id\",\"report\":\"$report\",\"reasons\":\\{$string:$line(,$string:$line)*\\}\\}" "$f" || ko "$f holds no dispositions of the report accepted"
+		sed 's/^.*,"reasons":{//' "$f" | grep -o -E "$string:$line" | sed 's/^/x/' >"$tmp/disposed"
 		grep -o -E "\"by\":$string" "$tmp/aside" | sed 's/^"by"://' | sort -u >"$tmp/reasons"
 		while IFS= read -r reason; do
 			grep -F "x$reason:\"" "$tmp/disposed" | cut -c "1-$((${#reason} + 3))" | grep -q -x -F "x$reason:\"" || ko "nobody said what becomes of the rows put aside for $reason"

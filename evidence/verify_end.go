@@ -483,7 +483,7 @@ func (v *verifier) checkGround() (string, error) {
 			return "", err
 		}
 		reservations := with[KindReservations]
-		if err := Explained(v.files[FileReport], with[KindDispositions], reservations); err != nil {
+		if err := explained(v.files[FileReport], with[KindDispositions], reservations); err != nil {
 			return "", because(ecluse.Unverified, what, err)
 		}
 		if (c.Outcome == Reserved) != (reservations != nil) {

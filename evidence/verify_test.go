@@ -183,6 +183,35 @@ func TestVerifyFirstDispositions(t *testing.T) {
 	}
 }
 
+// TestFirstDispositionsAreOld: who accepts now says what becomes of rows by dataset and reason:
+// desk and lock take no dispositions/v1, which verifiers read.
+func TestFirstDispositionsAreOld(t *testing.T) {
+	report := must(EncodeJSON(struct {
+		StatementHead
+		compared
+	}{StatementHead{ReportFormat, testMigration, ecluse.DigestOf(nil)}, func() (c compared) {
+		c.Compared.Equal, c.Compared.Rejected = true, []reason{{"patient", "no code", "<10"}}
+		return c
+	}()}))
+	of := func(d Dispositions) []byte {
+		d.Migration, d.Report = testMigration, ecluse.DigestOf(report)
+		return must(EncodeJSON(d))
+	}
+	second := of(Dispositions{Format: DispositionsFormat, Rows: []Disposition{{"patient", "no code", "kept"}}})
+	if err := Explained(report, second, nil); err != nil {
+		t.Error(err)
+	}
+	for text, then := range map[string]bool{"kept": true, "kept\nor not": false, "  ": false, strings.Repeat("x", maxLineV1+1): false} {
+		first := of(Dispositions{Format: dispositionsV1, Reasons: map[string]string{"no code": text}})
+		if err := Explained(report, first, nil); ecluse.KindOf(err) != ecluse.Refused {
+			t.Errorf("%.20q now: %v", text, err)
+		}
+		if err := explained(report, first, nil); then != (err == nil) {
+			t.Errorf("%.20q then: %v", text, err)
+		}
+	}
+}
+
 func FuzzExplained(f *testing.F) {
 	report := must(EncodeJSON(struct {
 		StatementHead
@@ -192,7 +221,7 @@ func FuzzExplained(f *testing.F) {
 	f.Add(report, must(EncodeJSON(Dispositions{Format: dispositionsV1, Migration: testMigration, Report: ecluse.DigestOf(report), Reasons: map[string]string{"no code": "kept"}})))
 	f.Add([]byte(strings.Replace(string(report), "false", "true", 1)), []byte(nil))
 	f.Fuzz(func(t *testing.T, report, dispositions []byte) {
-		if err := Explained(report, dispositions, nil); err == nil && !strings.Contains(string(report), "true") {
+		if err := explained(report, dispositions, nil); err == nil && !strings.Contains(string(report), "true") {
 			t.Error("accepted though nothing says that it is equal")
 		}
 	})
@@ -639,6 +668,9 @@ func forgeries(t testing.TB) []forgery {
 		{"accepted with a word that is two lines", "report", func(s *story) { s.dispositions = func(d *Dispositions) { d.Rows[1].Becomes = "by\nhand" } }},
 		{"accepted with words of two formats", "report", func(s *story) {
 			s.dispositions = func(d *Dispositions) { d.Reasons = map[string]string{"no code": "left"} }
+		}},
+		{"accepted by the first format, in two lines", "report", func(s *story) {
+			s.dispositions = func(d *Dispositions) { firstFormat()(d); d.Reasons["no code"] = "by\nhand" }
 		}},
 		{"accepted by the first format, a reason left out", "report", func(s *story) { s.dispositions = firstFormat("no code") }},
 		{"accepted by the first format, a reason left blank", "report", func(s *story) {

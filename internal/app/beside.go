@@ -231,6 +231,49 @@ func (b *Beside) report(ctx context.Context, m ecluse.MigrationID, c *exchange.C
 	return nil, ecluse.Digest{}, nil
 }
 
+// ShapesView is exact counts of rows put aside, by reason, column and shape.
+type ShapesView struct {
+	Migration ecluse.MigrationID `json:"migration"`
+	Passage   ecluse.Passage     `json:"passage"`
+	Shapes    []reconcile.Shaped `json:"shapes"`
+}
+
+// Shapes counts the rows put aside of the last passage that ended: by its exact figures or,
+// of a migration that was erased, by the rows that are kept.
+func (b *Beside) Shapes(ctx context.Context, q RejectsRequest) (*ShapesView, error) {
+	m, err := b.migration(q.Migration)
+	if err != nil {
+		return nil, err
+	}
+	page, err := b.home.Entry(m)
+	if err != nil {
+		return nil, err
+	}
+	out := &ShapesView{Migration: m}
+	if page.Kept != nil && !page.Erased.IsZero() {
+		s, err := b.Source()
+		if err != nil {
+			return nil, err
+		}
+		out.Passage = page.Kept.Passage
+		out.Shapes, err = s.KeptShapes(ctx, m, out.Passage, q.Key)
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		v, err := b.ReportExact(ctx, m, q.Key)
+		if err != nil {
+			return nil, err
+		}
+		out.Passage, out.Shapes = v.Passage, v.Exact.Shapes
+	}
+	if q.Passage != "" && q.Passage != out.Passage.String() {
+		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "show the rows put aside", Where: q.Passage, Why: "the last report is of " + out.Passage.String(), Next: "leave --passage out"}
+	}
+	out.Shapes = append([]reconcile.Shaped{}, out.Shapes...)
+	return out, nil
+}
+
 // ExactReport is a report with the figures behind it, for the laboratory alone.
 type ExactReport struct {
 	desk.ReportView

@@ -383,6 +383,13 @@ func TestCatchUpAgainAndAgain(t *testing.T) {
 		if !v.Reconciled || v.Load.Reading != n+1 {
 			t.Fatalf("reading %d: %+v", n+1, v.Load.Compared)
 		}
+		laboratory := d.Open() // sees as many rows put aside as the report counts, which it demands
+		if rows, err := shown(t, d, laboratory); err != nil || int64(len(rows)) != v.RowsRejected || len(rows) == 0 {
+			t.Errorf("after reading %d %d rows put aside are shown, and the report counts %d: %v", n+1, len(rows), v.RowsRejected, err)
+		}
+		if err := laboratory.Close(); err != nil {
+			t.Fatal(err)
+		}
 		oracle := roomtest.CatchingUp(t, roomtest.Ready, patients, times)
 		if err := errors.Join(os.Remove(oracle.Join("ancilab.db")), os.CopyFS(oracle.Path, only{os.DirFS(d.Path), "ancilab.db"})); err != nil {
 			t.Fatal(err)

@@ -197,3 +197,10 @@ func (r *Room) As(ctx context.Context, key ssh.Signer) (*lock.Person, error) {
 
 // Nobody is the room's lock as somebody sees it of whom nothing is known.
 func (r *Room) Nobody() *lock.Person { return r.lock.Nobody() }
+
+// CheckOrphans is the part of CheckGate that looks for rows kept that the ledger does not know.
+func CheckOrphans(h *gate.Home) []GateFinding {
+	x := &checkup{}
+	x.orphans(h)
+	return x.found
+}

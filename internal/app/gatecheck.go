@@ -65,6 +65,7 @@ func CheckGate(ctx context.Context, dir string) ([]GateFinding, error) {
 	x := &checkup{}
 	x.folder(dir)
 	x.held(h)
+	x.orphans(h)
 	if _, err := h.Now(); err != nil {
 		x.fails(PartClock, err)
 	} else {
@@ -120,6 +121,23 @@ func (x *checkup) held(h *gate.Home) {
 		x.fails(PartFolder, err)
 	case hold != nil:
 		x.add(PartFolder, wire.Warn, "the gate is held since %s: %s", "le programme est suspendu sur place depuis %s : %s", hold.Since.Format(time.RFC3339), hold.Because)
+	}
+}
+
+// orphans names folders of rows kept that the gate's ledger does not know.
+func (x *checkup) orphans(h *gate.Home) {
+	all, err := h.Orphans()
+	if err != nil {
+		x.fails(PartFolder, err)
+	}
+	for _, o := range all {
+		if o.Until != "" {
+			x.add(PartFolder, wire.Warn, "kept/%q holds rows put aside that the gate's ledger does not know: they are erased after %s; if they are of no erasure under way, the ledger was put back from a copy",
+				"kept/%q contient des lignes mises de côté que le registre du programme ne connaît pas : elles seront effacées après le %s ; si aucun effacement n'est en cours, le registre vient d'une copie", o.Name, o.Until)
+			continue
+		}
+		x.add(PartFolder, wire.Warn, "kept/%q is not known to the gate's ledger, and nothing in it says until when it is kept: nobody erases it; if no erasure is under way, remove it",
+			"kept/%q n'est pas connu du registre du programme, et rien n'y dit jusqu'à quand le conserver : personne ne l'efface ; si aucun effacement n'est en cours, supprimez-le", o.Name)
 	}
 }
 

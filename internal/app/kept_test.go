@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,11 @@ func TestRejectsOutliveAcceptance(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(before), err)
 	}
 	copyOfLock(d)
+	q := app.RejectsRequest{Key: d.Key(roomtest.Claire)}
+	shapes, err := r.Beside(exchange.SourcePlace).Shapes(t.Context(), q)
+	if err != nil || len(shapes.Shapes) == 0 {
+		t.Fatalf("%+v, %v", shapes, err)
+	}
 	if _, err := r.Accept(t.Context(), desk.AcceptRequest{ForAll: "entered by hand", Key: d.Key(roomtest.Claire)}); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +97,9 @@ func TestRejectsOutliveAcceptance(t *testing.T) {
 		t.Errorf("found in %v", leaks)
 	}
 	var one *gate.Rejected
-	q := app.RejectsRequest{Key: d.Key(roomtest.Claire)}
+	if now, err := r.Beside(exchange.SourcePlace).Shapes(t.Context(), q); err != nil || !reflect.DeepEqual(now, shapes) {
+		t.Errorf("by shape %+v before the acceptance, %+v after it: %v", shapes, now, err)
+	}
 	if _, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), q, func(x *gate.Rejected) error { one = x; return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +171,60 @@ func TestRejectsOutliveAcceptance(t *testing.T) {
 		if !strings.Contains(text, "note  rows put aside, kept until "+until+", were erased by the laboratory's gate on ") {
 			t.Errorf("it is not said that the rows are erased:\n%s", text)
 		}
+	}
+}
+
+// TestKeptOrphans: rows kept that the gate's ledger does not know, for it was put back from a
+// copy, are named by a check and erased when the day beside them ends; what has no day is
+// named.
+func TestKeptOrphans(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Keeping(t, roomtest.Accepted, patients)
+	before := d.Read("room", "source", "ledger.json")
+	r := d.Open()
+	runDue(t, r)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	until := roomtest.KeptUntil()
+	d.Write(before, "room", "source", "ledger.json")
+	if err := os.MkdirAll(d.Join("room", "source", "kept", "elsewhere-01"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checked := func() (said string) {
+		t.Helper()
+		h, err := gate.OpenHome(d.Join("room", "source"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range app.CheckOrphans(h) {
+			said += fmt.Sprintf("%s %s\n", f.Level, f.Found.EN)
+		}
+		return said
+	}
+	said := checked()
+	for _, want := range []string{
+		fmt.Sprintf("kept/%q holds rows put aside that the gate's ledger does not know: they are erased after %s", roomtest.Migration, until.Format(time.DateOnly)),
+		`kept/"elsewhere-01" is not known to the gate's ledger, and nothing in it says until when it is kept`,
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not said:\n%s", want, said)
+		}
+	}
+	for _, x := range []struct {
+		at   time.Duration
+		left int
+	}{{24*time.Hour - time.Second, 1}, {24 * time.Hour, 0}} {
+		d.Seen(until.Add(x.at), "source")
+		if _, err := gate.OpenHome(d.Join("room", "source")); err != nil {
+			t.Fatal(err)
+		}
+		if keys := keysIn(t, d.Join("room", "source", "kept")); len(keys) != x.left {
+			t.Errorf("after %s: %v", x.at, keys)
+		}
+	}
+	if said := checked(); strings.Contains(said, string(roomtest.Migration)) || !strings.Contains(said, "elsewhere-01") {
+		t.Errorf("once their day is over:\n%s", said)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"ecluse"
 	"ecluse/internal/app"
 	"ecluse/internal/gate"
-	"ecluse/internal/sluice/reconcile"
 )
 
 type gateRejectsCmd struct {
@@ -61,29 +60,20 @@ func (x *gateRejectsCmd) release(ctx context.Context, c *call, key ssh.Signer) e
 	})
 }
 
-// shapes shows the exact counts by reason, column and shape, of the last passage that ended.
+// shapes shows the exact counts by reason, column and shape, of the last passage that ended
+// or, once all else is erased, of the rows that are kept.
 func (x *gateRejectsCmd) shapes(ctx context.Context, c *call, key ssh.Signer) error {
 	return x.beside(x.Carried, func(b *app.Beside) error {
-		v, err := b.ReportExact(ctx, x.Migration, key)
+		v, err := b.Shapes(ctx, app.RejectsRequest{Migration: x.Migration, Passage: x.Passage, Key: key})
 		if err != nil {
 			return err
 		}
-		if x.Passage != "" && x.Passage != v.Passage.String() {
-			return &ecluse.Error{Kind: ecluse.Invalid, What: "show the rows put aside", Where: x.Passage, Why: "the last report is of " + v.Passage.String(), Next: "leave --passage out"}
-		}
 		c.ui.personal()
 		var s strings.Builder
-		c.ui.reportShapes(&s, exactShapes(v.Exact.Shapes))
+		c.ui.reportShapes(&s, exactShapes(v.Shapes))
 		c.ui.text(s.String())
-		return c.ui.object(shapesOfRejects{v.LoadStatement.Migration, v.Passage, append([]reconcile.Shaped{}, v.Exact.Shapes...)})
+		return c.ui.object(v)
 	})
-}
-
-// shapesOfRejects is what --by shape prints with --json.
-type shapesOfRejects struct {
-	Migration ecluse.MigrationID `json:"migration"`
-	Passage   ecluse.Passage     `json:"passage"`
-	Shapes    []reconcile.Shaped `json:"shapes"`
 }
 
 func (x *gateRejectsCmd) Run(ctx context.Context, c *call) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -45,8 +46,12 @@ func (k *Kept) over(now time.Time) bool { return !k.Ordered.IsZero() || !now.Bef
 // keptDir is the folder, in a gate's own, of the folders of rows kept.
 const keptDir = "kept"
 
-// keptIdentity is the file of the key that opens them.
-const keptIdentity = "identity"
+// Files beside the rows. keptUntil has the last day, and is there before the key: rows that the
+// ledger does not know, because it was put back from a copy or a run was cut short, go by it.
+const (
+	keptIdentity = "identity" // the key that opens them
+	keptUntil    = "until"
+)
 
 // keptChunk is the rows of a chunk that were put aside, as they lie sealed.
 type keptChunk struct {
@@ -166,7 +171,7 @@ func (s *Source) sealAnew(ctx context.Context, m ecluse.MigrationID, c *exchange
 	if err != nil {
 		return nil, err
 	}
-	dir, err := s.home.keptFolder(m)
+	dir, err := s.home.keptFolder(m, e.Kept.String())
 	if err != nil {
 		return nil, err
 	}
@@ -311,6 +316,22 @@ func (s *Source) showKept(ctx context.Context, m ecluse.MigrationID, p ecluse.Pa
 	return nil
 }
 
+// KeptShapes counts what the rows kept look like, by reason and column behind it, as the
+// exact figures of the report did: the key of those is destroyed. Looking is journalled as
+// for the rows.
+func (s *Source) KeptShapes(ctx context.Context, m ecluse.MigrationID, p ecluse.Passage, key ssh.Signer) ([]reconcile.Shaped, error) {
+	var all reconcile.Shapes
+	err := s.Rejects(ctx, m, p, key, func(r *Rejected) error {
+		for _, c := range r.Cells {
+			if c.behind {
+				all.Add(reconcile.Shaped{Dataset: r.Dataset, By: r.Reason, Column: c.Column, Shape: c.shape, Count: 1})
+			}
+		}
+		return nil
+	})
+	return all.List(), err
+}
+
 // inKept opens the folder of rows kept, which is made when it is first needed. Which
 // migration it is about, the lock says: an id that is none is refused.
 func (h *Home) inKept(m ecluse.MigrationID, do func(root *os.Root, name string) error) (err error) {
@@ -321,21 +342,67 @@ func (h *Home) inKept(m ecluse.MigrationID, do func(root *os.Root, name string) 
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else if err != nil {
-		return &ecluse.Error{Kind: ecluse.Failed, What: "open the gate's folder of rows kept", Err: pathless(err), Next: "give the user that runs ecluse the right to write the gate's folder"}
+		return cannotOpenKept(err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	return do(root, string(m))
 }
 
-// keptFolder makes the folder for a migration's rows.
-func (h *Home) keptFolder(m ecluse.MigrationID) (string, error) {
+// keptFolder makes the folder for a migration's rows, with their last day in it.
+func (h *Home) keptFolder(m ecluse.MigrationID, until string) (string, error) {
 	if err := durable.Mkdir(filepath.Join(h.dir, keptDir)); err != nil {
 		return "", cannotKeep(m, err)
 	}
 	if err := h.inKept(m, func(root *os.Root, name string) error { return root.Mkdir(name, 0o700) }); err != nil {
 		return "", cannotKeep(m, err)
 	}
-	return filepath.Join(h.dir, keptDir, string(m)), durable.SyncDir(filepath.Join(h.dir, keptDir))
+	dir := filepath.Join(h.dir, keptDir, string(m))
+	if err := errors.Join(durable.SyncDir(filepath.Join(h.dir, keptDir)), durable.CreateFile(filepath.Join(dir, keptUntil), []byte(until+"\n"))); err != nil {
+		return "", cannotKeep(m, err)
+	}
+	return dir, nil
+}
+
+// keptDay is the last day that stands beside rows kept; empty where none can be read.
+func (h *Home) keptDay(m ecluse.MigrationID) string {
+	text, err := h.keptText(m, keptUntil)
+	day := strings.TrimSpace(string(text))
+	if _, wrong := time.Parse(time.DateOnly, day); err != nil || wrong != nil {
+		return ""
+	}
+	return day
+}
+
+// Orphan is a folder of rows kept that the gate's ledger does not know.
+type Orphan struct {
+	Name  string
+	Until string // the last day; empty: nothing in it says so
+}
+
+// Orphans lists them. What has a day goes by itself when it ends.
+func (h *Home) Orphans() ([]Orphan, error) {
+	folders, err := os.ReadDir(filepath.Join(h.dir, keptDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, cannotOpenKept(err)
+	}
+	var all []Orphan
+	for _, f := range folders {
+		m := ecluse.MigrationID(f.Name())
+		page, err := h.Entry(m)
+		if err != nil {
+			return nil, err
+		}
+		if page.Kept == nil {
+			all = append(all, Orphan{f.Name(), h.keptDay(m)})
+		}
+	}
+	return all, nil
+}
+
+func cannotOpenKept(err error) error {
+	return &ecluse.Error{Kind: ecluse.Failed, What: "open the gate's folder of rows kept", Err: pathless(err), Next: "give the user that runs ecluse the right to write the gate's folder"}
 }
 
 // removeKept removes the key and the rows, the key first; nothing when there are none.
@@ -376,9 +443,9 @@ func (h *Home) keptKey(m ecluse.MigrationID) (*age.HybridIdentity, error) {
 	return id, nil
 }
 
-// EraseKept erases the rows kept whose last day is over, by the latest time this gate has
-// seen, and those ordered erased before it: a clock set back keeps nothing, and no server is
-// asked. It names the migrations.
+// EraseKept erases the rows kept whose last day is over, by the day beside them or the
+// ledger's and by the latest time this gate has seen, and those ordered erased before it: a
+// clock set back keeps nothing, and no server is asked. It names the migrations.
 func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 	keeps := false
 	err = h.locked(func(l *Ledger) error {
@@ -398,7 +465,7 @@ func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &ecluse.Error{Kind: ecluse.Failed, What: "open the gate's folder of rows kept", Err: pathless(err), Next: "give the user that runs ecluse the right to write the gate's folder"}
+		return nil, cannotOpenKept(err)
 	}
 	now, err := h.Latest()
 	if err != nil {
@@ -411,8 +478,9 @@ func (h *Home) EraseKept() (erased []ecluse.MigrationID, err error) {
 		switch {
 		case err != nil:
 			return erased, err
+		case h.keptOver(m, now): // whatever the ledger says
 		case page.Kept == nil && page.Erased.IsZero(), page.Kept != nil && !page.Kept.over(now):
-			continue // they are being sealed; their day is not over
+			continue // they are being sealed, or the ledger does not know them; their day is not over
 		}
 		if err := h.removeKept(m); err != nil {
 			failed = append(failed, &ecluse.Error{Kind: ecluse.Failed, What: "erase the rows kept", Where: string(m), Err: err, Next: "give the user that runs ecluse the right to write the gate's folder; it is tried again", Article: "GDPR art. 5(1)(e)"})
@@ -459,6 +527,12 @@ func (h *Home) eraseKeptNow(ctx context.Context, lock Papers, m ecluse.Migration
 		return err
 	}
 	return h.TellErased(ctx, lock)
+}
+
+// keptOver tells whether the day that stands beside rows kept is over.
+func (h *Home) keptOver(m ecluse.MigrationID, now time.Time) bool {
+	day := h.keptDay(m)
+	return day != "" && !now.Before(evidence.KeptRows{Until: day}.Ends())
 }
 
 // noteErased notes which rows are gone: of a run that was cut short, too.
