@@ -616,8 +616,9 @@ while read -r f; do
 	grep -q "^rehearsal-$n " "$tmp/left" || cat statements/target-*.json 2>/dev/null |
 		grep -q "^{\"ecluse\":\"undo/v1\",\"migration\":\"$id\",\"plan\":\"$(digest "$f")\",\"passage\":{\"kind\":\"rehearsal\",\"number\":$n}" || ko "the target gate does not say that rehearsal-$n was taken out of the test base"
 done <"$tmp/rehearsals"
-# The mapping of each final passage passed on invented rows and, unless the instruction
-# says why not, dry or in a rehearsal in which all was equal: by all procedures but these,
+# The mapping of each final passage had passed, before that began, on invented rows and,
+# unless the instruction says why not, dry or in a rehearsal in which all was equal, with rows
+# of every dataset that has some and no figure that differs: by all procedures but these,
 # which had not that rule, or less of it.
 for d in 78bb4212e0c4bf0ec75f822e268f18231e87a6fd91ac0671351d3b839314c744 d65955dfc9b3b6b993825e514da33a4048dddda00400f238f5b658e92d288b94 \
 	014428a3d0b61ba8003082ef588020ad3c7bea09b964bf18d18b699a21ae67f1 0dc379d4766ecede23e201659ec40f96684d32f5b2cd3beea4c2ee686d6d91a7 \
@@ -629,18 +630,33 @@ of_plan() { # file pattern: what it finds in a load plan
 	flat "$1" | grep -o -E "$2\":\"sha256:[0-9a-f]{64}\"" | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/'
 }
 list 'loadplan-(dry|rehearsal)-.*' >"$tmp/tries"
-while read -r f; do
-	equal='' && [ "${f#loadplan-dry}" != "$f" ] || equal='.*"compared":[{][^][{}]*"equal":true[,}]'
-	cat statements/target-*.json 2>/dev/null | grep -q "^{\"ecluse\":\"report/v1\",\"migration\":\"$id\",\"plan\":\"$(digest "$f")\"$equal" && of_plan "$f" '"shape":\{"mapping'
-done <"$tmp/tries" >"$tmp/tried"
+while read -r f; do # plan, kind, mapping
+	kind=${f#loadplan-} && printf '%s %s %s\n' "$(digest "$f")" "${kind%%-*}" "$(of_plan "$f" '"shape":\{"mapping')"
+done <"$tmp/tries" >"$tmp/trials"
+sed -n 's/^{"index":\([0-9]*\),.*"type":"statement","ids":{[^{}]*"statement":"\(sha256:[0-9a-f]*\)".*/\2 \1/p' journal/leaves.jsonl >"$tmp/stated"
+: >"$tmp/twins"
+list 'statements/target-.*\.json' >"$tmp/by-target"
+while read -r s; do # what passed, and where the journal has the statement that says so
+	d=${s#statements/target-} && at=$(awk -v d="sha256:${d%.json}" '$1 == d { print $2; exit }' "$tmp/stated")
+	[ -n "$at" ] || continue
+	mapping=$(sed -n "s/^{\"ecluse\":\"twin\/v1\",\"migration\":\"$id\",\"plan\":\"$plan\",\"mapping\":\"\(sha256:[0-9a-f]*\)\",.*/\1/p" "$s")
+	[ -z "$mapping" ] || ! grep -q '^{[^{}]*"passed":true[,}]' "$s" || printf '%s %s\n' "$mapping" "$at" >>"$tmp/twins"
+	d=$(sed -n "s/^{\"ecluse\":\"report\/v1\",\"migration\":\"$id\",\"plan\":\"\(sha256:[0-9a-f]*\)\".*/\1/p" "$s")
+	grep -q -E '"unmapped":\[|"lines":[0-9]+,"differ":[1-9]' "$s" && continue
+	equal='' && grep -q '"compared":{[^][{}]*"equal":true[,}]' "$s" && equal=yes
+	awk -v d="${d:-none}" -v equal="$equal" -v at="$at" '$1 == d && ($2 == "dry" || equal) { print $3, at }' "$tmp/trials"
+done <"$tmp/by-target" >"$tmp/tried"
+before() { # file mapping place: something in the file passed, of that mapping, before that place
+	awk -v mapping="$2" -v at="$3" '$1 == mapping && $2 + 0 < at + 0 { found = 1 } END { exit !found }' "$1"
+}
 untried=$(fact "$tmp/instruction" 'passages - untried')
 list 'loadplan-final-.*' >"$tmp/final-plans"
 while read -r f; do
 	of_plan "$f" '"procedure' | grep -q -x -F -f "$tmp/untried" && continue
 	mapping=$(of_plan "$f" '"shape":\{"mapping')
-	cat statements/target-*.json 2>/dev/null | grep "^{\"ecluse\":\"twin/v1\",\"migration\":\"$id\",\"plan\":\"$plan\",\"mapping\":\"$mapping\"," | grep -q '^{[^{}]*"passed":true[,}]' ||
-		ko "the target gate does not say that the mapping of $f passed on invented rows"
-	[ -n "$untried" ] || grep -q -x -F "$mapping" "$tmp/tried" || ko "the mapping of $f passed neither dry nor in rehearsal, and the instruction does not say why"
+	at=$(awk -v f="$f" '"loadplan-" $1 ".json" == f { print $3; exit }' "$tmp/began")
+	before "$tmp/twins" "$mapping" "${at:-$leaves}" || ko "the target gate does not say that the mapping of $f passed on invented rows before that passage began"
+	[ -n "$untried" ] || before "$tmp/tried" "$mapping" "${at:-$leaves}" || ko "the mapping of $f had passed neither dry nor in rehearsal when that passage began, and the instruction does not say why"
 done <"$tmp/final-plans"
 outcome=$(sed -n 's/.*"outcome":"\([a-z, ]*\)".*/\1/p' certificate.json)
 [ -s "$tmp/in-use" ] && [ "$outcome" != 'in use, not accepted' ] && ko "a passage stays in use, and the outcome is $outcome"

@@ -27,9 +27,9 @@ type twinView struct {
 	Passed  bool          `json:"passed"`
 }
 
-// checkTried demands, of the mapping of each final passage, the target gate's word that it
-// passed on invented rows and, unless the instruction says why not, dry or in a rehearsal
-// in which all was equal.
+// checkTried demands, of the mapping of each final passage, the target gate's word, from
+// before the passage began, that it passed on invented rows and, unless the instruction says
+// why not, dry or in a rehearsal in which all was equal.
 func (v *verifier) checkTried() (string, error) {
 	const what = "verify rehearsal"
 	plans := map[ecluse.Digest]loadPlanView{}
@@ -46,23 +46,72 @@ func (v *verifier) checkTried() (string, error) {
 	}
 	seen := 0
 	for _, name := range v.named("loadplan-"+string(ecluse.Final)+"-", ".json") {
-		p := plans[v.digest(name)]
+		p, begun := plans[v.digest(name)], v.begun(name)
+		passed := func(at map[ecluse.Digest]int64) bool {
+			index, ok := at[p.Shape.Mapping]
+			return ok && index < begun
+		}
 		switch {
 		case slices.Contains(untriedProcedures(), p.Procedure):
 			continue
-		case !twins[p.Shape.Mapping]:
-			return "", unverified(what, "the target gate does not say that the mapping of %s passed on invented rows", name)
-		case !tried[p.Shape.Mapping] && v.instruction.untried == "":
-			return "", unverified(what, "the mapping of %s passed neither dry nor in rehearsal, and the instruction does not say why", name)
+		case !passed(twins):
+			return "", unverified(what, "the target gate does not say that the mapping of %s passed on invented rows before that passage began", name)
+		case !passed(tried) && v.instruction.untried == "":
+			return "", unverified(what, "the mapping of %s had passed neither dry nor in rehearsal when that passage began, and the instruction does not say why", name)
 		}
 		seen++
 	}
 	return fmt.Sprintf("%d final", seen), nil
 }
 
-// tries are the mappings that passed, on invented rows and on real ones.
-func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map[ecluse.Digest]bool, err error) {
-	twins, tried = map[ecluse.Digest]bool{}, map[ecluse.Digest]bool{}
+// begun is where the journal first says that the passage of a load plan's file began.
+func (v *verifier) begun(file string) int64 {
+	for _, l := range v.leaves {
+		if l.Type == LeafBegun && "loadplan-"+l.IDs["passage"]+".json" == file {
+			return l.Index
+		}
+	}
+	return int64(len(v.leaves))
+}
+
+// stated are the statements in the journal, with where it has each first.
+func (v *verifier) stated() map[string]int64 {
+	at := map[string]int64{}
+	for _, l := range v.leaves {
+		if _, ok := at[l.IDs["statement"]]; l.Type == LeafStated && !ok {
+			at[l.IDs["statement"]] = l.Index
+		}
+	}
+	return at
+}
+
+// trialView is what the verifier needs of the report of a trial.
+type trialView struct {
+	Unmapped []ecluse.DatasetID `json:"unmapped"` // datasets with rows of which none came to anything
+	compared
+}
+
+// passed tells whether a trial is one that its mapping passed, as the gate judges it: every
+// dataset with rows made some, no figure differs and, of a rehearsal, all is equal.
+func (x *trialView) passed(kind ecluse.PassageKind) bool {
+	differs := func(c checkVerdict) bool { return c.Off > 0 }
+	if len(x.Unmapped) > 0 || slices.ContainsFunc(x.Compared.Checks, differs) {
+		return false
+	}
+	return kind == ecluse.Dry || kind == ecluse.Rehearsal && x.Compared.Equal
+}
+
+// tries are the mappings that passed, on invented rows and on real ones, with where the
+// journal first has the statement that says so.
+func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map[ecluse.Digest]int64, err error) {
+	twins, tried = map[ecluse.Digest]int64{}, map[ecluse.Digest]int64{}
+	stated := v.stated()
+	note := func(at map[ecluse.Digest]int64, mapping ecluse.Digest, name string) {
+		index, ok := stated[v.digest(name).String()]
+		if before, had := at[mapping]; ok && (!had || index < before) {
+			at[mapping] = index
+		}
+	}
 	for _, name := range v.named("statements/target-", ".json") {
 		h, err := v.statement(name, TargetGate)
 		if err != nil {
@@ -74,14 +123,17 @@ func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map
 			if err := readView(name, v.files[name], &x); err != nil {
 				return nil, nil, err
 			}
-			twins[x.Mapping] = twins[x.Mapping] || x.Passed
+			if x.Passed {
+				note(twins, x.Mapping, name)
+			}
 		case h.Format == ReportFormat && (kind == ecluse.Dry || kind == ecluse.Rehearsal):
-			var c compared
-			if err := readView(name, v.files[name], &c); err != nil {
+			var x trialView
+			if err := readView(name, v.files[name], &x); err != nil {
 				return nil, nil, err
 			}
-			of := plans[h.Plan].Shape.Mapping
-			tried[of] = tried[of] || kind == ecluse.Dry || c.Compared.Equal
+			if x.passed(kind) {
+				note(tried, plans[h.Plan].Shape.Mapping, name)
+			}
 		}
 	}
 	return twins, tried, nil
