@@ -309,3 +309,41 @@ func TestInstructionFitsGates(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond) // papers name whole seconds
 	}
 }
+
+// TestDifferenceBeforeSignature: who approves a load plan is shown the last trial before the
+// signature, and is told when there is none.
+func TestDifferenceBeforeSignature(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	for _, x := range []struct {
+		kind  ecluse.PassageKind
+		since string
+	}{{ecluse.Dry, ""}, {ecluse.Final, "dry-1"}} {
+		p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: x.kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(p.LoadFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := false
+		if _, err := r.ApproveShown(t.Context(), text, d.Key(roomtest.Claire), func(v desk.Difference) error {
+			shown = true
+			if at := place(t, r); at.Passage != procedure.LoadPlanned {
+				t.Errorf("%s: shown when it stands at %+v", x.kind, at)
+			}
+			if !v.Load || v.ReadSince != nil || (v.Since != nil) != (x.since != "") || v.Since != nil && v.Since.Passage.String() != x.since {
+				t.Errorf("%s: shown %+v", x.kind, v)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if at := place(t, r); !shown || at.Passage != procedure.LoadApproved {
+			t.Errorf("%s: shown %v, stands at %+v", x.kind, shown, at)
+		}
+		apply(t, r, x.kind)
+	}
+}
