@@ -251,7 +251,8 @@ datasets: {patient: {columns: {patient_id: technical}}}
 
 // telling is a story being told: what was said so far.
 type telling struct {
-	approved ecluse.Digest // the act under the final load plan
+	later    []ecluse.Digest // statements of the target gate that come once the final passage began
+	approved ecluse.Digest   // the act under the final load plan
 	*story
 	t      testing.TB
 	b      *Builder
@@ -463,6 +464,9 @@ func (w *telling) loading(instruction []byte, plan ecluse.Digest) (ecluse.Digest
 	w.releases(plan)
 	w.approved = w.says("loadplan", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, Clause{VerbApprove, KindLoadPlan, load})
 	w.begins("final-1", load)
+	for _, d := range w.later {
+		w.journal(LeafStated, "statement", d)
+	}
 	d := testDescriptor("ecluse.rejects.patient", 0, true)
 	d.Plan = load
 	w.descriptor(d)
@@ -480,11 +484,11 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 	}
 	w.tried(&try)
 	if try.by != nil {
-		w.do(w.b.AddStatement(TargetGate, must(SignStatement(try.by, struct {
+		w.states(must(SignStatement(try.by, struct {
 			StatementHead
 			Mapping ecluse.Digest `json:"mapping"`
 			Passed  bool          `json:"passed"`
-		}{try.twin, try.mapping, try.passed}))))
+		}{try.twin, try.mapping, try.passed})), try.late)
 	}
 	if try.passage == "" {
 		return
@@ -499,13 +503,14 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 	w.dry = d
 	r := struct {
 		StatementHead
-		Passage ecluse.Passage `json:"passage"`
-		Loaded  int            `json:"rows_loaded"`
+		Passage  ecluse.Passage     `json:"passage"`
+		Loaded   int                `json:"rows_loaded"`
+		Unmapped []ecluse.DatasetID `json:"unmapped,omitempty"`
 		compared
-	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3}
+	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3, Unmapped: try.unmapped}
 	r.Compared.Equal, r.Compared.Checks = try.equal, try.checks
 	if !try.unsaid {
-		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, r))))
+		w.states(must(SignStatement(w.target, r)), try.reportLate)
 	}
 	if p.Kind == ecluse.Rehearsal {
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, struct {
@@ -538,6 +543,19 @@ type trial struct {
 	unsaid  bool // there is no report of it
 	took    int  // chunks that a rehearsal was taken out in
 	altered bool // and its test base does not stand as before
+
+	unmapped         []ecluse.DatasetID
+	late, reportLate bool // said once the final passage had begun
+}
+
+// states hands in what the target gate states, at once or once the final passage began.
+func (w *telling) states(s Signed, late bool) {
+	w.do(w.b.AddStatement(TargetGate, s))
+	if late {
+		w.later = append(w.later, s.Digest())
+	} else {
+		w.journal(LeafStated, "statement", s.Digest())
+	}
 }
 
 // ending is steps 10 and 11, or what replaces them.

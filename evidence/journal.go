@@ -26,6 +26,7 @@ const (
 	LeafInUse    = "passage-in-use"  // IDs["passage"] was not accepted before the keys went, and stays: IDs["act"] said go of it
 	LeafBegun    = "passage-begun"   // IDs["passage"] began under the load plan of the digest IDs["load_plan"]
 	LeafReleased = "reject-released" // IDs["act"] let others see a row put aside, IDs["statement"]
+	LeafStated   = "statement"       // a gate signed and handed in the statement of the digest IDs["statement"]
 	LeafChunk    = "chunk"           // a sealed chunk was stored; IDs["descriptor"] is its descriptor's digest
 )
 

@@ -344,9 +344,12 @@ func (v *verifier) checkTakenBack() error {
 	}
 	slices.SortStableFunc(acts, func(a, b verifiedAct) int { return cmp.Compare(v.handed[a.digest].Index, v.handed[b.digest].Index) })
 	live := map[ecluse.Digest]ecluse.Digest{} // a report → its load plan
+	approves := map[ecluse.Digest][]ecluse.Digest{}
 	for _, a := range acts {
 		for _, c := range a.Clauses {
 			switch c.Verb {
+			case VerbApprove:
+				approves[a.digest] = append(approves[a.digest], c.Subject)
 			case VerbGo:
 				h, err := peekStatement(v.files[v.byDigest[c.Subject]])
 				if err != nil {
@@ -365,7 +368,7 @@ func (v *verifier) checkTakenBack() error {
 				}
 			case VerbRefuse:
 				for report, plan := range live {
-					if c.Subject != report && c.Subject != plan {
+					if c.Subject != report && c.Subject != plan && !slices.Contains(approves[c.Subject], plan) {
 						continue
 					}
 					if MayDecide(a.Act, v.instruction.deputies) != nil {

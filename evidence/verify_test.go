@@ -898,8 +898,15 @@ func TestVerifyTried(t *testing.T) {
 			s.tried = func(x *trial) { x.passage = "" }
 			s.instruction += "passages: {dry: 0, rehearsal: 0, untried: ' '}\n"
 		}, false},
-		"by the first procedure": {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[0]) }, true},
-		"by the last without":    {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[6]) }, true},
+		"a dataset came to nothing": {func(s *story) { s.tried = func(x *trial) { x.unmapped = []ecluse.DatasetID{"patient"} } }, false},
+		"a figure differs": {func(s *story) {
+			s.tried = func(x *trial) { x.checks = []checkVerdict{{Name: "results", Lines: 3, Off: 1}} }
+		}, false},
+		"no figure differs":                {func(s *story) { s.tried = func(x *trial) { x.checks = []checkVerdict{{Name: "results", Lines: 3}} } }, true},
+		"on invented rows only afterwards": {func(s *story) { s.tried = func(x *trial) { x.late = true } }, false},
+		"on real rows only afterwards":     {func(s *story) { s.tried = func(x *trial) { x.reportLate = true } }, false},
+		"by the first procedure":           {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[0]) }, true},
+		"by the last without":              {func(s *story) { s.tried, s.loadPlan = none, procedure(untriedProcedures()[6]) }, true},
 		"by the first with": {func(s *story) {
 			s.tried, s.loadPlan = none, procedure("sha256:bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3")
 		}, false},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"ecluse"
 	"ecluse/evidence"
@@ -15,7 +16,9 @@ import (
 	"ecluse/internal/desk"
 	"ecluse/internal/exchange"
 	"ecluse/internal/gate"
+	"ecluse/internal/mandate"
 	"ecluse/internal/procedure"
+	"ecluse/internal/words"
 )
 
 // remapped has another mapping signed, of the same meaning.
@@ -269,4 +272,78 @@ func TestRefusedBeforeItBegan(t *testing.T) {
 		t.Fatal(err)
 	}
 	verified(t, d, r)
+}
+
+// TestInstructionFitsGates (AC-15): nobody signs an instruction that names another system than the one its
+// gate, as the controller confirmed it, says it stands beside.
+func TestInstructionFitsGates(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Planned, 3)
+	r := d.Open()
+	text := d.Read("instruction.yaml")
+	sign := func() error {
+		_, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("instruction.yaml"), Text: text, Key: d.Key(roomtest.Claire)})
+		return err
+	}
+	for _, x := range []struct {
+		system string
+		kind   ecluse.Kind
+	}{{"NOVALAB-TEST", ecluse.Refused}, {"NOVALAB", ""}} {
+		g, signed, err := r.HomeOf(exchange.TargetPlace).Describe(mandate.Gate{
+			Place: evidence.TargetGate, System: x.system, StandsAt: "Data centre, Nantes",
+			Machine: mandate.Administrators{ecluse.Controller}, Database: mandate.Administrators{ecluse.Controller},
+		}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Enrol(t.Context(), signed); err != nil {
+			t.Fatal(err)
+		}
+		q := desk.GateRequest{Gate: g.Gate, Roots: d.Roots(), Lock: r.LockKey(), Key: d.Key(roomtest.Claire)}
+		if _, err := r.ConfirmGate(t.Context(), q, spoken(t, g, words.English)); err != nil {
+			t.Fatal(err)
+		}
+		if err := sign(); err == nil && x.kind != "" || err != nil && (ecluse.KindOf(err) != x.kind || !strings.Contains(err.Error(), "target.system")) {
+			t.Errorf("beside %s: %v", x.system, err)
+		}
+		time.Sleep(1100 * time.Millisecond) // papers name whole seconds
+	}
+}
+
+// TestDifferenceBeforeSignature: who approves a load plan is shown the last trial before the
+// signature, and is told when there is none.
+func TestDifferenceBeforeSignature(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	for _, x := range []struct {
+		kind  ecluse.PassageKind
+		since string
+	}{{ecluse.Dry, ""}, {ecluse.Final, "dry-1"}} {
+		p, err := r.Plan(t.Context(), desk.PlanRequest{Passage: x.kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(p.LoadFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := false
+		if _, err := r.ApproveShown(t.Context(), text, d.Key(roomtest.Claire), func(v desk.Difference) error {
+			shown = true
+			if at := place(t, r); at.Passage != procedure.LoadPlanned {
+				t.Errorf("%s: shown when it stands at %+v", x.kind, at)
+			}
+			if !v.Load || v.ReadSince != nil || (v.Since != nil) != (x.since != "") || v.Since != nil && v.Since.Passage.String() != x.since {
+				t.Errorf("%s: shown %+v", x.kind, v)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if at := place(t, r); !shown || at.Passage != procedure.LoadApproved {
+			t.Errorf("%s: shown %v, stands at %+v", x.kind, shown, at)
+		}
+		apply(t, r, x.kind)
+	}
 }

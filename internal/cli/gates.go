@@ -3,8 +3,11 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -181,6 +184,32 @@ func (c *call) typed(question string) (string, error) {
 	fmt.Fprintf(c.env.Stderr, "%s\n> ", question)
 	line, err := bufio.NewReader(f).ReadString('\n')
 	return line, err
+}
+
+// agreed asks on the terminal whether to go on. Where there is none nobody can be asked: a
+// script was written by somebody who knew what it signs.
+func (c *call) agreed(question string) error {
+	f, ok := c.terminal()
+	if !ok {
+		return nil
+	}
+	fmt.Fprintf(c.env.Stderr, "%s\n> ", question)
+	line, err := bufio.NewReader(f).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if agrees(line) {
+		return nil
+	}
+	return &ecluse.Error{
+		Kind: ecluse.WaitsForSign, What: c.ui.say("sign", "signer"), Why: c.ui.say("it was not confirmed: nothing was signed", "cela n'a pas été confirmé : rien n'a été signé"),
+		Next: c.ui.say("run the same command again, and answer yes", "relancez la même commande, et répondez oui"),
+	}
+}
+
+// agrees tells whether an answer is yes, in either language, in full.
+func agrees(answer string) bool {
+	return slices.Contains([]string{"yes", "oui"}, strings.ToLower(strings.TrimSpace(answer)))
 }
 
 type gatesRetireCmd struct{ ofGate }

@@ -91,6 +91,7 @@ func helpTexts() map[string]words {
 		"plan_instruction":   {"Compile from an instruction that is not signed yet.", "Compiler à partir d'une instruction pas encore signée."},
 		"approve":            {"Approve a read plan or a load plan.", "Approuver un plan de lecture ou de chargement."},
 		"approve_file":       {"The plan's file, as `ecluse plan` wrote it.", "Le fichier du plan, tel qu'écrit par `ecluse plan`."},
+		"approve_yes":        {"Do not ask on the terminal whether to approve, once the difference was shown.", "Ne pas demander au terminal s'il faut approuver, une fois la différence montrée."},
 		"rehearse":           {"Try the mapping on invented rows: no row of anybody is read, and nothing is written.", "Essayer la table de transcodage sur des lignes inventées : aucune ligne de personne n'est lue, et rien n'est écrit."},
 		"rehearse_twin":      {"On the synthetic twin: rows invented from the schema alone.", "Sur le jumeau synthétique : des lignes inventées d'après la seule structure."},
 		"apply":              {"Carry out the approved plan, and no other; run it again after any interruption.", "Exécuter le plan approuvé, et nul autre ; à relancer après toute interruption."},

@@ -245,6 +245,7 @@ func (x *signCmd) Run(ctx context.Context, c *call) error {
 
 type approveCmd struct {
 	File string `arg:"" help:"${approve_file}"`
+	Yes  bool   `help:"${approve_yes}"`
 	as
 }
 
@@ -258,12 +259,21 @@ func (x *approveCmd) Run(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.with(ctx, func(d *desk.Desk) error {
-		v, err := d.Approve(ctx, text, key)
+		v, err := d.ApproveShown(ctx, text, key, func(v desk.Difference) error {
+			c.ui.since(v.Since)
+			c.ui.readSince(v.ReadSince)
+			if v.Load && v.Since == nil {
+				c.ui.tell("no trial is shown, dry or in rehearsal: there is nothing to hold this plan against, so read all of it",
+					"aucun essai n'est montré, ni à vide ni à blanc : il n'y a rien à quoi comparer ce plan, lisez-le en entier")
+			}
+			if x.Yes {
+				return nil
+			}
+			return c.agreed(c.ui.say("approve this plan, %s? yes or no", "approuver ce plan, %s ? oui ou non", x.File))
+		})
 		if err != nil {
 			return err
 		}
-		c.ui.since(v.Since)
-		c.ui.readSince(v.ReadSince)
 		c.ui.signature(v)
 		return c.ui.object(v)
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,23 +183,23 @@ type standing struct {
 	unknown error // why the controller's signatures cannot be told; nil: they can
 }
 
-// fields are what an instruction says of the place: the gate, who administers it, and what
-// is to be known about it. Of several, or of none, whoever writes it chooses.
+// fields are what an instruction says of the place: the gate, the system beside it, who
+// administers it, and what is to be known about it. Of several, or of none, whoever writes it chooses.
 func (s standing) fields() []any {
 	switch len(s.gates) {
 	case 0:
 		if s.unknown != nil {
-			return []any{"", "", "\n#   which gates are confirmed cannot be told now: " + s.unknown.Error() + "\n#   the root of the controller signs a new roster: ecluse roster add FILE --as ROOT-KEY"}
+			return []any{"", "", "", "\n#   which gates are confirmed cannot be told now: " + s.unknown.Error() + "\n#   the root of the controller signs a new roster: ecluse roster add FILE --as ROOT-KEY"}
 		}
-		return []any{"", "", "\n#   no gate there is confirmed by a signature that this device can verify: ecluse gates lists them; compare with what the gate's console shows"}
+		return []any{"", "", "", "\n#   no gate there is confirmed by a signature that this device can verify: ecluse gates lists them; compare with what the gate's console shows"}
 	case 1:
-		return []any{s.gates[0].Gate, s.gates[0].AdministeredBy(), ""}
+		return []any{s.gates[0].Gate, strconv.Quote(s.gates[0].System), s.gates[0].AdministeredBy(), ""}
 	}
 	all := make([]string, len(s.gates))
 	for i, g := range s.gates {
 		all[i] = string(g.Gate)
 	}
-	return []any{"", "", "\n#   several gates there are confirmed: " + strings.Join(all, " ")}
+	return []any{"", "", "", "\n#   several gates there are confirmed: " + strings.Join(all, " ")}
 }
 
 // confirmedGates are the gates that this device itself finds confirmed, by place; one that
@@ -266,8 +267,8 @@ ecluse: instruction/v1
 id: %s
 contract: sha256:   # sha256sum contract.yaml
 purpose:
-source: {gate: %s, system: , administered_by: %s, consistency: snapshot}   # whose people administer its machine or database: controller, processor%s
-target: {gate: %s, system: , administered_by: %s}%s
+source: {gate: %s, system: %s, administered_by: %s, consistency: snapshot}   # whose people administer its machine or database: controller, processor%s
+target: {gate: %s, system: %s, administered_by: %s}%s
 backups: {source_gate: , lock: , target_gate: }   # of each folder: none, or {until: the day on which the last backup expires}
 passages: {dry: 5, rehearsal: 0, final: 1}
 datasets:

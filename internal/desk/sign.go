@@ -363,8 +363,22 @@ func frozenBeside(file string, doc *mapping.Document) ([][]byte, error) {
 	return all, nil
 }
 
-// Approve approves a plan by its exact bytes.
+// Difference is a plan as the difference from what whoever is asked to approve it may know
+// already.
+type Difference struct {
+	Load      bool       // of a load plan; else of a read plan
+	Since     *Since     // of a load plan: from the last one tried; nil: the lock shows no trial
+	ReadSince *ReadSince // of a read plan: from the last one that both parties approved; nil: none is known
+}
+
+// Approve approves a plan by its exact bytes, for whoever has read them.
 func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signature, error) {
+	return d.ApproveShown(ctx, text, key, func(Difference) error { return nil })
+}
+
+// ApproveShown is Approve by somebody who is shown first how the plan differs: nothing is
+// signed before show returns, and nothing when it returns an error.
+func (d *Desk) ApproveShown(ctx context.Context, text []byte, key ssh.Signer, show func(Difference) error) (*Signature, error) {
 	l, err := d.visit(ctx, key)
 	if err != nil {
 		return nil, err
@@ -377,15 +391,14 @@ func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 		return nil, &ecluse.Error{Kind: ecluse.Invalid, What: "read plan", Why: "it is not a plan that `ecluse plan` wrote", Err: err}
 	}
 	kind := evidence.KindReadPlan
-	var against *Since
-	var readAgainst *ReadSince
+	var v Difference
 	if head.Format == mandate.LoadPlanFormat {
-		kind = evidence.KindLoadPlan
+		kind, v.Load = evidence.KindLoadPlan, true
 		plan, err := mandate.ParseLoadPlan(text)
 		if err != nil {
 			return nil, err
 		}
-		if against, err = since(ctx, l, head.Migration, plan); err != nil {
+		if v.Since, err = since(ctx, l, head.Migration, plan); err != nil {
 			return nil, err
 		}
 	} else {
@@ -393,14 +406,17 @@ func (d *Desk) Approve(ctx context.Context, text []byte, key ssh.Signer) (*Signa
 		if err != nil {
 			return nil, err
 		}
-		if readAgainst, err = d.readSince(ctx, l, plan); err != nil {
+		if v.ReadSince, err = d.readSince(ctx, l, plan); err != nil {
 			return nil, err
 		}
+	}
+	if err := show(v); err != nil {
+		return nil, err
 	}
 	s, err := d.sign(ctx, l, key, head.Migration, []evidence.Clause{{Verb: evidence.VerbApprove, Kind: kind, Subject: ecluse.DigestOf(text)}})
 	if err != nil {
 		return nil, err
 	}
-	s.Since, s.ReadSince = against, readAgainst
+	s.Since, s.ReadSince = v.Since, v.ReadSince
 	return s, nil
 }

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -432,5 +433,34 @@ func TestReadSinceBelievesNoLock(t *testing.T) {
 	l.plans.Read = m.Papers.ReadPlan
 	if s, err := plan(); s != nil || err != nil {
 		t.Errorf("the one that is approved: %+v, %v", s, err)
+	}
+}
+
+// TestApprovesWhatWasShown: how a plan differs is shown before anything is signed, and whoever
+// does not go on has signed nothing.
+func TestApprovesWhatWasShown(t *testing.T) {
+	l, d, m, key := lying(t, func(w *mandatetest.World) *mandatetest.Person { return w.Anne })
+	wider := *m.Plan
+	wider.Limits.Rows++
+	l.rosters, l.signed = m.Papers.Rosters, m.Papers.Acts
+	l.documents[m.Plan.Digest()] = m.Papers.ReadPlan
+	stop := errors.New("no")
+	for _, answer := range []error{stop, nil} {
+		shown := 0
+		_, err := d.ApproveShown(t.Context(), wider.Bytes(), key, func(v Difference) error {
+			if shown++; len(l.handed) > 0 {
+				t.Error("it was signed before it was shown")
+			}
+			if v.Load || v.ReadSince == nil || len(v.ReadSince.Changes) != 1 {
+				t.Errorf("shown: %+v", v)
+			}
+			return answer
+		})
+		if signed := len(l.handed) == 1 && l.handed[0].Has(evidence.VerbApprove, evidence.KindReadPlan, wider.Digest()); shown != 1 || signed != (answer == nil) {
+			t.Errorf("shown %d times, %d acts handed in, %v", shown, len(l.handed), err)
+		}
+		if answer != nil && !errors.Is(err, stop) {
+			t.Error(err)
+		}
 	}
 }

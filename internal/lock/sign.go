@@ -172,6 +172,9 @@ func (s *Person) judgeInstruction(ctx context.Context, act *evidence.Act, text [
 	if i.ID != act.Migration {
 		return &ecluse.Error{Kind: ecluse.Invalid, What: "sign instruction", Where: "id", Why: "the act is on another migration"}
 	}
+	if err := s.fitsGates(ctx, i); err != nil {
+		return err
+	}
 	if subjectOf(act, evidence.KindReadPlan).IsZero() {
 		return nil
 	}
@@ -183,6 +186,38 @@ func (s *Person) judgeInstruction(ctx context.Context, act *evidence.Act, text [
 		return &ecluse.Error{
 			Kind: ecluse.Differs, What: "sign with its plan", Where: string(i.ID), Why: "no read plan was compiled from exactly this instruction",
 			Next: "ecluse plan --instruction FILE --as KEY, and read it",
+		}
+	}
+	return nil
+}
+
+// fitsGates refuses an instruction that says of its places otherwise than the gates there,
+// confirmed, said of themselves last: they would refuse to begin.
+func (s *Person) fitsGates(ctx context.Context, i *mandate.Instruction) error {
+	now, _, err := s.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	papers, err := s.enrolled(ctx, s.store, now)
+	if err != nil {
+		return err
+	}
+	last := map[ecluse.Fingerprint]*mandate.Gate{}
+	for _, e := range papers {
+		if !e.Confirmed || last[e.Gate] != nil && !e.made.After(last[e.Gate].Made) {
+			continue
+		}
+		p, err := s.gatePaper(ctx, s.store, e.Paper)
+		if err != nil {
+			return err
+		}
+		last[e.Gate] = p.gate
+	}
+	for _, gate := range []ecluse.Fingerprint{i.Source.Gate, i.Target.Gate} {
+		if g := last[gate]; g != nil {
+			if err := i.Fits(g); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -64,6 +64,12 @@ func checkLoadInputs(in LoadInputs) error {
 	switch in.Passage {
 	case ecluse.Dry, ecluse.Final:
 	case ecluse.Rehearsal:
+		if in.Instruction.Target.PreProduction == in.Instruction.Target.System {
+			return &ecluse.Error{
+				Kind: ecluse.Refused, What: what, Article: lawOnly, Why: "the instruction names the system itself as the one to rehearse in",
+				Next: "have an instruction signed with another target.pre_production",
+			}
+		}
 		if in.Instruction.Target.PreProduction == "" {
 			return &ecluse.Error{
 				Kind: ecluse.Refused, What: what, Article: lawOnly, Why: "the instruction names no pre-production system to rehearse in",

@@ -330,31 +330,52 @@ func (d *docket) confirmed(g *Gate) error {
 }
 
 // verifyGates checks that both gates that the instruction names were confirmed by the
-// controller, and that it says of their places what they say themselves: whose people
-// administer them. In one room the gates were made together with this one, at its console.
+// controller, and that it says of their places what they say themselves. In one room the gates were made together with this one, at its console.
 func (d *docket) verifyGates(papers []evidence.Signed) error {
 	if d.trust.OneRoom {
 		return nil
 	}
-	i := d.instruction
-	for _, end := range []struct {
-		at   evidence.Gate
-		gate ecluse.Fingerprint
-		by   ecluse.Side
-	}{{evidence.SourceGate, i.Source.Gate, i.Source.AdministeredBy}, {evidence.TargetGate, i.Target.Gate, i.Target.AdministeredBy}} {
-		g, err := d.gateOf(end.at, end.gate, papers)
+	for _, at := range []evidence.Gate{evidence.SourceGate, evidence.TargetGate} {
+		g, err := d.gateOf(at, d.instruction.gates()[at], papers)
 		if err != nil {
 			return err
 		}
-		if got := g.AdministeredBy(); got != end.by {
-			return &ecluse.Error{
-				Kind: ecluse.Refused, What: "verify instruction", Where: string(end.at) + ".administered_by", Article: "GDPR art. 5(2)",
-				Why:  fmt.Sprintf("it says %s, and by what the gate said of itself it is the %s", end.by, got),
-				Next: "write what is the case in the instruction, or enrol the gate again; and have it signed",
-			}
+		if err := d.instruction.Fits(g); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (i *Instruction) gates() map[evidence.Gate]ecluse.Fingerprint {
+	return map[evidence.Gate]ecluse.Fingerprint{evidence.SourceGate: i.Source.Gate, evidence.TargetGate: i.Target.Gate}
+}
+
+// Fits checks that an instruction says of one of its places what its gate says of itself:
+// the software whose database it stands beside, and whose people administer it. The name is
+// all that binds the controller's word to a database: without it a gate of another system
+// would do. A gate that the instruction does not name fits.
+func (i *Instruction) Fits(g *Gate) error {
+	if i.gates()[g.Place] != g.Gate {
+		return nil
+	}
+	system, by := i.Source.System, i.Source.AdministeredBy
+	if g.Place == evidence.TargetGate {
+		system, by = i.Target.System, i.Target.AdministeredBy
+	}
+	e := &ecluse.Error{
+		Kind: ecluse.Refused, What: "verify instruction", Article: "GDPR art. 5(2)",
+		Next: "write what is the case in the instruction, or enrol the gate again; and have it signed",
+	}
+	switch got := g.AdministeredBy(); {
+	case g.System != system:
+		e.Where, e.Why = string(g.Place)+".system", fmt.Sprintf("it says %q, and by what the gate said of itself it stands beside %q", system, g.System)
+	case got != by:
+		e.Where, e.Why = string(g.Place)+".administered_by", fmt.Sprintf("it says %s, and by what the gate said of itself it is the %s", by, got)
+	default:
+		return nil
+	}
+	return e
 }
 
 // gateOf finds the last paper of a gate that was confirmed.

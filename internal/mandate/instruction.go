@@ -321,6 +321,9 @@ func ParseNewInstruction(file string, text []byte) (*Instruction, error) {
 	return parseInstruction(file, text, func(i *Instruction, p *problems) {
 		i.check(p)
 		i.checkTried(p)
+		if i.Target.PreProduction != "" && i.Target.PreProduction == i.Target.System {
+			p.add("target.pre_production", "it is the system itself: a rehearsal goes into another one", lawOnly)
+		}
 	})
 }
 

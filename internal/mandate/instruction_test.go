@@ -111,6 +111,7 @@ func TestInstructionRefuses(t *testing.T) {
 		"rejects elsewhere":    {"erase_by: ", "rejects_until: 2027-01-31\nerase_by: ", "rejects_until: the processor administers the source: rows kept there would not be the laboratory's alone", ecluse.Invalid},
 		"rehearsal too long":   {"limits: {", "limits: {rehearsal_days: 91, ", "limits.rehearsal_days: want a number from 1 to 90", ecluse.Invalid},
 		"rehearsal":            {"rehearsal: 0", "rehearsal: 1", "target.pre_production", ecluse.Invalid},
+		"rehearsal at home":    {"system: KALISIL,", "system: KALISIL, pre_production: KALISIL,", "target.pre_production: it is the system itself", ecluse.Invalid},
 		"untried without why":  {"dry: 50", `dry: 0, untried: "see contract annex"`, "passages.untried: ", ecluse.Invalid},
 		"untried and tried":    {"dry: 50", "dry: 50, untried: each trip by hand takes a day", "passages.untried: goes with dry: 0 and rehearsal: 0", ecluse.Invalid},
 		"nothing is tried":     {"dry: 50", "dry: 0", "passages: grants no dry run and no rehearsal: no mapping can be tried before the final passage; want dry: 1 at least, or untried: and the reason (GDPR art. 32(1)(d))", ecluse.Invalid},

@@ -545,6 +545,9 @@ func TestPermitNeedsConfirmedGates(t *testing.T) {
 	}
 	own := func(x *mandate.Gate) {
 		x.Machine, x.Database = mandate.Administrators{ecluse.Controller}, mandate.Administrators{ecluse.Controller}
+		if x.Place == evidence.TargetGate {
+			x.System = "nouveau"
+		}
 	}
 	says := func(g *gates, p *mandatetest.Person, role ecluse.Role, v evidence.Verb, s evidence.Signed, later time.Duration) evidence.Signed {
 		return g.Act(t, p, role, []evidence.Clause{{Verb: v, Kind: evidence.KindGate, Subject: s.Digest()}}, func(a *evidence.Act) {
@@ -578,6 +581,22 @@ func TestPermitNeedsConfirmedGates(t *testing.T) {
 			in.Gates = append(in.Gates, s)
 			in.Acts = append(in.Acts, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, s, 0))
 		}, ecluse.Refused, "target.administered_by"},
+		"beside another system": {func(g *gates, in *mandate.ReadPermitInputs) {
+			s := paper(g, g.World.TargetGate, evidence.TargetGate, func(x *mandate.Gate) {
+				own(x)
+				x.System, x.Made = "nouveau-essai", x.Made.Add(time.Second)
+			})
+			in.Gates = append(in.Gates, s)
+			in.Acts = append(in.Acts, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, s, 0))
+		}, ecluse.Refused, "target.system"},
+		"the source beside another": {func(g *gates, in *mandate.ReadPermitInputs) {
+			s := paper(g, g.World.SourceGate, evidence.SourceGate, func(x *mandate.Gate) {
+				own(x)
+				x.System, x.Made = "nouveau", x.Made.Add(time.Second)
+			})
+			in.Gates = append(in.Gates, s)
+			in.Acts = append(in.Acts, says(g, g.World.Anne, ecluse.Signatory, evidence.VerbSign, s, 0))
+		}, ecluse.Refused, "source.system"},
 		"in one room": {func(_ *gates, in *mandate.ReadPermitInputs) { in.OneRoom, in.Gates = true, nil }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
