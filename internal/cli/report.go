@@ -367,8 +367,12 @@ func (u *ui) whys(groups []ecluse.MaskedGroup) []ecluse.MaskedGroup {
 func (u *ui) leftRows(all []gate.LeftRows) {
 	for _, x := range all {
 		var b strings.Builder
-		fmt.Fprintf(&b, "%s:\n", u.say("rows of %s that stay in the target, because somebody changed them or refers to them (table, why, key)",
-			"lignes de %s restées dans la cible, parce que quelqu'un les a modifiées ou s'y réfère (table, motif, clé)", x.Passage))
+		if len(x.Stay) == 0 { // tables differ all the same
+			fmt.Fprintf(&b, "%s:\n", u.say("after the undoing of %s", "après l'annulation de %s", x.Passage))
+		} else {
+			fmt.Fprintf(&b, "%s:\n", u.say("rows of %s that stay in the target, because somebody changed them or refers to them (table, why, key)",
+				"lignes de %s restées dans la cible, parce que quelqu'un les a modifiées ou s'y réfère (table, motif, clé)", x.Passage))
+		}
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, r := range x.Rows {
 			var key []string
