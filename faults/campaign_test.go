@@ -43,8 +43,8 @@ func (d *draw) moment(ctx context.Context, r *room) bool {
 	case !r.deadline.IsZero(): // about then
 		at = time.Until(r.deadline) - 500*time.Millisecond + d.upTo(2*time.Second)
 	case r.stage.whole():
-		at = d.upTo(r.stage.lasts * 9 / 10)
-	default: // others work beside it
+		at = d.upTo(r.stage.lasts * 3 / 4) // it was measured beside others
+	default: // and a little beyond
 		at = d.upTo(r.stage.lasts * 5 / 4)
 	}
 	if !wait(ctx, at) {
