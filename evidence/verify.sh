@@ -629,11 +629,24 @@ while read -r f; do
 done <"$tmp/tries" >"$tmp/tried"
 untried=$(fact "$tmp/instruction" 'passages - untried')
 list 'loadplan-final-.*' >"$tmp/final-plans"
+# A rehearsal waited for invented rows, too, by all procedures but those and these.
+for d in bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3 5c84e17b144656992d84b0c50cdeb04ce076fa487a1bcdc2755ef499b0b4f6d3 \
+	2ef360fb74a618f595b8df5b20226c999b527f58d5abb0d3ae24d41ec599645c 0269d56964f11b2722a8bf2219d3f0bf9bca8745294ac387f8a24af987bce1f7 \
+	4d0bf0905771a42b05ba5e7d13d0b8301dfb55de1a9c37d3a5cbd58950ee5eb8 7cd4d90470f5f128ab77459c0275e8b46e2be7e12611c3b69bcbc630f0231105 \
+	4dbee63197bcb8c119477115b1c4cc5f465524c955e65bd6334acea876ff1767; do
+	printf 'sha256:%s\n' "$d"
+done | cat "$tmp/untried" - >"$tmp/untwinned"
+passed_twin() { # load plan
+	cat statements/target-*.json 2>/dev/null | grep "^{\"ecluse\":\"twin/v1\",\"migration\":\"$id\",\"plan\":\"$plan\",\"mapping\":\"$(of_plan "$1" '"shape":\{"mapping')\"," | grep -q '^{[^{}]*"passed":true[,}]' ||
+		ko "the target gate does not say that the mapping of $1 passed on invented rows"
+}
+while read -r f; do
+	of_plan "$f" '"procedure' | grep -q -x -F -f "$tmp/untwinned" || passed_twin "$f"
+done <"$tmp/rehearsals"
 while read -r f; do
 	of_plan "$f" '"procedure' | grep -q -x -F -f "$tmp/untried" && continue
+	passed_twin "$f"
 	mapping=$(of_plan "$f" '"shape":\{"mapping')
-	cat statements/target-*.json 2>/dev/null | grep "^{\"ecluse\":\"twin/v1\",\"migration\":\"$id\",\"plan\":\"$plan\",\"mapping\":\"$mapping\"," | grep -q '^{[^{}]*"passed":true[,}]' ||
-		ko "the target gate does not say that the mapping of $f passed on invented rows"
 	[ -n "$untried" ] || grep -q -x -F "$mapping" "$tmp/tried" || ko "the mapping of $f passed neither dry nor in rehearsal, and the instruction does not say why"
 done <"$tmp/final-plans"
 outcome=$(sed -n 's/.*"outcome":"\([a-z, ]*\)".*/\1/p' certificate.json)

@@ -21,6 +21,19 @@ func untriedProcedures() []string {
 	}
 }
 
+// untwinnedProcedures are those under which a rehearsal did not yet wait for invented rows.
+func untwinnedProcedures() []string {
+	return append(untriedProcedures(),
+		"sha256:bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3",
+		"sha256:5c84e17b144656992d84b0c50cdeb04ce076fa487a1bcdc2755ef499b0b4f6d3",
+		"sha256:2ef360fb74a618f595b8df5b20226c999b527f58d5abb0d3ae24d41ec599645c",
+		"sha256:0269d56964f11b2722a8bf2219d3f0bf9bca8745294ac387f8a24af987bce1f7",
+		"sha256:4d0bf0905771a42b05ba5e7d13d0b8301dfb55de1a9c37d3a5cbd58950ee5eb8",
+		"sha256:7cd4d90470f5f128ab77459c0275e8b46e2be7e12611c3b69bcbc630f0231105",
+		"sha256:4dbee63197bcb8c119477115b1c4cc5f465524c955e65bd6334acea876ff1767",
+	)
+}
+
 // twinView is what the verifier needs of twin/v1.
 type twinView struct {
 	Mapping ecluse.Digest `json:"mapping"`
@@ -29,7 +42,7 @@ type twinView struct {
 
 // checkTried demands, of the mapping of each final passage, the target gate's word that it
 // passed on invented rows and, unless the instruction says why not, dry or in a rehearsal
-// in which all was equal.
+// in which all was equal; of a rehearsal's that it passed on invented rows.
 func (v *verifier) checkTried() (string, error) {
 	const what = "verify rehearsal"
 	plans := map[ecluse.Digest]loadPlanView{}
@@ -43,6 +56,11 @@ func (v *verifier) checkTried() (string, error) {
 	twins, tried, err := v.tries(plans)
 	if err != nil {
 		return "", err
+	}
+	for _, name := range v.named("loadplan-"+string(ecluse.Rehearsal)+"-", ".json") {
+		if p := plans[v.digest(name)]; !twins[p.Shape.Mapping] && !slices.Contains(untwinnedProcedures(), p.Procedure) {
+			return "", unverified(what, "the target gate does not say that the mapping of %s passed on invented rows", name)
+		}
 	}
 	seen := 0
 	for _, name := range v.named("loadplan-"+string(ecluse.Final)+"-", ".json") {

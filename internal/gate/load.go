@@ -205,9 +205,16 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	if page.Undone[p.String()] != nil {
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "load", Where: p.String(), Why: "this passage is being taken out of the target, or was", Next: "ecluse undo to its end; then a new passage"}
 	}
-	mapped := out.program.Shape().Mapping
+	mapped, schema := out.program.Shape().Mapping, out.schema()
+	if p.Kind == ecluse.Rehearsal && begun.IsZero() { // the twin was held against the real one
+		k, err := t.check(ctx, &t.main, out.read, c.Mapping, c.Frozen)
+		if err != nil {
+			return nil, err
+		}
+		schema = k.schema()
+	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
-		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), out.schema())].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
+		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), schema)].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
 		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), BegunAt: begun,
 	})
