@@ -495,8 +495,9 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 		StatementHead
 		Passage ecluse.Passage `json:"passage"`
 		Loaded  int            `json:"rows_loaded"`
+		Scant   []string       `json:"scant,omitempty"`
 		compared
-	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3}
+	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3, Scant: try.scant}
 	r.Compared.Equal = try.equal
 	if !try.unsaid {
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, r))))
@@ -528,9 +529,10 @@ type trial struct {
 	passage ecluse.PassageKind // then; empty: none
 	of      ecluse.Digest      // its mapping
 	equal   bool
-	unsaid  bool // there is no report of it
-	took    int  // chunks that a rehearsal was taken out in
-	altered bool // and its test base does not stand as before
+	unsaid  bool     // there is no report of it
+	scant   []string // datasets of which most was put aside
+	took    int      // chunks that a rehearsal was taken out in
+	altered bool     // and its test base does not stand as before
 }
 
 // ending is steps 10 and 11, or what replaces them.

@@ -98,8 +98,14 @@ func (v *verifier) tries(plans map[ecluse.Digest]loadPlanView) (twins, tried map
 			if err := readView(name, v.files[name], &c); err != nil {
 				return nil, nil, err
 			}
+			var hardly struct {
+				Scant []ecluse.DatasetID `json:"scant"`
+			}
+			if err := readView(name, v.files[name], &hardly); err != nil {
+				return nil, nil, err
+			}
 			of := plans[h.Plan].Shape.Mapping
-			tried[of] = tried[of] || kind == ecluse.Dry || c.Compared.Equal
+			tried[of] = tried[of] || len(hardly.Scant) == 0 && (kind == ecluse.Dry || c.Compared.Equal)
 		}
 	}
 	return twins, tried, nil

@@ -104,6 +104,28 @@ func (l *Loaded) Unmapped() []ecluse.DatasetID {
 	return slices.Compact(all)
 }
 
+// Scant are the datasets of which more than half the rows were put aside: what the mapping
+// does with the dataset was hardly seen.
+func (l *Loaded) Scant() []ecluse.DatasetID {
+	rows, aside := map[ecluse.DatasetID]int64{}, map[ecluse.DatasetID]int64{}
+	for chunk, opened := range l.Opened {
+		if d, _ := chunk.Of(); !isBuckets(chunk) {
+			rows[d] += opened.Rows
+		}
+	}
+	for _, g := range l.Report.Rejected {
+		aside[g.Dataset] += g.Count
+	}
+	var all []ecluse.DatasetID
+	for d, n := range aside {
+		if n > rows[d]/2 {
+			all = append(all, d)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Load opens what was sealed for this gate, maps it and, unless the passage is
 // dry, loads each chunk in one transaction with its marker, moves sequences,
 // reads the target back and compares (steps 9 and 10 of the procedure). It may be
