@@ -506,8 +506,9 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 		Passage  ecluse.Passage     `json:"passage"`
 		Loaded   int                `json:"rows_loaded"`
 		Unmapped []ecluse.DatasetID `json:"unmapped,omitempty"`
+		Scant    []ecluse.DatasetID `json:"scant,omitempty"`
 		compared
-	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3, Unmapped: try.unmapped}
+	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3, Unmapped: try.unmapped, Scant: try.scant}
 	r.Compared.Equal, r.Compared.Checks = try.equal, try.checks
 	if !try.unsaid {
 		w.states(must(SignStatement(w.target, r)), try.reportLate)
@@ -544,7 +545,7 @@ type trial struct {
 	took    int  // chunks that a rehearsal was taken out in
 	altered bool // and its test base does not stand as before
 
-	unmapped         []ecluse.DatasetID
+	unmapped, scant  []ecluse.DatasetID
 	late, reportLate bool // said once the final passage had begun
 }
 

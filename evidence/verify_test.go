@@ -793,10 +793,17 @@ func forgeries(t testing.TB) []forgery {
 		{"invented rows of another plan", "other statements", tried(func(x *trial) { x.twin.Plan[0] ^= 1 })},
 		{"invented rows by the source's word", "other statements", func(s *story) { s.tried = func(x *trial) { x.by = s.source } }},
 		{"mapping that was never tried", "final mappings", tried(func(x *trial) { x.passage = "" })},
+		{"mapping tried on hardly any row", "final mappings", tried(func(x *trial) { x.scant = []ecluse.DatasetID{"patient"} })},
 		{"mapping tried, and nobody says so", "final mappings", tried(func(x *trial) { x.unsaid = true })},
 		{"another mapping was tried", "final mappings", tried(func(x *trial) { x.of = ecluse.DigestOf([]byte("code,test\n1,GLU\n")) })},
 		{"mapping of whose dry run a check differs", "final mappings", tried(func(x *trial) { x.checks = []checkVerdict{{"n", 2, 0}, {"m", 3, 1}} })},
 		{"mapping whose rehearsal was not equal", "final mappings", tried(func(x *trial) { x.passage = ecluse.Rehearsal })},
+		{"rehearsal before its mapping met invented rows", "final mappings", func(s *story) {
+			s.tried = func(x *trial) {
+				x.passage, x.equal, x.of, x.took = ecluse.Rehearsal, true, ecluse.DigestOf([]byte("code,test\n1,GLU\n")), 1
+			}
+			s.instruction += "passages: {dry: 0, rehearsal: 1, untried: \"three rows: they are compared by eye\"}\n"
+		}},
 		{"rehearsal that loaded rows, and nothing was there to be taken out", "other statements", func(s *story) {
 			s.tried = func(x *trial) { x.passage, x.equal, x.took = ecluse.Rehearsal, true, 0 }
 		}},

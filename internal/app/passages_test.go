@@ -956,8 +956,9 @@ func (l *upToResults) Put(ctx context.Context, m ecluse.MigrationID, d evidence.
 }
 
 // TestSourceChangedBetweenEpochs: reading is interrupted while loading follows it;
-// the laboratory goes on working, and the next epoch finds a loaded chunk changed.
-// The passage stops, is taken out by what was loaded then, and can be erased.
+// the laboratory goes on working, and the next epoch finds loaded chunks changed: rows
+// changed, came and went. They are replaced in the target, what came of it all is what
+// a load of the source as it is now comes to, and it is taken out again whole.
 func TestSourceChangedBetweenEpochs(t *testing.T) {
 	t.Parallel()
 	d := roomtest.At(t, roomtest.Ready, 40)
@@ -984,11 +985,35 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.Exec("ancilab.db", "UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)")
+	meanwhile := []string{
+		"UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)",
+		"INSERT INTO PATIENT (NUMPAT, NOM, PRENOM, SEXE, DATNAIS, DERNVIS) VALUES (900001, 'ZQX-NEUF', 'Ada', 'F', '03/02/1970', 20200101)",
+		"INSERT INTO DEMANDE (NUMDEM, NUMPAT, CODPRESC, SAISIE, PRELEVE) SELECT 900001, 900001, CODPRESC, SAISIE, PRELEVE FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031 AND CODPRESC IS NOT NULL LIMIT 1",
+		"INSERT INTO RESULTAT (NUMRES, NUMDEM, CODE, VALEUR, UNITE, VALIDE) SELECT 900001, 900001, CODE, VALEUR, UNITE, VALIDE FROM RESULTAT LIMIT 1",
+		"DELETE FROM RESULTAT WHERE NUMDEM = (SELECT min(NUMDEM) FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031)",
+		"DELETE FROM DEMANDE WHERE NUMDEM = (SELECT min(NUMDEM) FROM DEMANDE WHERE SAISIE BETWEEN 20150101 AND 20201031)",
+	}
+	oracle := roomtest.At(t, roomtest.Ready, 40)
+	d.Exec("ancilab.db", meanwhile...)
+	oracle.Exec("ancilab.db", meanwhile...)
 
 	r = d.Open()
-	_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
-	wantError(t, err, ecluse.Differs)
+	v := apply(t, r, ecluse.Final)
+	o := oracle.Open()
+	once := apply(t, o, ecluse.Final)
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !v.Reconciled || v.RowsLoaded != once.RowsLoaded || v.RowsRejected != once.RowsRejected {
+		t.Errorf("%+v, and loaded at once %+v", v.Load, once.Load)
+	}
+	if diff := cmp.Diff(once.Load.Compared.Rejected, v.Load.Compared.Rejected); diff != "" {
+		t.Errorf("put aside (-at once +replaced):\n%s", diff)
+	}
+	got, _ := d.Facts()
+	if want, _ := oracle.Facts(); got != want {
+		t.Error("the target has other facts than after a load at once")
+	}
 	u, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)})
 	if err != nil || u.Rows == 0 {
 		t.Fatalf("%+v, %v", u, err)

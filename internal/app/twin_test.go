@@ -120,6 +120,51 @@ func TestFinalWaits(t *testing.T) {
 	refused("a gate that knows of no try", "neither dry nor in rehearsal", err)
 }
 
+// TestRehearsalWaits (AC-19): no row of a person's goes into a test base, by the lock or by
+// the target gate, before its mapping passed on invented rows.
+func TestRehearsalWaits(t *testing.T) {
+	t.Parallel()
+	d := roomtest.Trying(t, roomtest.Sealed, 40)
+	r := d.Open()
+	right := d.Read("mapping.yaml")
+	wrong := bytes.Replace(right, []byte("family_name: NOM"), []byte(`family_name: {value: "NOM == NOM + 'x' ? NOM : null"}`), 1)
+	sign := func(text []byte) {
+		d.Write(text, "mapping.yaml")
+		if _, err := r.Sign(t.Context(), desk.SignRequest{File: d.Join("mapping.yaml"), Text: text, Key: d.Key(roomtest.Marc)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sign(wrong)
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	refused := func(err error) {
+		t.Helper()
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "has not passed on invented rows") || testRows(d) != "0" {
+			t.Errorf("%v; %s rows in the test base", err, testRows(d))
+		}
+	}
+	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Rehearsal})
+	refused(err)
+
+	// What a lock says of it, a gate does not believe: its own ledger has to know.
+	sign(append(right, "# corrected\n"...))
+	planFor(t, d, r, ecluse.Rehearsal, roomtest.Marc)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ledger := d.Read("room", "target", "ledger.json")
+	if !bytes.Contains(ledger, []byte(`"twins"`)) {
+		t.Fatal("planning had no invented rows taken through the mapping")
+	}
+	d.Write(bytes.Replace(ledger, []byte(`"twins"`), []byte(`"was"`), 1), "room", "target", "ledger.json")
+	r = d.Open()
+	_, err = r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Rehearsal})
+	refused(err)
+	if _, err := r.Twin(t.Context(), roomtest.Migration); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, r, ecluse.Rehearsal)
+}
+
 // TestUnmappedIsNotTried: a dry run in which no row of a dataset came through tried nothing
 // of what the mapping does with one.
 func TestUnmappedIsNotTried(t *testing.T) {

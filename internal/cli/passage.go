@@ -169,7 +169,7 @@ func (u *ui) since(s *desk.Since) {
 		fmt.Fprintln(&b, u.say("%d changes since %s:", "%d changements depuis %s :", len(s.Changes), u.passageWord(s.Passage)))
 	}
 	u.changes(&b, s.Changes)
-	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected)))
+	fmt.Fprintln(&b, u.say("  it came to %s rows read, %s mapped, %s put aside%s", "  bilan de celui-ci : %s lignes lues, %s transcodées, %s mises de côté%s", count(s.RowsRead), count(s.RowsLoaded), count(s.RowsRejected), u.share(s.RowsRejected, s.RowsRead)))
 	switch {
 	case s.Passage.Kind == ecluse.Dry:
 		fmt.Fprintln(&b, u.say("  it was dry: nothing was written or read back; %d checks were counted on the rows as they would be written, and %d differ",
@@ -179,6 +179,7 @@ func (u *ui) since(s *desk.Since) {
 	default:
 		fmt.Fprintln(&b, u.say("  read back and compared: different", "  relu et comparé : différent"))
 	}
+	u.hardlyTried(&b, s)
 	for _, g := range s.Rejected {
 		fmt.Fprintf(&b, "    %s  %s  %s\n", g.Dataset, g.Count, printable(g.By))
 	}
@@ -187,6 +188,24 @@ func (u *ui) since(s *desk.Since) {
 		fmt.Fprintln(&b, u.say("  which rows get other numbers under this mapping, its first passage says", "  quelles lignes changent de numéro avec cette table de transcodage, son premier passage le dira"))
 	}
 	u.text(b.String())
+}
+
+// share is a part of a whole in parts of a hundred; nothing of nothing.
+func (u *ui) share(part, whole int64) string {
+	if part <= 0 || whole <= 0 {
+		return ""
+	}
+	return u.say(" (%.1f %%)", " (%.1f %%)", 100*float64(part)/float64(whole))
+}
+
+// hardlyTried names what that passage did not try.
+func (u *ui) hardlyTried(b *strings.Builder, s *desk.Since) {
+	for _, d := range s.Unmapped {
+		fmt.Fprintln(b, u.paint(yellow, u.say("  ! no row of %s came to anything", "  ! aucune ligne de %s n'a abouti", d)))
+	}
+	for _, d := range s.Scant {
+		fmt.Fprintln(b, u.paint(yellow, u.say("  ! more than half the rows of %s were put aside", "  ! plus de la moitié des lignes de %s ont été mises de côté", d)))
+	}
 }
 
 // readSince shows a read plan as the difference from the last one that both parties approved.

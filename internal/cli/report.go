@@ -57,6 +57,10 @@ func (u *ui) unmapped(s *gate.LoadStatement) {
 		u.text(u.paint(yellow, u.say("! no row of %s came to anything: this passage does not count as a trial of the mapping",
 			"! aucune ligne de %s n'a abouti : ce passage ne compte pas comme essai de la table de transcodage", d)) + "\n")
 	}
+	for _, d := range s.Scant {
+		u.text(u.paint(yellow, u.say("! more than half the rows of %s were put aside: this passage does not count as a trial of the mapping",
+			"! plus de la moitié des lignes de %s ont été mises de côté : ce passage ne compte pas comme essai de la table de transcodage", d)) + "\n")
+	}
 }
 
 func (u *ui) mark(equal bool) string {

@@ -153,3 +153,22 @@ func TestSinceOnlyText(t *testing.T) {
 		}
 	}
 }
+
+// TestSinceShare: which share of the rows the last trial put aside is told where a plan is
+// approved, and of which datasets it was no trial.
+func TestSinceShare(t *testing.T) {
+	t.Parallel()
+	s := &desk.Since{RowsRead: 2000, RowsLoaded: 1850, RowsRejected: 150, Unmapped: []ecluse.DatasetID{"visit"}, Scant: []ecluse.DatasetID{"patient"}}
+	for inFrench, want := range map[bool][]string{
+		false: {"150 put aside (7.5 %)", "no row of visit came to anything", "more than half the rows of patient were put aside"},
+		true:  {"150 mises de côté (7.5 %)", "aucune ligne de visit", "plus de la moitié des lignes de patient"},
+	} {
+		var b bytes.Buffer
+		(&ui{out: &b, french: inFrench, sentences: french.New}).since(s)
+		for _, w := range want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%q is missing in\n%s", w, b.String())
+			}
+		}
+	}
+}

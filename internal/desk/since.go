@@ -23,6 +23,8 @@ type Since struct {
 	RowsLoaded   int64                `json:"rows_loaded"`
 	RowsRejected int64                `json:"rows_rejected"`
 	Rejected     []ecluse.MaskedGroup `json:"rejected,omitempty"` // small counts are masked
+	Unmapped     []ecluse.DatasetID   `json:"unmapped,omitempty"` // datasets of which no row came to anything
+	Scant        []ecluse.DatasetID   `json:"scant,omitempty"`    // and those of which more than half the rows were put aside: that one was no trial
 
 	Equal  bool `json:"equal"`            // read back, all of it; a dry run never is
 	Checks int  `json:"checks,omitempty"` // compared: of a dry run, on the rows as they would be written
@@ -64,7 +66,7 @@ func since(ctx context.Context, l Lock, m ecluse.MigrationID, plan *mandate.Load
 		}
 		v := &Since{
 			Passage: s.Passage, LoadPlan: s.Plan, SameMapping: tried.Shape.Mapping == plan.Shape.Mapping, Changes: mandate.CompareLoads(tried, plan),
-			RowsRead: s.RowsRead, RowsLoaded: s.RowsLoaded, RowsRejected: s.RowsRejected,
+			RowsRead: s.RowsRead, RowsLoaded: s.RowsLoaded, RowsRejected: s.RowsRejected, Unmapped: s.Unmapped, Scant: s.Scant,
 		}
 		if s.Compared != nil {
 			v.Rejected, v.Renumbered = s.Compared.Rejected, s.Compared.Renumbered

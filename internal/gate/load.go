@@ -239,9 +239,16 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 			Next: "take that one out first: ecluse undo",
 		}
 	}
-	mapped := out.program.Shape().Mapping
+	mapped, schema := out.program.Shape().Mapping, out.schema()
+	if p.Kind == ecluse.Rehearsal && begun.IsZero() { // the twin was held against the real one
+		k, err := t.check(ctx, &t.main, out.read, c.Mapping, c.Frozen)
+		if err != nil {
+			return nil, err
+		}
+		schema = k.schema()
+	}
 	out.permit, err = mandate.PermitLoad(mandate.LoadPermitInputs{
-		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), out.schema())].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
+		Twin: !page.Twins[madeOf(mapped, out.read.Columns(), schema)].IsZero(), Tried: page.Tried[madeOf(mapped, out.read.Columns())] != "",
 		Trust: trust, Papers: signed, LoadPlan: c.LoadPlan, Shape: out.program.Shape(), Target: out.catalogue, Held: out.held,
 		Procedure: t.procedure, Dialect: out.base.Dialect, Passage: p, Used: page.used(p, !begun.IsZero()), Withdrawn: page.withdrawn(p), BegunAt: begun, Under: page.Under,
 	})
@@ -472,6 +479,7 @@ type LoadStatement struct {
 	RowsLoaded             int64              `json:"rows_loaded"`
 	RowsRejected           int64              `json:"rows_rejected"`
 	Unmapped               []ecluse.DatasetID `json:"unmapped,omitempty"` // datasets with rows of which none came to anything
+	Scant                  []ecluse.DatasetID `json:"scant,omitempty"`    // datasets of which more than half the rows were put aside
 	Compared               *reconcile.Public  `json:"compared"`
 	OneRoom                bool               `json:"one_room"`
 	At                     time.Time          `json:"at"`
@@ -493,10 +501,10 @@ func (s *LoadStatement) Aside() Aside {
 }
 
 // tries tells whether a passage is a trial that its mapping passed: every dataset with rows
-// made some, no figure differs and, of a rehearsal, all is equal.
+// made some, of none more than half was put aside, no figure differs and, of a rehearsal, all is equal.
 func (s *LoadStatement) tries() bool {
 	differs := func(c reconcile.PublicCheck) bool { return c.Off > 0 }
-	if len(s.Unmapped) > 0 || slices.ContainsFunc(s.Compared.Checks, differs) {
+	if len(s.Unmapped)+len(s.Scant) > 0 || slices.ContainsFunc(s.Compared.Checks, differs) {
 		return false
 	}
 	return s.Passage.Kind == ecluse.Dry || s.Passage.Kind == ecluse.Rehearsal && s.Compared.Equal
@@ -511,7 +519,7 @@ func (t *Target) state(ctx context.Context, m ecluse.MigrationID, k *permitted, 
 	}
 	s := &LoadStatement{
 		StatementHead: evidence.StatementHead{Format: evidence.ReportFormat, Migration: m, Plan: k.permit.Digest()},
-		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Reading: reading, Chunks: l.Chunks, Unmapped: l.Unmapped(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
+		ReadPlan:      k.read.Digest(), Passage: l.Passage, System: k.permit.Plan().Target.System, Reading: reading, Chunks: l.Chunks, Unmapped: l.Unmapped(), Scant: l.Scant(), Compared: l.Report.Public(), OneRoom: t.home.oneRoom, At: now,
 	}
 	s.Compared.ReadBack = s.Compared.ReadBack.UTC()
 	s.RowsRead = l.Read

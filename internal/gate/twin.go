@@ -42,7 +42,7 @@ const mostWords = 5000
 // key in it, and nothing is written. What it takes of real tables is what the mapping's signed
 // tables of codes hold and, where an operator signed a mapping with targets:, the rows of
 // these, as a load does; the statement names them. What passed is noted in the
-// ledger: a final passage is not loaded before.
+// ledger: neither a rehearsal nor a final passage is loaded before.
 func (t *Target) Twin(ctx context.Context, m ecluse.MigrationID) (*TwinStatement, error) {
 	c, err := t.lock.Case(ctx, m, ecluse.Final)
 	if err != nil {

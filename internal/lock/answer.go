@@ -204,6 +204,7 @@ type figures struct {
 	Stay         string         `json:"stay"`  // of an undoing
 	Never        bool           `json:"never"` // of an undoing: of what never began at the gate
 	Unmapped     []string       `json:"unmapped"`
+	Scant        []string       `json:"scant"`
 	Compared     *struct {
 		Equal  bool `json:"equal"`
 		Checks []struct {
@@ -218,7 +219,7 @@ type figures struct {
 // tries tells whether a passage is a trial that its mapping passed, as the gate judges it
 // (gate.LoadStatement).
 func (f *figures) tries() bool {
-	if f.Compared == nil || len(f.Unmapped) > 0 {
+	if f.Compared == nil || len(f.Unmapped)+len(f.Scant) > 0 {
 		return false
 	}
 	for _, c := range f.Compared.Checks {

@@ -426,8 +426,8 @@ func (l *Lock) BeginLoading(ctx context.Context, i *mandate.Instruction, kind ec
 	if err := l.mayAsk(ctx, i.Target.Gate, exchange.Load); err != nil {
 		return p, "", err
 	}
-	if kind == ecluse.Final {
-		if err := l.rehearsed(ctx, i); err != nil {
+	if kind != ecluse.Dry {
+		if err := l.rehearsed(ctx, i, kind); err != nil {
 			return p, "", err
 		}
 	}

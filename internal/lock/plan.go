@@ -311,8 +311,12 @@ func (l *Lock) loadPlan(ctx context.Context, m ecluse.MigrationID, kind ecluse.P
 			Next: "run the same command again",
 		}
 	}
-	if kind == ecluse.Final {
-		if err := l.twinFor(ctx, m, target, parsed, checked.Schema); err != nil {
+	if kind != ecluse.Dry {
+		schema := checked.Schema
+		if kind == ecluse.Rehearsal { // the test base's; the twin is held against the real one
+			schema = ecluse.Digest{}
+		}
+		if err := l.twinFor(ctx, m, target, parsed, schema); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -37,7 +37,7 @@ func (l *Lock) Twin(ctx context.Context, m ecluse.MigrationID) (*evidence.Signed
 	return nil, &ecluse.Error{Kind: ecluse.Unverified, What: "read the gate's answer", Where: said.String(), Why: "the gate has posted no such " + string(exchange.TwinReport)}
 }
 
-// twinFor has invented rows taken through the mapping of a final plan, unless they were, for
+// twinFor has invented rows taken through the mapping of a plan that will write, unless they were, for
 // the same columns and the target's schema.
 func (l *Lock) twinFor(ctx context.Context, m ecluse.MigrationID, target ecluse.Fingerprint, plan *mandate.LoadPlan, schema ecluse.Digest) error {
 	passed, err := l.twinPassed(ctx, m, target, plan, schema)
@@ -127,8 +127,8 @@ func (l *Lock) tried(ctx context.Context, m ecluse.MigrationID, target ecluse.Fi
 
 // rehearsed refuses to begin a final passage whose mapping was not tried. The target gate
 // asks again, of its own ledger.
-func (l *Lock) rehearsed(ctx context.Context, i *mandate.Instruction) error {
-	text, err := l.current(ctx, i.ID, exchange.KindLoadPlan(ecluse.Final))
+func (l *Lock) rehearsed(ctx context.Context, i *mandate.Instruction, kind ecluse.PassageKind) error {
+	text, err := l.current(ctx, i.ID, exchange.KindLoadPlan(kind))
 	if err != nil || text == nil {
 		return err
 	}
@@ -144,5 +144,5 @@ func (l *Lock) rehearsed(ctx context.Context, i *mandate.Instruction) error {
 	if err != nil {
 		return err
 	}
-	return i.Rehearsed(twin, tried)
+	return i.Rehearsed(kind, twin, tried)
 }

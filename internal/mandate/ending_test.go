@@ -25,7 +25,7 @@ func TestOldInstructionEnds(t *testing.T) {
 	if !e.Deadline.Equal(due) || e.Over(due) != evidence.ByDeadline {
 		t.Errorf("it ends %s, %q; want %s", e.Deadline, e.Over(due), due)
 	}
-	if err := m.Instruction.Rehearsed(true, false); ecluse.KindOf(err) != ecluse.Refused {
+	if err := m.Instruction.Rehearsed(ecluse.Final, true, false); ecluse.KindOf(err) != ecluse.Refused {
 		t.Errorf("a final passage that nothing was tried before: %v", err)
 	}
 }

@@ -165,13 +165,18 @@ type LoadPermitInputs struct {
 	Tried     bool                     // it passed dry or in rehearsal, by the same
 }
 
-// Rehearsed refuses a final passage whose mapping was not tried: on invented rows, and once
-// dry or in rehearsal unless the instruction says why not.
-func (i *Instruction) Rehearsed(twin, tried bool) error {
-	e := &ecluse.Error{Kind: ecluse.Refused, What: "begin the final passage", Where: string(i.ID), Article: "GDPR art. 32(1)(d)"}
+// Rehearsed refuses a passage that writes whose mapping was not tried: on invented rows
+// before any row of a person's is written anywhere, and before a final one once dry or in
+// rehearsal, unless the instruction says why not.
+func (i *Instruction) Rehearsed(kind ecluse.PassageKind, twin, tried bool) error {
+	e := &ecluse.Error{Kind: ecluse.Refused, What: "begin the passage", Where: string(kind), Article: "GDPR art. 32(1)(d)"}
 	switch {
+	case kind == ecluse.Dry:
+		return nil
 	case !twin:
 		e.Why, e.Next = "this mapping has not passed on invented rows", "ecluse rehearse --twin, and correct what it shows"
+	case kind == ecluse.Rehearsal:
+		return nil
 	case !tried && i.Passages.Untried == "":
 		e.Why, e.Next = "this mapping has passed neither dry nor in rehearsal", "ecluse plan --passage dry, have it approved, then ecluse apply --dry-run"
 		if i.Passages.Dry <= 0 && i.Passages.Rehearsal <= 0 {
@@ -222,8 +227,8 @@ func PermitLoad(in LoadPermitInputs) (LoadPermit, error) {
 	if err := WithinBudget(d.instruction, in.Passage, in.Used, in.Withdrawn, !in.BegunAt.IsZero()); err != nil {
 		return LoadPermit{}, err
 	}
-	if in.Passage.Kind == ecluse.Final && in.BegunAt.IsZero() {
-		if err := d.instruction.Rehearsed(in.Twin, in.Tried); err != nil {
+	if in.BegunAt.IsZero() {
+		if err := d.instruction.Rehearsed(in.Passage.Kind, in.Twin, in.Tried); err != nil {
 			return LoadPermit{}, err
 		}
 	}

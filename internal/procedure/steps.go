@@ -197,8 +197,8 @@ func waters() []Step {
 			Number: 9,
 			Name:   Text{"Loading", "Chargement"},
 			What: Text{
-				"The load plan is compiled and approved: by an operator for a dry run or a rehearsal, by the controller for the final passage, within 72 hours. The target gate verifies, compiles again, opens, maps and loads each chunk in one transaction. A dry run writes nothing. A final passage waits until its mapping has passed on invented rows and, unless the instruction says why not, dry or in rehearsal.",
-				"Le plan de chargement est compilé et approuvé : par un opérateur pour un essai à vide ou une migration à blanc, par le responsable pour la bascule, sous 72 heures. Le programme côté nouveau logiciel vérifie, recompile, ouvre, transcode et charge chaque paquet en une transaction. L'essai à vide n'écrit rien. La bascule attend que sa table de transcodage ait passé l'épreuve de lignes inventées et, là où l'instruction l'accorde, un essai à vide ou une migration à blanc.",
+				"The load plan is compiled and approved: by an operator for a dry run or a rehearsal, by the controller for the final passage, within 72 hours. The target gate verifies, compiles again, opens, maps and loads each chunk in one transaction. A dry run writes nothing. A rehearsal and a final passage wait until their mapping has passed on invented rows, a final one also, unless the instruction says why not, dry or in rehearsal.",
+				"Le plan de chargement est compilé et approuvé : par un opérateur pour un essai à vide ou une migration à blanc, par le responsable pour la bascule, sous 72 heures. Le programme côté nouveau logiciel vérifie, recompile, ouvre, transcode et charge chaque paquet en une transaction. L'essai à vide n'écrit rien. La migration à blanc et la bascule attendent que leur table de transcodage ait passé l'épreuve de lignes inventées, la bascule aussi, là où l'instruction l'accorde, un essai à vide ou une migration à blanc.",
 			},
 			Law:      Text{"GDPR art. 28(3)(a), 32(1)(d)", "RGPD art. 28(3)(a), 32(1)(d)"},
 			Evidence: Text{"the load plan, the act that approves it, the counts", "le plan de chargement, la signature qui l'approuve, les décomptes"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -104,6 +105,28 @@ func (l *Loaded) Unmapped() []ecluse.DatasetID {
 	return slices.Compact(all)
 }
 
+// Scant are the datasets of which more than half the rows were put aside: what the mapping
+// does with the dataset was hardly seen.
+func (l *Loaded) Scant() []ecluse.DatasetID {
+	rows, aside := map[ecluse.DatasetID]int64{}, map[ecluse.DatasetID]int64{}
+	for chunk, opened := range l.Opened {
+		if d, _ := chunk.Of(); !isBuckets(chunk) {
+			rows[d] += opened.Rows
+		}
+	}
+	for _, g := range l.Report.Rejected {
+		aside[g.Dataset] += g.Count
+	}
+	var all []ecluse.DatasetID
+	for d, n := range aside {
+		if n > rows[d]/2 {
+			all = append(all, d)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Load opens what was sealed for this gate, maps it and, unless the passage is
 // dry, loads each chunk in one transaction with its marker, moves sequences,
 // reads the target back and compares (steps 9 and 10 of the procedure). It may be
@@ -175,7 +198,7 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 		return nil, causeOf(ctx, err)
 	}
 	o.counters = o.before.start(o.Program) // revising went on from the last
-	if err := o.pass(ctx, func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }); err != nil {
+	if err := o.passWhole(ctx, session); err != nil {
 		return nil, causeOf(ctx, err)
 	}
 	if err := o.renumbered(); err != nil {
@@ -212,6 +235,10 @@ type loader struct {
 	tables  []reconcile.Table
 
 	markers  map[ecluse.Slot]writer.Marker // chunks that are in, from earlier runs
+	emptied  []writer.Marker               // of chunks whose place a later version took
+	epoch    int                           // of the chunks gone through
+	closed   bool                          // every chunk is in the version that the manifest names
+	stale    bool                          // of some another version was loaded
 	counters map[string]int64
 	numbers  numbering // of this pass
 	before   beginning
@@ -222,6 +249,7 @@ type loader struct {
 	made     map[string]*reconcile.Mapped // of a dry run: what each check will count of the rows mapped
 	shapes   reconcile.Shapes             // of their values
 	slots    map[place]ecluse.Slot        // of every chunk gone through
+	loadedAs map[place]ecluse.Slot        // of those of which another version is in
 	later    later                        // what readings after the first changed
 	out      Loaded
 	meter    meter
@@ -283,7 +311,7 @@ func newLoader(l Loading, plan *mandate.LoadPlan, key *seal.Key) *loader {
 		Loading: l, plan: plan, key: key, runs: make(chan *mapping.Run, 2), asOf: map[int]*mapping.Run{},
 		summers: summers{}, redone: summers{}, markers: map[ecluse.Slot]writer.Marker{}, counters: map[string]int64{},
 		loaded: reconcile.Sums{}, rejected: map[group]int64{}, reported: map[group]int64{},
-		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{},
+		figures: newFigures(l.ReadPlan), slots: map[place]ecluse.Slot{}, loadedAs: map[place]ecluse.Slot{},
 		out:   Loaded{Passage: l.Permit.Passage(), Rows: map[ecluse.TableName]int64{}, Made: map[ecluse.DatasetID]int64{}, Opened: map[ecluse.DatasetID]reconcile.DatasetCount{}, Report: &reconcile.Report{}},
 		meter: meter{watch: l.Watch, stage: StageLoad},
 	}
@@ -360,11 +388,7 @@ func (o *loader) begin(ctx context.Context, session writer.Session) error {
 		}
 	}
 	o.counters = o.before.start(o.Program)
-	markers, err := session.Markers(ctx)
-	for _, m := range markers {
-		o.markers[m.Slot] = m
-	}
-	return err
+	return o.readMarkers(ctx, session)
 }
 
 // elsewhere refuses a database in which a passage that this gate loaded never began: what
@@ -407,7 +431,10 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 		defer close(ready)
 		for _, d := range o.plan.Shape.Order {
 			for _, id := range o.datasets(d, o.Reading) {
-				if err := o.dataset(gctx, id, ready); err != nil {
+				if err := o.dataset(gctx, id, ready); errors.Is(err, errEpoch) {
+					o.stale = true // what was mapped is written first
+					return nil
+				} else if err != nil {
 					return err
 				}
 			}
@@ -432,10 +459,14 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if o.stale {
+		return errEpoch
+	}
 	return o.complete(ctx)
 }
 
-// complete checks that exactly the manifest's chunks went through.
+// complete checks that exactly the manifest's chunks went through; of others it notes that
+// there are some (o.stale).
 func (o *loader) complete(ctx context.Context) error {
 	m, err := o.Inlet.Complete(ctx)
 	if err != nil {
@@ -447,14 +478,15 @@ func (o *loader) complete(ctx context.Context) error {
 			if of, _ := d.Dataset.Of(); !ok && !slices.Contains(o.plan.Shape.Order, of) {
 				continue // held, checked, or not used by the mapping
 			}
+			if as, other := o.loadedAs[place{c.Slot.Dataset, c.Slot.Sequence}]; other {
+				got = as
+			}
 			if isBuckets(d.Dataset) {
 				got.Version = c.Slot.Version // of a list no row is made, whichever it is
 			}
 			if got != c.Slot {
-				return &ecluse.Error{
-					Kind: ecluse.Differs, What: "load", Where: "chunk " + c.Slot.String(), Why: "the source changed while it was read: another version of the chunk was loaded",
-					Next: writer.LoadAnew,
-				}
+				o.stale = true
+				return otherVersion(c.Slot, "")
 			}
 		}
 	}

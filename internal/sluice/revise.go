@@ -105,6 +105,12 @@ func (o *loader) reviseFrom(ctx context.Context, session writer.Session, from in
 		}
 	}
 	slices.Reverse(r.Gone)
+	counters = maps.Clone(counters)
+	for _, m := range o.inOrder() { // one that was replaced came late, and counts from where it stands
+		for name, last := range m.Counters {
+			counters[name] = max(counters[name], last)
+		}
+	}
 	var come []*mapped
 	for _, l := range layers {
 		all, err := o.changedChunks(ctx, run, l, &counters)
@@ -239,11 +245,9 @@ func revisedSlot(s ecluse.Slot, reading int) ecluse.Slot {
 const revisedPrefix ecluse.DatasetID = "ecluse.revised."
 
 // inOrder are the markers in the order of loading.
-func (o *loader) inOrder() []writer.Marker {
-	var all []writer.Marker
-	for _, m := range o.markers {
-		all = append(all, m)
-	}
+func (o *loader) inOrder() []writer.Marker { return inOrder(slices.Collect(maps.Values(o.markers))) }
+
+func inOrder(all []writer.Marker) []writer.Marker {
 	slices.SortFunc(all, func(a, b writer.Marker) int { return a.Position - b.Position })
 	return all
 }
@@ -257,13 +261,7 @@ func (o *loader) changedChunks(ctx context.Context, run *mapping.Run, l layer, c
 		if err != nil {
 			return nil, err
 		}
-		out := *m.out
-		out.Rejected, out.Tables = slices.Clone(out.Rejected), nil
-		for _, t := range m.out.Tables {
-			rows := only(writer.Rows{Table: t.Table, Batch: t.Batch, Source: t.Source}, t.Source)
-			out.Tables = append(out.Tables, mapping.Rows{Table: t.Table, Batch: rows.Batch, Source: rows.Source, Counter: t.Counter})
-		}
-		m.out, m.run = &out, nil
+		m.copied()
 		*counters, last = m.out.Counters, m.descriptor.Last
 		all = append(all, m)
 	}

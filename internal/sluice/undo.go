@@ -291,7 +291,7 @@ func (o *loader) unload(ctx context.Context, session writer.Session, u *Undone) 
 	var chunks []loaded
 	expected := int64(0)
 	counters := o.counters
-	for _, m := range o.inOrder() {
+	for _, m := range inOrder(slices.AppendSeq(slices.Clone(o.emptied), maps.Values(o.markers))) {
 		chunks = append(chunks, loaded{m, counters})
 		counters = m.Counters
 		expected += o.Sealed[m.Slot]

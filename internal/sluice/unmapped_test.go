@@ -24,3 +24,17 @@ func TestUnmapped(t *testing.T) {
 		t.Errorf("unmapped: %v", got)
 	}
 }
+
+// TestScant: a dataset of which more than half was put aside was hardly tried; half is enough.
+func TestScant(t *testing.T) {
+	const patient, request ecluse.DatasetID = "patient", "request"
+	l := Loaded{
+		Opened: map[ecluse.DatasetID]reconcile.DatasetCount{patient: {Rows: 9}, patient.Changed(1): {Rows: 2}, request: {Rows: 10}},
+		Report: &reconcile.Report{Rejected: []reconcile.Grouped{
+			{Dataset: patient, By: "no name", Count: 4}, {Dataset: patient, By: "no sex", Count: 2}, {Dataset: request, By: "no code", Count: 5},
+		}},
+	}
+	if got := l.Scant(); !slices.Equal(got, []ecluse.DatasetID{patient}) {
+		t.Errorf("scant: %v", got)
+	}
+}

@@ -23,6 +23,12 @@ func (o *loader) chunk(ctx context.Context, id ecluse.DatasetID, sequence int) (
 	if m, err := o.noted(id, sequence); m != nil || err != nil {
 		return m, err
 	}
+	defer func() {
+		if err == nil && o.anotherEpoch(m.descriptor.Epoch) {
+			o.runs <- m.run // never blocks: it came from there
+			m, err = nil, errEpoch
+		}
+	}()
 	var run *mapping.Run
 	select {
 	case run = <-o.runs:
@@ -111,6 +117,7 @@ type outcome struct {
 	Reports  map[string]int64           `json:"reports,omitempty"`
 	Counters map[string]int64           `json:"counters,omitempty"`
 	Given    given                      `json:"given,omitempty"`
+	Epoch    int                        `json:"epoch,omitempty"`   // of the source gate, that sealed it
 	Refused  map[int32]string           `json:"refused,omitempty"` // source rows that the database refused, and why
 	Figures  map[string][]kept          `json:"figures,omitempty"` // of rejected rows, sealed under K
 	Shapes   []reconcile.Shaped         `json:"shapes,omitempty"`  // of theirs
@@ -125,6 +132,9 @@ func (o *loader) noted(id ecluse.DatasetID, sequence int) (*mapped, error) {
 	n, err := o.outcomeOf(marker)
 	if err != nil || n == nil {
 		return nil, err
+	}
+	if o.epoch == 0 {
+		o.epoch = n.Epoch
 	}
 	o.counters = n.Counters
 	o.slots[place{id, sequence}] = marker.Slot
@@ -213,10 +223,8 @@ func (o *loader) write(ctx context.Context, session writer.Session, m *mapped) e
 	if _, in := o.markers[chunk.Slot]; !in {
 		for slot := range o.markers {
 			if slot.Dataset == chunk.Slot.Dataset && slot.Sequence == chunk.Slot.Sequence {
-				return &ecluse.Error{
-					Kind: ecluse.Differs, What: "load chunk " + chunk.Slot.String(), Why: "another version of it is in the target",
-					Next: writer.LoadAnew,
-				}
+				o.loadedAs[place{slot.Dataset, slot.Sequence}] = slot // it is replaced when all is read
+				return nil
 			}
 		}
 	}
@@ -293,7 +301,7 @@ func (o *loader) outcome(m *mapped, refused []writer.Refusal, sums reconcile.Sum
 	of, _ := m.descriptor.Slot.Dataset.Of()
 	n := &outcome{
 		Rows: m.descriptor.Rows, Last: m.descriptor.Last, Tables: map[ecluse.TableName]int64{}, Sums: sums,
-		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given,
+		Rejected: map[string]int64{}, Reports: maps.Clone(m.out.Reports), Counters: m.out.Counters, Given: m.given, Epoch: m.descriptor.Epoch,
 	}
 	for _, r := range refused {
 		n.Rejected[r.Reason]++
