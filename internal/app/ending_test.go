@@ -331,6 +331,15 @@ func TestHiddenGo(t *testing.T) {
 			refuse := evidence.Clause{Verb: evidence.VerbRefuse, Kind: evidence.KindLoadPlan, Subject: ecluse.DigestOf(standing.LoadPlan)}
 			order := ordered(t, d, standing, roomtest.Marc, roomtest.Marc, ecluse.Operator, roomtest.Migration, refuse, time.Now())
 			lock.change = func(c *exchange.Case) { c.Acts = []evidence.Signed{order} }
+			if x.goes { // from a go on it takes somebody who could say one
+				if _, err := target.Undo(t.Context(), roomtest.Migration, final, nil); ecluse.KindOf(err) != ecluse.Refused {
+					t.Errorf("ordered by an operator: %v", err)
+				}
+				order = ordered(t, d, standing, roomtest.Claire, roomtest.Claire, ecluse.Signatory, roomtest.Migration, refuse, time.Now())
+			}
+			if x.late { // years later nobody is on a roster any more
+				return
+			}
 			if _, err := target.Undo(t.Context(), roomtest.Migration, final, nil); err != nil {
 				t.Errorf("ordered: %v", err)
 			}
