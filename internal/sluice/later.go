@@ -6,8 +6,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"ecluse"
+	"ecluse/internal/mandate"
 	"ecluse/internal/sluice/bucket"
 	"ecluse/internal/sluice/record"
 	"ecluse/internal/sluice/seal"
@@ -183,28 +187,25 @@ func (o *loader) compareLayer(ctx context.Context, l layer) (found, error) {
 		return found{}, err
 	}
 	gone := map[place][]int32{}
-	for _, id := range o.datasets(l.dataset, l.reading-1) {
-		err := o.eachChunk(ctx, id, func(at place, b *record.Batch, first int32) error {
-			already := o.later.gone[at]
-			return places.In(&set, b, func(i int, r bucket.Row) {
-				row := first + int32(i)
-				for len(already) > 0 && already[0].row < row {
-					already = already[1:]
-				}
-				if len(already) > 0 && already[0].row == row {
-					return
-				}
-				if s := rows[r.Digest]; s.before < s.now {
-					s.before++
-					rows[r.Digest] = s
-					return
-				}
-				gone[at] = append(gone[at], row)
-			})
-		})
-		if err != nil {
-			return found{}, err
+	err = o.olderRows(ctx, d, o.datasets(l.dataset, l.reading-1), &set, func(at place, older []olderRow) {
+		already := o.later.gone[at]
+		for _, r := range older {
+			for len(already) > 0 && already[0].row < r.row {
+				already = already[1:]
+			}
+			if len(already) > 0 && already[0].row == r.row {
+				continue
+			}
+			if s := rows[r.digest]; s.before < s.now {
+				s.before++
+				rows[r.digest] = s
+				continue
+			}
+			gone[at] = append(gone[at], r.row)
 		}
+	})
+	if err != nil {
+		return found{}, err
 	}
 	came := int64(0)
 	for _, s := range rows {
@@ -219,6 +220,83 @@ func (o *loader) compareLayer(ctx context.Context, l layer) (found, error) {
 			}
 		})
 	})
+}
+
+// olderRow is a row of a chunk that is in a bucket that differs.
+type olderRow struct {
+	row    int32
+	digest [2]uint64
+}
+
+// openers is how many chunks are looked through at a time.
+const openers = 2
+
+// olderRows gives the rows of a dataset that are in a set, chunk after chunk in the order of
+// the manifest: that it is always the same order makes every passage find the same.
+func (o *loader) olderRows(ctx context.Context, d *mandate.ReadDataset, ids []ecluse.DatasetID, set *bucket.Set, do func(at place, rows []olderRow)) error {
+	manifest, err := o.Inlet.Complete(ctx)
+	if err != nil {
+		return err
+	}
+	var slots []ecluse.Slot
+	for _, id := range ids {
+		for _, of := range manifest.Datasets {
+			if of.Dataset != id {
+				continue
+			}
+			for _, c := range of.Chunks {
+				slots = append(slots, c.Slot)
+			}
+		}
+	}
+	type looked struct {
+		in  []olderRow
+		all int64
+	}
+	found := make([]chan looked, len(slots))
+	for i := range found {
+		found[i] = make(chan looked, 1)
+	}
+	var next atomic.Int64
+	ahead := make(chan struct{}, 2*openers) // a place in it comes first, then a chunk: so the first chunk to be taken has one
+	g, gctx := errgroup.WithContext(ctx)
+	for range openers {
+		g.Go(func() error {
+			places := placesOf(o.key, d)
+			for {
+				select {
+				case ahead <- struct{}{}:
+				case <-gctx.Done():
+					return context.Cause(gctx)
+				}
+				n := int(next.Add(1)) - 1
+				if n >= len(slots) {
+					return nil
+				}
+				var l looked
+				err := o.version(gctx, slots[n], func(b *record.Batch) error {
+					first := int32(l.all)
+					l.all += int64(b.Rows())
+					return places.In(set, b, func(i int, r bucket.Row) { l.in = append(l.in, olderRow{first + int32(i), r.Digest}) })
+				})
+				if err != nil {
+					return err
+				}
+				found[n] <- l
+			}
+		})
+	}
+	for n, s := range slots {
+		select {
+		case l := <-found[n]:
+			do(place{s.Dataset, s.Sequence}, l.in)
+			o.meter.add(l.all, 0)
+			<-ahead
+		case <-gctx.Done():
+			return g.Wait()
+		}
+	}
+	return g.Wait()
 }
 
 // eachChunk opens every chunk of what the chamber has under a name. first is the place in
