@@ -291,7 +291,7 @@ func TestHiddenGo(t *testing.T) {
 					if err != nil || time.Now().After(end) {
 						t.Fatalf("the gate saw no go: %v", err)
 					}
-					if !page.Live[final.String()].IsZero() {
+					if !page.Live[final.String()].Act.IsZero() {
 						break
 					}
 				}

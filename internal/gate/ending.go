@@ -55,11 +55,11 @@ func (h *Home) ending(m ecluse.MigrationID, c *exchange.Case) (mandate.Ending, e
 		})
 	}
 	for p := range page.Plans {
-		if !strings.HasPrefix(p, string(ecluse.Final)+"-") || page.Undone[p] != nil || !page.Live[p].IsZero() {
+		if !strings.HasPrefix(p, string(ecluse.Final)+"-") || page.Undone[p] != nil || !page.Live[p].Act.IsZero() {
 			continue
 		}
 		if live := e.Live(page.loaded(p)); !live.IsZero() { // nor is that taken back
-			err = errors.Join(err, h.Note(m, func(n *Entry) error { n.Live[p] = live; return nil }))
+			err = errors.Join(err, h.Note(m, func(n *Entry) error { n.Live[p] = Went{live, e.WentAt(n.loaded(p))}; return nil }))
 		}
 	}
 	return e, err
@@ -128,7 +128,7 @@ func nothingBegan(page *Entry) bool {
 
 // loaded is what the ledger has of a passage.
 func (e *Entry) loaded(p string) mandate.Loaded {
-	l := mandate.Loaded{Plan: e.Plans[p], Under: e.Under[p], Went: !e.Live[p].IsZero()}
+	l := mandate.Loaded{Plan: e.Plans[p], Under: e.Under[p], Begun: e.Passages[p], Went: e.Live[p].At}
 	if c := e.Compared[p]; c != nil {
 		l.Reports = c.Reports
 	}
@@ -177,7 +177,7 @@ func (h *Home) mayUndo(m ecluse.MigrationID, c *exchange.Case, p ecluse.Passage)
 		return nil, &ecluse.Error{Kind: ecluse.Refused, What: "undo", Where: p.String(), Why: why, Article: article, Next: next}
 	}
 	const order = "who wants it undone orders it and says why: ecluse undo --because … --as KEY"
-	ordered, live := e.Undone(page.loaded(p.String())), page.Live[p.String()]
+	ordered, live := e.Undone(page.loaded(p.String())), page.Live[p.String()].Act
 	switch t := page.Undone[p.String()]; {
 	case t != nil && !t.At.IsZero(): // out already, before another was accepted
 		return nil, nil

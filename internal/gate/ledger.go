@@ -55,7 +55,7 @@ type Entry struct {
 	Twins       map[string]ecluse.Digest `json:"twins,omitempty"`    // a mapping, columns and the target's schema (madeOf) → the statement by which it passed on invented rows
 	Tried       map[string]string        `json:"tried,omitempty"`    // a mapping and columns (madeOf) → the dry run or rehearsal that it passed in
 	Compared    map[string]*Compared     `json:"compared,omitempty"` // "final-1" → how the target stood when it was read back
-	Live        map[string]ecluse.Digest `json:"live,omitempty"`     // "final-1" → the act by which the controller said go of it, as seen here
+	Live        map[string]Went          `json:"live,omitempty"`     // "final-1" → the go that was said of it, as seen here
 	Dry         []string                 `json:"dry,omitempty"`      // dry runs that came to their end
 	Head        []byte                   `json:"head,omitempty"`     // last journal head seen
 	Accepted    ecluse.Digest            `json:"accepted,omitzero"`  // the act by which the controller accepted a load, as seen here
@@ -79,6 +79,12 @@ func (a Again) since(reading int) time.Time {
 		return time.Time{}
 	}
 	return a.Begun
+}
+
+// Went is the ledger's line about a go.
+type Went struct {
+	Act ecluse.Digest `json:"act"`
+	At  time.Time     `json:"at"` // from when it holds
 }
 
 // Compared is the ledger's line about a passage that was read back and compared.
@@ -177,7 +183,7 @@ func (e *Entry) whole() *Entry {
 		e.Marks = map[string]string{}
 	}
 	if e.Live == nil {
-		e.Live = map[string]ecluse.Digest{}
+		e.Live = map[string]Went{}
 	}
 	if e.Undone == nil {
 		e.Undone = map[string]*Taken{}

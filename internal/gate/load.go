@@ -264,7 +264,10 @@ func (t *Target) permit(ctx context.Context, m ecluse.MigrationID, p ecluse.Pass
 	return out, t.home.Note(m, func(e *Entry) error {
 		e.Instruction = i.Digest()
 		if begun.IsZero() {
-			e.Passages[p.String()], e.Plans[p.String()], e.Under[p.String()] = trust.Now, out.permit.Digest(), out.permit.Approval()
+			e.Passages[p.String()], e.Plans[p.String()] = trust.Now, out.permit.Digest()
+		}
+		if e.Under[p.String()].IsZero() { // of one that an older gate began, too
+			e.Under[p.String()] = out.permit.Approval()
 		}
 		return nil
 	})
@@ -418,7 +421,7 @@ func (t *Target) mayLoad(ctx context.Context, m ecluse.MigrationID, p ecluse.Pas
 	if page, err = t.home.Entry(m); err != nil { // a go that was seen just now, too
 		return err
 	}
-	if live := page.Live[p.String()]; !live.IsZero() && len(e.Undone(page.loaded(p.String()))) == 0 {
+	if live := page.Live[p.String()].Act; !live.IsZero() && len(e.Undone(page.loaded(p.String()))) == 0 {
 		return refuse("the laboratory works in it since the controller said go: "+live.String(), "accept it, or order it undone: nothing is loaded into it any more")
 	}
 	return nil

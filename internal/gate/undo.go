@@ -227,7 +227,7 @@ func (t *Target) leaves(c *exchange.Case, permit mandate.LoadPermit) (leave bool
 		compared = &Compared{}
 	}
 	leave = p.Kind == ecluse.Final
-	if leave && e.Went(compared.Reports) {
+	if l := page.loaded(p.String()); leave && (!l.Went.IsZero() || !e.WentAt(l).IsZero()) {
 		return leave, nil, nil
 	}
 	for _, table := range permit.Plan().Tables {

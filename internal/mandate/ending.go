@@ -42,39 +42,56 @@ type undoOrder struct {
 // Loaded is what a gate knows of a passage that it loaded.
 type Loaded struct {
 	Plan    ecluse.Digest
-	Under   ecluse.Digest   // the act that approved the plan, under which it began; zero: it is not known which
-	Reports []ecluse.Digest // that it signed of it; none: it is not known which
+	Under   ecluse.Digest   // the act that approved the plan, under which it began; zero: an older gate did not note it, nor its reports
+	Begun   time.Time       // a plan whose bytes come again was perhaps refused before
+	Reports []ecluse.Digest // that it signed of it
 	Spent   []ecluse.Digest // acts by which passages before it were undone: one may have had the same plan
-	Went    bool            // a go was said of it, whether it is shown now or not
+	Went    time.Time       // when a go that the gate saw was said of it, whether it is shown now or not; zero: it saw none
 }
 
 // saidGo is the last go that is shown of a passage.
 func (e Ending) saidGo(l Loaded) (last said, any bool) {
 	for report, g := range e.goes {
-		if (len(l.Reports) == 0 || slices.Contains(l.Reports, report)) && (!any || g.at.After(last.at)) {
+		if l.reported(report) && (!any || g.at.After(last.at)) {
 			last, any = g, true
 		}
 	}
 	return last, any
 }
 
-// Undone are the acts that order a passage undone: they refuse its load plan, the act that
-// approved that, or a report of it. From a go on they are those of who could say go.
+func (l Loaded) reported(report ecluse.Digest) bool {
+	return slices.Contains(l.Reports, report) || l.Under.IsZero() && len(l.Reports) == 0
+}
+
+// Undone are the acts that order a passage undone: they refuse its load plan since it began,
+// the act that approved that, or a report of it. From a go on, shown or seen before, they are
+// those of who could say go, and none that was signed before it.
 func (e Ending) Undone(l Loaded) (acts []ecluse.Digest) {
-	last, shown := e.saidGo(l)
+	last, went := e.saidGo(l)
+	if !l.Went.IsZero() && (!went || l.Went.After(last.at)) {
+		last.at, went = l.Went, true
+	}
 	for subject, all := range e.refused {
-		of := subject == l.Plan || subject == l.Under || slices.Contains(l.Reports, subject)
-		if _, report := e.goes[subject]; !of && (!report || len(l.Reports) > 0) {
+		_, report := e.goes[subject]
+		plan := subject == l.Plan
+		if !plan && subject != l.Under && !slices.Contains(l.Reports, subject) && !(report && l.reported(subject)) {
 			continue
 		}
 		for _, r := range all {
-			over := (r.decides || !shown && !l.Went) && (!shown || !r.at.Before(last.at))
-			if over && !slices.Contains(l.Spent, r.act) {
+			switch {
+			case slices.Contains(l.Spent, r.act), went && (!r.decides || r.at.Before(last.at)), plan && r.at.Before(l.Begun.Truncate(time.Second)):
+			default:
 				acts = append(acts, r.act)
 			}
 		}
 	}
 	return acts
+}
+
+// WentAt is when the last go that is shown of a passage was said; zero: none is.
+func (e Ending) WentAt(l Loaded) time.Time {
+	last, _ := e.saidGo(l)
+	return last.at
 }
 
 // KeptErased is the act by which the controller ordered the rows kept under a key erased
@@ -88,11 +105,6 @@ func (e Ending) Live(l Loaded) ecluse.Digest {
 		return last.act
 	}
 	return ecluse.Digest{}
-}
-
-// Went tells whether the controller ever said go of one of a passage's reports.
-func (e Ending) Went(reports []ecluse.Digest) bool {
-	return slices.ContainsFunc(reports, func(r ecluse.Digest) bool { return !e.goes[r].act.IsZero() })
 }
 
 // Over tells why the migration may be erased at t, in the words of a certificate;

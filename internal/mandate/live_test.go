@@ -68,8 +68,8 @@ func TestLiveAndItsApproval(t *testing.T) {
 		if !live {
 			add(time.Minute, evidence.VerbRefuse, evidence.KindAct, under)
 		}
-		if e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers); e.Live(mandate.Loaded{Plan: plan, Under: under}).IsZero() == live {
-			t.Errorf("live by %s, want %v", e.Live(mandate.Loaded{Plan: plan, Under: under}), live)
+		if e := mandate.Ended(m.ReadPermitInputs().Trust, m.ID, m.Papers); e.Live(mandate.Loaded{Plan: plan, Under: under, Reports: []ecluse.Digest{report}}).IsZero() == live {
+			t.Errorf("live by %s, want %v", e.Live(mandate.Loaded{Plan: plan, Under: under, Reports: []ecluse.Digest{report}}), live)
 		}
 	}
 }
