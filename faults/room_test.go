@@ -275,7 +275,12 @@ func (r *room) up(ctx context.Context) error {
 		}
 		return way(server)
 	}
-	p, err := app.Start(ctx, r.Join("room"), app.StartOptions{Program: os.Args[0], Way: first, Log: r.log, Env: append(r.environment(), "GOMAXPROCS=2")})
+	starting, giveUp := context.WithCancel(ctx) // not before the room's end, once it runs
+	r.Cleanup(giveUp)
+	running := make(chan struct{})
+	go r.killedMeanwhile(running, giveUp)
+	defer close(running)
+	p, err := app.Start(starting, r.Join("room"), app.StartOptions{Program: os.Args[0], Way: first, Log: r.log, Env: append(r.environment(), "GOMAXPROCS=2")})
 	if err != nil {
 		return err
 	}
@@ -290,6 +295,28 @@ func (r *room) up(ctx context.Context) error {
 		}
 		return all.Add(x)
 	})
+}
+
+// killedMeanwhile gives a start up when the fault kills one of its processes: the stand-in stays,
+// and would be waited for.
+func (r *room) killedMeanwhile(running <-chan struct{}, giveUp func()) {
+	before := map[string]bool{}
+	for _, p := range processes() {
+		before[p] = r.told(p, "killed") != ""
+	}
+	for {
+		select {
+		case <-running:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		for _, p := range processes() {
+			if !before[p] && r.told(p, "killed") != "" {
+				giveUp()
+				return
+			}
+		}
+	}
 }
 
 // down ends them.

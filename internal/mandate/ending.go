@@ -242,9 +242,14 @@ func (d *docket) counts(a actBy, e *Ending) bool {
 // the controller signed and that comes after it.
 func (d *docket) inForce(e *Ending) bool {
 	signed, err := d.signed(ecluse.Controller, ecluse.Signatory, evidence.VerbSign, evidence.KindInstruction, d.instruction.digest)
-	counted := slices.DeleteFunc(signed, func(a actBy) bool { return !d.counts(a, e) })
-	if !d.trust.Acted.IsZero() && d.instruction.digest == d.trust.Acted {
+	counted := slices.DeleteFunc(slices.Clone(signed), func(a actBy) bool { return !d.counts(a, e) })
+	switch {
+	case !d.trust.Acted.IsZero() && d.instruction.digest == d.trust.Acted:
 		return true
+	case d.trust.Acted.IsZero():
+		// Nothing was read or loaded here: nobody gains by naming a day, and when it comes the
+		// rosters have run out.
+		counted = signed
 	}
 	return err == nil && len(counted) > 0 && d.inSuccession() == nil
 }
