@@ -1079,6 +1079,34 @@ func TestLookUpsChangedBetweenEpochs(t *testing.T) {
 	}
 }
 
+// TestPutAsideBetweenEpochs: of a chunk that is replaced, rows were put aside. They are
+// counted and shown as they are now, once.
+func TestPutAsideBetweenEpochs(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	d.Exec("ancilab.db", "UPDATE PATIENT SET DATNAIS = 'pas une date' WHERE NUMPAT = (SELECT max(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)")
+	r := d.Open()
+	loadedToResults(t, d, r)
+	d.Exec("ancilab.db", "UPDATE PATIENT SET PRENOM = 'Autre' WHERE DATNAIS = 'pas une date'")
+	r = d.Open()
+	defer r.Close()
+	v := apply(t, r, ecluse.Final)
+	var shown []string
+	rows := int64(0)
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(x *gate.Rejected) error {
+		rows++
+		for _, c := range x.Cells {
+			if x.Dataset == "patient" && c.Column == "PRENOM" {
+				shown = append(shown, c.Text)
+			}
+		}
+		return nil
+	})
+	if err != nil || rows != v.RowsRejected || !slices.Equal(shown, []string{"Autre"}) {
+		t.Errorf("%d rows put aside, %d shown, of patients %q, %v", v.RowsRejected, rows, shown, err)
+	}
+}
+
 // stalled is a lock that holds back the first chunk of results, and tells that it is asked
 // for it.
 type stalled struct {

@@ -2,7 +2,9 @@ package sluice
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -169,22 +171,25 @@ type Aside struct {
 }
 
 // AsideIn finds it among everything that was put aside. Of a chunk that later readings took
-// rows out of, what stood aside before is put aside anew, and the last is what stands.
+// rows out of, what stood aside before is put aside anew, and the last is what stands. So it
+// is of one that a later version took the place of: what was put aside of that one stands.
 func AsideIn(p ecluse.Passage, all []*evidence.Descriptor) []Aside {
 	prefix := string(RejectsOf(p, ""))
-	latest := map[ecluse.Slot]int{}
+	latest := map[place]Aside{}
+	var found []Aside
 	for _, d := range all {
-		if chunk, reading, ok := asideOf(prefix, d.Slot); ok {
-			latest[chunk] = max(latest[chunk], reading)
+		chunk, reading, ok := asideOf(prefix, d.Slot)
+		if !ok {
+			continue
+		}
+		a, at := Aside{chunk, reading, d}, place{chunk.Dataset, chunk.Sequence}
+		found = append(found, a)
+		if l, known := latest[at]; !known || cmp.Or(cmp.Compare(chunk.Version, l.Chunk.Version), cmp.Compare(reading, l.Reading)) > 0 {
+			latest[at] = a
 		}
 	}
-	var out []Aside
-	for _, d := range all {
-		if chunk, reading, ok := asideOf(prefix, d.Slot); ok && latest[chunk] == reading {
-			out = append(out, Aside{chunk, reading, d})
-		}
-	}
-	return out
+	stands := func(a Aside) bool { return latest[place{a.Chunk.Dataset, a.Chunk.Sequence}] == a }
+	return slices.DeleteFunc(found, func(a Aside) bool { return !stands(a) })
 }
 
 func asideOf(prefix string, s ecluse.Slot) (chunk ecluse.Slot, reading int, ok bool) {
