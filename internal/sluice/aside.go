@@ -103,14 +103,14 @@ func BehindReject(b *record.Batch, i int) map[string]bool {
 }
 
 // refused copies, from the chunk opened once more, the rows that the database
-// did not take.
+// did not take. Another version of it may have come meanwhile: it is replaced later.
 func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) error {
 	if len(all) == 0 {
 		return nil
 	}
 	slot := m.descriptor.Slot
 	base, next := int32(0), 0
-	d, err := o.open(ctx, slot.Dataset, slot.Sequence, func(b *record.Batch) error {
+	return o.version(ctx, slot, func(b *record.Batch) error {
 		m.aside.base = base
 		for next < len(all) && all[next].Row < base+int32(b.Rows()) {
 			m.aside.add(b, all[next].Row, all[next].Reason)
@@ -119,10 +119,6 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 		base += int32(b.Rows())
 		return nil
 	})
-	if err == nil && *d != *m.descriptor {
-		err = &ecluse.Error{Kind: ecluse.Differs, What: "put rows aside", Where: "chunk " + slot.String(), Why: "another version of the chunk came meanwhile", Next: writer.LoadAnew}
-	}
-	return err
 }
 
 // shapes counts what the columns behind each row's reason look like.
