@@ -612,6 +612,20 @@ func TestCatchUpOfDistinctValues(t *testing.T) {
 	}
 }
 
+// lookingUp is the mapping with prescribers looked up, and loaded nowhere.
+func lookingUp(d *roomtest.Dir) string {
+	text := strings.Replace(string(d.Read("mapping.yaml")), "from:\n", "hold: {prescriber: {key: [CODE], rows: 10000}}\nfrom:\n", 1)
+	cut := func(from, to, instead string) {
+		i := strings.Index(text, from)
+		j := i + strings.Index(text[i:], to)
+		text = text[:i] + instead + text[j:]
+	}
+	cut("  prescriber:\n    - into", "  patient:\n", "")
+	cut("        prescriber_id:", "        collected_at:", "")
+	cut("        collected_at:", "  result:\n", "        collected_at: {value: \"prescriber[CODPRESC].NOM\", miss: \"null\", report: no prescriber}\n")
+	return text
+}
+
 // TestCatchUpOfLookUps: codes that other rows are looked up in changed, and nothing else. The
 // passage is not said to be caught up.
 func TestCatchUpOfLookUps(t *testing.T) {
@@ -619,16 +633,7 @@ func TestCatchUpOfLookUps(t *testing.T) {
 	d := roomtest.CatchingUp(t, roomtest.Sealed, patients, 1)
 	r := d.Open()
 	defer r.Close()
-	text := strings.Replace(string(d.Read("mapping.yaml")), "from:\n", "hold: {prescriber: {key: [CODE], rows: 10000}}\nfrom:\n", 1)
-	cut := func(from, to, instead string) {
-		i := strings.Index(text, from)
-		j := i + strings.Index(text[i:], to)
-		text = text[:i] + instead + text[j:]
-	}
-	cut("  prescriber:\n    - into", "  patient:\n", "") // looked up, and loaded nowhere
-	cut("        prescriber_id:", "        collected_at:", "")
-	cut("        collected_at:", "  result:\n", "        collected_at: {value: \"prescriber[CODPRESC].NOM\", miss: \"null\", report: no prescriber}\n")
-	remapTo(t, d, r, text)
+	remapTo(t, d, r, lookingUp(d))
 	apply(t, r, ecluse.Final)
 	d.Exec("ancilab.db", "UPDATE PRESCRIPTEUR SET NOM = NOM || ' X' WHERE CODE IN (SELECT CODE FROM PRESCRIPTEUR LIMIT 1)")
 	_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})

@@ -955,14 +955,10 @@ func (l *upToResults) Put(ctx context.Context, m ecluse.MigrationID, d evidence.
 	return l.Lock.Put(ctx, m, d, b)
 }
 
-// TestSourceChangedBetweenEpochs: reading is interrupted while loading follows it;
-// the laboratory goes on working, and the next epoch finds loaded chunks changed: rows
-// changed, came and went. They are replaced in the target, what came of it all is what
-// a load of the source as it is now comes to, and it is taken out again whole.
-func TestSourceChangedBetweenEpochs(t *testing.T) {
-	t.Parallel()
-	d := roomtest.At(t, roomtest.Ready, 40)
-	r := d.Open()
+// loadedToResults interrupts reading before the first chunk of results, while loading follows
+// it, and closes the room.
+func loadedToResults(t *testing.T, d *roomtest.Dir, r *app.Room) {
+	t.Helper()
 	if err := r.BeginReading(t.Context(), roomtest.Migration); err != nil {
 		t.Fatal(err)
 	}
@@ -985,6 +981,17 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestSourceChangedBetweenEpochs: reading is interrupted while loading follows it;
+// the laboratory goes on working, and the next epoch finds loaded chunks changed: rows
+// changed, came and went. They are replaced in the target, what came of it all is what
+// a load of the source as it is now comes to, and it is taken out again whole.
+func TestSourceChangedBetweenEpochs(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	r := d.Open()
+	loadedToResults(t, d, r)
 	meanwhile := []string{
 		"UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)",
 		"INSERT INTO PATIENT (NUMPAT, NOM, PRENOM, SEXE, DATNAIS, DERNVIS) VALUES (900001, 'ZQX-NEUF', 'Ada', 'F', '03/02/1970', 20200101)",
@@ -1025,6 +1032,80 @@ func TestSourceChangedBetweenEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Verify(r)
+}
+
+// TestLookUpsChangedBetweenEpochs: what changed between the epochs is, among others, a dataset
+// that rows are looked up in and that is loaded nowhere. The load is refused, and not said to
+// be equal; it is taken out whole. Where it stayed as it was, the load goes on.
+func TestLookUpsChangedBetweenEpochs(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string][]string{
+		"alone": {"UPDATE PRESCRIPTEUR SET NOM = 'ZQX-AUTRE'"},
+		"gone":  {"DELETE FROM PRESCRIPTEUR WHERE CODE <> (SELECT min(CODE) FROM PRESCRIPTEUR)"}, // undoing makes the rows that were loaded
+		"not":   {"UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)"},
+		"beside loaded rows": {
+			"UPDATE PRESCRIPTEUR SET NOM = 'ZQX-AUTRE'",
+			"UPDATE PATIENT SET PRENOM = 'Corrigée' WHERE NUMPAT = (SELECT min(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := roomtest.At(t, roomtest.Ready, 40)
+			r := d.Open()
+			remapTo(t, d, r, strings.Replace(lookingUp(d), `miss: "null", report: no prescriber`, "miss: reject", 1))
+			empty, _ := d.Facts()
+			loadedToResults(t, d, r)
+			d.Exec("ancilab.db", meanwhile...)
+			r = d.Open()
+			defer r.Close()
+			if name == "not" {
+				if v := apply(t, r, ecluse.Final); !v.Reconciled {
+					t.Errorf("%+v", v.Load)
+				}
+				return
+			}
+			for range 2 { // and again
+				v, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final})
+				if ecluse.KindOf(err) != ecluse.Differs || !strings.Contains(err.Error(), "prescriber") {
+					t.Fatalf("want the load refused, got %+v, %v", v, err)
+				}
+			}
+			if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Marc)}); err != nil {
+				t.Fatal(err)
+			}
+			if now, _ := d.Facts(); now != empty {
+				t.Error("the target does not stand as before")
+			}
+		})
+	}
+}
+
+// TestPutAsideBetweenEpochs: of a chunk that is replaced, rows were put aside. They are
+// counted and shown as they are now, once.
+func TestPutAsideBetweenEpochs(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Ready, 40)
+	d.Exec("ancilab.db", "UPDATE PATIENT SET DATNAIS = 'pas une date' WHERE NUMPAT = (SELECT max(NUMPAT) FROM PATIENT WHERE DERNVIS >= 20150101)")
+	r := d.Open()
+	loadedToResults(t, d, r)
+	d.Exec("ancilab.db", "UPDATE PATIENT SET PRENOM = 'Autre' WHERE DATNAIS = 'pas une date'")
+	r = d.Open()
+	defer r.Close()
+	v := apply(t, r, ecluse.Final)
+	var shown []string
+	rows := int64(0)
+	_, err := r.Beside(exchange.SourcePlace).Rejects(t.Context(), app.RejectsRequest{Key: d.Key(roomtest.Claire)}, func(x *gate.Rejected) error {
+		rows++
+		for _, c := range x.Cells {
+			if x.Dataset == "patient" && c.Column == "PRENOM" {
+				shown = append(shown, c.Text)
+			}
+		}
+		return nil
+	})
+	if err != nil || rows != v.RowsRejected || !slices.Equal(shown, []string{"Autre"}) {
+		t.Errorf("%d rows put aside, %d shown, of patients %q, %v", v.RowsRejected, rows, shown, err)
+	}
 }
 
 // stalled is a lock that holds back the first chunk of results, and tells that it is asked

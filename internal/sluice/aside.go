@@ -2,7 +2,9 @@ package sluice
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,14 +103,14 @@ func BehindReject(b *record.Batch, i int) map[string]bool {
 }
 
 // refused copies, from the chunk opened once more, the rows that the database
-// did not take.
+// did not take. Another version of it may have come meanwhile: it is replaced later.
 func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) error {
 	if len(all) == 0 {
 		return nil
 	}
 	slot := m.descriptor.Slot
 	base, next := int32(0), 0
-	d, err := o.open(ctx, slot.Dataset, slot.Sequence, func(b *record.Batch) error {
+	return o.version(ctx, slot, func(b *record.Batch) error {
 		m.aside.base = base
 		for next < len(all) && all[next].Row < base+int32(b.Rows()) {
 			m.aside.add(b, all[next].Row, all[next].Reason)
@@ -117,10 +119,6 @@ func (o *loader) refused(ctx context.Context, m *mapped, all []writer.Refusal) e
 		base += int32(b.Rows())
 		return nil
 	})
-	if err == nil && *d != *m.descriptor {
-		err = &ecluse.Error{Kind: ecluse.Differs, What: "put rows aside", Where: "chunk " + slot.String(), Why: "another version of the chunk came meanwhile", Next: writer.LoadAnew}
-	}
-	return err
 }
 
 // shapes counts what the columns behind each row's reason look like.
@@ -169,22 +167,25 @@ type Aside struct {
 }
 
 // AsideIn finds it among everything that was put aside. Of a chunk that later readings took
-// rows out of, what stood aside before is put aside anew, and the last is what stands.
+// rows out of, what stood aside before is put aside anew, and the last is what stands. So it
+// is of one that a later version took the place of: what was put aside of that one stands.
 func AsideIn(p ecluse.Passage, all []*evidence.Descriptor) []Aside {
 	prefix := string(RejectsOf(p, ""))
-	latest := map[ecluse.Slot]int{}
+	latest := map[place]Aside{}
+	var found []Aside
 	for _, d := range all {
-		if chunk, reading, ok := asideOf(prefix, d.Slot); ok {
-			latest[chunk] = max(latest[chunk], reading)
+		chunk, reading, ok := asideOf(prefix, d.Slot)
+		if !ok {
+			continue
+		}
+		a, at := Aside{chunk, reading, d}, place{chunk.Dataset, chunk.Sequence}
+		found = append(found, a)
+		if l, known := latest[at]; !known || cmp.Or(cmp.Compare(chunk.Version, l.Chunk.Version), cmp.Compare(reading, l.Reading)) > 0 {
+			latest[at] = a
 		}
 	}
-	var out []Aside
-	for _, d := range all {
-		if chunk, reading, ok := asideOf(prefix, d.Slot); ok && latest[chunk] == reading {
-			out = append(out, Aside{chunk, reading, d})
-		}
-	}
-	return out
+	stands := func(a Aside) bool { return latest[place{a.Chunk.Dataset, a.Chunk.Sequence}] == a }
+	return slices.DeleteFunc(found, func(a Aside) bool { return !stands(a) })
 }
 
 func asideOf(prefix string, s ecluse.Slot) (chunk ecluse.Slot, reading int, ok bool) {

@@ -165,12 +165,12 @@ func (o *loader) compareLayer(ctx context.Context, l layer) (found, error) {
 		return found{}, ecluse.Errorf(ecluse.Unverified, "catch up", "dataset %s is not in the read plan", l.dataset)
 	}
 	var set bucket.Set
-	if err := o.eachChunk(ctx, l.dataset.Buckets(l.reading), func(_ place, b *record.Batch, _ int32) error { return set.Take(b) }); err != nil {
+	if err := o.eachChunk(ctx, l.dataset.Buckets(l.reading), nil, func(_ place, b *record.Batch, _ int32) error { return set.Take(b) }); err != nil {
 		return found{}, err
 	}
 	places := placesOf(o.key, d)
 	rows := map[[2]uint64]standing{}
-	err := o.eachChunk(ctx, l.dataset.Changed(l.reading), func(_ place, b *record.Batch, _ int32) error {
+	err := o.eachChunk(ctx, l.dataset.Changed(l.reading), nil, func(_ place, b *record.Batch, _ int32) error {
 		stray := false
 		err := places.Each(b, func(_ int, r bucket.Row) {
 			s := rows[r.Digest]
@@ -211,7 +211,7 @@ func (o *loader) compareLayer(ctx context.Context, l layer) (found, error) {
 	for _, s := range rows {
 		came += int64(s.now - s.before)
 	}
-	return found{gone, came}, o.eachChunk(ctx, l.dataset.Changed(l.reading), func(at place, b *record.Batch, first int32) error {
+	return found{gone, came}, o.eachChunk(ctx, l.dataset.Changed(l.reading), nil, func(at place, b *record.Batch, first int32) error {
 		return places.Each(b, func(i int, r bucket.Row) {
 			if s := rows[r.Digest]; s.before > 0 {
 				s.before--
@@ -299,17 +299,26 @@ func (o *loader) olderRows(ctx context.Context, d *mandate.ReadDataset, ids []ec
 	return g.Wait()
 }
 
-// eachChunk opens every chunk of what the chamber has under a name. first is the place in
-// the chunk of a batch's first row.
-func (o *loader) eachChunk(ctx context.Context, id ecluse.DatasetID, each func(at place, b *record.Batch, first int32) error) error {
+// eachChunk opens every chunk of what the chamber has under a name: the latest versions or,
+// where these are given by sequence, others. first is the place in the chunk of a batch's
+// first row.
+func (o *loader) eachChunk(ctx context.Context, id ecluse.DatasetID, versions []int, each func(at place, b *record.Batch, first int32) error) error {
 	for sequence, last := 0, false; !last; sequence++ {
 		at, first := place{id, sequence}, int32(0)
-		d, err := o.open(ctx, id, sequence, func(b *record.Batch) error {
+		do := func(b *record.Batch) error {
 			err := each(at, b, first)
 			first += int32(b.Rows())
 			o.meter.add(int64(b.Rows()), 0)
 			return err
-		})
+		}
+		if sequence < len(versions) {
+			if err := o.version(ctx, ecluse.Slot{Dataset: id, Sequence: sequence, Version: versions[sequence]}, do); err != nil {
+				return err
+			}
+			last = sequence+1 == len(versions)
+			continue
+		}
+		d, err := o.open(ctx, id, sequence, do)
 		if err != nil {
 			return err
 		}
@@ -318,10 +327,11 @@ func (o *loader) eachChunk(ctx context.Context, id ecluse.DatasetID, each func(a
 	return nil
 }
 
-// alive gives the rows of a dataset as it is as of a reading.
+// alive gives the rows of a held dataset as it is as of a reading, those of the first in the
+// versions that the passage began with.
 func (o *loader) alive(ctx context.Context, id ecluse.DatasetID, reading int, each func(*record.Batch) error) error {
 	for _, of := range o.datasets(id, reading) {
-		err := o.eachChunk(ctx, of, func(at place, b *record.Batch, first int32) error {
+		err := o.eachChunk(ctx, of, o.before.Held[of], func(at place, b *record.Batch, first int32) error {
 			left := o.later.left(at, reading)
 			from, _ := slices.BinarySearch(left, first)
 			to, _ := slices.BinarySearch(left, first+int32(b.Rows()))

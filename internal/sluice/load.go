@@ -154,6 +154,9 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 		if err := o.startCounters(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
+		if o.before.Held, err = o.heldVersions(ctx); err != nil {
+			return nil, causeOf(ctx, err)
+		}
 		if err := o.hold(ctx); err != nil {
 			return nil, causeOf(ctx, err)
 		}
@@ -179,7 +182,13 @@ func Load(ctx context.Context, l Loading) (*Loaded, error) {
 	if err := ready(ctx, session); err != nil {
 		return nil, err
 	}
-	if err := o.begin(ctx, session); err != nil {
+	var held map[ecluse.DatasetID][]int
+	if o.Mark == "" { // it may begin now; what waits for the source waits outside its transaction
+		if held, err = o.heldVersions(ctx); err != nil {
+			return nil, causeOf(ctx, err)
+		}
+	}
+	if err := o.begin(ctx, session, held); err != nil {
 		return nil, causeOf(ctx, err)
 	}
 	if in := o.applied(); in > o.Reading {
@@ -260,6 +269,10 @@ type beginning struct {
 	Sums     reconcile.Sums   `json:"sums"`
 	Counters map[string]int64 `json:"counters"` // the highest number in use
 	Mark     string           `json:"mark"`     // random: by it the gate knows the database again
+
+	// Held is which version of each chunk of a held dataset the look-up tables are filled
+	// from, by its sequence: all of the passage is made, and taken out, with the same.
+	Held map[ecluse.DatasetID][]int `json:"held,omitempty"`
 }
 
 // start is where the counters stood before the first chunk.
@@ -356,12 +369,12 @@ func (o *loader) startCounters(ctx context.Context) error {
 
 // begin takes the sums of before in the passage's first transaction, or reads
 // those taken when it began, and finds out which chunks are in.
-func (o *loader) begin(ctx context.Context, session writer.Session) error {
+func (o *loader) begin(ctx context.Context, session writer.Session, held map[ecluse.DatasetID][]int) error {
 	recorded, _, err := session.Begin(ctx, func(ctx context.Context, s reader.Scanner) ([]byte, error) {
 		if o.Mark != "" {
 			return nil, elsewhere(o.Permit.Passage())
 		}
-		b := beginning{Counters: map[string]int64{}, Mark: rand.Text()}
+		b := beginning{Counters: map[string]int64{}, Mark: rand.Text(), Held: held}
 		var err error
 		if b.Sums, err = o.readBack(ctx, s, nil); err != nil {
 			return nil, err
@@ -470,6 +483,9 @@ func (o *loader) pass(ctx context.Context, write func(context.Context, *mapped) 
 func (o *loader) complete(ctx context.Context) error {
 	m, err := o.Inlet.Complete(ctx)
 	if err != nil {
+		return err
+	}
+	if err := o.heldAs(m); err != nil {
 		return err
 	}
 	for _, d := range m.Datasets {

@@ -78,6 +78,44 @@ func (o *loader) fill(ctx context.Context, reading int, runs ...*mapping.Run) er
 	return nil
 }
 
+// heldVersions finds out which version of each chunk of a held dataset, as the first reading
+// sealed it, is the latest, waiting for them as Next does.
+func (o *loader) heldVersions(ctx context.Context) (map[ecluse.DatasetID][]int, error) {
+	all := map[ecluse.DatasetID][]int{}
+	for _, h := range o.plan.Shape.Held {
+		for last := false; !last; {
+			d, body, err := o.Inlet.Next(ctx, h.Dataset, len(all[h.Dataset]))
+			if err != nil {
+				return nil, err
+			}
+			body.Close()
+			all[h.Dataset], last = append(all[h.Dataset], d.Slot.Version), d.Last
+		}
+	}
+	return all, nil
+}
+
+// heldAs refuses a manifest that names other versions of the chunks of held datasets than the
+// look-up tables were filled from: these may be mapped to nothing, so that no marker tells.
+func (o *loader) heldAs(m *evidence.Manifest) error {
+	for _, d := range m.Datasets {
+		isHeld := func(h ecluse.ShapeHeld) bool { return h.Dataset == d.Dataset }
+		if !slices.ContainsFunc(o.plan.Shape.Held, isHeld) {
+			continue
+		}
+		as := o.before.Held[d.Dataset]
+		for i, c := range d.Chunks {
+			if i >= len(as) || as[i] != c.Slot.Version {
+				return otherVersion(c.Slot, "the mapping looks other rows up in it")
+			}
+		}
+		if n := len(d.Chunks); n > 0 && n < len(as) {
+			return otherVersion(d.Chunks[n-1].Slot, "the mapping looks other rows up in it")
+		}
+	}
+	return nil
+}
+
 // asApproved checks that a table of the target that the mapping looks codes up in
 // is the one whose digest was approved.
 func (o *loader) asApproved(table ecluse.TableName, columns []string, b *record.Batch) error {

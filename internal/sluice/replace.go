@@ -30,7 +30,7 @@ func (o *loader) anotherEpoch(epoch int) bool {
 func (o *loader) passWhole(ctx context.Context, session writer.Session) error {
 	write := func(ctx context.Context, m *mapped) error { return o.write(ctx, session, m) }
 	o.closed = o.Reading > 0 || o.Sealed != nil
-	if o.closed && len(o.markers) > 0 {
+	if o.closed {
 		if err := o.settle(ctx, session); err != nil {
 			return err
 		}
@@ -52,6 +52,9 @@ func (o *loader) settle(ctx context.Context, session writer.Session) error {
 		return err
 	}
 	o.closed = true // no other version comes
+	if err := o.heldAs(manifest); err != nil {
+		return err
+	}
 	if err := o.readMarkers(ctx, session); err != nil {
 		return err
 	}
@@ -61,10 +64,6 @@ func (o *loader) settle(ctx context.Context, session writer.Session) error {
 			m := o.markerAt(place{c.Slot.Dataset, c.Slot.Sequence})
 			if m == nil || m.Slot == c.Slot || isBuckets(d.Dataset) {
 				continue
-			}
-			held := func(h ecluse.ShapeHeld) bool { return h.Dataset == d.Dataset }
-			if slices.ContainsFunc(o.plan.Shape.Held, held) {
-				return otherVersion(c.Slot, "the mapping looks other rows up in it")
 			}
 			old = append(old, *m)
 		}

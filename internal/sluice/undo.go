@@ -91,7 +91,7 @@ func Undo(ctx context.Context, l Loading) (*Undone, error) {
 		return nil, err
 	}
 	defer session.Close()
-	if err := o.begin(ctx, session); err != nil {
+	if err := o.begin(ctx, session, nil); err != nil {
 		return nil, err
 	}
 	if err := o.beginUndoing(); err != nil {
