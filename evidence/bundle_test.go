@@ -3,6 +3,7 @@ package evidence
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -511,7 +512,16 @@ func (w *telling) tries(instruction []byte, plan ecluse.Digest, mapping []byte) 
 	}{StatementHead: StatementHead{ReportFormat, testMigration, d}, Passage: p, Loaded: 3, Unmapped: try.unmapped, Scant: try.scant}
 	r.Compared.Equal, r.Compared.Checks = try.equal, try.checks
 	if !try.unsaid {
-		w.states(must(SignStatement(w.target, r)), try.reportLate)
+		s := must(SignStatement(w.target, r))
+		w.states(s, try.reportLate)
+		if r.Loaded = 0; try.denied {
+			denial := s
+			for n := 0; denial.Digest().String() <= s.Digest().String(); n++ { // the last by its name
+				r.Compared.Checks = []checkVerdict{{Name: strconv.Itoa(n)}}
+				denial = must(SignStatement(w.target, r))
+			}
+			w.do(w.b.AddStatement(TargetGate, denial))
+		}
 	}
 	if p.Kind == ecluse.Rehearsal {
 		w.do(w.b.AddStatement(TargetGate, must(SignStatement(w.target, struct {
@@ -544,6 +554,7 @@ type trial struct {
 	unsaid  bool // there is no report of it
 	took    int  // chunks that a rehearsal was taken out in
 	altered bool // and its test base does not stand as before
+	denied  bool // another report says that it loaded nothing
 
 	unmapped, scant  []ecluse.DatasetID
 	late, reportLate bool // said once the final passage had begun

@@ -16,6 +16,8 @@ type keeping struct {
 	unkept    NotKept     // why not, in place of kept
 	none      bool        // no rows were put aside
 	instructs string      // the instruction's word on them
+	procedure string      // that the load plan names; empty: none
+	first     bool        // what becomes of them was said in dispositions/v1
 	erased    *ErasedRows // the source gate's word that they are gone; nil: none
 	by        ssh.Signer
 	orders    func(w *telling, c Clause) // says that they go before their day; nil: nobody does
@@ -28,6 +30,14 @@ func (k *keeping) tell(t *testing.T, c *cast) (string, string) {
 	t.Helper()
 	s := newStory(c)
 	s.instruction += k.instructs
+	if k.procedure != "" {
+		s.loadPlan = func(text string) string {
+			return strings.Replace(text, `"passage":"final"`, `"procedure":"`+k.procedure+`","passage":"final"`, 1)
+		}
+	}
+	if k.first {
+		s.dispositions = firstFormat()
+	}
 	s.decided = func(w *telling, _ ecluse.Digest) {
 		if k.erased == nil {
 			return
@@ -91,6 +101,11 @@ func TestVerifyKept(t *testing.T) {
 	not := func(why NotKept) keeping {
 		return with(func(k *keeping) { k.kept, k.unkept = KeptRows{}, why })
 	}
+	under := func(procedure string, edit func(*keeping)) keeping {
+		return with(func(k *keeping) { k.procedure = procedure; edit(k) })
+	}
+	silent := func(k *keeping) { k.kept = KeptRows{} }
+	old := anybodysUndo()
 	erased := func(edit func(*keeping)) keeping {
 		return with(func(k *keeping) {
 			k.erased, k.at = &ErasedRows{Kept: kept, Erased: over}, over.Add(time.Hour)
@@ -129,6 +144,13 @@ func TestVerifyKept(t *testing.T) {
 		"nothing instructed":               {with(func(k *keeping) { k.instructs = "" }), ""},
 		"kept, and none put aside":         {with(func(k *keeping) { k.none = true }), ""},
 		"neither kept nor said why":        {with(func(k *keeping) { k.kept = KeptRows{} }), ""},
+		"neither, by the first procedure":  {under(old[0], silent), "\n"},
+		"neither, by the last that let it": {under(old[len(old)-1], silent), "\n"},
+		"neither, by a later procedure":    {under(ecluse.DigestOf(nil).String(), silent), ""},
+		"neither, first dispositions":      {under(old[0], func(k *keeping) { silent(k); k.first = true }), "\n"},
+		"kept, by an old procedure":        {under(old[0], func(*keeping) {}), keeps},
+		"kept, first dispositions":         {with(func(k *keeping) { k.first = true }), keeps},
+		"not kept, first dispositions":     {with(func(k *keeping) { k.kept, k.unkept, k.first = KeptRows{}, NotFetched, true }), "not: the deadline of erasure came"},
 		"none put aside":                   {with(func(k *keeping) { k.kept, k.none = KeptRows{}, true }), "\n"},
 		"none put aside, and said why not": {with(func(k *keeping) { k.kept, k.none, k.unkept = KeptRows{}, true, NotFetched }), ""},
 		"why not, and nothing instructed":  {with(func(k *keeping) { k.kept, k.instructs, k.unkept = KeptRows{}, "", NotFetched }), ""},

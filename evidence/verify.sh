@@ -638,7 +638,8 @@ of_plan() { # file pattern: what it finds in a load plan
 	flat "$1" | grep -o -E "$2\":\"sha256:[0-9a-f]{64}\"" | sed 's/.*"\(sha256:[0-9a-f]*\)"$/\1/'
 }
 # What the controller said go of nobody refused but who could say it, as long as it was in
-# use: by all procedures but those, and these.
+# use: by all procedures but those, and these. Nor did a certificate have to say, by them,
+# what became of rows put aside that were to be kept.
 cp "$tmp/untried" "$tmp/anybodys"
 for d in bf42ef6a070412dc28836f272e8ff61df2ae228390f55a79b43d104c8194bab3 5c84e17b144656992d84b0c50cdeb04ce076fa487a1bcdc2755ef499b0b4f6d3 \
 	2ef360fb74a618f595b8df5b20226c999b527f58d5abb0d3ae24d41ec599645c 0269d56964f11b2722a8bf2219d3f0bf9bca8745294ac387f8a24af987bce1f7 \
@@ -779,7 +780,7 @@ acceptance)
 		[ -z "$kept" ] && ! grep -q '"not_kept":' certificate.json || ko "the certificate speaks of rows that are kept, and none were put aside, or the instruction states no day"
 	elif [ -n "$kept" ]; then
 		! grep -q '"not_kept":' certificate.json || ko "the certificate says that rows put aside are kept, and why not"
-	else
+	elif grep -q '"not_kept":' certificate.json || grep -q -x -F "$of" "$tmp/guarded"; then
 		case $unkept in
 		deadline) why="$why the deadline of erasure came before the gate had all of them" ;;
 		retired) why="$why the gate had been retired" ;;

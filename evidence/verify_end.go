@@ -94,8 +94,12 @@ func (v *verifier) checkKept() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	silent, err := v.keptUnsaid()
+	if err != nil {
+		return "", err
+	}
 	switch why := v.certificate.NotKept; {
-	case due && kept == nil && why == "":
+	case due && !silent && kept == nil && why == "":
 		return "", unverified(what, "the instruction has rows put aside kept until %s, and the certificate says neither that they are nor why not", v.instruction.kept)
 	case !due && (kept != nil || why != ""):
 		return "", unverified(what, "the certificate speaks of rows that are kept, and none were put aside, or the instruction states no day")
@@ -142,6 +146,32 @@ func (v *verifier) keepDue() (bool, error) {
 	var r compared
 	err := readView(FileReport, v.files[FileReport], &r)
 	return len(r.Compared.Rejected) > 0, err
+}
+
+// keptUnsaid tells whether the passage accepted was by a procedure under which a certificate
+// could say nothing of rows put aside that were to be kept.
+func (v *verifier) keptUnsaid() (bool, error) {
+	if v.certificate.Trigger != ByAcceptance {
+		return false, nil
+	}
+	head, err := peekStatement(v.files[FileReport])
+	if err != nil {
+		return false, err
+	}
+	procedure, err := v.procedureOf(head.Plan)
+	return slices.Contains(anybodysUndo(), procedure), err
+}
+
+// procedureOf is the procedure that a load plan names; empty: none, or there is no such plan.
+func (v *verifier) procedureOf(plan ecluse.Digest) (string, error) {
+	var p loadPlanView
+	for _, name := range v.named("loadplan-", ".json") {
+		if v.digest(name) == plan {
+			err := readView(name, v.files[name], &p)
+			return p.Procedure, err
+		}
+	}
+	return "", nil
 }
 
 // checkLeft compares the passages that the certificate says could not be taken out
@@ -319,7 +349,8 @@ func (v *verifier) checkDecisions() (string, error) {
 }
 
 // anybodysUndo are the procedures, by the digest that a load plan names, under which an
-// operator could order undone what the laboratory worked in.
+// operator could order undone what the laboratory worked in, and a certificate did not have
+// to say what became of rows put aside that were to be kept.
 func anybodysUndo() []string {
 	return append(
 		untriedProcedures(),
@@ -355,15 +386,11 @@ func (v *verifier) checkTakenBack() error {
 				if err != nil {
 					return err
 				}
-				var p loadPlanView
-				for _, name := range v.named("loadplan-", ".json") {
-					if v.digest(name) == h.Plan {
-						if err := readView(name, v.files[name], &p); err != nil {
-							return err
-						}
-					}
+				procedure, err := v.procedureOf(h.Plan)
+				if err != nil {
+					return err
 				}
-				if !slices.Contains(anybodysUndo(), p.Procedure) {
+				if !slices.Contains(anybodysUndo(), procedure) {
 					live[c.Subject] = h.Plan
 				}
 			case VerbRefuse:

@@ -807,6 +807,9 @@ func forgeries(t testing.TB) []forgery {
 		{"rehearsal that loaded rows, and nothing was there to be taken out", "other statements", func(s *story) {
 			s.tried = func(x *trial) { x.passage, x.equal, x.took = ecluse.Rehearsal, true, 0 }
 		}},
+		{"rehearsal that loaded rows, and nothing was there to be taken out, said otherwise once more", "other statements", func(s *story) {
+			s.tried = func(x *trial) { x.passage, x.equal, x.took, x.denied = ecluse.Rehearsal, true, 0, true }
+		}},
 		{"test base that does not stand as before", "other statements", func(s *story) {
 			s.tried = func(x *trial) { x.passage, x.equal, x.altered = ecluse.Rehearsal, true, true }
 		}},

@@ -95,7 +95,7 @@ var (
 	verbatim = regexp.MustCompile("`[^`]*`|https?://\\S*|\\b\\w+: ?\\{|%\\[\\d\\]|\\S+\\.(yaml|json|example)")
 	badSigns = []*regexp.Regexp{
 		regexp.MustCompile(`\pL[;!]`), regexp.MustCompile(`[^ ]»`), regexp.MustCompile(`«[^ ]`),
-		regexp.MustCompile(`  `), regexp.MustCompile(`\.\.\.`), regexp.MustCompile(`’`), regexp.MustCompile(`[\x{a0}\x{202f}]`), regexp.MustCompile(`\pL\?( |$)`),
+		regexp.MustCompile(`\b(KEY|FILE)\b`), regexp.MustCompile(`  `), regexp.MustCompile(`\.\.\.`), regexp.MustCompile(`’`), regexp.MustCompile(`[\x{a0}\x{202f}]`), regexp.MustCompile(`\pL\?( |$)`),
 	}
 	colon = regexp.MustCompile(`\S*[\pL\d»)]: `)
 )
