@@ -100,8 +100,15 @@ func TestStruckOff(t *testing.T) {
 		}
 	}
 	since := ended(true)
-	if !since.Accepted.IsZero() || !since.Ordered.IsZero() || since.Over(w.Now) != "" || !since.Deadline.IsZero() || len(since.Counted) > 0 {
+	if !since.Accepted.IsZero() || !since.Ordered.IsZero() || since.Over(w.Now) != "" || len(since.Counted) > 0 {
 		t.Errorf("backdated by somebody struck off: %+v", since)
+	}
+	if since.Deadline.IsZero() { // nothing was read or loaded here, and when the day comes all rosters have run out
+		t.Error("a gate that acted on no instruction never destroys its half of the key")
+	}
+	in.Acted = ecluse.DigestOf([]byte("another instruction"))
+	if since = ended(true); !since.Deadline.IsZero() {
+		t.Errorf("an instruction by somebody struck off moves the deadline of what is under way: %+v", since)
 	}
 	in.Acted = m.Instruction.Digest()
 	since = ended(true)
