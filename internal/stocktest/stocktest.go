@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // Tool is where a stock tool is: on the path, or where scripts/stock puts what Debian
@@ -48,11 +49,29 @@ func root() string {
 // notRun names a file to which Lacks adds: `make test` ends with what it holds.
 const notRun = "ECLUSE_NOT_RUN"
 
+// Share tells which of many like cases run where time is short: in CI one in so many, each
+// day others, and all elsewhere. That not all do is named as what is lacking is.
+func Share(t testing.TB, of int) func(n int) bool {
+	t.Helper()
+	if os.Getenv("CI") == "" {
+		return func(int) bool { return true }
+	}
+	note(t, fmt.Sprintf("one case in %d, each day others: CI has a quarter of an hour", of))
+	day := time.Now().YearDay()
+	return func(n int) bool { return (n+day)%of == 0 }
+}
+
 // Lacks skips a test for what the machine has not and no package brings: a right, a
 // device, another system's way. That is no failure, in CI neither.
 func Lacks(t testing.TB, format string, args ...any) {
 	t.Helper()
 	why := "not run, for want of " + fmt.Sprintf(format, args...)
+	note(t, why)
+	t.Skip(why)
+}
+
+func note(t testing.TB, why string) {
+	t.Helper()
 	if name := os.Getenv(notRun); name != "" {
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
@@ -66,5 +85,4 @@ func Lacks(t testing.TB, format string, args ...any) {
 			t.Fatal(err)
 		}
 	}
-	t.Skip(why)
 }
