@@ -185,6 +185,27 @@ func TestCatchUpIsRefusedOverEdits(t *testing.T) {
 	}
 }
 
+// TestCatchUpGoesOnWithTheLast: what the target gate refused is gone on with by the same
+// command, when no later reading is left to follow it.
+func TestCatchUpGoesOnWithTheLast(t *testing.T) {
+	t.Parallel()
+	d := roomtest.CatchingUp(t, roomtest.Loaded, patients, 1)
+	d.Exec("ancilab.db", changes()...)
+	d.Exec("novalab.db", "UPDATE patient SET family_name = family_name || ' ' WHERE id % 97 = 3")
+	r := d.Open()
+	defer r.Close()
+	for range 2 {
+		_, err := r.Apply(t.Context(), desk.ApplyRequest{Passage: ecluse.Final, CatchUp: true})
+		if ecluse.KindOf(err) != ecluse.Refused || !strings.Contains(err.Error(), "patient") {
+			t.Fatalf("want the rows that people changed named, got %v", err)
+		}
+	}
+	d.Exec("novalab.db", "UPDATE patient SET family_name = rtrim(family_name) WHERE id % 97 = 3")
+	if v := catchUp(t, r); !v.Reconciled || v.Load.Reading != 1 {
+		t.Errorf("%+v", v.Load)
+	}
+}
+
 func oracleLoaded(t *testing.T, oracle *roomtest.Dir) {
 	t.Helper()
 	r := oracle.Open()

@@ -92,8 +92,8 @@ func (l *Lock) BeginCatchUp(ctx context.Context, m ecluse.MigrationID, kind eclu
 		return nil, err
 	}
 	// What is under way goes on, as every passage does. A reading that was closed and whose
-	// changes the target gate refused is followed by another.
-	if mig.Place.Passage == procedure.Loading && (mig.Place.Migration == procedure.Reading || reading == 0 || !refused) {
+	// changes the target gate refused is followed by another, as long as there is one.
+	if mig.Place.Passage == procedure.Loading && (mig.Place.Migration == procedure.Reading || reading == 0 || !refused || reading >= i.Passages.CatchUp) {
 		return l.begin(ctx, m, exchange.Beginning{Kind: kind})
 	}
 	if reading >= i.Passages.CatchUp {
