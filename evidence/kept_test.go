@@ -8,7 +8,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ecluse"
-	"ecluse/internal/stocktest"
 )
 
 // keeping tells a story in which rows put aside are kept until the end of 2026.
@@ -120,7 +119,6 @@ func TestVerifyKept(t *testing.T) {
 		})
 	}
 	anne := func(w *telling, c Clause) { w.says("kept", ecluse.Controller, w.pAnne, w.anne, ecluse.Signatory, c) }
-	runs, n := stocktest.Share(t, 2), 0
 	for name, x := range map[string]struct {
 		keeping
 		want string // empty: KO
@@ -173,9 +171,6 @@ func TestVerifyKept(t *testing.T) {
 			}
 		}), ""},
 	} {
-		if n++; !runs(n) {
-			continue
-		}
 		text, out := x.tell(t, c)
 		for by, said := range map[string]string{"ecluse": text, "verify.sh": out} {
 			switch {

@@ -209,17 +209,12 @@ func MaskGroups(groups []Grouped) []ecluse.MaskedGroup {
 	return maskGroups(groups, func(Grouped) string { return "" }, nil)
 }
 
-// MaskBeside masks the counts of groups beside totals that are told: of says which one
-// counts a group. What is small does not follow from a total and the rest: where it would,
-// the smallest others are kept back with it, and nobody sees which of them is small.
-func MaskBeside(groups []Grouped, of func(Grouped) string) []ecluse.MaskedGroup {
-	return maskGroups(groups, of, keptBackOf(groups, of))
-}
-
 // MaskedBeside is a count that is kept back, small or not: a total stands beside it.
 const MaskedBeside = "*"
 
-// maskGroups masks small counts, and those that are kept back of their total.
+// maskGroups masks small counts, and those that are kept back of their total: of says which
+// one counts a group. What is small does not follow from a total and the rest: where it would,
+// the smallest others are kept back with it, and nobody sees which of them is small.
 func maskGroups(groups []Grouped, of func(Grouped) string, kept map[string]map[int64]bool) []ecluse.MaskedGroup {
 	var out []ecluse.MaskedGroup
 	for _, g := range groups {

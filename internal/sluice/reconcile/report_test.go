@@ -181,7 +181,7 @@ func TestMaskedIsNotComputed(t *testing.T) {
 			total += n
 		}
 		inAll := func(Grouped) string { return "patient" }
-		return strings.Join(countsOf(MaskBeside(groups, inAll)), " "), total
+		return strings.Join(countsOf(maskGroups(groups, inAll, keptBackOf(groups, inAll))), " "), total
 	}
 	type seen struct {
 		shown string
