@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -381,5 +382,38 @@ func TestUndoInAnotherBase(t *testing.T) {
 	defer r.Close()
 	if u, err := r.Undo(t.Context(), desk.UndoRequest{}); err != nil || u.Undo.Chunks == 0 {
 		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// TestBaseWithAnotherMark: a base in which a passage of the same name began, but not by this
+// gate's ledger, such as a copy of another night's, is another one: nothing is loaded into it
+// and nothing is taken out.
+func TestBaseWithAnotherMark(t *testing.T) {
+	t.Parallel()
+	d := roomtest.At(t, roomtest.Loaded, 3)
+	ledger := string(d.Read("room", "target", "ledger.json"))
+	marked := regexp.MustCompile(`"final-1": "([A-Z2-7]{20,})"`)
+	found := marked.FindAllStringSubmatch(ledger, -1)
+	if len(found) != 1 {
+		t.Fatalf("%d marks in the ledger", len(found))
+	}
+	d.Write([]byte(strings.Replace(ledger, found[0][1], strings.Repeat("A", len(found[0][1])), 1)), "room", "target", "ledger.json")
+	before, _ := d.Facts()
+	r := d.Open()
+	defer r.Close()
+	source, target := gates(t, d, r.Lock())
+	_, err := target.Load(t.Context(), roomtest.Migration, ecluse.Passage{Kind: ecluse.Final, Number: 1}, 0, nil)
+	wantError(t, err, ecluse.Refused)
+	if err == nil || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("loaded into another base: %v", err)
+	}
+	if err := errors.Join(source.Close(), target.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Undo(t.Context(), desk.UndoRequest{Key: d.Key(roomtest.Claire)}); err == nil || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("taken out of another base: %v", err)
+	}
+	if now, _ := d.Facts(); now != before {
+		t.Error("the target changed")
 	}
 }
